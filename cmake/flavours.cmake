@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: MIT
+# The flavours: the same sources, compiled for different grounds.
+#   kernel  the bare machine: no runtime, no floating point, higher-half code model
+#   asan    an ordinary process with AddressSanitizer and UndefinedBehaviorSanitizer
+#   tsan    an ordinary process with ThreadSanitizer
+set(NEST_FLAVOURS kernel asan tsan)
+set(NEST_HOST_FLAVOURS asan tsan)
+
+option(NEST_DEBUG "Check locks and poison memory in the kernel" ON)
+
+set(NEST_COMMON_FLAGS -std=c++23 -g -Wall -Wextra -Wshadow -fno-exceptions -fno-rtti
+    -I${CMAKE_SOURCE_DIR})
+if(NEST_DEBUG)
+  list(APPEND NEST_COMMON_FLAGS -DNEST_DEBUG=1)
+endif()
+# -mgeneral-regs-only: the FPU and SSE registers belong to the guests; -mno-red-zone: interrupts use
+# the stack below RSP; -mcmodel=kernel: linked into the topmost 2 GiB.
+set(NEST_FLAGS_kernel ${NEST_COMMON_FLAGS} -O2 -ffreestanding -mno-red-zone -mgeneral-regs-only
+    -mcmodel=kernel -fno-pic -fno-pie -fno-stack-protector -fno-threadsafe-statics
+    -fno-asynchronous-unwind-tables -fcf-protection=none -fno-omit-frame-pointer
+    -fno-use-cxa-atexit)
+set(NEST_FLAGS_asan ${NEST_COMMON_FLAGS} -O1 -fno-omit-frame-pointer
+    -fsanitize=address,undefined -fno-sanitize-recover=all)
+set(NEST_FLAGS_tsan ${NEST_COMMON_FLAGS} -O1 -fno-omit-frame-pointer -fsanitize=thread)
+set(NEST_LINK_asan -fsanitize=address,undefined)
+set(NEST_LINK_tsan -fsanitize=thread)
+
+find_program(CCACHE ccache)
+if(CCACHE)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE})
+endif()
+
+# nest_library(NAME): a static library NAME.FLAVOUR for each flavour, without sources yet.
+function(nest_library name)
+  foreach(flavour IN LISTS NEST_FLAVOURS)
+    add_library(${name}.${flavour} STATIC)
+    set_target_properties(${name}.${flavour} PROPERTIES LINKER_LANGUAGE CXX)
+    target_compile_options(${name}.${flavour} PRIVATE
+      $<$<COMPILE_LANGUAGE:CXX>:${NEST_FLAGS_${flavour}} -Werror>
+      $<$<COMPILE_LANGUAGE:ASM>:-I${CMAKE_SOURCE_DIR}>)
+  endforeach()
+endfunction()
+
+# nest_sources(LIBRARY [FLAVOURS f...] SOURCES s...): adds sources of this folder to the library, in
+# every flavour or in those named.
+function(nest_sources library)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "FLAVOURS;SOURCES")
+  if(NOT arg_FLAVOURS)
+    set(arg_FLAVOURS ${NEST_FLAVOURS})
+  endif()
+  foreach(flavour IN LISTS arg_FLAVOURS)
+    foreach(source IN LISTS arg_SOURCES)
+      cmake_path(ABSOLUTE_PATH source BASE_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR})
+      target_sources(${library}.${flavour} PRIVATE ${source})
+    endforeach()
+  endforeach()
+endfunction()
+
+# nest_unit_test(NAME FLAVOUR f SOURCES s...): a GoogleTest program of the project's own, linked with
+# the reference answers, registered with ctest.
+function(nest_unit_test name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "FLAVOUR" "SOURCES")
+  add_executable(${name} ${arg_SOURCES})
+  target_compile_options(${name} PRIVATE ${NEST_FLAGS_${arg_FLAVOUR}} -Werror)
+  target_link_options(${name} PRIVATE ${NEST_LINK_${arg_FLAVOUR}})
+  target_link_libraries(${name} PRIVATE
+    -Wl,--start-group vmm.${arg_FLAVOUR} tasks.${arg_FLAVOUR} kern.${arg_FLAVOUR} -Wl,--end-group
+    gtest gtest_main pthread)
+  add_test(NAME ${name} COMMAND ${name})
+endfunction()

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: MIT
+# The kit: everything that a student's file does not change, built once, and kit.json, which tells the
+# grader how to compile one task's file and how to link it with the rest.
+
+# student_sources(FILE...): the tasks' files, relative to the root. The library `tasks` (the reference
+# answers) is made of the same paths under solutions-private/, where that folder exists.
+function(student_sources)
+  foreach(file IN LISTS ARGN)
+    if(EXISTS ${CMAKE_SOURCE_DIR}/solutions-private/${file})
+      nest_sources(tasks SOURCES ${CMAKE_SOURCE_DIR}/solutions-private/${file})
+    else()
+      nest_sources(tasks SOURCES ${CMAKE_SOURCE_DIR}/${file})
+    endif()
+  endforeach()
+endfunction()
+
+# lab_unit_tests(LAB FLAVOUR SOURCE...): compiles a lab's test files, without linking them: the grader
+# does that with each student's answer.
+function(lab_unit_tests lab flavour)
+  add_library(${lab}-tests.${flavour} OBJECT ${ARGN})
+  target_compile_options(${lab}-tests.${flavour} PRIVATE ${NEST_FLAGS_${flavour}} -Werror)
+  set_property(GLOBAL APPEND PROPERTY NEST_LAB_TESTS ${lab}-tests.${flavour})
+endfunction()
+
+# nest_kit_file(KEY TARGET): puts the target's file into kit.json under "files".
+function(nest_kit_file key target)
+  set_property(GLOBAL APPEND PROPERTY NEST_KIT_FILES
+    "    \"${key}\": \"$<TARGET_FILE:${target}>\"")
+  set_property(GLOBAL APPEND PROPERTY NEST_KIT_TARGETS ${target})
+endfunction()
+
+# Writes kit.json into the build folder, and makes the target `kit`, which builds all that it names.
+function(nest_write_kit)
+  get_property(tests GLOBAL PROPERTY NEST_LAB_TESTS)
+  get_property(files GLOBAL PROPERTY NEST_KIT_FILES)
+  get_property(targets GLOBAL PROPERTY NEST_KIT_TARGETS)
+  set(objects "")
+  foreach(target IN LISTS tests)
+    list(APPEND objects
+      "    \"${target}\": [\"$<JOIN:$<TARGET_OBJECTS:${target}>,\", \">\"]")
+  endforeach()
+  set(flavours "")
+  foreach(flavour IN LISTS NEST_FLAVOURS)
+    list(JOIN NEST_FLAGS_${flavour} "\", \"" flags)
+    list(JOIN NEST_LINK_${flavour} "\", \"" link)
+    set(libraries "")
+    foreach(library IN ITEMS vmm kern tasks)
+      list(APPEND libraries "\"${library}\": \"$<TARGET_FILE:${library}.${flavour}>\"")
+      list(APPEND targets ${library}.${flavour})
+    endforeach()
+    list(JOIN libraries ", " libraries)
+    list(APPEND flavours "    \"${flavour}\": {\"compile\": [\"${flags}\"], \"link\": [\"${link}\"],
+      \"libraries\": {${libraries}}}")
+  endforeach()
+  list(JOIN flavours ",\n" flavours)
+  list(JOIN objects ",\n" objects)
+  list(JOIN files ",\n" files)
+  file(GENERATE OUTPUT ${CMAKE_BINARY_DIR}/kit.json CONTENT "{
+  \"compiler\": \"${CMAKE_CXX_COMPILER}\",
+  \"flavours\": {
+${flavours}
+  },
+  \"test_objects\": {
+${objects}
+  },
+  \"files\": {
+${files}
+  }
+}
+")
+  add_custom_target(kit DEPENDS ${targets} ${tests})
+endfunction()

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <source_location>
+
+namespace kern {
+
+/// What a task's stub does: names the task, the file and the line, and ends this run. In the booted
+/// kernel that is a panic; in a host test it ends the process of this one case.
+/// @param task the task's id in lab.json, for example "lab5.load_page"
+[[noreturn]] void todo(const char* task,
+                       std::source_location where = std::source_location::current());
+
+}  // namespace kern

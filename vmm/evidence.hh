@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "kern/mm/frame_allocator.hh"
+
+namespace vmm {
+
+// The block in memory that a harness reads from outside, with no word of the guest or of the code
+// under test. grader/evidence.py finds it by the symbol `vmm_evidence` and knows this layout.
+// Only framework code writes it.
+
+enum class VmState : std::uint64_t {
+    None = 0,
+    Refused = 1,  ///< the image or the arguments were not accepted; `error` says why
+    Running = 2,
+    Exited = 3,   ///< by hypercall, with `status`
+    Failed = 4,   ///< ended by the host with a report; `error` is the reason where a page was refused
+    Stopped = 5,  ///< the time limit
+};
+
+/// One virtual machine of this boot, in the order of the plan.
+struct VmRecord {
+    std::array<char, 32> name{};
+    VmState state = VmState::None;
+    std::uint64_t status = 0;         ///< what the guest gave to the exit hypercall
+    std::uint64_t error = 0;          ///< kern::Error + 1; 0: none
+    std::uint64_t table_root = 0;     ///< Hpa of the second-level table; still there if `kept`
+    std::uint64_t table_format = 0;   ///< 0 NPT, 1 EPT
+    std::uint64_t vcpu_count = 0;
+    std::uint64_t kept = 0;           ///< 1: the VM was not destroyed, its memory can be read
+    std::uint64_t entry = 0;          ///< Gpa of the first instruction
+    std::uint64_t nested_faults = 0;  ///< handed to try_lazy_paging
+    std::uint64_t exits = 0;          ///< all exits
+    std::uint64_t hold_faults = 0;    ///< faults on the held page when the read was let go
+    std::uint64_t hold_expired = 0;   ///< 1: the read was let go by the time limit
+    std::uint64_t fills = 0;          ///< reads of the image file that began on the held page
+    std::array<std::uint64_t, 8> vmcb{};  ///< Hpa of each vCPU's VMCB (VMCS on Intel)
+    kern::FrameAccounts before{};     ///< frames in use before the VM was made
+    kern::FrameAccounts created{};    ///< when it was ready to run
+    kern::FrameAccounts ended{};      ///< when its last vCPU had stopped
+    kern::FrameAccounts after{};      ///< when it was destroyed; equal to `ended` if kept
+};
+
+struct Evidence {
+    static constexpr std::size_t max_records = 32;
+    std::array<char, 16> magic{};  ///< "NESTLING-EVID-1"
+    std::uint64_t record_size = sizeof(VmRecord);
+    std::uint64_t record_count = 0;
+    std::uint64_t finished = 0;  ///< 1: the plan was carried out to its end
+    std::uint64_t cpus = 0;
+    std::array<VmRecord, max_records> records{};
+};
+
+extern "C" Evidence vmm_evidence;
+
+}  // namespace vmm

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <expected>
+#include <optional>
+
+#include "kern/mm/frame_allocator.hh"
+#include "kern/sync/spin_lock.hh"
+#include "vmm/address.hh"
+#include "vmm/paging/entry_format.hh"
+
+namespace vmm {
+
+enum class PageSize : std::uint64_t { Small = kern::page_size, Large = kern::large_page_size };
+
+/// What a table says of one guest-physical address.
+struct Mapping {
+    Hpa address;  ///< of the very byte asked for
+    Permission permission;
+    PageSize size;
+};
+
+/// The second-level page table of one virtual machine: guest-physical to host-physical.
+///
+/// Every method may be called on several CPUs at once. The table owns its own frames (account
+/// second_level_table) and, from a successful map on, the frames that it maps (account guest_memory):
+/// it gives all of them back when it is destroyed.
+class SecondLevelTable {
+   public:
+    /// Called after entries were changed or removed that other CPUs may hold in their TLBs: every vCPU
+    /// of this VM must have left the guest, and must flush before it enters again, when it returns.
+    using Shootdown = void (*)(void* context);
+
+    /// An empty table. Error: OutOfMemory.
+    static std::expected<SecondLevelTable, Error> create(const EntryFormat& format);
+    SecondLevelTable(SecondLevelTable&&) noexcept;
+    SecondLevelTable& operator=(SecondLevelTable&&) = delete;
+    ~SecondLevelTable();
+
+    const EntryFormat& format() const { return *format_; }
+    /// The root table's address, for the VMCB's nCR3 or the VMCS's EPT pointer.
+    Hpa root() const { return root_; }
+
+    /// Maps the page at `gpa` to the frame (or the 512 frames) at `page`, at once and atomically: every
+    /// CPU sees no entry or the whole one. On success the table owns the frames; on an error they stay
+    /// the caller's and nothing has changed.
+    /// Errors: Unaligned, OutOfRange (2^40 or beyond), InvalidArgument (no permission at all),
+    /// AlreadyExists (something is mapped there, perhaps by another CPU just now), OutOfMemory (for a
+    /// table).
+    std::expected<void, Error> map(Gpa gpa, Hpa page, Permission permission,
+                                   PageSize size = PageSize::Small);
+
+    /// Removes the page that holds `gpa`, shoots it down, and gives its frames to the caller, who must
+    /// free them (account guest_memory). Error: NotFound.
+    std::expected<Mapping, Error> unmap(Gpa gpa);
+
+    /// Changes the permission of the page that holds `gpa`, and shoots it down.
+    /// Errors: NotFound, InvalidArgument (no permission at all).
+    std::expected<void, Error> protect(Gpa gpa, Permission permission);
+
+    /// The mapping of `gpa`; nothing if its page is not present. Takes no lock.
+    std::optional<Mapping> lookup(Gpa gpa) const;
+
+    /// The level-1 entry of `gpa`'s 4 KiB page, with the tables above it made where they are missing;
+    /// touch it through std::atomic_ref only. It stays valid as long as the table. An entry stored
+    /// there must be made by format().leaf. Errors: OutOfMemory, OutOfRange, AlreadyExists (a 2 MiB page
+    /// is mapped there).
+    std::expected<std::uint64_t*, Error> entry(Gpa gpa);
+
+    /// Pages present, in units of 4 KiB.
+    std::uint64_t present_pages() const;
+
+    void set_shootdown(Shootdown shootdown, void* context);
+
+   private:
+    SecondLevelTable(const EntryFormat& format, Hpa root);
+    const EntryFormat* format_;
+    Hpa root_;
+    mutable kern::SpinLock lock_;
+    Shootdown shootdown_ = nullptr;
+    void* shootdown_context_ = nullptr;
+};
+
+}  // namespace vmm
