@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""The grader: results, machines, sandbox and the verbs of the command `nest`."""
+"""Nestling's grader: labs are data (lab.json), answers are files, verdicts are evidence."""
