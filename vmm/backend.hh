@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <expected>
+#include <memory>
+#include <optional>
+#include <string_view>
+
+#include "vmm/address.hh"
+#include "vmm/exit.hh"
+#include "vmm/paging/entry_format.hh"
+
+namespace vmm {
+
+/// The registers that instructions name, in the order in which the CPU numbers them
+/// [amd/vol3 table 2-2], then RIP and RFLAGS.
+struct Registers {
+    std::uint64_t rax = 0, rcx = 0, rdx = 0, rbx = 0, rsp = 0, rbp = 0, rsi = 0, rdi = 0;
+    std::uint64_t r8 = 0, r9 = 0, r10 = 0, r11 = 0, r12 = 0, r13 = 0, r14 = 0, r15 = 0;
+    std::uint64_t rip = 0;
+    std::uint64_t rflags = 0;
+};
+
+namespace rflags {
+inline constexpr std::uint64_t reserved_one = 1ULL << 1;  ///< always set
+inline constexpr std::uint64_t interrupt_enable = 1ULL << 9;
+}  // namespace rflags
+
+namespace efer {
+inline constexpr std::uint64_t syscall_enable = 1ULL << 0;
+inline constexpr std::uint64_t long_mode_enable = 1ULL << 8;
+inline constexpr std::uint64_t long_mode_active = 1ULL << 10;
+inline constexpr std::uint64_t no_execute_enable = 1ULL << 11;
+inline constexpr std::uint64_t secure_virtual_machine_enable = 1ULL << 12;
+inline constexpr std::uint64_t fast_fxsave_restore = 1ULL << 14;
+}  // namespace efer
+
+/// The guest's system registers, as the guest sees them: what the host adds is taken out.
+struct SystemRegisters {
+    std::uint64_t cr0 = 0, cr2 = 0, cr3 = 0, cr4 = 0;
+    std::uint64_t efer = 0;
+    std::uint64_t pat = 0;
+    std::uint64_t cs_base =
+        0;  ///< the instruction's linear address is cs_base + rip (mod 2^32 below 64-bit)
+    std::uint16_t cs = 0, ss = 0;
+    bool code_is_64_bit = false;
+    unsigned privilege_level = 0;
+};
+
+/// What the host makes happen in the guest before its next instruction.
+struct Event {
+    enum class Kind : std::uint8_t { ExternalInterrupt, NonMaskableInterrupt, Exception };
+    Kind kind = Kind::Exception;
+    std::uint8_t vector = 0;
+    std::optional<std::uint32_t> error_code{};
+};
+
+/// Exception vectors that the host injects [amd/vol2 8.2].
+namespace vector {
+inline constexpr std::uint8_t non_maskable_interrupt = 2;
+inline constexpr std::uint8_t invalid_opcode = 6;
+inline constexpr std::uint8_t general_protection = 13;
+}  // namespace vector
+
+/// One virtual CPU as the vendor's hardware knows it. Callers never see a VMCB or a VMCS.
+///
+/// All methods belong to the CPU that runs this vCPU, between enter_cpu() and leave_cpu() where
+/// they say so; only request_return() and flush_tlb() may be called from any CPU.
+class VcpuBackend {
+   public:
+    VcpuBackend() = default;
+    VcpuBackend(const VcpuBackend&) = delete;
+    VcpuBackend& operator=(const VcpuBackend&) = delete;
+    virtual ~VcpuBackend() = default;
+
+    /// The guest's registers while it does not run: read and change them between two run().
+    Registers registers{};
+
+    /// Puts the vCPU where a multiboot2 loader leaves a CPU: 32-bit protected mode, flat segments,
+    /// paging and interrupts off, RIP at `entry`, EAX and EBX as given [multiboot2 3.3].
+    virtual void start_protected_mode(Gpa entry, std::uint32_t eax, std::uint32_t ebx) = 0;
+    /// Puts the vCPU where a startup IPI leaves a CPU: real mode at (vector << 12)
+    /// [amd/vol2 14.1.2 and 16.5].
+    virtual void start_real_mode(std::uint8_t vector) = 0;
+
+    virtual SystemRegisters system_registers() const = 0;
+    /// Sets EFER as the guest wishes it; LMA stays as it is. The caller has checked the bits.
+    virtual void set_efer(std::uint64_t value) = 0;
+    virtual void set_pat(std::uint64_t value) = 0;
+    /// CR8, the upper half of the task priority: 0 to 15.
+    virtual unsigned task_priority_class() const = 0;
+    virtual void set_task_priority_class(unsigned priority) = 0;
+
+    /// Loads what the world switch does not: FPU and SSE state, XCR0, DR0 to DR3. To be called on
+    /// the CPU that is going to run this vCPU, before the first run() there. It may be another CPU
+    /// than last time; translations cached there for an earlier stay are not used.
+    virtual void enter_cpu() = 0;
+    /// Saves that state, and gives the CPU its own back.
+    virtual void leave_cpu() = 0;
+
+    /// Runs the guest until it exits. Interrupts must be enabled; a physical interrupt ends the run
+    /// and has been handled by the host when run() returns. Returns ExternalInterrupt without
+    /// entering the guest if request_return() was called since acknowledge_requests().
+    virtual Exit run() = 0;
+
+    /// Whether an external interrupt can be injected now: RFLAGS.IF is set, no interrupt shadow,
+    /// and no other event is waiting.
+    virtual bool can_inject_interrupt() const = 0;
+    /// Whether an exception or NMI can be injected now: no other event is waiting.
+    virtual bool can_inject() const = 0;
+    /// Makes `event` happen when the guest is entered next. One event an entry: see can_inject.
+    virtual void inject(const Event& event) = 0;
+    /// Asks for an InterruptWindow exit as soon as the guest could take an interrupt (or no
+    /// longer).
+    virtual void request_interrupt_window(bool wanted) = 0;
+
+    /// Moves RIP behind the instruction that exited: for exits whose instruction has been done by
+    /// the host. Ends an interrupt shadow. For CPUID, RDMSR, WRMSR, HLT, the hypercall, IN and OUT.
+    virtual void skip_instruction(const Exit& exit) = 0;
+
+    /// The guest's translations are flushed before the next instruction that it executes. Any CPU;
+    /// if the guest may be running now, it must be interrupted afterwards, see
+    /// kern::arch::interrupt_and_wait.
+    virtual void flush_tlb() = 0;
+
+    /// Any CPU: run() returns soon, if it is called before the next acknowledge_requests(). If the
+    /// guest may be running now, kern::arch::kick its CPU afterwards.
+    void request_return() { return_requested_.store(1); }
+    /// To be called before looking at what was requested, so that no request is lost.
+    void acknowledge_requests() { return_requested_.store(0); }
+    bool return_requested() const { return return_requested_.load() != 0; }
+
+    /// Host-physical address of the VMCB (VMCS), for evidence.
+    virtual Hpa control_block() const = 0;
+
+   protected:
+    /// Not 0: run() must not enter the guest. The world switch reads it with interrupts held back.
+    std::atomic<std::uint32_t> return_requested_{0};
+};
+
+/// A vendor's virtualization hardware. The functions that follow `start` may be used after it.
+struct Backend {
+    std::string_view name;      ///< "AMD SVM"
+    const EntryFormat* format;  ///< of its second-level tables
+    /// Nothing if this machine has what we need, else the reason in words: "this CPU has no SVM".
+    const char* (*why_unavailable)();
+    /// Takes the frames that it needs for good (account kernel). Errors: OutOfMemory.
+    std::expected<void, Error> (*start)();
+    /// Turns virtualization on, on this CPU. May be repeated. Errors: Unsupported.
+    std::expected<void, Error> (*enable_on_this_cpu)();
+    /// A vCPU of the VM whose second-level table has its root at `table_root`; frames on account
+    /// vcpu. Errors: OutOfMemory.
+    std::expected<std::unique_ptr<VcpuBackend>, Error> (*create_vcpu)(Hpa table_root);
+};
+
+/// AMD's Secure Virtual Machine [amd/vol2 15].
+extern const Backend svm_backend;
+
+}  // namespace vmm

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <expected>
+#include <memory>
+#include <optional>
+
+#include "vmm/backend.hh"
+#include "vmm/devices/x2apic.hh"
+
+namespace vmm {
+
+class Vm;
+
+/// Why a vCPU's exit ends its VM.
+struct ExitFailure {
+    const char* reason;  ///< in words; a constant
+    std::optional<Error> error{};
+};
+/// What an exit handler returns: go on, or the reason to end the VM.
+using Handled = std::expected<void, ExitFailure>;
+
+/// The last exits of a vCPU, for reports.
+class ExitHistory {
+   public:
+    static constexpr std::size_t capacity = 32;
+    void add(const Exit& exit) { ring_[count_++ % capacity] = exit; }
+    std::uint64_t count() const { return count_; }
+    std::size_t size() const { return count_ < capacity ? count_ : capacity; }
+    /// The exit `age` exits ago: 0 is the last one, below size().
+    const Exit& back(std::size_t age) const { return ring_[(count_ - 1 - age) % capacity]; }
+
+   private:
+    std::array<Exit, capacity> ring_{};
+    std::uint64_t count_ = 0;
+};
+
+/// A virtual CPU: the vendor's part, its local APIC, and the loop that runs it.
+class Vcpu {
+   public:
+    Vcpu(Vm& vm, unsigned index, std::unique_ptr<VcpuBackend> backend);
+
+    /// Runs the vCPU on this CPU until its VM ends. `limit_ns` after the start (0: never) it ends
+    /// the VM as stopped.
+    void run(std::uint64_t limit_ns);
+
+    Vm& vm() { return *vm_; }
+    unsigned index() const { return index_; }
+    VcpuBackend& backend() { return *backend_; }
+    const VcpuBackend& backend() const { return *backend_; }
+    Registers& registers() { return backend_->registers; }
+    X2Apic& apic() { return apic_; }
+    const ExitHistory& history() const { return history_; }
+
+    /// The guest executed HLT.
+    void halt() { activity_ = Activity::Halted; }
+    /// The first vCPU is running from the start; the others wait for INIT and SIPI.
+    void make_runnable() { activity_ = Activity::Running; }
+    void count_nested_fault() { ++nested_faults_; }
+    std::uint64_t nested_faults() const { return nested_faults_; }
+
+    /// Any CPU: what other vCPUs ask of this one. Wake it afterwards: Vm::send does.
+    void post_init() { init_pending_.store(true); }
+    void post_startup(std::uint8_t vector) { startup_pending_.store(startup_valid | vector); }
+    void post_nmi() { nmi_pending_.store(true); }
+
+   private:
+    enum class Activity : std::uint8_t { WaitingForStartup, Halted, Running };
+    static constexpr std::uint32_t startup_valid = 0x100;
+
+    void take_requests();
+    void deliver_interrupts();
+    bool has_work();
+    void sleep();
+    void arm_timer();
+    void handle(const Exit& exit);
+
+    Vm* vm_;
+    unsigned index_;
+    std::unique_ptr<VcpuBackend> backend_;
+    X2Apic apic_;
+    ExitHistory history_{};
+    Activity activity_ = Activity::WaitingForStartup;
+    bool poll_priority_ = false;   // an interrupt waits for CR8, whose writes do not exit
+    std::uint64_t deadline_ = 0;   // of the VM, in ns; 0: none
+    std::uint64_t armed_for_ = 0;  // what the host's timer is set to, in ns; 0: off
+    std::uint64_t nested_faults_ = 0;
+    std::atomic<bool> init_pending_{false};
+    std::atomic<bool> nmi_pending_{false};
+    std::atomic<std::uint32_t> startup_pending_{0};
+};
+
+}  // namespace vmm

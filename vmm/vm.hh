@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <expected>
+#include <memory>
+#include <optional>
+#include <string_view>
+
+#include "kern/arch/arch.hh"
+#include "kern/sync/spin_lock.hh"
+#include "vmm/backend.hh"
+#include "vmm/devices/uart16550.hh"
+#include "vmm/pager/kernel_vm_pager.hh"
+#include "vmm/vcpu.hh"
+
+namespace vmm {
+
+/// How a virtual machine ended.
+struct VmResult {
+    enum class End : std::uint8_t {
+        Exited,   ///< by hypercall, with `status`
+        Failed,   ///< the host ended it; a report was printed
+        Stopped,  ///< the time limit
+    };
+    End end = End::Failed;
+    std::uint64_t status = 0;      ///< what the guest gave to the exit hypercall
+    const char* reason = "";       ///< in words, if it failed; a constant
+    std::optional<Error> error{};  ///< of the pager, if a page could not be served
+    unsigned vcpu = 0;             ///< which vCPU ended it
+};
+
+/// Watches a VM. Methods are called on the CPU of the vCPU, on several CPUs at once, with
+/// interrupts enabled and no lock held.
+class VmObserver {
+   public:
+    virtual ~VmObserver() = default;
+    /// A nested page fault on `page` is about to be handed to try_lazy_paging.
+    virtual void before_lazy_paging(Gpa page, unsigned vcpu) = 0;
+    /// The guest executed hypercall `mark` with `value`.
+    virtual void mark(std::uint64_t value, unsigned vcpu) = 0;
+};
+
+/// Why a VM could not be made.
+struct VmRefusal {
+    Error error;
+    const char* reason;  ///< in words, names the mend; a constant
+};
+
+/// A virtual machine: a pager, which knows its memory, and one or more vCPUs. vCPU n runs on CPU n.
+class Vm {
+   public:
+    static constexpr unsigned max_vcpus = 8;
+
+    struct Options {
+        std::string_view name;    ///< stands before each line it prints; copied, 31 characters
+        unsigned vcpu_count = 1;  ///< 1 to the number of CPUs
+        std::uint64_t time_limit_ms = 0;  ///< from run() on; 0: none
+        std::string_view command_line{};  ///< for the multiboot2 information
+        Gpa mbi_address{};                ///< where finalize_mem puts that information
+        VmObserver* observer = nullptr;   ///< outlives the VM
+    };
+
+    /// Whether this machine can run VMs; turns virtualization on if so. `backend` outlives every
+    /// VM. Takes the frames that it needs for good, so call it before you count frames. Otherwise
+    /// the reason in words.
+    static std::expected<void, const char*> prepare(const Backend& backend);
+
+    /// Writes the guest's multiboot2 information and makes its vCPUs. prepare() must have
+    /// succeeded. Takes no time that depends on the guest's size.
+    static std::expected<std::unique_ptr<Vm>, VmRefusal> create(
+        std::unique_ptr<KernelVmPager> pager, const Options& options);
+
+    /// All its vCPUs have stopped. Frames go back, those of the guest's memory too.
+    ~Vm() = default;
+    Vm(const Vm&) = delete;
+    Vm& operator=(const Vm&) = delete;
+
+    /// Runs the guest to its end, on CPU 0 (the caller's) and as many others as it has vCPUs. Once
+    /// only. When it returns no CPU runs a vCPU of this VM. A failure has been reported on the
+    /// console.
+    VmResult run();
+
+    std::string_view name() const { return name_.data(); }
+    KernelVmPager& pager() { return *pager_; }
+    const Backend& backend() const { return *backend_; }
+    VmObserver* observer() { return observer_; }
+    Uart16550& uart() { return uart_; }
+    unsigned vcpu_count() const { return vcpu_count_; }
+    Vcpu& vcpu(unsigned index) { return *vcpus_[index]; }
+    const Vcpu& vcpu(unsigned index) const { return *vcpus_[index]; }
+
+    /// Sums over all vCPUs, exact once run() has returned.
+    std::uint64_t exits() const;
+    std::uint64_t nested_faults() const;
+
+    /// Ends the VM; the first to call this decides the result. Every vCPU leaves its run loop soon.
+    /// Any CPU.
+    void end(const VmResult& result);
+    bool ending() const { return ending_.load(std::memory_order_acquire); }
+
+    /// Delivers what a vCPU wrote into its interrupt command register.
+    void send(const InterruptCommand& command, unsigned sender);
+    /// Called by a vCPU that found nothing to do, before it sleeps. Ends the VM if nothing can wake
+    /// any of its vCPUs. `has_alarm`: its own timer will wake it. Returns false if something has
+    /// come up meanwhile: do not sleep.
+    bool may_sleep(unsigned index, bool has_alarm);
+
+   private:
+    Vm(std::unique_ptr<KernelVmPager> pager, const Options& options);
+
+    static void shoot_down(void* vm);
+    static void run_vcpu(void* vcpu);
+    void wake(unsigned index);
+
+    std::array<char, 32> name_{};
+    const Backend* backend_;
+    std::unique_ptr<KernelVmPager> pager_;
+    VmObserver* observer_;
+    Uart16550 uart_;
+    unsigned vcpu_count_;
+    std::uint64_t time_limit_ns_;
+    std::array<std::unique_ptr<Vcpu>, max_vcpus> vcpus_{};
+
+    std::atomic<bool> ending_{false};
+    std::atomic<unsigned> running_{0};  // vCPUs in their run loop
+    kern::SpinLock lock_;               // guards what follows
+    bool ended_ = false;
+    VmResult result_{};
+    std::uint64_t asleep_ = 0;  // bit n: vCPU n sleeps, and only another vCPU can wake it
+};
+
+/// Prints why `vm` failed: the exit in words, the registers and the bytes at RIP of the vCPU that
+/// failed, the error, and the last exits of every vCPU. No vCPU may be running.
+void report(Vm& vm, const VmResult& result);
+
+}  // namespace vmm
