@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: MIT
+"""Child processes with limits: time, memory, processes and output, for whatever student code runs in.
+
+A child has a session of its own and dies with this process. :func:`stop_all` ends every child that is
+alive, which is what Ctrl-C does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+POLL_SECONDS = 0.05
+"""How often memory and process counts are looked at."""
+PIPE_BYTES = 65536
+LAST_READS = 32
+"""How many pipes' worth of output is taken after the end."""
+
+_live: set[Child] = set()
+_live_lock = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a child may use before it is ended; None: no limit."""
+
+    seconds: float | None = None
+    memory_mib: int | None = None
+    """resident memory of all its processes together"""
+    processes: int | None = None
+    output_bytes: int | None = None
+    """on standard output and standard error together"""
+
+
+def stop_all() -> None:
+    """Ends every child of this process that is alive; their waits return ``interrupted``."""
+    with _live_lock:
+        children = list(_live)
+    for child in children:
+        child.interrupt()
+
+
+def dying_with_parent(argv: Sequence[str]) -> list[str]:
+    """``argv``, killed by the kernel if the thread that started it ends first."""
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "KILL", "--", *argv] if setpriv else list(argv)
+
+
+class Child:
+    """A running child process; use it as a context manager, which ends it at the latest."""
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        *,
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        stdin: int | None = None,
+        pass_fds: Sequence[int] = (),
+        on_stdout: Callable[[bytes], None] | None = None,
+        on_stderr: Callable[[bytes], None] | None = None,
+    ) -> None:
+        self.started = time.monotonic()
+        self.killed = ""
+        """why it was ended: ``time``, ``memory``, ``processes``, ``output``, ``interrupted``"""
+        self._interrupted = threading.Event()
+        self._process = subprocess.Popen(
+            list(argv),
+            cwd=cwd,
+            env=None if env is None else dict(env),
+            stdin=subprocess.DEVNULL if stdin is None else stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            pass_fds=tuple(pass_fds),
+            start_new_session=True,
+            bufsize=0,
+        )
+        self._readers: dict[int, Callable[[bytes], None]] = {}
+        for stream, reader in (
+            (self._process.stdout, on_stdout),
+            (self._process.stderr, on_stderr),
+        ):
+            assert stream is not None
+            os.set_blocking(stream.fileno(), False)
+            self._readers[stream.fileno()] = reader or (lambda _: None)
+        self._output = 0
+        with _live_lock:
+            _live.add(self)
+
+    def __enter__(self) -> Child:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def returncode(self) -> int | None:
+        return self._process.returncode
+
+    @property
+    def seconds(self) -> float:
+        """Since it was started."""
+        return time.monotonic() - self.started
+
+    def interrupt(self) -> None:
+        """Ends the child from another thread."""
+        self._interrupted.set()
+        self._signal_group()
+
+    def kill(self) -> None:
+        """Ends the child with everything in its session, and reaps it. May be called twice."""
+        stray = descendants(self.pid) if self._process.returncode is None else []
+        self._signal_group()
+        for pid in stray:
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        self._process.wait()
+        for stream in (self._process.stdout, self._process.stderr):
+            assert stream is not None
+            stream.close()
+        self._readers.clear()
+        with _live_lock:
+            _live.discard(self)
+
+    def wait(self, limits: Limits, *, kill_on_timeout: bool = True) -> int | None:
+        """Waits for the end, handing output to its readers on the way.
+
+        Returns the exit status (negative: the signal), or None if the time was up and
+        ``kill_on_timeout`` is false: then the child is still alive.
+        """
+        deadline = None if limits.seconds is None else self.started + limits.seconds
+        watched = limits.memory_mib is not None or limits.processes is not None
+        with selectors.DefaultSelector() as selector, contextlib.ExitStack() as stack:
+            for fd in self._readers:
+                selector.register(fd, selectors.EVENT_READ)
+            exit_fd = _pidfd(self.pid)
+            if exit_fd is not None:
+                stack.callback(os.close, exit_fd)
+                selector.register(exit_fd, selectors.EVENT_READ)
+            while True:
+                pause = POLL_SECONDS if watched or exit_fd is None else None
+                if deadline is not None:
+                    left = max(0.0, deadline - time.monotonic())
+                    pause = left if pause is None else min(pause, left)
+                for key, _ in selector.select(pause):
+                    if key.fd != exit_fd and not self._read(key.fd):
+                        selector.unregister(key.fd)
+                if self._has_ended():
+                    break
+                self.killed = self._broken_limit(limits, deadline)
+                if self.killed == "time" and not kill_on_timeout:
+                    return None
+                if self.killed:
+                    break
+        if self._interrupted.is_set():
+            self.killed = "interrupted"
+        self._signal_group()
+        self._process.wait()
+        for fd in list(self._readers):
+            # Bounded: a process that escaped its session may still write.
+            for _ in range(LAST_READS):
+                if not self._read(fd, once=False):
+                    break
+        status = self._process.returncode
+        self.kill()
+        return status
+
+    def _broken_limit(self, limits: Limits, deadline: float | None) -> str:
+        if self._interrupted.is_set():
+            return "interrupted"
+        if limits.output_bytes is not None and self._output > limits.output_bytes:
+            return "output"
+        if deadline is not None and time.monotonic() >= deadline:
+            return "time"
+        if limits.memory_mib is None and limits.processes is None:
+            return ""
+        family = [self.pid, *descendants(self.pid)]
+        if limits.processes is not None and len(family) > limits.processes:
+            return "processes"
+        if limits.memory_mib is not None:
+            if sum(map(_resident_bytes, family)) > limits.memory_mib << 20:
+                return "memory"
+        return ""
+
+    def _read(self, fd: int, *, once: bool = True) -> bool:
+        """Hands on what there is; false at the end, or (unless ``once``) when there is nothing."""
+        try:
+            data = os.read(fd, PIPE_BYTES)
+        except BlockingIOError:
+            return once
+        except OSError:
+            return False
+        if not data:
+            return False
+        self._output += len(data)
+        self._readers[fd](data)
+        return True
+
+    def _has_ended(self) -> bool:
+        # Without reaping it: until then nobody else can get its number, or its group's.
+        if self._process.returncode is not None:
+            return True
+        flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        return os.waitid(os.P_PID, self.pid, flags) is not None
+
+    def _signal_group(self) -> None:
+        if self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, signal.SIGKILL)
+
+
+def descendants(pid: int, limit: int = 4096) -> list[int]:
+    """The processes below ``pid``, as far as /proc tells."""
+    found: list[int] = []
+    pending = [pid]
+    while pending and len(found) < limit:
+        parent = pending.pop()
+        with contextlib.suppress(OSError):
+            for thread in os.listdir(f"/proc/{parent}/task"):
+                with contextlib.suppress(OSError):
+                    text = Path(f"/proc/{parent}/task/{thread}/children").read_text()
+                    children = [int(word) for word in text.split()]
+                    found += children
+                    pending += children
+    return found[:limit]
+
+
+def _resident_bytes(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, IndexError, ValueError):
+        return 0
+
+
+def _pidfd(pid: int) -> int | None:
+    try:
+        return os.pidfd_open(pid)
+    except OSError:
+        return None

@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: MIT
+"""The sandbox lets honest programs work and dishonest ones do no harm."""
+
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from grader import processes, sandbox
+
+PYTHON = "/usr/bin/python3"
+isolated_only = pytest.mark.skipif(not sandbox.is_isolated(), reason=sandbox.status().detail)
+
+
+def python(code: str, **options) -> sandbox.Completed:
+    options.setdefault("timeout", 20)
+    return sandbox.run([PYTHON, "-c", code], **options)
+
+
+@pytest.fixture(params=["isolated", "plain"])
+def mode(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Both grounds: bubblewrap, and its stand-in where it cannot work."""
+    if request.param == "plain":
+        monkeypatch.setattr(sandbox, "status", lambda: sandbox.Status(False, "switched off"))
+    elif not sandbox.is_isolated():
+        pytest.skip(sandbox.status().detail)
+    return request.param
+
+
+def test_output_and_status(mode: str) -> None:
+    done = python("import sys; print('out'); print('err', file=sys.stderr); sys.exit(7)")
+    assert (done.returncode, done.stdout, done.stderr) == (7, "out\n", "err\n")
+    assert not done.ok and not done.killed and done.ended() == "ended with 7"
+
+
+def test_signal_is_told_from_a_status(mode: str) -> None:
+    done = python("import os; os.kill(os.getpid(), 11)")
+    assert done.returncode == -11
+    assert done.ended() == "died of SIGSEGV"
+
+
+def test_stdin_and_environment(mode: str) -> None:
+    code = "import os, sys; print(sys.stdin.read() + os.environ['GIVEN'], 'SECRET' in os.environ)"
+    os.environ["SECRET"] = "x"
+    try:
+        done = python(code, stdin=b"in ", env={"GIVEN": "given"})
+    finally:
+        del os.environ["SECRET"]
+    assert done.stdout == "in given False\n"
+
+
+def test_passed_descriptor_keeps_its_number(mode: str) -> None:
+    reader, writer = os.pipe()
+    try:
+        assert python(f"import os; os.write({writer}, b'token')", pass_fds=[writer]).ok
+        assert os.read(reader, 16) == b"token"
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
+def test_endless_loop_is_ended(mode: str) -> None:
+    done = python("while True: pass", timeout=0.5)
+    assert done.timed_out and not done.ok
+
+
+def test_nothing_is_left_running(mode: str, tmp_path: Path) -> None:
+    # A grandchild holds the pipe open for as long as it lives.
+    reader, writer = os.pipe()
+    code = (
+        "import subprocess, sys\n"
+        f"subprocess.Popen(['/bin/sleep', '1000'], pass_fds=[{writer}])\n"
+        "sys.exit(0)"
+    )
+    try:
+        assert python(code, pass_fds=[writer]).ok
+    finally:
+        os.close(writer)
+    os.set_blocking(reader, True)
+    assert os.read(reader, 1) == b""
+    os.close(reader)
+
+
+def test_memory_is_bounded(mode: str) -> None:
+    done = python(
+        "import time\nkeep = []\nwhile True: keep.append(b'x' * (8 << 20)); time.sleep(0.005)",
+        memory_mib=200,
+    )
+    assert done.killed == "memory"
+
+
+def test_processes_are_bounded(mode: str) -> None:
+    code = (
+        "import os, time\nfor _ in range(200):\n if os.fork() == 0: time.sleep(60)\ntime.sleep(60)"
+    )
+    assert python(code, processes=40).killed == "processes"
+
+
+def test_output_is_bounded(mode: str) -> None:
+    done = python("print('x' * 3000000)", output_bytes=1000)
+    assert done.ok and done.truncated and len(done.stdout) == 1000
+    assert python("while True: print('x' * 100000)", output_bytes=1000).killed == "output"
+
+
+def test_file_size_is_bounded(mode: str, tmp_path: Path) -> None:
+    target = tmp_path / "big"
+    done = python(
+        f"f = open({str(target)!r}, 'wb'); f.truncate(1 << 40)", writable=[tmp_path], timeout=10
+    )
+    assert not done.ok
+    assert target.stat().st_size == 0
+
+
+def test_stop_all_interrupts(mode: str) -> None:
+    results: list[sandbox.Completed] = []
+    reader, writer = os.pipe()
+    code = f"import os\nos.write({writer}, b'up')\nwhile True: pass"
+    thread = threading.Thread(target=lambda: results.append(python(code, pass_fds=[writer])))
+    thread.start()
+    assert os.read(reader, 2) == b"up"
+    processes.stop_all()
+    thread.join(10)
+    os.close(reader)
+    os.close(writer)
+    assert results and results[0].killed == "interrupted"
+
+
+def test_writable_folder_is_written(mode: str, tmp_path: Path) -> None:
+    done = python("open('made', 'w').write('x')", cwd=tmp_path, writable=[tmp_path])
+    assert done.ok and (tmp_path / "made").read_text() == "x"
+
+
+@isolated_only
+def test_readable_folder_is_read_only(tmp_path: Path) -> None:
+    (tmp_path / "given").write_text("text")
+    assert python("print(open('given').read())", cwd=tmp_path, readable=[tmp_path]).stdout == "text\n"
+    done = python("open('given', 'w')", cwd=tmp_path, readable=[tmp_path])
+    assert not done.ok and (tmp_path / "given").read_text() == "text"
+
+
+@isolated_only
+def test_inner_writable_folder_in_a_readable_one(tmp_path: Path) -> None:
+    inner = tmp_path / "a" / "b"
+    inner.mkdir(parents=True)
+    code = "import sys; open('a/b/made', 'w'); open('made', 'w')"
+    done = python(code, cwd=tmp_path, writable=[inner], readable=[tmp_path])
+    assert not done.ok and (inner / "made").exists() and not (tmp_path / "made").exists()
+
+
+@isolated_only
+@pytest.mark.parametrize("path", ["/etc/shadow", "/etc/passwd", "/root", str(Path.home()), __file__])
+def test_private_files_are_not_there(path: str) -> None:
+    assert python(f"import os; print(os.path.exists({path!r}))").stdout == "False\n"
+
+
+@isolated_only
+def test_compiler_cannot_include_a_private_file(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("the_solution")
+    source = tmp_path / "work" / "a.cc"
+    source.parent.mkdir()
+    source.write_text(f'#include "{secret}"\nasm(".incbin \\"{secret}\\"");\n')
+    done = sandbox.run(
+        ["g++", "-c", "a.cc", "-o", "a.o"], timeout=60, cwd=source.parent, writable=[source.parent]
+    )
+    assert not done.ok and "the_solution" not in done.stdout + done.stderr
+
+
+@isolated_only
+def test_no_network_and_no_other_process() -> None:
+    code = (
+        "import os, socket\n"
+        "print(sorted(name for _, name in socket.if_nameindex()))\n"
+        f"print(os.path.exists('/proc/{os.getpid()}/environ') and {os.getpid()} > 50)\n"
+    )
+    done = python(code)
+    assert done.stdout == "['lo']\nFalse\n", done.stderr
+
+
+@pytest.mark.parametrize("sanitizer", ["address,undefined", "thread"])
+def test_sanitizers_work_inside(mode: str, sanitizer: str, tmp_path: Path) -> None:
+    source = tmp_path / "a.cc"
+    source.write_text(
+        "#include <cstdlib>\n#include <thread>\n"
+        "int counter;\n"
+        "int main(int count, char**) {\n"
+        "  char* text = static_cast<char*>(std::malloc(8));\n"
+        "  std::thread other{[] { ++counter; }};\n"
+        "  if (count > 1) ++counter;\n"
+        "  other.join();\n"
+        "  if (count > 1) text[8] = 1;\n"
+        "  std::free(text);\n"
+        "}\n"
+    )
+    built = sandbox.run(
+        ["g++", f"-fsanitize={sanitizer}", "-g", "a.cc", "-o", "a"],
+        timeout=120,
+        cwd=tmp_path,
+        writable=[tmp_path],
+    )
+    assert built.ok, built.stderr
+    good = sandbox.run([tmp_path / "a"], timeout=60, cwd=tmp_path, readable=[tmp_path])
+    if "unexpected memory mapping" in good.stderr:
+        pytest.skip("ThreadSanitizer cannot start on this system")
+    assert good.ok, good.stderr
+    bad = sandbox.run([tmp_path / "a", "wrong"], timeout=60, cwd=tmp_path, readable=[tmp_path])
+    wanted = "heap-buffer-overflow" if sanitizer.startswith("address") else "data race"
+    assert not bad.ok and wanted in bad.stderr
+
+
+def test_missing_bubblewrap_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sandbox.shutil, "which", lambda _: None)
+    told = sandbox.status.__wrapped__()
+    assert not told.isolated and "bubblewrap" in told.detail and "apt-get" in told.mend
+
+
+def test_parent_death_ends_the_child(mode: str, tmp_path: Path) -> None:
+    """A killed nest leaves nothing behind: the pipe's last holder goes with it."""
+    reader, writer = os.pipe()
+    plain = "sandbox.status = lambda: sandbox.Status(False, '')\n" if mode == "plain" else ""
+    code = (
+        "from grader import sandbox\n" + plain + "sandbox.run(['/usr/bin/python3', '-c', "
+        f"'import os, time; os.write({writer}, b\"up\"); time.sleep(1000)'], "
+        f"timeout=1000, pass_fds=[{writer}])"
+    )
+    root = Path(__file__).resolve().parents[2]
+    with processes.Child([PYTHON, "-c", code], cwd=root, pass_fds=[writer]) as nest:
+        os.close(writer)
+        assert os.read(reader, 2) == b"up"
+        os.kill(nest.pid, 9)
+        assert os.read(reader, 1) == b""
+    os.close(reader)
