@@ -25,32 +25,32 @@ enum class VmState : std::uint64_t {
 struct VmRecord {
     std::array<char, 32> name{};
     VmState state = VmState::None;
-    std::uint64_t status = 0;         ///< what the guest gave to the exit hypercall
-    std::uint64_t error = 0;          ///< kern::Error + 1; 0: none
-    std::uint64_t table_root = 0;     ///< Hpa of the second-level table; still there if `kept`
-    std::uint64_t table_format = 0;   ///< 0 NPT, 1 EPT
+    std::uint64_t status = 0;        ///< what the guest gave to the exit hypercall
+    std::uint64_t error = 0;         ///< kern::Error + 1; 0: none
+    std::uint64_t table_root = 0;    ///< Hpa of the second-level table; still there if `kept`
+    std::uint64_t table_format = 0;  ///< 0 NPT, 1 EPT
     std::uint64_t vcpu_count = 0;
-    std::uint64_t kept = 0;           ///< 1: the VM was not destroyed, its memory can be read
-    std::uint64_t entry = 0;          ///< Gpa of the first instruction
-    std::uint64_t nested_faults = 0;  ///< handed to try_lazy_paging
-    std::uint64_t exits = 0;          ///< all exits
-    std::uint64_t hold_faults = 0;    ///< faults on the held page when the read was let go
-    std::uint64_t hold_expired = 0;   ///< 1: a read was let go by the time limit
-    std::uint64_t fills = 0;          ///< reads of the image file that began on the held page
+    std::uint64_t kept = 0;               ///< 1: the VM was not destroyed, its memory can be read
+    std::uint64_t entry = 0;              ///< Gpa of the first instruction
+    std::uint64_t nested_faults = 0;      ///< handed to try_lazy_paging
+    std::uint64_t exits = 0;              ///< all exits
+    std::uint64_t hold_faults = 0;        ///< faults on the held page when the read was let go
+    std::uint64_t hold_expired = 0;       ///< 1: a read was let go by the time limit
+    std::uint64_t fills = 0;              ///< reads of the image file that began on the held page
     std::array<std::uint64_t, 8> vmcb{};  ///< Hpa of each vCPU's VMCB (VMCS on Intel)
-    kern::FrameAccounts before{};     ///< frames in use before the VM was made
-    kern::FrameAccounts created{};    ///< when it was ready to run
-    kern::FrameAccounts ended{};      ///< when its last vCPU had stopped
-    kern::FrameAccounts after{};      ///< when it was destroyed; equal to `ended` if kept
-    std::uint64_t held_reads = 0;     ///< reads that a `hold` of the plan made wait
-    std::uint64_t failed_reads = 0;   ///< reads that a `fail` of the plan made fail
-    std::uint64_t failed_address = 0;  ///< Gpa of the page that was refused, if state is Failed
+    kern::FrameAccounts before{};         ///< frames in use before the VM was made
+    kern::FrameAccounts created{};        ///< when it was ready to run
+    kern::FrameAccounts ended{};          ///< when its last vCPU had stopped
+    kern::FrameAccounts after{};          ///< when it was destroyed; equal to `ended` if kept
+    std::uint64_t held_reads = 0;         ///< reads that a `hold` of the plan made wait
+    std::uint64_t failed_reads = 0;       ///< reads that a `fail` of the plan made fail
+    std::uint64_t failed_address = 0;     ///< Gpa of the page that was refused, if state is Failed
     std::uint64_t creation_nanoseconds = 0;  ///< from the begin of from_image until ready to run
     std::uint64_t run_nanoseconds = 0;       ///< from then until its last vCPU had stopped
-    std::array<char, 64> reason{};    ///< why it was refused or ended, in words, padded with zeros
+    std::array<char, 64> reason{};  ///< why it was refused or ended, in words, padded with zeros
 };
 // grader/evidence.py reads this layout: change both.
-static_assert(sizeof(VmRecord) == 32 + 14 * 8 + 8 * 8 + 4 * 128 + 5 * 8 + 64);
+static_assert(sizeof(VmRecord) == 32 + 13 * 8 + 8 * 8 + 4 * 128 + 5 * 8 + 64);
 
 struct Evidence {
     static constexpr std::size_t max_records = 32;
