@@ -8,7 +8,8 @@
 
 namespace vmm {
 
-/// What a guest may do with a page.
+/// What a guest may do with a page. A permission without read cannot be mapped: AMD has no such
+/// entry, and on Intel a page that can be written but not read is a misconfiguration.
 struct Permission {
     bool read = false;
     bool write = false;
@@ -37,8 +38,12 @@ struct EntryFormat {
     std::string_view name;
     /// The entry for a page at `page` in a table of `level` (1 or 2).
     std::uint64_t (*leaf)(Hpa page, Permission permission, Level level);
+    /// `entry`, a leaf, with another permission; everything else in it, the accessed and dirty bits
+    /// too, stays as it is.
+    std::uint64_t (*with_permission)(std::uint64_t entry, Permission permission);
     /// The entry that points to the table at `table`.
     std::uint64_t (*table)(Hpa table);
+    /// What the entry in a table of `level` says. Where it is not present, the rest means nothing.
     DecodedEntry (*decode)(std::uint64_t entry, Level level);
 };
 

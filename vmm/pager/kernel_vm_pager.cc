@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: MIT
+#include "vmm/pager/kernel_vm_pager.hh"
+
+#include <algorithm>
+#include <new>
+
+namespace vmm {
+namespace {
+
+Gpa next_page(Gpa address) {
+    return Gpa{kern::align_up(address.value(), page_size)};
+}
+
+}  // namespace
+
+std::expected<std::unique_ptr<KernelVmPager>, Error> KernelVmPager::create(
+    const EntryFormat& format) {
+    auto table = SecondLevelTable::create(format);
+    if (!table) return std::unexpected(table.error());
+    std::unique_ptr<KernelVmPager> pager{new (std::nothrow) KernelVmPager{std::move(*table)}};
+    if (!pager) return std::unexpected(Error::OutOfMemory);
+    return pager;
+}
+
+std::expected<std::unique_ptr<KernelVmPager>, Error> KernelVmPager::from_image(
+    kern::File kernel, std::uint64_t ram_kib, const EntryFormat& format) {
+    const std::uint64_t pages = ram_kib / (page_size / 1024);
+    if (pages == 0 || pages > guest_physical_end / page_size)
+        return std::unexpected(Error::InvalidArgument);
+
+    const kern::FilePeeker peeker{kernel};
+    const auto image = kern::elf::Executable::parse(peeker);
+    if (!image) return std::unexpected(image.error());
+
+    auto pager = create(format);
+    if (!pager) return pager;
+    if (auto loaded = (*pager)->load_segments(*image, kernel); !loaded)
+        return std::unexpected(loaded.error());
+    const auto entry = kernel_entry(*image);
+    if (!entry) return std::unexpected(entry.error());
+    (*pager)->entry_ = *entry;
+    if (auto filled = (*pager)->fill_ram(pages); !filled) return std::unexpected(filled.error());
+    return pager;
+}
+
+std::expected<void, Error> KernelVmPager::load_segments(const kern::elf::Executable& image,
+                                                        const kern::File& kernel) {
+    for (std::uint16_t i = 0; i < image.header().program_header_count; ++i) {
+        const auto phdr = image.program_header(i);
+        if (!phdr) return std::unexpected(phdr.error());
+        if (phdr->p_type != kern::elf::pt_load) continue;
+        if (auto loaded = load_phdr(*phdr, kernel); !loaded) return loaded;
+    }
+    return {};
+}
+
+std::expected<void, Error> KernelVmPager::fill_ram(std::uint64_t pages) {
+    const auto segments = loaders_.all();
+    const Gpa image_begin = segments.empty() ? Gpa{0} : segments.front().begin().page();
+    const Gpa image_end = segments.empty() ? Gpa{0} : next_page(segments.back().end());
+    std::uint64_t image_pages = (image_end - image_begin) / page_size;
+    if (image_begin < mmio_hole_begin && mmio_hole_end < image_end)
+        image_pages -= (mmio_hole_end - mmio_hole_begin) / page_size;
+    if (pages < image_pages) return std::unexpected(Error::InvalidArgument);
+    std::uint64_t left = pages - image_pages;
+
+    // Gaps between segments, in whole pages: the rest of a segment's page is zeros without a
+    // loader. Each turn looks for the next segment anew, because adding a gap moves the loaders
+    // behind it.
+    for (Gpa gap = image_begin; gap < image_end;) {
+        const Loader next = loaders_.in_range(gap, image_end).front();
+        std::uint64_t counted_already = image_pages;
+        if (auto added = add_ram(gap, next.begin().page(), counted_already); !added) return added;
+        gap = next_page(next.end());
+    }
+    if (auto added = add_ram(Gpa{0}, image_begin, left); !added) return added;
+    if (auto added = add_ram(image_end, Gpa{guest_physical_end}, left); !added) return added;
+    if (left != 0) return std::unexpected(Error::InvalidArgument);
+    return {};
+}
+
+/// Registers RAM from `begin` up to `limit`, at most `pages` pages; takes what it has registered
+/// from `pages`.
+std::expected<void, Error> KernelVmPager::add_ram(Gpa begin, Gpa limit, std::uint64_t& pages) {
+    const struct {
+        Gpa from, to;
+    } around_hole[] = {{begin, std::min(limit, mmio_hole_begin)},
+                       {std::max(begin, mmio_hole_end), limit}};
+    for (const auto& part : around_hole) {
+        if (part.from >= part.to) continue;
+        const std::uint64_t count = std::min(pages, (part.to - part.from) / page_size);
+        if (count == 0) continue;
+        const auto ram = Loader::zeros(part.from, part.from + count * page_size);
+        if (auto added = loaders_.add(ram); !added) return added;
+        pages -= count;
+    }
+    return {};
+}
+
+std::expected<void, Error> KernelVmPager::map_page(Gpa gpa, PageLoader loader) {
+    if (!gpa.is_aligned()) return std::unexpected(Error::Unaligned);
+    if (gpa.value() >= guest_physical_end) return std::unexpected(Error::OutOfRange);
+    if (!loader.fill) return std::unexpected(Error::InvalidArgument);
+    if (!loaders_.on_page(gpa).empty() || table_.lookup(gpa))
+        return std::unexpected(Error::AlreadyExists);
+    return loaders_.add(Loader::call(gpa, loader));
+}
+
+std::expected<void, Error> KernelVmPager::map_mmio_page(Gpa gpa, Hpa frame) {
+    if (!loaders_.on_page(gpa).empty()) return std::unexpected(Error::AlreadyExists);
+    return table_.map(gpa, frame, read_execute);
+}
+
+std::expected<void, Error> KernelVmPager::try_lazy_paging(const Exit& exit) {
+    const auto* fault = std::get_if<exit::NestedPageFault>(&exit.reason);
+    if (!fault || fault->present) return std::unexpected(Error::Unsupported);
+    const Gpa page = fault->address.page();
+    if (page.value() == watched_page_.load(std::memory_order_relaxed))
+        watched_faults_.fetch_add(1, std::memory_order_acq_rel);
+    return load_page(page);
+}
+
+void KernelVmPager::watch_page(Gpa page) {
+    watched_faults_.store(0, std::memory_order_relaxed);
+    watched_page_.store(page.page().value(), std::memory_order_release);
+}
+
+}  // namespace vmm

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: MIT
+#include <atomic>
+
+#include "kern/arch/arch.hh"
+#include "vmm/pager/kernel_vm_pager.hh"
+
+namespace vmm {
+namespace {
+
+// Bits of the control registers and of the guest's own page-table entries [amd/vol2 3.1, 5.2
+// to 5.4].
+constexpr std::uint64_t cr0_pg = 1ULL << 31;
+constexpr std::uint64_t cr4_pse = 1ULL << 4;
+constexpr std::uint64_t cr4_pae = 1ULL << 5;
+constexpr std::uint64_t cr4_la57 = 1ULL << 12;
+constexpr std::uint64_t efer_lma = 1ULL << 10;
+constexpr std::uint64_t entry_present = 1ULL << 0;
+constexpr std::uint64_t entry_page_size = 1ULL << 7;
+constexpr std::uint64_t entry_address = 0x000f'ffff'ffff'f000;
+
+constexpr std::uint64_t four_gib = 1ULL << 32;
+
+/// How the guest's tables are laid out in one of its paging modes.
+struct GuestMode {
+    unsigned levels;
+    unsigned index_bits;        // of a table, 9 or 10
+    unsigned entry_size;        // bytes
+    std::uint64_t root_mask;    // the root's address in CR3
+    unsigned large_leaf_level;  // the highest level where PS means a page; 1: none
+};
+constexpr GuestMode two_levels{2, 10, 4, 0xffff'f000, 1};
+constexpr GuestMode two_levels_pse{2, 10, 4, 0xffff'f000, 2};
+constexpr GuestMode pae{3, 9, 8, 0xffff'ffe0, 2};
+constexpr GuestMode four_levels{4, 9, 8, entry_address, 3};
+
+bool is_canonical(std::uint64_t gva) {
+    constexpr unsigned unused_bits = 64 - 48;
+    return static_cast<std::uint64_t>(static_cast<std::int64_t>(gva << unused_bits) >>
+                                      unused_bits) == gva;
+}
+
+/// The entry of `size` bytes at `address`. The guest may write it at the same moment.
+std::uint64_t load_entry(Hpa address, unsigned size) {
+    std::byte* const bytes = kern::arch::direct_map(address);
+    if (size == sizeof(std::uint32_t))
+        return std::atomic_ref{*reinterpret_cast<std::uint32_t*>(bytes)}.load(
+            std::memory_order_relaxed);
+    return std::atomic_ref{*reinterpret_cast<std::uint64_t*>(bytes)}.load(
+        std::memory_order_relaxed);
+}
+
+/// The address of a large page. In a 4 MiB entry bits 20 to 13 are the page's address bits 39 to 32
+/// (PSE-36) [amd/vol2 5.2.2].
+std::uint64_t large_page_address(std::uint64_t entry, const GuestMode& mode,
+                                 std::uint64_t page_bytes) {
+    if (mode.entry_size == sizeof(std::uint64_t)) return entry & entry_address & ~(page_bytes - 1);
+    constexpr std::uint64_t high_bits = 0xff;
+    return (entry & 0xffc0'0000) | (((entry >> 13) & high_bits) << 32);
+}
+
+}  // namespace
+
+std::expected<Hpa, Error> KernelVmPager::gpa2hpa(Gpa gpa) const {
+    const auto mapping = table_.lookup(gpa);
+    if (!mapping) return std::unexpected(Error::NotFound);
+    return mapping->address;
+}
+
+std::expected<Hpa, Error> KernelVmPager::gva2hpa(Gva gva, const GuestPaging& paging) const {
+    const bool long_mode = (paging.efer & efer_lma) != 0;
+    const bool paging_on = (paging.cr0 & cr0_pg) != 0;
+    if (paging_on && long_mode && (paging.cr4 & cr4_la57))
+        return std::unexpected(Error::Unsupported);
+    if (paging_on && long_mode ? !is_canonical(gva.value()) : gva.value() >= four_gib)
+        return std::unexpected(Error::OutOfRange);
+    if (!paging_on) return gpa2hpa(Gpa{gva.value()});
+
+    const GuestMode& mode = long_mode              ? four_levels
+                            : paging.cr4 & cr4_pae ? pae
+                            : paging.cr4 & cr4_pse ? two_levels_pse
+                                                   : two_levels;
+    std::uint64_t table = paging.cr3 & mode.root_mask;
+    for (unsigned level = mode.levels;; --level) {
+        const std::uint64_t covered = page_size << (mode.index_bits * (level - 1));
+        const std::uint64_t index = (gva.value() / covered) & ((1ULL << mode.index_bits) - 1);
+        const auto place = gpa2hpa(Gpa{table + index * mode.entry_size});
+        if (!place) return place;
+        const std::uint64_t entry = load_entry(*place, mode.entry_size);
+        if (!(entry & entry_present)) return std::unexpected(Error::NotFound);
+
+        const bool large = level > 1 && level <= mode.large_leaf_level && (entry & entry_page_size);
+        if (large)
+            return gpa2hpa(
+                Gpa{large_page_address(entry, mode, covered) + (gva.value() & (covered - 1))});
+        table = entry & entry_address;
+        if (level == 1) return gpa2hpa(Gpa{table + gva.page_offset()});
+    }
+}
+
+}  // namespace vmm

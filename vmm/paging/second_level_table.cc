@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: MIT
+#include "vmm/paging/second_level_table.hh"
+
+#include <atomic>
+#include <span>
+#include <utility>
+
+#include "kern/arch/arch.hh"
+#include "vmm/frame_owners.hh"
+#include "vmm/paging/walk.hh"
+
+namespace vmm {
+namespace {
+
+constexpr Level leaf_level(PageSize size) {
+    return size == PageSize::Small ? 1 : 2;
+}
+constexpr PageSize leaf_size(Level level) {
+    return level == 1 ? PageSize::Small : PageSize::Large;
+}
+
+std::span<std::uint64_t, entries_per_table> entries_of(Hpa table) {
+    return std::span<std::uint64_t, entries_per_table>{
+        reinterpret_cast<std::uint64_t*>(kern::arch::direct_map(table)), entries_per_table};
+}
+
+std::uint64_t load(std::uint64_t& entry) {
+    return std::atomic_ref{entry}.load(std::memory_order_acquire);
+}
+
+/// Gives back the table at `table`, all tables below it, and the pages that they map.
+void free_tree(const EntryFormat& format, Hpa table, Level level) {
+    for (std::uint64_t& entry : entries_of(table)) {
+        const DecodedEntry decoded = format.decode(load(entry), level);
+        if (!decoded.present) continue;
+        if (!decoded.leaf)
+            free_tree(format, decoded.address, level - 1);
+        else
+            kern::frames().free_run(frame_owner::guest_memory, decoded.address,
+                                    bytes_per_entry(level) / page_size);
+    }
+    kern::frames().free(frame_owner::second_level_table, table);
+}
+
+std::uint64_t count_pages(const EntryFormat& format, Hpa table, Level level) {
+    std::uint64_t pages = 0;
+    for (std::uint64_t& entry : entries_of(table)) {
+        const DecodedEntry decoded = format.decode(load(entry), level);
+        if (!decoded.present) continue;
+        pages += decoded.leaf ? bytes_per_entry(level) / page_size
+                              : count_pages(format, decoded.address, level - 1);
+    }
+    return pages;
+}
+
+/// Replaces the leaf that maps `gpa` by `change(leaf)`, in one atomic step against other CPUs and
+/// against the hardware, which sets accessed and dirty bits. Returns the leaf that was replaced.
+template <class Change>
+std::expected<WalkResult, Error> replace_leaf(const EntryFormat& format, Hpa root, Gpa gpa,
+                                              Change change) {
+    auto found = *walk(format, root, gpa, 1, MissingTable::Stop);
+    const std::atomic_ref shared{*found.entry};
+    for (;;) {
+        const DecodedEntry decoded = format.decode(found.value, found.level);
+        // The level is that of the walk: an entry that was empty then may point to a table by now.
+        if (!decoded.present || !decoded.leaf) return std::unexpected(Error::NotFound);
+        if (shared.compare_exchange_weak(found.value, change(found.value),
+                                         std::memory_order_acq_rel, std::memory_order_acquire))
+            return found;
+    }
+}
+
+}  // namespace
+
+std::expected<SecondLevelTable, Error> SecondLevelTable::create(const EntryFormat& format) {
+    auto root = kern::Frame::allocate(frame_owner::second_level_table);
+    if (!root) return std::unexpected(root.error());
+    return SecondLevelTable{format, root->release()};
+}
+
+SecondLevelTable::SecondLevelTable(SecondLevelTable&& other) noexcept
+    : format_{std::exchange(other.format_, nullptr)},
+      root_{other.root_},
+      shootdown_{other.shootdown_},
+      shootdown_context_{other.shootdown_context_} {}
+
+SecondLevelTable::~SecondLevelTable() {
+    if (format_) free_tree(*format_, root_, root_level);
+}
+
+std::expected<void, Error> SecondLevelTable::map(Gpa gpa, Hpa page, Permission permission,
+                                                 PageSize size) {
+    const auto bytes = static_cast<std::uint64_t>(size);
+    if (!gpa.is_aligned(bytes) || !page.is_aligned(bytes)) return std::unexpected(Error::Unaligned);
+    if (gpa.value() >= guest_physical_end) return std::unexpected(Error::OutOfRange);
+    if (!permission.read) return std::unexpected(Error::InvalidArgument);
+
+    const Level level = leaf_level(size);
+    auto found = walk(*format_, root_, gpa, level, MissingTable::Make);
+    if (!found) return std::unexpected(found.error());
+    if (found->level != level) return std::unexpected(Error::AlreadyExists);
+    std::uint64_t empty = 0;
+    // Release: a CPU that sees the entry also sees what the page was filled with.
+    if (!std::atomic_ref{*found->entry}.compare_exchange_strong(
+            empty, format_->leaf(page, permission, level), std::memory_order_acq_rel))
+        return std::unexpected(Error::AlreadyExists);
+    return {};
+}
+
+std::expected<Mapping, Error> SecondLevelTable::unmap(Gpa gpa) {
+    if (gpa.value() >= guest_physical_end) return std::unexpected(Error::NotFound);
+    auto removed =
+        replace_leaf(*format_, root_, gpa, [](std::uint64_t) { return std::uint64_t{0}; });
+    if (!removed) return std::unexpected(removed.error());
+    shoot_down();
+    const DecodedEntry leaf = format_->decode(removed->value, removed->level);
+    return Mapping{leaf.address, leaf.permission, leaf_size(removed->level)};
+}
+
+std::expected<void, Error> SecondLevelTable::protect(Gpa gpa, Permission permission) {
+    if (!permission.read) return std::unexpected(Error::InvalidArgument);
+    if (gpa.value() >= guest_physical_end) return std::unexpected(Error::NotFound);
+    auto changed = replace_leaf(*format_, root_, gpa, [&](std::uint64_t leaf) {
+        return format_->with_permission(leaf, permission);
+    });
+    if (!changed) return std::unexpected(changed.error());
+    shoot_down();
+    return {};
+}
+
+std::optional<Mapping> SecondLevelTable::lookup(Gpa gpa) const {
+    if (gpa.value() >= guest_physical_end) return std::nullopt;
+    const auto found = *walk(*format_, root_, gpa, 1, MissingTable::Stop);
+    const DecodedEntry decoded = format_->decode(found.value, found.level);
+    if (!decoded.present) return std::nullopt;
+    const std::uint64_t offset = gpa.value() & (bytes_per_entry(found.level) - 1);
+    return Mapping{decoded.address + offset, decoded.permission, leaf_size(found.level)};
+}
+
+std::expected<std::uint64_t*, Error> SecondLevelTable::entry(Gpa gpa) {
+    if (gpa.value() >= guest_physical_end) return std::unexpected(Error::OutOfRange);
+    auto found = walk(*format_, root_, gpa, 1, MissingTable::Make);
+    if (!found) return std::unexpected(found.error());
+    if (found->level != 1) return std::unexpected(Error::AlreadyExists);
+    return found->entry;
+}
+
+std::uint64_t SecondLevelTable::present_pages() const {
+    return count_pages(*format_, root_, root_level);
+}
+
+void SecondLevelTable::set_shootdown(Shootdown shootdown, void* context) {
+    shootdown_ = shootdown;
+    shootdown_context_ = context;
+}
+
+void SecondLevelTable::shoot_down() const {
+    if (shootdown_) shootdown_(shootdown_context_);
+}
+
+}  // namespace vmm
