@@ -55,11 +55,13 @@ function(nest_write_kit)
   list(JOIN flavours ",\n" flavours)
   list(JOIN objects ",\n" objects)
   list(JOIN files ",\n" files)
+  nest_kernel_recipe(kernel)
   file(GENERATE OUTPUT ${CMAKE_BINARY_DIR}/kit.json CONTENT "{
   \"compiler\": \"${CMAKE_CXX_COMPILER}\",
   \"flavours\": {
 ${flavours}
   },
+  \"kernel\": ${kernel},
   \"test_objects\": {
 ${objects}
   },
@@ -68,5 +70,5 @@ ${files}
   }
 }
 ")
-  add_custom_target(kit DEPENDS ${targets} ${tests})
+  add_custom_target(kit DEPENDS ${targets} ${tests} boot-host)
 endfunction()

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: MIT
+# Kernel images: the host kernel and guest kernels are the same objects, linked at different addresses.
+# How to link one stands in kit.json too (key "kernel"), so that the grader does it without CMake.
+find_program(NEST_LD ld REQUIRED)
+find_package(Python3 3.11 REQUIRED COMPONENTS Interpreter)
+
+set(NEST_KERNEL_SCRIPT ${CMAKE_SOURCE_DIR}/kern/arch/x86_64/kernel.ld)
+# --gc-sections is left out on purpose: a debugger's user wants to call what nobody calls.
+set(NEST_KERNEL_LINK_FLAGS -n -z max-page-size=4096 -z noexecstack -static -nostdlib
+    --orphan-handling=error --build-id=none -T ${NEST_KERNEL_SCRIPT})
+set(NEST_HOST_OFFSET 0xffffffff80000000)
+set(NEST_HOST_LMA 0x100000)
+set(NEST_GUEST_OFFSET 0xffffffffc0000000)
+set(NEST_GUEST_LMA 0x200000)
+
+# nest_boot_object(NAME OFFSET): the object library NAME: boot.S for one offset.
+function(nest_boot_object name offset)
+  add_library(${name} OBJECT ${CMAKE_SOURCE_DIR}/kern/arch/x86_64/boot.S)
+  target_compile_options(${name} PRIVATE -g -I${CMAKE_SOURCE_DIR} -DKERNEL_OFFSET=${offset})
+  set_property(SOURCE ${CMAKE_SOURCE_DIR}/kern/arch/x86_64/boot.S TARGET_DIRECTORY ${name}
+    APPEND PROPERTY OBJECT_DEPENDS ${CMAKE_SOURCE_DIR}/kern/arch/x86_64/boot_constants.h)
+endfunction()
+nest_boot_object(boot-host ${NEST_HOST_OFFSET})
+nest_boot_object(boot-guest ${NEST_GUEST_OFFSET})
+
+# nest_kernel(NAME host|guest SOURCES s... [LIBRARIES l...]): the target NAME, the image
+# NAME.elf in the current binary folder (property NEST_IMAGE): boot.S for host or guest, the sources
+# compiled for the bare machine, and the libraries (default: kern), with symbols for backtraces.
+# Sources may be none, if a library has kernel_main.
+function(nest_kernel name place)
+  cmake_parse_arguments(PARSE_ARGV 2 arg "" "" "SOURCES;LIBRARIES")
+  if(NOT arg_LIBRARIES)
+    set(arg_LIBRARIES kern)
+  endif()
+  string(TOUPPER ${place} upper)
+  set(objects $<TARGET_OBJECTS:boot-${place}>)
+  if(arg_SOURCES)
+    add_library(${name}-objects OBJECT ${arg_SOURCES})
+    target_compile_options(${name}-objects PRIVATE
+      $<$<COMPILE_LANGUAGE:CXX>:${NEST_FLAGS_kernel} -Werror>
+      $<$<COMPILE_LANGUAGE:ASM>:-g -I${CMAKE_SOURCE_DIR}>)
+    list(APPEND objects $<TARGET_OBJECTS:${name}-objects>)
+  endif()
+  set(archives "")
+  set(archive_targets "")
+  foreach(library IN LISTS arg_LIBRARIES)
+    list(APPEND archives $<TARGET_FILE:${library}.kernel>)
+    list(APPEND archive_targets ${library}.kernel)
+  endforeach()
+  set(image ${CMAKE_CURRENT_BINARY_DIR}/${name}.elf)
+  add_custom_command(OUTPUT ${image}
+    COMMAND ${NEST_LD} ${NEST_KERNEL_LINK_FLAGS} --defsym=KERNEL_OFFSET=${NEST_${upper}_OFFSET}
+      --defsym=KERNEL_LMA=${NEST_${upper}_LMA} -o ${image} ${objects}
+      --start-group ${archives} --end-group
+    COMMAND Python3::Interpreter ${CMAKE_SOURCE_DIR}/grader/kernel_image.py ${image}
+    DEPENDS ${objects} ${archive_targets} ${archives} ${NEST_KERNEL_SCRIPT}
+      ${CMAKE_SOURCE_DIR}/grader/kernel_image.py
+    COMMAND_EXPAND_LISTS VERBATIM
+    COMMENT "Linking kernel image ${name}.elf")
+  add_custom_target(${name} ALL DEPENDS ${image})
+  set_property(TARGET ${name} PROPERTY NEST_IMAGE ${image})
+endfunction()
+
+# The value of kit.json's "kernel": link(objects) = "linker" "flags" "objects" OBJECTS
+# --start-group ARCHIVES --end-group -o ELF, then grader/kernel_image.py. ARCHIVES are the kernel
+# flavour's libraries in the order of "archives"; OBJECTS (the student's) come before the archives, so
+# that they take the place of the references in `tasks`.
+function(nest_kernel_recipe result)
+  list(JOIN NEST_KERNEL_LINK_FLAGS "\", \"" flags)
+  set(${result} "{
+    \"linker\": \"${NEST_LD}\",
+    \"flags\": [\"${flags}\",
+      \"--defsym=KERNEL_OFFSET=${NEST_HOST_OFFSET}\", \"--defsym=KERNEL_LMA=${NEST_HOST_LMA}\"],
+    \"objects\": [\"$<JOIN:$<TARGET_OBJECTS:boot-host>,\", \">\"],
+    \"archives\": [\"vmm\", \"tasks\", \"kern\"]
+  }" PARENT_SCOPE)
+endfunction()
