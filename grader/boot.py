@@ -8,12 +8,23 @@ with the evidence in it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from grader import evidence
-from grader.evidence import Evidence, Leaf, PhysicalMemory, VmRecord
+from grader import evidence, hung, machines, second_level
+from grader.evidence import Evidence, EvidenceError, PhysicalMemory, VmRecord, VmState
+from grader.images import file_system_image
+from grader.second_level import Leaf
+from grader.symbols import SymbolError
+
+__all__ = ["BootResult", "Leaf", "VmPlan", "plan_text", "run_boot"]
+
+SERIAL_BYTES = 8 << 20
+"""A kernel that prints more is stopped."""
+SERIAL_TAIL = 400
+"""How many characters of the serial log an explanation quotes."""
 
 
 @dataclass(frozen=True)
@@ -33,10 +44,32 @@ class VmPlan:
     """``GPA:N`` or ``GPA:until:GPA2``: holds the file read that serves the page"""
     args: str = ""
     """the guest's command line"""
+    more: Mapping[str, object] | None = None
+    """further keys of the grammar, for example ``{"fail": "0x204000", "info": "0x9000"}``; several
+    values of one key as a list"""
 
     def line(self) -> str:
         """The plan's line; a ValueError if a field cannot be written in one."""
-        raise NotImplementedError
+        pairs: list[tuple[str, object]] = [
+            ("name", self.name),
+            ("file", self.file),
+            ("vcpus", self.vcpus),
+            ("ram", self.ram_kib),
+            ("limit", self.limit_ms),
+            ("keep", int(self.keep)),
+        ]
+        if self.hold is not None:
+            pairs.append(("hold", self.hold))
+        for key, value in (self.more or {}).items():
+            values = value if isinstance(value, (list, tuple)) else [value]
+            pairs += [(key, one) for one in values]
+        words = [f"{key}={value}" for key, value in pairs]
+        for word in words:
+            if word.split() != [word]:
+                raise ValueError(f"a plan cannot say {word!r}: no spaces are allowed there")
+        if "\n" in self.args or "\r" in self.args:
+            raise ValueError(f"a guest's command line is one line: {self.args!r}")
+        return " ".join(["vm", *words, *([f"args={self.args}"] if self.args else [])])
 
 
 def plan_text(plan: Sequence[VmPlan]) -> str:
@@ -51,7 +84,8 @@ class BootResult:
     serial: str
     """everything on the serial line; bytes that are not UTF-8 as U+FFFD"""
     ended: str
-    """``powered off``, ``reset`` (a triple fault), ``timeout``, ``too much output`` or ``died``"""
+    """``powered off``, ``reset`` (a triple fault), ``timeout``, ``too much output``,
+    ``interrupted`` or ``died`` (the emulator itself)"""
     status: int | None
     """what the kernel gave to power_off, if it did"""
     memory: PhysicalMemory
@@ -59,27 +93,57 @@ class BootResult:
     """None if the kernel never got so far; ``evidence_error`` says why"""
     evidence_error: str
     registers: str
-    """for a machine that had to be stopped: every CPU's registers and where it was; else empty"""
+    """for a machine that had to be stopped: where every CPU was, and its registers; else empty"""
     seconds: float
     transcript: Path
-    """the folder that holds serial.txt, plan, files.img, command and registers.txt"""
+    """the folder that holds serial.txt, plan, module.img, command and registers.txt"""
 
     def vm(self, name: str) -> VmRecord:
         """The evidence of one VM; an EvidenceError if there is none, which says how the boot ended."""
-        raise NotImplementedError
+        if self.evidence is None:
+            raise EvidenceError(f"{self.explain()}; no evidence: {self.evidence_error}")
+        try:
+            return self.evidence.vm(name)
+        except EvidenceError as problem:
+            raise EvidenceError(f"{problem}; {self.explain()}") from None
 
     def walk(self, vm: VmRecord | str) -> dict[int, Leaf]:
         """The pages that the VM's second-level table maps, by guest-physical address."""
-        raise NotImplementedError
+        record = self._kept(vm)
+        return second_level.walk(self.memory, record.table_root, record.table_format)
 
     def guest_read(self, vm: VmRecord | str, gpa: int, length: int) -> bytes:
         """Bytes of the VM's memory; an EvidenceError if a page of them is not present."""
-        raise NotImplementedError
+        record = self._kept(vm)
+        return second_level.guest_read(
+            self.memory, record.table_root, record.table_format, gpa, length
+        )
+
+    def explain(self) -> str:
+        """How the boot ended, in words, with the last lines that it printed."""
+        words = {
+            machines.POWERED_OFF: f"the kernel powered off with {self.status}",
+            machines.RESET: "the machine was reset: a triple fault of the host kernel",
+            machines.TIMEOUT: f"the machine hung and was stopped after {self.seconds:.0f} s",
+            machines.FLOODED: "the machine was stopped: it printed without end",
+            machines.INTERRUPTED: "the machine was interrupted",
+            machines.DIED: "the emulator died",
+        }[self.ended]
+        tail = self.serial.strip()[-SERIAL_TAIL:]
+        return f"{words}; its last words: {tail!r}" if tail else f"{words}; it printed nothing"
+
+    def _kept(self, vm: VmRecord | str) -> VmRecord:
+        record = self.vm(vm) if isinstance(vm, str) else vm
+        if not record.kept:
+            raise EvidenceError(f"VM {record.name!r} was not kept: its table may be gone")
+        if record.state in (VmState.NONE, VmState.REFUSED):
+            raise EvidenceError(f"VM {record.name!r} has no table: {record.reason or 'refused'}")
+        return record
 
 
 def run_boot(
     kernel: Path,
-    files: dict[str, bytes],
+    files: Mapping[str, bytes],
     plan: Sequence[VmPlan],
     *,
     cpus: int = 4,
@@ -90,7 +154,58 @@ def run_boot(
 ) -> BootResult:
     """Boots ``kernel`` with ``files`` (and the plan, as the file ``plan``) and waits for its end.
 
-    Raises :class:`grader.machines.CannotRun` if the machine cannot be started at all: that is never
+    Raises :class:`grader.errors.CannotRun` if the machine cannot be started at all: that is never
     the fault of the kernel.
     """
-    raise NotImplementedError
+    text = plan_text(plan)
+    module = transcript_dir / "module.img"
+    try:
+        transcript_dir.mkdir(parents=True, exist_ok=True)
+        module.write_bytes(file_system_image({**files, "plan": text.encode()}))
+        (transcript_dir / "plan").write_text(text)
+    except OSError as problem:
+        raise machines.MachineError(
+            f"{transcript_dir} cannot be written: {problem.strerror}",
+            "make room, or make the folder writable",
+        ) from problem
+    configuration = machines.Configuration(
+        kernel=kernel, module=module, cpus=cpus, memory_mib=memory_mib
+    )
+    serial = bytearray()
+    registers = ""
+    with machines.machine(machine).start(configuration, serial.extend) as running:
+        _keep(transcript_dir / "command", (shlex.join(running.command) + "\n").encode())
+        try:
+            end = running.wait(wall_seconds, SERIAL_BYTES)
+            if end.reason == machines.TIMEOUT:
+                registers = hung.describe(running, kernel, files)
+        finally:
+            _keep(transcript_dir / "serial.txt", bytes(serial))
+        seconds = running.seconds
+    _keep(transcript_dir / "registers.txt", registers.encode())
+    found, why = _evidence(kernel, running.memory)
+    return BootResult(
+        serial=serial.decode("utf-8", "replace").replace("\r\n", "\n"),
+        ended=end.reason,
+        status=end.status,
+        memory=running.memory,
+        evidence=found,
+        evidence_error=f"{end.detail}; {why}" if end.detail and why else why,
+        registers=registers,
+        seconds=seconds,
+        transcript=transcript_dir,
+    )
+
+
+def _evidence(kernel: Path, memory: PhysicalMemory) -> tuple[Evidence | None, str]:
+    try:
+        return evidence.load(kernel, memory), ""
+    except (EvidenceError, SymbolError) as problem:
+        return None, str(problem)
+
+
+def _keep(path: Path, data: bytes) -> None:
+    if data:
+        path.write_bytes(data)
+    else:
+        path.unlink(missing_ok=True)

@@ -7,8 +7,8 @@ lie. Nothing here follows a pointer without a bound, and whatever does not fit i
 
 * :class:`PhysicalMemory`: bytes by host-physical address.
 * :class:`Evidence` and :class:`VmRecord`: the block ``vmm_evidence`` of ``vmm/evidence.hh``.
-* :func:`walk` and :func:`translate`: second-level tables (NPT and EPT), read with no code of the
-  hypervisor's.
+
+grader/second_level.py walks the nested tables in such a memory.
 """
 
 from __future__ import annotations
@@ -17,15 +17,11 @@ import enum
 import mmap
 import os
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from elftools.common.exceptions import ELFError
-from elftools.elf.elffile import ELFFile
+from grader.symbols import Symbols
 
-PAGE_SIZE = 4096
-LARGE_PAGE_SIZE = 2 << 20
 KERNEL_OFFSET = 0xFFFF_FFFF_8000_0000
 """Virtual minus physical address of the host kernel."""
 
@@ -45,6 +41,20 @@ OWNERS = {
     0: "kernel", 1: "heap", 2: "page table", 3: "stack", 4: "test",
     8: "guest memory", 9: "second-level table", 10: "virtual CPU",
 }  # fmt: skip
+
+
+# The members of vmm::VmRecord in order, as struct formats.
+RECORD_FIELDS = (
+    ("name", "32s"), ("state", "Q"), ("status", "Q"), ("error", "Q"), ("table_root", "Q"),
+    ("table_format", "Q"), ("vcpu_count", "Q"), ("kept", "Q"), ("entry", "Q"),
+    ("nested_faults", "Q"), ("exits", "Q"), ("hold_faults", "Q"), ("hold_expired", "Q"),
+    ("fills", "Q"), ("vmcb", "8Q"), ("before", "16Q"), ("created", "16Q"), ("ended", "16Q"),
+    ("after", "16Q"), ("held_reads", "Q"), ("failed_reads", "Q"), ("failed_address", "Q"),
+    ("creation_nanoseconds", "Q"), ("run_nanoseconds", "Q"), ("reason", "64s"),
+)  # fmt: skip
+RECORD_SIZE = struct.calcsize("<" + "".join(form for _, form in RECORD_FIELDS))
+_HEADER = struct.Struct("<16sQQQQ")  # magic, record_size, record_count, finished, cpus
+EVIDENCE_SIZE = _HEADER.size + MAX_RECORDS * RECORD_SIZE
 
 
 class EvidenceError(Exception):
@@ -127,8 +137,18 @@ class VmRecord:
     before: dict[str, int]
     """frames in use before the VM was made, by account, for example ``before["guest memory"]``"""
     created: dict[str, int]
+    """when it was ready to run"""
     ended: dict[str, int]
+    """when its last vCPU had stopped"""
     after: dict[str, int]
+    """when it was destroyed; equal to ``ended`` if kept"""
+    held_reads: int
+    failed_reads: int
+    failed_address: int
+    creation_nanoseconds: int
+    run_nanoseconds: int
+    reason: str
+    """why it was refused or ended, in words"""
 
 
 @dataclass(frozen=True)
@@ -149,49 +169,73 @@ class Evidence:
         raise EvidenceError(f"no record of a VM {name!r}; there are: {names}")
 
 
-@dataclass(frozen=True)
-class Leaf:
-    """One page that a second-level table maps."""
-
-    hpa: int
-    read: bool
-    write: bool
-    execute: bool
-    size: int = PAGE_SIZE
-
-
-@dataclass(frozen=True)
-class Step:
-    """One level of a walk: the entry that was read and where it stands."""
-
-    level: int
-    entry_hpa: int
-    entry: int
-    present: bool
-    leaf: bool
-    target: int
-    read: bool
-    write: bool
-    execute: bool
-    note: str = ""
-    """what is wrong with the entry, if anything"""
-
-
 def load(kernel: Path, memory: PhysicalMemory) -> Evidence:
     """Reads the evidence block of the host kernel whose ELF file is ``kernel``."""
-    raise NotImplementedError
+    symbol = Symbols.of(kernel).exactly_one(SYMBOL)
+    if symbol.size != EVIDENCE_SIZE:
+        raise EvidenceError(
+            f"{SYMBOL} in {kernel.name} has {symbol.size} bytes, and grader/evidence.py knows "
+            f"{EVIDENCE_SIZE}: vmm/evidence.hh was changed without it"
+        )
+    return parse(memory.read(symbol.address - KERNEL_OFFSET, EVIDENCE_SIZE))
 
 
-def walk(memory: PhysicalMemory, root: int, table_format: TableFormat) -> dict[int, Leaf]:
-    """Every page that the table at ``root`` maps, by guest-physical address."""
-    raise NotImplementedError
+def parse(block: bytes) -> Evidence:
+    """The evidence in the bytes of ``vmm::Evidence``."""
+    magic, record_size, count, finished, cpus = _HEADER.unpack_from(block)
+    if magic.rstrip(b"\0") != MAGIC:
+        raise EvidenceError(f"the block begins with {magic!r}, not with {MAGIC!r}: never filled in")
+    if record_size != RECORD_SIZE:
+        raise EvidenceError(f"a record is said to have {record_size} bytes, not {RECORD_SIZE}")
+    if count > MAX_RECORDS:
+        raise EvidenceError(f"{count} records are announced, and there is room for {MAX_RECORDS}")
+    records = (_record(block, _HEADER.size + index * RECORD_SIZE) for index in range(count))
+    return Evidence(finished == 1, cpus, tuple(records))
 
 
-def steps(memory: PhysicalMemory, root: int, table_format: TableFormat, gpa: int) -> Iterator[Step]:
-    """The walk for one address, level by level, down to the leaf or the first absent entry."""
-    raise NotImplementedError
+def _record(block: bytes, offset: int) -> VmRecord:
+    values: dict[str, object] = {}
+    for name, form in RECORD_FIELDS:
+        found = struct.unpack_from("<" + form, block, offset)
+        offset += struct.calcsize("<" + form)
+        values[name] = found if len(found) > 1 else found[0]
+    name = _text(values["name"])
+    state, table_format = values["state"], values["table_format"]
+    if state not in set(VmState) or table_format not in set(TableFormat):
+        raise EvidenceError(f"the record of VM {name!r} has state {state}, format {table_format}")
+    count = values["vcpu_count"]
+    vmcb = values["vmcb"]
+    assert isinstance(vmcb, tuple) and isinstance(count, int)
+    if count > len(vmcb):
+        raise EvidenceError(f"the record of VM {name!r} speaks of {count} vCPUs")
+    return VmRecord(
+        **values
+        | {
+            "name": name,
+            "reason": _text(values["reason"]),
+            "state": VmState(state),
+            "table_format": TableFormat(table_format),
+            "error": _error_name(values["error"]),
+            "kept": values["kept"] == 1,
+            "hold_expired": values["hold_expired"] == 1,
+            "vmcb": vmcb[:count],
+        }
+        | {key: _accounts(values[key]) for key in ("before", "created", "ended", "after")}
+    )  # type: ignore[arg-type]
 
 
-def translate(memory: PhysicalMemory, root: int, table_format: TableFormat, gpa: int) -> Leaf | None:
-    """The page that holds ``gpa``, or None if it is not present."""
-    raise NotImplementedError
+def _text(raw: object) -> str:
+    assert isinstance(raw, bytes)
+    return raw.split(b"\0")[0].decode("utf-8", "replace")
+
+
+def _error_name(value: object) -> str | None:
+    assert isinstance(value, int)
+    if value == 0:
+        return None
+    return ERRORS[value - 1] if value <= len(ERRORS) else f"error {value - 1}"
+
+
+def _accounts(values: object) -> dict[str, int]:
+    assert isinstance(values, tuple)
+    return {OWNERS.get(index, f"owner {index}"): count for index, count in enumerate(values)}

@@ -1,13 +1,133 @@
 # SPDX-License-Identifier: MIT
-"""The machines that a kernel can be booted on, behind one interface."""
+"""The machines that a kernel can be booted on, behind one interface.
+
+A machine is started with a :class:`Configuration`; the :class:`Running` machine hands out its serial
+line as it comes, waits for the end, tells why it ended, shows its memory and registers, and stops.
+"""
 
 from __future__ import annotations
 
+import abc
+import importlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
-class CannotRun(Exception):
-    """Something that grading needs does not work here: why, and the mend."""
+from grader.errors import CannotRun
+from grader.evidence import PhysicalMemory
+
+POWERED_OFF = "powered off"
+RESET = "reset"
+TIMEOUT = "timeout"
+FLOODED = "too much output"
+INTERRUPTED = "interrupted"
+DIED = "died"
+
+MAX_MEMORY_MIB = 3072
+"""Up to here memory is one piece from address 0 on every machine, and a file offset is an Hpa."""
+
+
+class MachineError(CannotRun):
+    """A machine cannot be started here: why, and the mend. Never the fault of the kernel in it."""
 
     def __init__(self, why: str, mend: str) -> None:
-        super().__init__(f"{why}\n  mend: {mend}")
+        super().__init__(f"{why}\nmend: {mend}")
         self.why = why
         self.mend = mend
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """What to start."""
+
+    kernel: Path | None = None
+    """an ELF file that is entered directly; or else"""
+    iso: Path | None = None
+    """a CD image that the machine's BIOS boots"""
+    module: Path | None = None
+    """with ``kernel``: the boot module"""
+    command_line: str = ""
+    cpus: int = 4
+    memory_mib: int = 256
+    stopped: bool = False
+    """wait for a debugger before the first instruction"""
+    debugger: Path | None = None
+    """a Unix socket on which a debugger may attach"""
+
+
+@dataclass(frozen=True)
+class End:
+    """Why a machine is not running any more."""
+
+    reason: str
+    """one of the constants above"""
+    status: int | None = None
+    """POWERED_OFF: what the kernel gave to power_off"""
+    detail: str = ""
+    """DIED: the emulator's last words"""
+
+
+class Running(abc.ABC):
+    """A machine that was started. Leave its ``with`` block, and nothing of it is left."""
+
+    memory: PhysicalMemory
+    """readable while it runs and after it has ended"""
+    command: Sequence[str]
+
+    @property
+    @abc.abstractmethod
+    def seconds(self) -> float:
+        """Since it was started."""
+
+    @abc.abstractmethod
+    def wait(self, seconds: float | None, output_bytes: int | None = None) -> End:
+        """Waits for its end. At TIMEOUT the machine is still there, for registers(), until stop()."""
+
+    @abc.abstractmethod
+    def registers(self) -> str:
+        """Every CPU's registers, of a machine that is still there; it is paused by this."""
+
+    @abc.abstractmethod
+    def stop(self) -> None:
+        """Ends it, whatever it does. May be called twice."""
+
+    def __enter__(self) -> Running:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+class Machine(abc.ABC):
+    """A kind of machine."""
+
+    name: str
+    title: str
+
+    @abc.abstractmethod
+    def check(self) -> str:
+        """What it is made of, with versions. Raises MachineError if it cannot be started here."""
+
+    @abc.abstractmethod
+    def start(
+        self, configuration: Configuration, on_serial: Callable[[bytes], None]
+    ) -> Running:
+        """Starts it; ``on_serial`` gets the serial line during wait(). Raises MachineError."""
+
+
+_MODULES = {"amd-qemu": "grader.machines.amd_qemu"}
+
+
+def names() -> tuple[str, ...]:
+    """All machines, the default one first."""
+    return tuple(_MODULES)
+
+
+def machine(name: str) -> Machine:
+    """The machine called ``name``. Raises MachineError."""
+    if name not in _MODULES:
+        raise MachineError(
+            f"there is no machine {name!r}", f"take one of: {', '.join(names())}"
+        )
+    made: Machine = importlib.import_module(_MODULES[name]).MACHINE
+    return made

@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: MIT
+"""AMD with SVM and nested paging, emulated by QEMU's TCG: no virtualization hardware is needed.
+
+The machine's memory is a memory file of ours that QEMU maps, so that it is there when QEMU has gone.
+It has no name, and neither has the monitor's socket: nothing is left behind, however we end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+from grader import sandbox
+from grader.evidence import PhysicalMemory
+from grader.machines import (
+    DIED,
+    FLOODED,
+    INTERRUPTED,
+    MAX_MEMORY_MIB,
+    POWERED_OFF,
+    RESET,
+    TIMEOUT,
+    Configuration,
+    End,
+    Machine,
+    MachineError,
+    Running,
+)
+from grader.machines.slots import emulator_slot
+from grader.processes import Child, Limits
+
+PROGRAM = "qemu-system-x86_64"
+INSTALL = "apt-get install qemu-system-x86"
+FAST_BIOS = Path("/usr/share/qemu/qboot.rom")
+"""A firmware that does nothing but enter a kernel: half the time of a boot."""
+MONITOR_SECONDS = 5.0
+STDERR_BYTES = 16384
+SERIAL_END_BYTES = 64
+
+
+class AmdQemu(Machine):
+    """See the module."""
+
+    name = "amd-qemu"
+    title = "AMD SVM and NPT in QEMU (TCG)"
+
+    def check(self) -> str:
+        return _version()
+
+    def start(
+        self, configuration: Configuration, on_serial: Callable[[bytes], None]
+    ) -> RunningQemu:
+        _version()
+        return RunningQemu(configuration, on_serial)
+
+
+class RunningQemu(Running):
+    """One QEMU process."""
+
+    def __init__(self, configuration: Configuration, on_serial: Callable[[bytes], None]) -> None:
+        size = configuration.memory_mib << 20
+        if not 0 < configuration.memory_mib <= MAX_MEMORY_MIB:
+            raise MachineError(
+                f"a machine with {configuration.memory_mib} MiB of memory cannot be made",
+                f"ask for 1 to {MAX_MEMORY_MIB} MiB",
+            )
+        self._serial_end = b""
+        self._stderr = bytearray()
+
+        def serial(data: bytes) -> None:
+            self._serial_end = (self._serial_end + data)[-SERIAL_END_BYTES:]
+            on_serial(data)
+
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(emulator_slot())
+            memory_fd = os.memfd_create("machine-memory")
+            stack.callback(os.close, memory_fd)
+            os.ftruncate(memory_fd, size)
+            self.memory = PhysicalMemory.from_fd(memory_fd, size)
+            self._monitor, theirs = socket.socketpair()
+            stack.callback(self._monitor.close)
+            stack.callback(theirs.close)
+            self.command = _command(configuration, memory_fd, theirs.fileno())
+            files = [configuration.kernel, configuration.iso, configuration.module]
+            folder = [configuration.debugger.parent] if configuration.debugger else []
+            try:
+                self._child = stack.enter_context(
+                    Child(
+                        sandbox.wrap(
+                            self.command,
+                            readable=[file for file in files if file],
+                            writable=folder,
+                            file_bytes=None,
+                        ),
+                        env=sandbox.ENVIRONMENT,
+                        pass_fds=[memory_fd, theirs.fileno()],
+                        on_stdout=serial,
+                        on_stderr=self._keep_stderr,
+                    )
+                )
+            except OSError as problem:
+                raise MachineError(f"{PROGRAM} does not start: {problem}", INSTALL) from problem
+            self._stack = stack.pop_all()
+
+    @property
+    def seconds(self) -> float:
+        return self._child.seconds
+
+    def wait(self, seconds: float | None, output_bytes: int | None = None) -> End:
+        limits = Limits(seconds=seconds, output_bytes=output_bytes)
+        status = self._child.wait(limits, kill_on_timeout=False)
+        if status is None:
+            return End(TIMEOUT)
+        if self._child.killed:
+            return End({"output": FLOODED, "interrupted": INTERRUPTED}[self._child.killed])
+        words = self._stderr.decode("utf-8", "replace").strip()
+        if status == 0:
+            return End(RESET)
+        if self._is_power_off(status, words):
+            return End(POWERED_OFF, status >> 1)
+        if not self._serial_end and words:
+            raise MachineError(
+                f"{PROGRAM} ended before the kernel ran: {words}",
+                "`nest doctor` tries the machine on its own and says what is missing",
+            )
+        return End(DIED, detail=words or f"{PROGRAM} {_status_in_words(status)}")
+
+    def _is_power_off(self, status: int, words: str) -> bool:
+        # The exit port makes the status odd; but QEMU's own complaints end with 1 as well, and the
+        # sandbox says 128 + n for signal n.
+        if status < 0 or status % 2 == 0 or (words and not self._serial_end):
+            return False
+        by_signal = sandbox.is_isolated() and 128 < status < 128 + 32
+        return not by_signal or f"power off: {status >> 1}".encode() in self._serial_end
+
+    def registers(self) -> str:
+        with _Monitor(self._monitor) as monitor:
+            monitor.execute("stop")
+            return monitor.human("info registers -a")
+
+    def stop(self) -> None:
+        self._stack.close()
+
+    def _keep_stderr(self, data: bytes) -> None:
+        self._stderr += data[: max(0, STDERR_BYTES - len(self._stderr))]
+
+
+class _Monitor:
+    """QMP over a connected socket; a guest cannot reach it."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._file = connection.makefile("rwb", buffering=0)
+
+    def __enter__(self) -> _Monitor:
+        self._connection.settimeout(MONITOR_SECONDS)
+        self._receive("QMP")
+        self.execute("qmp_capabilities")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def execute(self, command: str, **arguments: object) -> object:
+        """Runs a command and gives what it returns."""
+        message = {"execute": command, "arguments": arguments}
+        self._connection.sendall(json.dumps(message).encode() + b"\n")
+        return self._receive("return")
+
+    def human(self, line: str) -> str:
+        """What the human monitor prints for ``line``."""
+        return str(self.execute("human-monitor-command", **{"command-line": line}))
+
+    def _receive(self, key: str) -> object:
+        for _ in range(1000):  # events may come in between
+            line = self._file.readline()
+            if not line:
+                break
+            message = json.loads(line)
+            if key in message:
+                return message[key]
+            if "error" in message:
+                raise OSError(str(message["error"].get("desc")))
+        raise OSError("the monitor does not answer")
+
+
+def _command(configuration: Configuration, memory_fd: int, monitor_fd: int) -> list[str]:
+    size = f"{configuration.memory_mib}M"
+    command = [
+        PROGRAM,
+        *("-machine", "pc,memory-backend=ram", "-accel", "tcg,thread=multi", "-cpu", "max"),
+        *("-m", size, "-smp", str(configuration.cpus)),
+        "-object",
+        f"memory-backend-file,id=ram,size={size},share=on,mem-path=/proc/self/fd/{memory_fd}",
+        *("-nodefaults", "-no-user-config", "-no-reboot"),
+        *("-display", "none", "-vga", "none", "-nic", "none"),
+        *("-chardev", "stdio,id=serial,signal=off", "-serial", "chardev:serial"),
+        *("-chardev", f"socket,id=monitor,fd={monitor_fd}"),
+        *("-mon", "chardev=monitor,mode=control"),
+        *("-device", "isa-debug-exit,iobase=0xf4,iosize=4"),
+    ]
+    if configuration.kernel:
+        command += ["-kernel", str(configuration.kernel.absolute())]
+        if FAST_BIOS.exists():
+            command += ["-bios", str(FAST_BIOS)]
+        if configuration.module:
+            command += ["-initrd", str(configuration.module.absolute())]
+        if configuration.command_line:
+            command += ["-append", configuration.command_line]
+    if configuration.iso:
+        command += ["-cdrom", str(configuration.iso.absolute())]
+    if configuration.debugger:
+        # QEMU divides this option at commas; a doubled one stands for itself.
+        path = str(configuration.debugger.absolute()).replace(",", ",,")
+        command += ["-chardev", f"socket,id=gdb,path={path},server=on,wait=off"]
+        command += ["-gdb", "chardev:gdb"]
+    if configuration.stopped:
+        command += ["-S"]
+    return command
+
+
+@functools.lru_cache(maxsize=1)
+def _version() -> str:
+    if shutil.which(PROGRAM) is None:
+        raise MachineError(f"{PROGRAM} is not installed", INSTALL)
+    try:
+        told = subprocess.run(
+            [PROGRAM, "--version"], capture_output=True, text=True, timeout=20, check=True
+        )
+    except (OSError, subprocess.SubprocessError) as problem:
+        raise MachineError(f"{PROGRAM} does not start: {problem}", INSTALL) from problem
+    return told.stdout.splitlines()[0] if told.stdout else PROGRAM
+
+
+def _status_in_words(status: int) -> str:
+    return f"died of {sandbox.signal_name(-status)}" if status < 0 else f"ended with {status}"
+
+
+MACHINE = AmdQemu()
