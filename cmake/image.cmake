@@ -7,7 +7,7 @@ find_package(Python3 3.11 REQUIRED COMPONENTS Interpreter)
 set(NEST_KERNEL_SCRIPT ${CMAKE_SOURCE_DIR}/kern/arch/x86_64/kernel.ld)
 # --gc-sections is left out on purpose: a debugger's user wants to call what nobody calls.
 set(NEST_KERNEL_LINK_FLAGS -n -z max-page-size=4096 -z noexecstack -static -nostdlib
-    --orphan-handling=error --build-id=none -T ${NEST_KERNEL_SCRIPT})
+    --orphan-handling=error --build-id=none)
 set(NEST_HOST_OFFSET 0xffffffff80000000)
 set(NEST_HOST_LMA 0x100000)
 set(NEST_GUEST_OFFSET 0xffffffffc0000000)
@@ -23,12 +23,15 @@ endfunction()
 nest_boot_object(boot-host ${NEST_HOST_OFFSET})
 nest_boot_object(boot-guest ${NEST_GUEST_OFFSET})
 
-# nest_kernel(NAME host|guest SOURCES s... [LIBRARIES l...]): the target NAME, the image
+# nest_kernel(NAME host|guest SOURCES s... [LIBRARIES l...] [SCRIPT s]): the target NAME, the image
 # NAME.elf in the current binary folder (property NEST_IMAGE): boot.S for host or guest, the sources
 # compiled for the bare machine, and the libraries (default: kern), with symbols for backtraces.
 # Sources may be none, if a library has kernel_main.
 function(nest_kernel name place)
-  cmake_parse_arguments(PARSE_ARGV 2 arg "" "" "SOURCES;LIBRARIES")
+  cmake_parse_arguments(PARSE_ARGV 2 arg "" "SCRIPT" "SOURCES;LIBRARIES")
+  if(NOT arg_SCRIPT)
+    set(arg_SCRIPT ${NEST_KERNEL_SCRIPT})
+  endif()
   if(NOT arg_LIBRARIES)
     set(arg_LIBRARIES kern)
   endif()
@@ -49,11 +52,11 @@ function(nest_kernel name place)
   endforeach()
   set(image ${CMAKE_CURRENT_BINARY_DIR}/${name}.elf)
   add_custom_command(OUTPUT ${image}
-    COMMAND ${NEST_LD} ${NEST_KERNEL_LINK_FLAGS} --defsym=KERNEL_OFFSET=${NEST_${upper}_OFFSET}
+    COMMAND ${NEST_LD} ${NEST_KERNEL_LINK_FLAGS} -T ${arg_SCRIPT} --defsym=KERNEL_OFFSET=${NEST_${upper}_OFFSET}
       --defsym=KERNEL_LMA=${NEST_${upper}_LMA} -o ${image} ${objects}
       --start-group ${archives} --end-group
     COMMAND Python3::Interpreter ${CMAKE_SOURCE_DIR}/grader/kernel_image.py ${image}
-    DEPENDS ${objects} ${archive_targets} ${archives} ${NEST_KERNEL_SCRIPT}
+    DEPENDS ${objects} ${archive_targets} ${archives} ${arg_SCRIPT}
       ${CMAKE_SOURCE_DIR}/grader/kernel_image.py
     COMMAND_EXPAND_LISTS VERBATIM
     COMMENT "Linking kernel image ${name}.elf")
@@ -67,6 +70,7 @@ endfunction()
 # that they take the place of the references in `tasks`.
 function(nest_kernel_recipe result)
   list(JOIN NEST_KERNEL_LINK_FLAGS "\", \"" flags)
+  string(APPEND flags "\", \"-T\", \"${NEST_KERNEL_SCRIPT}")
   set(${result} "{
     \"linker\": \"${NEST_LD}\",
     \"flags\": [\"${flags}\",

@@ -22,10 +22,14 @@ function(lab_unit_tests lab flavour)
   set_property(GLOBAL APPEND PROPERTY NEST_LAB_TESTS ${lab}-tests.${flavour})
 endfunction()
 
-# nest_kit_file(KEY TARGET): puts the target's file into kit.json under "files".
+# nest_kit_file(KEY TARGET): puts the target's file (a kernel's image) into kit.json under "files".
 function(nest_kit_file key target)
+  get_target_property(file ${target} NEST_IMAGE)
+  if(NOT file)
+    set(file $<TARGET_FILE:${target}>)
+  endif()
   set_property(GLOBAL APPEND PROPERTY NEST_KIT_FILES
-    "    \"${key}\": \"$<TARGET_FILE:${target}>\"")
+    "    \"${key}\": \"${file}\"")
   set_property(GLOBAL APPEND PROPERTY NEST_KIT_TARGETS ${target})
 endfunction()
 

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: MIT
+#include "guest/gkernel/options.hh"
+
+#include <algorithm>
+#include <optional>
+
+namespace guest {
+
+namespace {
+
+std::optional<std::uint64_t> parse_number(std::string_view text, std::uint64_t base) {
+    if (text.starts_with("0x")) {
+        text.remove_prefix(2);
+        base = 16;
+    }
+    if (text.empty() || text.size() > 16) return std::nullopt;
+    std::uint64_t value = 0;
+    for (const char c : text) {
+        std::uint64_t digit = base;
+        if (c >= '0' && c <= '9') digit = static_cast<std::uint64_t>(c - '0');
+        if (c >= 'a' && c <= 'f') digit = static_cast<std::uint64_t>(c - 'a') + 10;
+        if (digit >= base) return std::nullopt;
+        value = value * base + digit;
+    }
+    return value;
+}
+
+std::string_view take_until(std::string_view& text, char divider) {
+    const auto end = std::min(text.find(divider), text.size());
+    const auto head = text.substr(0, end);
+    text.remove_prefix(std::min(end + 1, text.size()));
+    return head;
+}
+
+std::optional<Area> parse_area(std::string_view text) {
+    if (text == "text") return Area::Text;
+    if (text == "rodata") return Area::Rodata;
+    if (text == "data") return Area::Data;
+    if (text == "bss") return Area::Bss;
+    if (text == "ram") return Area::Ram;
+    return std::nullopt;
+}
+
+/// AREA[:FIRST[:COUNT[:STEP]]][:w]
+std::optional<Pages> parse_pages(std::string_view text) {
+    const auto area = parse_area(take_until(text, ':'));
+    if (!area) return std::nullopt;
+    Pages pages{.area = *area};
+    for (std::uint64_t* field : {&pages.first, &pages.count, &pages.step}) {
+        if (text.empty() || text == "w") break;
+        const auto value = parse_number(take_until(text, ':'), 10);
+        if (!value) return std::nullopt;
+        *field = *value;
+    }
+    pages.write = text == "w";
+    const bool writable = *area != Area::Text && *area != Area::Rodata;
+    if ((!text.empty() && !pages.write) || (pages.write && !writable) || pages.step == 0)
+        return std::nullopt;
+    return pages;
+}
+
+bool parse_touches(Options& options, std::string_view list) {
+    while (!list.empty()) {
+        const auto pages = parse_pages(take_until(list, ','));
+        // All of memory has no end that would end the touching.
+        if (!pages || options.touch_count == Options::max_touches ||
+            (pages->area == Area::Ram && pages->count == Pages::all))
+            return false;
+        options.touches[options.touch_count++] = *pages;
+    }
+    return true;
+}
+
+bool parse_word(Options& options, std::string_view word) {
+    const auto key = take_until(word, '=');
+    if (key == "nonce" || key == "cpus") {
+        const auto value = parse_number(word.substr(0, 16), key == "nonce" ? 16 : 10);
+        if (value) (key == "nonce" ? options.key : options.cpus) = *value;
+        return value.has_value();
+    }
+    if (key == "touch") return parse_touches(options, word);
+    if (key == "race" || key == "each") {
+        const auto pages = parse_pages(word);
+        if (!pages || pages->write) return false;
+        (key == "race" ? options.has_race : options.has_each) = true;
+        if (key == "race") {
+            options.race = *pages;
+        } else {
+            options.each = *pages;
+            // Here the number after FIRST is the distance from one vCPU's page to the next one's.
+            if (pages->count != Pages::all) options.each.step = pages->count;
+        }
+        return true;
+    }
+    return false;
+}
+
+}  // namespace
+
+std::expected<Options, std::string_view> parse_options(std::string_view command_line) {
+    Options options;
+    while (!command_line.empty()) {
+        const auto word = take_until(command_line, ' ');
+        if (!word.empty() && !parse_word(options, word)) return std::unexpected(word);
+    }
+    return options;
+}
+
+}  // namespace guest
