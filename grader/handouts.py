@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: MIT
+"""The handouts: pages and reference as HTML, made by Doxygen with Graphviz.
+
+What a page says twice is written once. A task's contract stands in its header and the page copies it
+(``\\copydoc``); its points and tests stand in lab.json, and this module turns them into the pieces that
+the page includes (``\\htmlinclude``). An anchor that lab.json names must stand in the lab's handout.md.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import jinja2
+
+from grader import lab as labs
+from grader.errors import CannotRun, LabError
+from grader.lab import ROOT, Lab, Task, Test
+
+PARTS = ROOT / "build" / "handouts-parts"
+OUTPUT = ROOT / "build" / "handouts"
+
+_KINDS = {
+    "unit": "On the host, under AddressSanitizer",
+    "race": "On the host, under ThreadSanitizer",
+    "boot": "In the booted machine",
+}
+_ANCHOR = re.compile(r"\{#([\w-]+)\}|[\\@]anchor\s+([\w-]+)")
+
+
+@dataclass(frozen=True)
+class Group:
+    """The tests of a task that run on the same ground."""
+
+    title: str
+    summary: str
+    tests: tuple[Test, ...]
+
+
+def groups(task: Task) -> list[Group]:
+    """The task's tests by ground, empty ones left out."""
+    out = []
+    for kind, title in _KINDS.items():
+        tests = tuple(test for test in task.tests if test.kind == kind)
+        if tests:
+            out.append(Group(title, f"{sum(test.points for test in tests)} {title[0].lower()}{title[1:]}", tests))
+    return out
+
+
+def short_title(lab: Lab) -> str:
+    """``lab5``, ``lazy-paging`` as a reader says it: ``Lab 5: lazy paging``."""
+    word, number = re.fullmatch(r"(.*?)(\d*)", lab.id).groups()  # type: ignore[union-attr]
+    return f"{word.capitalize()} {number}".strip() + ": " + lab.name.replace("-", " ")
+
+
+def anchors(handout: str) -> set[str]:
+    """The anchors of a page, as ``{#name}`` behind a heading or ``\\anchor name``."""
+    return {a or b for a, b in _ANCHOR.findall(handout)}
+
+
+def anchor_faults(lab: Lab) -> Iterator[str]:
+    """One line for each anchor of lab.json that the lab's handout lacks."""
+    path = lab.folder / "handout.md"
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        yield f"{path}: there is no such file"
+        return
+    here = anchors(text)
+    if lab.id not in here:
+        yield f"{path}: its title should carry {{#{lab.id}}}, which names its page"
+    named = {task.handout: task.id for task in lab.tasks}
+    named |= {test.read: test.name for test in lab.tests if test.read not in named}
+    for anchor, who in named.items():
+        if anchor.rpartition("#")[2] not in here:
+            yield f"{path}: no anchor '{anchor}', which {who} of {lab.folder / 'lab.json'} names"
+
+
+def write_parts(all_labs: Iterable[Lab], folder: Path = PARTS) -> None:
+    """Writes the pieces that come from lab.json: the page header, the list of labs, the points."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(ROOT / "handouts" / "templates"),
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
+    all_labs = list(all_labs)
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def write(name: str, template: str, **values: object) -> None:
+        text = environment.get_template(template).render(**values)
+        (folder / name).write_text(text, encoding="utf-8")
+
+    names = [{"id": lab.id, "short_title": short_title(lab)} for lab in all_labs]
+    write("header.html", "header.html.j2", labs=names)
+    write("labs.html", "labs.html.j2", labs=all_labs)
+    for lab in all_labs:
+        write(f"{lab.id}.points.html", "points.html.j2", lab=lab)
+        for task in lab.tasks:
+            first = task.first_positive or task.tests[0]
+            example = re.split(r"[.:]+", first.local)[-1]
+            write(f"{task.id}.html", "task.html.j2", lab=lab, task=task, groups=groups(task), example=example)
+
+
+def scalable_pictures(page: str) -> str:
+    """Shows drawn pictures as images: Doxygen's frames have a fixed size and would be cut."""
+    return re.sub(
+        r'<iframe [^>]*src="([^"]+\.svg)" width="(\d+)" height="(\d+)">.*?</iframe><div class="caption">\s*(.*?)</div>',
+        r'<img src="\1" width="\2" height="\3" alt="\4"/><div class="caption">\4</div>', page, flags=re.DOTALL)
+
+
+def build() -> Path:
+    """Builds everything; returns the first page.
+
+    Raises LabError with every fault of a handout against its lab.json, and CannotRun with Doxygen's
+    warnings, all of which are errors.
+    """
+    for tool, package in (("doxygen", "doxygen"), ("dot", "graphviz")):
+        if shutil.which(tool) is None:
+            raise CannotRun(f"{tool} is not installed; the mend: apt-get install {package}")
+    all_labs = labs.load_all()
+    faults = [fault for lab in all_labs for fault in anchor_faults(lab)]
+    if faults:
+        raise LabError("\n".join(faults))
+    shutil.rmtree(PARTS, ignore_errors=True)
+    shutil.rmtree(OUTPUT, ignore_errors=True)
+    write_parts(all_labs)
+    done = subprocess.run(["doxygen", "Doxyfile"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        lines = [line.removeprefix(f"{ROOT}/") for line in done.stderr.splitlines() if line.strip()]
+        raise CannotRun("\n".join([*lines, f"doxygen ended with {done.returncode}; {len(lines)} lines above"]))
+    for page in OUTPUT.glob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        if "dotgraph" in text:
+            page.write_text(scalable_pictures(text), encoding="utf-8")
+    return OUTPUT / "index.html"
+
+
+@click.command()
+def handouts() -> None:
+    """Build the handouts and the reference as HTML."""
+    click.echo("handouts: reading lab.json and headers, running doxygen")
+    click.echo(f"handouts: {build()}")
