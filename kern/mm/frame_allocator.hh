@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <expected>
+#include <optional>
 #include <span>
 
 #include "kern/lib/address.hh"
@@ -41,13 +42,15 @@ class FrameAllocator {
     FrameAllocator& operator=(const FrameAllocator&) = delete;
 
     /// Makes [begin, end) available; both page-aligned. To be called before the first allocate for
-    /// every usable range, lowest first. The first call places the allocator's own table (one byte a
-    /// frame, up to `highest`) into its range.
+    /// every usable range, lowest first, each once. The first call places the allocator's own table
+    /// (one byte a frame, from `begin` up to `highest`, the end of the last range) into its range,
+    /// on the kernel's account. Panics if that range is too small or a rule is broken.
     void add_range(Hpa begin, Hpa end, Hpa highest);
 
     /// A frame filled with zeros, on `owner`'s account. Error: OutOfMemory.
     std::expected<Hpa, Error> allocate(FrameOwner owner);
     /// `count` frames in a row, aligned to `alignment` frames (a power of two), zeroed.
+    /// Errors: OutOfMemory; InvalidArgument (`count` 0, or `alignment` no power of two).
     std::expected<Hpa, Error> allocate_run(FrameOwner owner, std::uint64_t count,
                                            std::uint64_t alignment = 1);
     /// Gives a frame back. Panics if it is not in use or is on another owner's account.
@@ -61,8 +64,8 @@ class FrameAllocator {
     std::uint64_t in_use() const;
     std::uint64_t available() const;
 
-    /// Failure injection: the allocation number `count` from now (1 is the next), and every one after
-    /// it, fails with OutOfMemory. 0 turns it off.
+    /// Failure injection: the allocation number `count` from now (1 is the next), and every one
+    /// after it, fails with OutOfMemory. 0 turns it off.
     void fail_from(std::uint64_t count);
     /// How many allocations were asked for since boot, failed ones included.
     std::uint64_t requests() const;
@@ -73,11 +76,15 @@ class FrameAllocator {
 
     std::expected<Hpa, Error> take_run(FrameOwner owner, std::uint64_t count,
                                        std::uint64_t alignment);
+    std::optional<std::uint64_t> find_run(std::uint64_t from, std::uint64_t count,
+                                          std::uint64_t alignment) const;
+    std::uint64_t index_of(Hpa frame) const;
 
     mutable SpinLock lock_;
-    std::uint8_t* owner_of_ = nullptr;  // by frame number: an owner index, unused or unusable
-    std::uint64_t frame_count_ = 0;
-    std::uint64_t next_ = 0;  // where the next search starts
+    std::uint8_t* owner_of_ = nullptr;  // an owner index, unused or unusable; entry 0: frame first_
+    std::uint64_t first_ = 0;           // the number of the lowest frame
+    std::uint64_t frame_count_ = 0;     // entries in owner_of_
+    std::uint64_t next_ = 0;            // where in owner_of_ the next search starts
     std::uint64_t free_ = 0;
     std::uint64_t requests_ = 0;
     std::uint64_t fail_at_ = 0;  // value of requests_ from which allocations fail; 0: never
@@ -93,7 +100,8 @@ class [[nodiscard]] Frame {
     /// A zeroed frame on `owner`'s account. Error: OutOfMemory.
     static std::expected<Frame, Error> allocate(FrameOwner owner);
 
-    Frame(Frame&& other) noexcept : owner_{other.owner_}, address_{other.address_}, held_{other.held_} {
+    Frame(Frame&& other) noexcept
+        : owner_{other.owner_}, address_{other.address_}, held_{other.held_} {
         other.held_ = false;
     }
     Frame& operator=(Frame&&) = delete;

@@ -22,9 +22,9 @@ class SpinLock {
     bool is_held() const;
 
    private:
-    static constexpr unsigned nobody = ~0U;
+    static constexpr unsigned nobody = 0;  // so that a lock of all-zero bytes is a free one
     std::atomic<bool> locked_{false};
-    std::atomic<unsigned> owner_{nobody};
+    std::atomic<unsigned> owner_{nobody};  // the holder's CPU number plus 1
     bool interrupts_were_enabled_ = false;
 };
 

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#endif
+
+namespace kern {
+
+// AddressSanitizer knows the heap and the stack, not what a frame allocator does inside one big
+// mapping: it is told here. In every other build these do nothing.
+
+/// From now on any access to these bytes is reported.
+inline void poison([[maybe_unused]] const void* begin, [[maybe_unused]] std::size_t bytes) {
+#ifdef __SANITIZE_ADDRESS__
+    __asan_poison_memory_region(begin, bytes);
+#endif
+}
+
+/// These bytes may be used again.
+inline void unpoison([[maybe_unused]] const void* begin, [[maybe_unused]] std::size_t bytes) {
+#ifdef __SANITIZE_ADDRESS__
+    __asan_unpoison_memory_region(begin, bytes);
+#endif
+}
+
+}  // namespace kern
