@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: MIT
+"""Runs a lab's tests under sets of answers: builds, starts processes and boots early and in parallel,
+and hands out what came of them.
+
+The engine knows nothing of points. It is asked in `Case`s: a test and the answers it is to be judged
+with. Equal work is done once: two tasks whose answers are the same files share programs and boots.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+import time
+from collections import Counter
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Callable, Mapping
+
+from grader import outcome
+from grader.kit import Answers, BuildFailure, Kit
+from grader.lab import Lab, Task, Test
+from grader.outcome import Outcome
+from grader.unit import CASE_SECONDS, run_case
+
+if TYPE_CHECKING:
+    from grader.boot import BootResult
+
+FLAVOURS = {"unit": "asan", "race": "tsan"}
+PATIENCE = 2
+"""How many cases of one task may use the whole time limit; later ones get less."""
+SHORT_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Case:
+    """One test, judged with these answers."""
+
+    test: Test
+    answers: Answers
+    label: str
+    """tells the sets of answers of one session apart, in names and folders"""
+
+
+@dataclass
+class Boot:
+    """What a boot left, or why there was none."""
+
+    result: BootResult | None
+    problem: Outcome | None
+
+
+@dataclass
+class Settings:
+    """How a session runs."""
+
+    seed: int
+    transcripts: Path
+    machine: str = "amd-qemu"
+    replay: bool = True
+    case_seconds: float = CASE_SECONDS
+
+
+class Engine:
+    """One lab's tests over one kit."""
+
+    def __init__(self, lab: Lab, kit: Kit, settings: Settings) -> None:
+        self.lab = lab
+        self.kit = kit
+        self.settings = settings
+        self._schedule = kit.schedule
+        self._units: dict[tuple[str, Answers], Future[Outcome]] = {}
+        self._boots: dict[tuple[str, Answers, int], Future[Boot]] = {}
+        self._modules: dict[str, ModuleType] = {}
+        self._slow: Counter[tuple[str, Answers]] = Counter()
+        self._lock = threading.Lock()
+
+    def build(self, cases: list[Case]) -> None:
+        """Starts compiling and linking what the cases need. Costs nothing to call again."""
+        for rank, case in enumerate(cases):
+            if case.test.kind == "boot":
+                # Boots take longest, so their kernels come before programs of the same answers.
+                self.kit.kernel(case.answers, rank=rank - len(cases))
+        for rank, case in enumerate(cases):
+            if case.test.kind != "boot":
+                self.kit.program(self.lab, case.answers, FLAVOURS[case.test.kind], rank=rank)
+
+    def start(self, case: Case, rank: int, module: ModuleType | None = None) -> None:
+        """Starts what the case needs as soon as there is room; `module` is a boot test's."""
+        if case.test.kind == "boot":
+            if module is not None:
+                self._modules[case.test.module] = module
+                self._boot(case, 0, rank)
+        else:
+            self._unit(case, rank)
+
+    def unit(self, case: Case) -> Outcome:
+        """The outcome of a unit or race case. Waits for it."""
+        try:
+            first = self._unit(case, 0).result()
+        except BuildFailure as failure:
+            return not_built(failure)
+        if not self.settings.replay or first.kind not in outcome.REPLAYED:
+            return first
+        if first.kind == outcome.TIMEOUT and self._slow[case.test.task, case.answers] > 1:
+            return first
+        program = self.kit.program(self.lab, case.answers, FLAVOURS[case.test.kind])
+        again = self._schedule.submit(lambda path: self._run_unit(path, case, "-replayed"), program,
+                                      rank=-1 << 30)
+        return first.replayed(again.result())
+
+    def boot(self, case: Case, attempt: int = 0) -> Boot:
+        """What the boot of the case's module left. Waits for it. Attempt 1 is the replay."""
+        try:
+            return self._boot(case, attempt, -1 << 30).result()
+        except BuildFailure as failure:
+            return Boot(None, not_built(failure))
+
+    def nonce(self, module: str) -> str:
+        """The nonce of a boot module: 16 hexadecimal digits that follow from the seed."""
+        text = f"{self.settings.seed}/{self.lab.id}/{module}"
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def guests(self) -> Mapping[str, bytes]:
+        """The kit's files by name, read when asked for."""
+        return Guests(self.kit.files)
+
+    def transcript(self, case: Case, suffix: str = "") -> Path:
+        """Where this case's transcript goes."""
+        name = case.test.name.replace(":", "-").replace("::", "-").replace("/", "-")
+        return self.settings.transcripts / case.label / f"{name}{suffix}.txt"
+
+    def _unit(self, case: Case, rank: int) -> Future[Outcome]:
+        key = (case.test.name, case.answers)
+        if key not in self._units:
+            program = self.kit.program(self.lab, case.answers, FLAVOURS[case.test.kind], rank=rank)
+            self._units[key] = self._schedule.submit(
+                lambda path: self._run_unit(path, case, ""), program, rank=rank)
+        return self._units[key]
+
+    def _run_unit(self, program: Path, case: Case, suffix: str) -> Outcome:
+        where = (case.test.task, case.answers)
+        seconds = self.settings.case_seconds
+        if self._slow[where] >= PATIENCE:
+            seconds = min(seconds, SHORT_SECONDS)
+        found = run_case(program, case.test.local, task=case.test.task, seed=self.settings.seed,
+                         transcript=self.transcript(case, suffix), seconds=seconds)
+        if found.kind == outcome.TIMEOUT:
+            with self._lock:
+                self._slow[where] += 1
+            if seconds < self.settings.case_seconds:
+                found = replace(found, detail=f"{found.detail}\n({seconds:.0f} s is all it got, since "
+                                "other tests of this task had used their whole time before)")
+        return found
+
+    def _boot(self, case: Case, attempt: int, rank: int) -> Future[Boot]:
+        key = (case.test.module, case.answers, attempt)
+        if key not in self._boots:
+            kernel = self.kit.kernel(case.answers, rank=rank)
+            self._boots[key] = self._schedule.submit(
+                lambda path: self._run_boot(path, case, attempt), kernel, rank=rank)
+        return self._boots[key]
+
+    def _run_boot(self, kernel: Path, case: Case, attempt: int) -> Boot:
+        from grader.boot import run_boot
+
+        module = self._modules[case.test.module]
+        nonce = self.nonce(case.test.module)
+        given: dict[str, Any] = {"nonce": nonce}
+        if "guests" in module.plan.__code__.co_varnames[:module.plan.__code__.co_argcount]:
+            given["guests"] = self.guests
+        files, plan = module.plan(**given)
+        folder = self.settings.transcripts / case.label / Path(case.test.module).stem
+        if attempt:
+            folder = folder.with_name(f"{folder.name}-replayed")
+        folder.mkdir(parents=True, exist_ok=True)
+        result = run_boot(kernel, files, plan, cpus=getattr(module, "CPUS", 4),
+                          memory_mib=getattr(module, "MEMORY_MIB", 256),
+                          wall_seconds=getattr(module, "WALL_SECONDS", 60.0),
+                          transcript_dir=folder, machine=self.settings.machine)
+        if result.ended == "interrupted":
+            raise KeyboardInterrupt
+        return Boot(result, None)
+
+
+class Guests(Mapping[str, bytes]):
+    """Files by name, each read once, when it is first asked for."""
+
+    def __init__(self, paths: Mapping[str, Path]) -> None:
+        self._paths = paths
+        self._read: dict[str, bytes] = {}
+
+    def __getitem__(self, name: str) -> bytes:
+        if name not in self._paths:
+            known = ", ".join(sorted(self._paths)) or "none"
+            raise KeyError(f"the kit has no file '{name}'; it has: {known}")
+        if name not in self._read:
+            self._read[name] = self._paths[name].read_bytes()
+        return self._read[name]
+
+    def __iter__(self) -> Any:
+        return iter(self._paths)
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+
+def not_built(failure: BuildFailure) -> Outcome:
+    """The outcome of every test whose answers cannot be built."""
+    where = f"{failure.file} {failure.stage}" if failure.file else failure.stage
+    return Outcome(outcome.NOT_BUILT, f"{where}:\n{outcome.shortened(str(failure), 30)}",
+                   stub=failure.stage)
+
+
+def new_transcripts(root: Path, lab: str, keep: int = 8) -> Path:
+    """A new folder for one run's transcripts; older runs beyond `keep` are removed."""
+    import shutil
+
+    folder = root / "build" / "transcripts" / lab
+    folder.mkdir(parents=True, exist_ok=True)
+    old = sorted((path for path in folder.iterdir() if path.is_dir()), reverse=True)
+    for path in old[keep - 1:]:
+        if time.time() - path.stat().st_mtime > 3600:
+            shutil.rmtree(path, ignore_errors=True)
+    name = time.strftime("%Y%m%d-%H%M%S")
+    for attempt in range(1000):
+        path = folder / (f"{name}-{os.getpid()}" + (f"-{attempt}" if attempt else ""))
+        try:
+            path.mkdir()
+            return path
+        except FileExistsError:
+            continue
+    raise FileExistsError(str(path))

@@ -1,0 +1,305 @@
+# SPDX-License-Identifier: MIT
+"""The kit, everything that an answer does not change, and what is built from it and an answer.
+
+CMake and Ninja build the kit into build/cmake. From then on one task's file is compiled and linked
+here, without them: into objects, unit-test programs and kernels that are kept by content, so that an
+answer that was seen before costs nothing.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Callable, Iterator, Mapping
+
+from grader import sandbox
+from grader.cache import Cache, digest
+from grader.errors import CannotRun, NestError
+from grader.lab import ROOT, Lab
+from grader.processes import Child, Limits
+from grader.schedule import Schedule, cores
+
+COMPILE_SECONDS = 120.0
+LINK_SECONDS = 60.0
+HEADERS = (".hh", ".h", ".inc")
+ROOMS = ("kern", "vmm")
+
+Say = Callable[[str], None]
+"""Shows one line of progress; what it showed before may be overwritten."""
+
+
+class BuildFailure(NestError):
+    """An answer that cannot be built; the text is the compiler's or the linker's."""
+
+    def __init__(self, text: str, *, file: str | None, stage: str) -> None:
+        super().__init__(text)
+        self.file = file
+        """the task file that does not compile; None if the link fails"""
+        self.stage = stage
+        """`does not compile` or `does not link`"""
+
+
+@dataclass(frozen=True)
+class Answers:
+    """For each task file of the tree, the file that answers it."""
+
+    files: tuple[tuple[str, Path], ...]
+
+    @classmethod
+    def of(cls, files: Mapping[str, Path]) -> Answers:
+        return cls(tuple(sorted(files.items())))
+
+    def replaced(self, file: str, by: Path) -> Answers:
+        """These answers with another file for one task."""
+        return Answers.of({**dict(self.files), file: by})
+
+    def __getitem__(self, file: str) -> Path:
+        return dict(self.files)[file]
+
+
+def own_answers(labs: list[Lab], root: Path = ROOT) -> Answers:
+    """The tree's own student files."""
+    return Answers.of({task.file: root / task.file for lab in labs for task in lab.tasks})
+
+
+def reference_answers(labs: list[Lab], root: Path = ROOT) -> Answers | None:
+    """The references of all tasks, or None where a file of them is missing, as in a release."""
+    files = {task.file: root / "solutions-private" / task.file for lab in labs for task in lab.tasks}
+    return Answers.of(files) if all(path.is_file() for path in files.values()) else None
+
+
+class Kit:
+    """A built kit, and the things built from it in this run, each once.
+
+    Builders return futures of the schedule. A future fails with BuildFailure where the answer is to
+    blame, and with another exception where this machine is.
+    """
+
+    def __init__(self, description: dict[str, Any], root: Path, cache: Cache, schedule: Schedule):
+        self.root = root
+        self.cache = cache
+        self.schedule = schedule
+        self._kit = description
+        self._futures: dict[str, Future[Path]] = {}
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """Files that the kit built and that no answer changes, such as guests."""
+        return {key: Path(path) for key, path in self._kit["files"].items()}
+
+    def object(self, file: str, source: Path, flavour: str, rank: int = 0) -> Future[Path]:
+        """Compiles one answer to the task whose file is `file`."""
+        name = self._shown(source)
+        try:
+            content = source.read_bytes()
+        except OSError as error:
+            failed: Future[Path] = Future()
+            failed.set_exception(
+                BuildFailure(f"{name}: {error.strerror}", file=file, stage="does not compile"))
+            return failed
+        key = digest("object", name, content, self._kit["flavours"][flavour]["compile"], self._ground)
+        return self._once(key, lambda: self._compile(key, file, source, name, flavour), rank=rank)
+
+    def program(self, lab: Lab, answers: Answers, flavour: str, rank: int = 0) -> Future[Path]:
+        """Links the lab's unit tests of one flavour (asan, tsan) with the answers."""
+        tests = [Path(path) for path in self._kit["test_objects"][f"{lab.id}-tests.{flavour}"]]
+        libraries = self._libraries(flavour)
+        link = self._kit["flavours"][flavour]["link"]
+
+        def command(objects: list[Path], output: Path) -> list[list[str]]:
+            return [[self._kit["compiler"], *link, "-o", str(output), *map(str, tests + objects),
+                     "-Wl,--start-group", *map(str, libraries), "-Wl,--end-group",
+                     "-lgtest", "-lpthread"]]
+
+        return self._link(f"program {lab.id}", answers, flavour, tests + libraries, link, command, rank)
+
+    def kernel(self, answers: Answers, rank: int = 0) -> Future[Path]:
+        """Links the bootable hypervisor kernel with the answers."""
+        recipe = self._kit["kernel"]
+        libraries = self._libraries("kernel")
+        inputs = [Path(path) for path in recipe["inputs"]]
+
+        def command(objects: list[Path], output: Path) -> list[list[str]]:
+            places = {"@OBJECTS@": [str(path) for path in objects],
+                      "@LIBRARIES@": [str(path) for path in libraries]}
+            return [[word.replace("@OUTPUT@", str(output)).replace("@SCRATCH@", str(output.parent))
+                     for part in step for word in places.get(part, [part])]
+                    for step in recipe["steps"]]
+
+        return self._link("kernel", answers, "kernel", inputs + libraries, recipe, command, rank)
+
+    @cached_property
+    def _ground(self) -> str:
+        """What every compilation of an answer rests on: the compiler and the tree's headers."""
+        compiler = Path(self._kit["compiler"]).resolve()
+        status = compiler.stat()
+        headers = []
+        for room in ROOMS:
+            for folder, _, names in sorted(os.walk(self.root / room)):
+                for name in sorted(names):
+                    if name.endswith(HEADERS):
+                        path = Path(folder, name)
+                        headers.append((str(path.relative_to(self.root)), path.read_bytes()))
+        return digest(str(compiler), status.st_mtime_ns, status.st_size, headers)
+
+    def _shown(self, source: Path) -> str:
+        return str(source.relative_to(self.root)) if source.is_relative_to(self.root) else str(source)
+
+    def _libraries(self, flavour: str) -> list[Path]:
+        libraries = self._kit["flavours"][flavour]["libraries"]
+        return [Path(libraries[name]) for name in ("vmm", "kern")]
+
+    def _once(self, key: str, make: Callable[..., Path], *after: Future[Any], rank: int) -> Future[Path]:
+        if key not in self._futures:
+            path = self.cache.get(key)
+            if path is not None:
+                done: Future[Path] = Future()
+                done.set_result(path)
+                self._futures[key] = done
+            else:
+                self._futures[key] = self.schedule.submit(make, *after, rank=rank)
+        return self._futures[key]
+
+    def _compile(self, key: str, file: str, source: Path, name: str, flavour: str) -> Path:
+        with self.cache.workplace() as place:
+            output = place / "answer.o"
+            # An answer sees the rooms and itself, so that it cannot include a reference.
+            done = sandbox.run(
+                [self._kit["compiler"], *self._kit["flavours"][flavour]["compile"],
+                 f"-ffile-prefix-map={self.root}/=", f"-iquote{(self.root / file).parent}",
+                 "-fdiagnostics-color=never", "-fmax-errors=10", "-c", name, "-o", str(output)],
+                timeout=COMPILE_SECONDS, cwd=self.root, writable=[place],
+                readable=[self.root / room for room in ROOMS if (self.root / room).is_dir()] + [source])
+            if not done.ok:
+                self._blame_disk(done.stderr)
+                text = (done.stdout + done.stderr).strip()
+                if done.killed or done.returncode < 0 or not text:
+                    text += f"\nthe compiler {done.ended()}"
+                raise BuildFailure(text.strip(), file=file, stage="does not compile")
+            return self.cache.put(key, output)
+
+    def _link(self, what: str, answers: Answers, flavour: str, inputs: list[Path], recipe: Any,
+              command: Callable[[list[Path], Path], list[list[str]]], rank: int) -> Future[Path]:
+        objects = [self.object(file, source, flavour, rank) for file, source in answers.files]
+        # An object is named by its content key, so the key of what is linked is known before.
+        sources = [(file, self._shown(source), _content(source)) for file, source in answers.files]
+        identity = _identity(inputs)
+        key = digest(what, sources, flavour, identity, recipe, self._ground,
+                     self._kit["flavours"][flavour])
+
+        def make(*built: Path) -> Path:
+            with self.cache.workplace() as place:
+                output = place / "linked"
+                for argv in command(list(built), output):
+                    done = sandbox.run(
+                        argv, timeout=LINK_SECONDS, cwd=place, writable=[place], memory_mib=4096,
+                        readable=[self.root / "cmake", self.root / "grader", self.root / "kern",
+                                  self.root / "build" / "cmake", *built, *inputs])
+                    if not done.ok:
+                        self._blame_disk(done.stderr)
+                        if identity != _identity(inputs):
+                            break
+                        text = (done.stdout + done.stderr).strip() or f"the linker {done.ended()}"
+                        text = text.replace(f"{self.root}/", "")
+                        raise BuildFailure(text, file=None, stage="does not link")
+                if identity != _identity(inputs):
+                    raise CannotRun("another nest has rebuilt the kit in the meantime\n  mend: again")
+                return self.cache.put(key, output)
+
+        return self._once(key, make, *objects, rank=rank)
+
+    def _blame_disk(self, text: str) -> None:
+        for words in ("No space left on device", "Disk quota exceeded", "Read-only file system"):
+            if words in text:
+                raise CannotRun(f"{self.cache.folder}: {words}\n  mend: make room, or work in a copy "
+                                "of the tree on another disk")
+
+
+def _identity(paths: list[Path]) -> list[tuple[str, int, int]]:
+    return [(str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in paths]
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
+
+
+def open_kit(schedule: Schedule, say: Say, root: Path = ROOT) -> Kit:
+    """Brings the kit up to date and opens it. Raises CannotRun if the tree's own code does not build."""
+    build = root / "build"
+    try:
+        with locked(build, say):
+            _make(root, build / "cmake", say)
+            description = json.loads((build / "cmake" / "kit.json").read_text())
+        return Kit(description, root, Cache(build / "cache"), schedule)
+    except OSError as error:
+        raise disk_trouble(error, build) from error
+
+
+def disk_trouble(error: OSError, where: Path) -> CannotRun:
+    """An error of the disk as a message with its mend."""
+    return CannotRun(f"cannot write in {error.filename or where}: {error.strerror}\n"
+                     "  mend: nest keeps what it builds in the tree's folder build/; make room there, "
+                     "or work in a copy of the tree on a disk that can be written")
+
+
+@contextmanager
+def locked(build: Path, say: Say) -> Iterator[None]:
+    """Holds the tree's build folder; waits, and says so, while another nest builds there."""
+    build.mkdir(parents=True, exist_ok=True)
+    with open(build / ".nest-lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("waiting for another nest, which builds in this tree")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _make(root: Path, folder: Path, say: Say) -> None:
+    if not (folder / "build.ninja").exists():
+        say("configuring the build")
+        _tool(["cmake", "--preset", "default"], root, lambda line: None)
+
+    def progress(line: str) -> None:
+        if line.startswith("["):
+            say(f"building the kit {line.partition(']')[0]}]")
+
+    _tool(["ninja", "-C", str(folder), "-j", str(cores()), "kit"], root, progress)
+
+
+def _tool(argv: list[str], cwd: Path, line_seen: Say) -> None:
+    """Runs a build tool of ours; its output is shown only where it fails."""
+    output = bytearray()
+    pending = bytearray()
+
+    def add(data: bytes) -> None:
+        output.extend(data)
+        pending.extend(data)
+        *lines, rest = bytes(pending).split(b"\n")
+        pending[:] = rest
+        for line in lines:
+            line_seen(line.decode("utf-8", "replace"))
+
+    try:
+        with Child(argv, cwd=cwd, env=dict(os.environ), stdin=None, pass_fds=(),
+                   on_stdout=add, on_stderr=add) as child:
+            status = child.wait(Limits(3600, None, None, 1 << 30))
+    except FileNotFoundError:
+        raise CannotRun(f"{argv[0]} is not installed\n  mend: ./nest setup") from None
+    if status != 0:
+        if child.killed == "interrupted":
+            raise KeyboardInterrupt
+        text = output.decode("utf-8", "replace").strip().splitlines()
+        shown = [line for line in text if not line.startswith("[")] or text
+        raise CannotRun("\n".join([*shown[-60:], f"{' '.join(argv)} ended with {status}: the tree's own "
+                                   "code does not build\n  mend: undo what was changed beside the "
+                                   "tasks' files, or remove build/ and try again"]))

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: MIT
+"""What came of one test under one set of answers, before any points are given."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+PASSED = "passed"
+FAILED = "failed"
+CRASHED = "crashed"
+TIMEOUT = "timeout"
+NOT_WRITTEN = "not written"
+BLOCKED = "blocked"
+NOT_BUILT = "does not build"
+
+REPLAYED = (FAILED, CRASHED, TIMEOUT)
+"""Outcomes that a second run with the same nonce may change."""
+
+SHOWN_LINES = 24
+SHOWN_COLUMNS = 240
+
+TODO = re.compile(r"^.*?\bTODO ([a-z0-9]+\.[a-z0-9_]+): (\S+:\d+) is not written yet", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One test's verdict and what there is to see."""
+
+    kind: str
+    detail: str = ""
+    """seen and wanted, or why there is no verdict"""
+    seconds: float = 0.0
+    nonce: str = ""
+    transcript: Path | None = None
+    unstable: bool = False
+    """it failed, and passed when replayed: it stays failed, and staff see it"""
+    stub: str = ""
+    """for `not written` and `blocked`: the task whose stub was reached, and where it stands"""
+
+    @property
+    def passed(self) -> bool:
+        return self.kind == PASSED
+
+    def replayed(self, second: Outcome) -> Outcome:
+        """This outcome once the test was run again with the same nonce."""
+        return replace(self, unstable=second.passed)
+
+
+def stub_reached(text: str, task: str) -> Outcome | None:
+    """The outcome of a run that ended in a task's stub, seen from a test of `task`."""
+    found = TODO.search(text)
+    if not found:
+        return None
+    owner, where = found.groups()
+    if owner == task:
+        return Outcome(NOT_WRITTEN, f"{owner} is not written yet: {where}", stub=f"{owner} {where}")
+    return Outcome(BLOCKED, f"blocked by {owner}, which is not written yet: {where}",
+                   stub=f"{owner} {where}")
+
+
+def shortened(text: str, lines: int = SHOWN_LINES, columns: int = SHOWN_COLUMNS) -> str:
+    """The text's beginning and end, where it is too long to show; control characters made visible."""
+    clean = "".join(c if c in "\n\t" or c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+    all_lines = [line if len(line) <= columns else line[: columns - 1] + "…"
+                 for line in clean.strip("\n").split("\n")]
+    if len(all_lines) <= lines:
+        return "\n".join(all_lines)
+    head, tail = lines * 2 // 3, lines // 3
+    cut = len(all_lines) - head - tail
+    return "\n".join([*all_lines[:head], f"[... {cut} lines are left out ...]", *all_lines[-tail:]])

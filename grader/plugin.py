@@ -1,0 +1,306 @@
+# SPDX-License-Identifier: MIT
+"""The pytest plugin: a lab.json is a collection of test items, each worth points.
+
+`unit:` and `race:` tests are GoogleTest cases, each run in a process of its own. `boot:` tests are
+functions in the lab's boot/ folder, over the evidence of one boot that all tests of a module share.
+
+A boot module defines
+
+    def plan(nonce: str) -> tuple[dict[str, bytes], list[VmPlan]]   # or plan(nonce, guests)
+
+and optionally CPUS (4), MEMORY_MIB (256) and WALL_SECONDS (60). Its tests take these fixtures:
+
+    booted   the BootResult of the module's boot under the answers that are being judged
+    nonce    16 hexadecimal digits: what the guest is told, and what plan() was told
+    guests   the kit's files by name, such as guests["gkernel.elf"]
+
+An assertion's message should say what was seen and what was wanted; pytest's own explanation follows.
+Each item is judged once for its task and, in a grading of a student's files, once more with all of the
+student's files together: the same function under other `answers`.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Callable, Iterable, Iterator, Mapping
+
+import pytest
+
+from grader import outcome
+from grader.engine import Boot, Case, Engine
+from grader.outcome import Outcome, shortened, stub_reached
+
+
+@dataclass
+class Session:
+    """What is asked of pytest in one run, and what came of it."""
+
+    engine: Engine
+    cases: list[Case]
+    on_result: Callable[[Case, Outcome], None] = lambda case, found: None
+    keyword: str = ""
+    results: dict[tuple[str, str], Outcome] = field(default_factory=dict)
+    """by label and test name"""
+    problem: BaseException | None = None
+    """what made it impossible to go on"""
+    selected: int = 0
+
+    def run(self) -> None:
+        """Runs the cases under pytest, in this process. Raises what made it impossible to go on."""
+        import os
+
+        os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+        off = ("cacheprovider", "terminal", "junitxml", "doctest", "unittest", "nose", "pastebin",
+               "stepwise", "faulthandler", "logging", "debugging", "legacypath", "warnings",
+               "recwarn", "monkeypatch", "setuponly", "setupplan", "unraisableexception",
+               "threadexception", "freeze_support", "python_path", "tmpdir", "capture")
+        argv = [word for name in off for word in ("-p", f"no:{name}")]
+        argv += ["-c", os.devnull, "--rootdir", str(self.engine.kit.root), "--import-mode=importlib"]
+        if self.keyword:
+            argv += ["-k", self.keyword]
+        argv.append(str(self.engine.lab.folder / "lab.json"))
+        status = pytest.main(argv, plugins=[LabPlugin(self)])
+        if self.problem is not None:
+            raise self.problem
+        if status == pytest.ExitCode.INTERRUPTED:
+            raise KeyboardInterrupt
+        if status in (pytest.ExitCode.INTERNAL_ERROR, pytest.ExitCode.USAGE_ERROR):
+            raise RuntimeError(f"pytest ended with {status!r}")
+
+
+class LabPlugin:
+    """Hooks and fixtures of one session."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.engine = session.engine
+
+    # -- collection ------------------------------------------------------------------------------
+
+    def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> Any:
+        if file_path == self.engine.lab.folder / "lab.json":
+            return LabFile.from_parent(parent, path=file_path, session_asked=self.session)
+        return None
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        name = f"boot:{Path(metafunc.module.__file__ or '').name}::{metafunc.function.__name__}"
+        cases = [case for case in self.session.cases if case.test.name == name]
+        metafunc.fixturenames.insert(0, "answers")
+        metafunc.parametrize("answers", cases, ids=[case.label for case in cases], indirect=True)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        place = {(case.label, case.test.name): i for i, case in enumerate(self.session.cases)}
+        items.sort(key=lambda item: place[case_of(item).label, case_of(item).test.name])
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        items = session.items
+        self.session.selected = len(items)
+        boots = [item for item in items if case_of(item).test.kind == "boot"]
+        # Boots take longest: of one set of answers they are started before the small cases.
+        last = {case_of(item).label: rank for rank, item in enumerate(items)}
+        first: dict[str, int] = {}
+        for rank, item in enumerate(items):
+            first.setdefault(case_of(item).label, rank)
+        for item in boots:
+            self.engine.start(case_of(item), first[case_of(item).label], item.module)  # type: ignore[attr-defined]
+        for rank, item in enumerate(items):
+            self.engine.start(case_of(item), min(rank, last[case_of(item).label]))
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed and self.session.problem is None:
+            from grader.errors import LabError
+
+            self.session.problem = LabError(f"{report.nodeid}: cannot be collected:\n"
+                                            f"{report.longreprtext}")
+
+    # -- fixtures --------------------------------------------------------------------------------
+
+    @pytest.fixture
+    def answers(self, request: pytest.FixtureRequest) -> Case:
+        """The case that is being judged."""
+        return request.param
+
+    @pytest.fixture
+    def booted(self, answers: Case, request: pytest.FixtureRequest) -> Any:
+        """The BootResult of the module's boot."""
+        boot = self.engine.boot(answers, getattr(request.node, "attempt", 0))
+        problem = boot.problem or _stub_in(boot, answers)
+        if problem is not None:
+            raise NoVerdict(problem)
+        return boot.result
+
+    @pytest.fixture
+    def nonce(self, answers: Case) -> str:
+        """The nonce of the module's boot."""
+        return self.engine.nonce(answers.test.module)
+
+    @pytest.fixture
+    def guests(self) -> Mapping[str, bytes]:
+        """The kit's files by name."""
+        return self.engine.guests
+
+    # -- running ---------------------------------------------------------------------------------
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool:
+        """Runs the item, and for a booted one its replay, and keeps one outcome."""
+        from _pytest.runner import runtestprotocol
+
+        case = case_of(item)
+        if isinstance(item, GoogleTestCase):
+            found = self._guarded(lambda: self.engine.unit(case), item)
+        else:
+            found = self._guarded(lambda: self._booted_outcome(item, case, runtestprotocol), item)
+        if found is None:
+            return True
+        key = (case.label, case.test.name)
+        before = self.session.results.get(key)
+        if before is None or before.passed:  # of a parametrized function the first failure counts
+            self.session.results[key] = found
+        self.session.on_result(case, found)
+        return True
+
+    def _guarded(self, work: Callable[[], Outcome], item: pytest.Item) -> Outcome | None:
+        try:
+            return work()
+        except KeyboardInterrupt:
+            raise
+        except BaseException as problem:
+            self.session.problem = problem
+            item.session.shouldstop = str(problem) or type(problem).__name__
+            return None
+
+    def _booted_outcome(self, item: Any, case: Case, protocol: Any) -> Outcome:
+        first = self._attempt(item, case, protocol, 0)
+        if first.kind in outcome.REPLAYED and self.engine.settings.replay:
+            return first.replayed(self._attempt(item, case, protocol, 1))
+        return first
+
+    def _attempt(self, item: Any, case: Case, protocol: Any, attempt: int) -> Outcome:
+        item.attempt = attempt
+        item.failure = None
+        if attempt:
+            item._initrequest()
+        protocol(item, log=False, nextitem=item)
+        found: Outcome = item.failure or Outcome(outcome.PASSED)
+        item.failure = None
+        if found.kind == outcome.NOT_BUILT:
+            return found
+        boot = self.engine.boot(case, attempt)
+        if boot.result is None:
+            return found
+        return replace(found, seconds=boot.result.seconds, nonce=self.engine.nonce(case.test.module),
+                       transcript=boot.result.transcript)
+
+    def pytest_runtest_makereport(self, item: Any, call: pytest.CallInfo[None]) -> Any:
+        if call.excinfo is None or getattr(item, "failure", None) is not None:
+            return None
+        error = call.excinfo.value
+        if isinstance(error, NoVerdict):
+            item.failure = error.outcome
+        elif isinstance(error, (KeyboardInterrupt, pytest.exit.Exception)):
+            return None
+        else:
+            from grader.machines import CannotRun as MachineCannotRun
+            from grader.errors import NestError
+
+            if isinstance(error, (MachineCannotRun, NestError, OSError)):
+                raise error
+            item.failure = _failure(call, self.engine.boot(case_of(item), item.attempt))
+        return None
+
+
+class NoVerdict(Exception):
+    """There is no boot to look at: the outcome is already known."""
+
+    def __init__(self, found: Outcome) -> None:
+        super().__init__(found.detail)
+        self.outcome = found
+
+
+class LabFile(pytest.File):
+    """A lab.json: its GoogleTest cases, and the modules of its booted ones."""
+
+    def __init__(self, session_asked: Session, **rest: Any) -> None:
+        super().__init__(**rest)
+        self.asked = session_asked
+
+    def collect(self) -> Iterator[pytest.Item | pytest.Collector]:
+        folder = self.path.parent / "boot"
+        if str(folder) not in sys.path:
+            sys.path.append(str(folder))
+        modules = []
+        for case in self.asked.cases:
+            if case.test.kind != "boot":
+                yield GoogleTestCase.from_parent(self, name=f"{case.test.local}[{case.label}]", case=case)
+            elif case.test.module not in modules:
+                modules.append(case.test.module)
+        for module in modules:
+            yield BootModule.from_parent(self, path=folder / module, asked=self.asked)
+
+
+class BootModule(pytest.Module):
+    """A boot module, of which only the functions that lab.json names are tests."""
+
+    def __init__(self, asked: Session, **rest: Any) -> None:
+        super().__init__(**rest)
+        self.asked = asked
+
+    def collect(self) -> Iterable[pytest.Item | pytest.Collector]:
+        wanted = {case.test.name for case in self.asked.cases}
+        return [item for item in super().collect()
+                if f"boot:{self.path.name}::{getattr(item, 'originalname', item.name)}" in wanted]
+
+
+class GoogleTestCase(pytest.Item):
+    """One GoogleTest case; the engine runs it."""
+
+    def __init__(self, case: Case, **rest: Any) -> None:
+        super().__init__(**rest)
+        self.case = case
+
+    def runtest(self) -> None:
+        """Not called: the plugin asks the engine."""
+
+
+def case_of(item: Any) -> Case:
+    """The case that a collected item stands for."""
+    if isinstance(item, GoogleTestCase):
+        return item.case
+    return item.callspec.params["answers"]
+
+
+def _stub_in(boot: Boot, case: Case) -> Outcome | None:
+    """A stub that the booted kernel reached: it panics with the stub's line."""
+    result = boot.result
+    if result is None or result.status == 0:
+        return None
+    return stub_reached(result.serial, case.test.task)
+
+
+def _failure(call: pytest.CallInfo[None], boot: Boot) -> Outcome:
+    """A failed assertion or an error in a booted test, with how the machine ended where that matters."""
+    assert call.excinfo is not None
+    error = call.excinfo.value
+    text = str(error).strip() or type(error).__name__
+    if not isinstance(error, AssertionError):
+        text = f"{type(error).__name__}: {text}"
+    entry = call.excinfo.traceback[-1]
+    parts = [shortened(text, 16)]
+    for one in call.excinfo.traceback:
+        if Path(str(one.path)).name.startswith("test_"):
+            entry = one
+    parts.append(f"at {Path(str(entry.path)).name}:{entry.lineno + 1}")
+    kind = outcome.FAILED
+    result = boot.result
+    if result is not None and (result.ended != "powered off" or result.status != 0):
+        how = result.ended if result.status is None else f"{result.ended} with status {result.status}"
+        parts.append(f"the machine: {how}; the end of its serial line:")
+        parts.append(shortened("\n".join(result.serial.strip().splitlines()[-12:]), 12))
+        if result.registers:
+            parts.append(shortened(result.registers, 12))
+        kind = outcome.TIMEOUT if result.ended == "timeout" else outcome.CRASHED
+    return Outcome(kind, "\n".join(parts))
