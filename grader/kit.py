@@ -112,10 +112,10 @@ class Kit:
         libraries = self._libraries(flavour)
         link = self._kit["flavours"][flavour]["link"]
 
-        def command(objects: list[Path], output: Path) -> list[list[str]]:
-            return [[self._kit["compiler"], *link, "-o", str(output), *map(str, tests + objects),
-                     "-Wl,--start-group", *map(str, libraries), "-Wl,--end-group",
-                     "-lgtest", "-lpthread"]]
+        def command(objects: list[Path], output: Path) -> list[str]:
+            return [self._kit["compiler"], *link, "-o", str(output), *map(str, tests + objects),
+                    "-Wl,--start-group", *map(str, libraries), "-Wl,--end-group",
+                    "-lgtest", "-lpthread"]
 
         return self._link(f"program {lab.id}", answers, flavour, tests + libraries, link, command, rank)
 
@@ -123,16 +123,24 @@ class Kit:
         """Links the bootable hypervisor kernel with the answers."""
         recipe = self._kit["kernel"]
         libraries = self._libraries("kernel")
-        inputs = [Path(path) for path in recipe["inputs"]]
+        boot = [Path(path) for path in recipe["objects"]]
+        flags = recipe["flags"]
+        inputs = [*boot, *libraries, *(Path(word) for word in flags if word.startswith("/"))]
 
-        def command(objects: list[Path], output: Path) -> list[list[str]]:
-            places = {"@OBJECTS@": [str(path) for path in objects],
-                      "@LIBRARIES@": [str(path) for path in libraries]}
-            return [[word.replace("@OUTPUT@", str(output)).replace("@SCRATCH@", str(output.parent))
-                     for part in step for word in places.get(part, [part])]
-                    for step in recipe["steps"]]
+        def command(objects: list[Path], output: Path) -> list[str]:
+            return [recipe["linker"], *flags, "-o", str(output), *map(str, boot + objects),
+                    "--start-group", *map(str, libraries), "--end-group"]
 
-        return self._link("kernel", answers, "kernel", inputs + libraries, recipe, command, rank)
+        def finish(image: Path) -> None:
+            from grader.kernel_image import ImageError, fill_symbols
+
+            try:
+                fill_symbols(image)
+            except ImageError as error:
+                raise BuildFailure(str(error), file=None, stage="does not link") from error
+
+        tool = (Path(__file__).parent / "kernel_image.py").read_bytes()
+        return self._link("kernel", answers, "kernel", inputs, [recipe, tool], command, rank, finish)
 
     @cached_property
     def _ground(self) -> str:
@@ -185,7 +193,8 @@ class Kit:
             return self.cache.put(key, output)
 
     def _link(self, what: str, answers: Answers, flavour: str, inputs: list[Path], recipe: Any,
-              command: Callable[[list[Path], Path], list[list[str]]], rank: int) -> Future[Path]:
+              command: Callable[[list[Path], Path], list[str]], rank: int,
+              finish: Callable[[Path], None] = lambda image: None) -> Future[Path]:
         objects = [self.object(file, source, flavour, rank) for file, source in answers.files]
         # An object is named by its content key, so the key of what is linked is known before.
         sources = [(file, self._shown(source), _content(source)) for file, source in answers.files]
@@ -196,20 +205,17 @@ class Kit:
         def make(*built: Path) -> Path:
             with self.cache.workplace() as place:
                 output = place / "linked"
-                for argv in command(list(built), output):
-                    done = sandbox.run(
-                        argv, timeout=LINK_SECONDS, cwd=place, writable=[place], memory_mib=4096,
-                        readable=[self.root / "cmake", self.root / "grader", self.root / "kern",
-                                  self.root / "build" / "cmake", *built, *inputs])
-                    if not done.ok:
-                        self._blame_disk(done.stderr)
-                        if identity != _identity(inputs):
-                            break
-                        text = (done.stdout + done.stderr).strip() or f"the linker {done.ended()}"
-                        text = text.replace(f"{self.root}/", "")
-                        raise BuildFailure(text, file=None, stage="does not link")
+                # No -lgtest from anywhere but the system, and no reference: only what is named here.
+                done = sandbox.run(command(list(built), output), timeout=LINK_SECONDS, cwd=place,
+                                   writable=[place], readable=[*built, *inputs], memory_mib=4096)
                 if identity != _identity(inputs):
                     raise CannotRun("another nest has rebuilt the kit in the meantime\n  mend: again")
+                if not done.ok:
+                    self._blame_disk(done.stderr)
+                    text = (done.stdout + done.stderr).strip() or f"the linker {done.ended()}"
+                    raise BuildFailure(text.replace(f"{self.root}/", ""), file=None,
+                                       stage="does not link")
+                finish(output)
                 return self.cache.put(key, output)
 
         return self._once(key, make, *objects, rank=rank)

@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: MIT
+"""From outcomes to points, and the one result that every output is made from.
+
+Rules: a test gives all its points or none; a negative test counts only if its task's first positive
+test passed; a test that failed and passed when replayed stays failed and is marked unstable.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Iterable, Mapping
+
+from grader import outcome
+from grader.errors import DONE, POINTS_MISSING
+from grader.lab import SCHEMAS, Lab, Task, Test
+from grader.outcome import Outcome
+
+DOES_NOT_COUNT = "does not count"
+
+
+@dataclass(frozen=True)
+class TestResult:
+    """One test with its points."""
+
+    test: Test
+    outcome: Outcome
+    score: int
+    kind: str
+    """the outcome's kind, or `does not count` for a negative test that passed for nothing"""
+    detail: str
+    alone: str
+    """the command that runs it alone"""
+
+    @property
+    def passed(self) -> bool:
+        return self.kind == outcome.PASSED
+
+
+@dataclass(frozen=True)
+class TaskResult:
+    """One task's tests and what is said once about all of them."""
+
+    task: Task
+    tests: tuple[TestResult, ...]
+    state: str
+    note: str
+    elsewhere: str
+
+    @property
+    def score(self) -> int:
+        return sum(test.score for test in self.tests)
+
+    @property
+    def max_score(self) -> int:
+        return sum(test.test.points for test in self.tests)
+
+
+@dataclass(frozen=True)
+class Together:
+    """The student's own files all together: reported, not scored."""
+
+    passed: int
+    total: int
+    failed: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Results:
+    """One grading."""
+
+    lab: Lab
+    answers: str
+    seed: int
+    machine: str
+    partial: bool
+    tasks: tuple[TaskResult, ...]
+    together: Together | None
+    transcripts: str
+    seconds: float
+    nonces: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def score(self) -> int:
+        return sum(task.score for task in self.tasks)
+
+    @property
+    def max_score(self) -> int:
+        return sum(task.max_score for task in self.tasks)
+
+    @property
+    def tests(self) -> tuple[TestResult, ...]:
+        return tuple(test for task in self.tasks for test in task.tests)
+
+    @property
+    def status(self) -> int:
+        """The command's exit status."""
+        return DONE if self.score == self.max_score else POINTS_MISSING
+
+
+def score_task(task: Task, found: Mapping[str, Outcome], *, elsewhere: str, alone: str) -> TaskResult | None:
+    """The task's result from its tests' outcomes by name; tests without an outcome were not selected.
+
+    `alone` is the command that runs one test, with `{}` in the place of its name.
+    """
+    judged = [test for test in task.tests if test.name in found]
+    if not judged:
+        return None
+    gate = task.first_positive
+    gate_failed = gate is not None and gate.name in found and not found[gate.name].passed
+    results = []
+    for test in judged:
+        one = found[test.name]
+        kind, detail = one.kind, one.detail
+        if test.negative and gate_failed and one.passed and gate is not None:
+            kind = DOES_NOT_COUNT
+            detail = f"refusing is right here, but it counts only once {gate.name} passes"
+        results.append(TestResult(test, one, test.points if kind == outcome.PASSED else 0, kind, detail,
+                                  alone.format(test.local)))
+    state, note = _state(task, [one.outcome for one in results])
+    return TaskResult(task, tuple(results), state, note, elsewhere)
+
+
+def _state(task: Task, outcomes: Iterable[Outcome]) -> tuple[str, str]:
+    outcomes = list(outcomes)
+    for one in outcomes:
+        if one.kind == outcome.NOT_BUILT:
+            return one.stub, one.detail
+    stubs = [one for one in outcomes if one.kind == outcome.NOT_WRITTEN]
+    if stubs and not any(one.passed for one in outcomes):
+        return "not written", stubs[0].detail
+    return "graded", ""
+
+
+def as_dict(results: Results) -> dict[str, Any]:
+    """The result as JSON has it; the outer names are Gradescope's."""
+    return {
+        "score": results.score,
+        "max_score": results.max_score,
+        "execution_time": round(results.seconds, 3),
+        "output": f"{results.lab.id} {results.lab.title}: {results.score} of {results.max_score}",
+        "tests": [_test_dict(results, task, test) for task in results.tasks for test in task.tests],
+        "extra_data": {
+            "schema": 1,
+            "lab": results.lab.id,
+            "title": results.lab.title,
+            "answers": results.answers,
+            "seed": results.seed,
+            "machine": results.machine,
+            "partial": results.partial,
+            "transcripts": results.transcripts,
+            "tasks": [
+                {"id": task.task.id, "title": task.task.title, "file": task.task.file,
+                 "score": task.score, "max_score": task.max_score, "state": task.state,
+                 "note": task.note, "elsewhere": task.elsewhere} for task in results.tasks],
+            "together": None if results.together is None else {
+                "passed": results.together.passed, "total": results.together.total,
+                "failed": [{"name": name, "why": why} for name, why in results.together.failed]},
+        },
+    }
+
+
+def _test_dict(results: Results, task: TaskResult, one: TestResult) -> dict[str, Any]:
+    test, found = one.test, one.outcome
+    return {
+        "name": test.name,
+        "score": one.score,
+        "max_score": test.points,
+        "status": "passed" if one.passed else "failed",
+        "output": "" if one.passed else failure_text(results, one),
+        "tags": [test.task, test.kind] + ["negative"] * test.negative + ["unstable"] * found.unstable,
+        "extra_data": {
+            "task": test.task, "checks": test.checks, "negative": test.negative, "outcome": one.kind,
+            "detail": one.detail, "seed": results.seed, "nonce": found.nonce, "read": read(results, test),
+            "hint": test.hint, "alone": one.alone, "transcript": transcript(found),
+            "unstable": found.unstable, "seconds": round(found.seconds, 3)},
+    }
+
+
+def read(results: Results, test: Test) -> str:
+    """Where to read about the rule that a test checks."""
+    return f"labs/{results.lab.folder.name}/handout.md#{test.read.lstrip('#')}"
+
+
+def transcript(found: Outcome) -> str:
+    """Where a test's transcript is, from the root if it is inside."""
+    from grader.lab import ROOT
+
+    if found.transcript is None:
+        return ""
+    path = found.transcript
+    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
+
+
+def failure_text(results: Results, one: TestResult) -> str:
+    """Everything that helps to mend one failure, in lines."""
+    test, found = one.test, one.outcome
+    rows = [("task", f"{test.task}, {test.points} point{'s' * (test.points != 1)}"),
+            ("checks", test.checks), ("seen", one.detail), ("hint", test.hint),
+            ("read", read(results, test)), ("alone", one.alone),
+            ("seed", f"{results.seed}" + (f", nonce {found.nonce}" if found.nonce else "")),
+            ("log", transcript(found))]
+    if found.unstable:
+        rows.insert(3, ("unstable", "it passed when it was replayed with the same nonce: the answer depends "
+                                    "on luck, for example on which CPU is first"))
+    lines = []
+    for key, text in rows:
+        if text:
+            first, *rest = text.split("\n")
+            lines.append(f"  {key:<9}{first}".rstrip())
+            lines += [f"           {line}".rstrip() for line in rest]
+    return "\n".join(lines)
+
+
+def validated(data: dict[str, Any]) -> dict[str, Any]:
+    """The same data, once it agrees with the schema. A disagreement is a fault of the grader."""
+    from jsonschema import Draft202012Validator
+
+    Draft202012Validator(json.loads((SCHEMAS / "results.json").read_text())).validate(data)
+    return data
+
+
+def to_json(results: Results) -> str:
+    """The result as JSON text, checked against its schema."""
+    return json.dumps(validated(as_dict(results)), indent=2, ensure_ascii=False) + "\n"
+
+
+def to_junit(results: Results) -> str:
+    """The result as JUnit XML: a suite for each task."""
+    from xml.etree import ElementTree as xml
+
+    top = xml.Element("testsuites", name=f"{results.lab.id} {results.lab.title}",
+                      tests=str(len(results.tests)), time=f"{results.seconds:.3f}",
+                      failures=str(sum(not one.passed for one in results.tests)))
+    for task in results.tasks:
+        suite = xml.SubElement(top, "testsuite", name=task.task.id, tests=str(len(task.tests)),
+                               failures=str(sum(not one.passed for one in task.tests)))
+        for one in task.tests:
+            case = xml.SubElement(suite, "testcase", classname=task.task.id, name=one.test.name,
+                                  time=f"{one.outcome.seconds:.3f}")
+            if not one.passed:
+                failure = xml.SubElement(case, "failure", message=one.test.checks, type=one.kind)
+                failure.text = failure_text(results, one)
+    xml.indent(top)
+    return '<?xml version="1.0" encoding="utf-8"?>\n' + xml.tostring(top, encoding="unicode") + "\n"
