@@ -9,6 +9,7 @@
 #include "kern/arch/arch.hh"
 #include "kern/lib/print.hh"
 #include "vmm/frame_owners.hh"
+#include "vmm/main/multiboot2_header.hh"
 #include "vmm/vm.hh"
 
 namespace vmm {
@@ -74,8 +75,11 @@ std::expected<std::unique_ptr<Vm>, Refusal> make(const VmPlan& plan, const kern:
                                                  Watcher& watcher) {
     const auto file = files.open(plan.file);
     if (!file) return std::unexpected(Refusal{file.error(), "opening its file"});
+    // Whoever put no ELF file there should hear of that first: from_image says it.
     auto pager = KernelVmPager::from_image(*file, plan.ram_kib, *backend.format);
     if (!pager) return std::unexpected(Refusal{pager.error(), "reading its image"});
+    if (const auto served = check_multiboot2_header(*file); !served)
+        return std::unexpected(Refusal{served.error().error, served.error().reason});
     if (const auto mapped = map_devices(**pager, plan); !mapped)
         return std::unexpected(mapped.error());
     auto vm = Vm::create(std::move(*pager), {.name = plan.name,
