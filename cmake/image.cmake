@@ -2,6 +2,8 @@
 # Kernel images: the host kernel and guest kernels are the same objects, linked at different addresses.
 # How to link one stands in kit.json too (key "kernel"), so that the grader does it without CMake.
 find_program(NEST_LD ld REQUIRED)
+# The interpreter that Debian packages serve; another may come first on PATH.
+set(Python3_EXECUTABLE /usr/bin/python3)
 find_package(Python3 3.11 REQUIRED COMPONENTS Interpreter)
 
 set(NEST_KERNEL_SCRIPT ${CMAKE_SOURCE_DIR}/kern/arch/x86_64/kernel.ld)

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: MIT
+"""The arrows between the rooms: who may include whom, and who may know what.
+
+- ``kern`` knows only itself; ``vmm`` and ``guest`` know ``kern`` and themselves.
+- Only ``vmm/svm`` knows a VMCB and only ``vmm/vmx`` a VMCS; their own tests look inside.
+- Instructions of the machine stand in ``kern/arch/x86_64``, in the two backends and in guests.
+- Nothing that is released includes a solution.
+- The grader knows no lab by name.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from grader.checks import PRIVATE, Finding
+
+CODE = (".cc", ".hh", ".h", ".S", ".inc")
+ROOMS = ("kern", "vmm", "guest", "labs", PRIVATE)
+
+MAY_INCLUDE = {
+    "kern": ("kern",),
+    "vmm": ("vmm", "kern"),
+    "guest": ("guest", "kern"),
+    "labs": ("labs", "vmm", "kern", "guest"),
+}
+BACKENDS = ("vmm/svm", "vmm/vmx")
+BACKEND_TESTS = "vmm/tests"
+INLINE_ASSEMBLY = ("kern/arch/x86_64", "vmm/vmx", "guest")
+ASSEMBLY_FILES = (*INLINE_ASSEMBLY, "vmm/svm")
+
+_INCLUDE = re.compile(
+    r'^[ \t]*#[ \t]*include\s*(?:"([^"\n]*)"|<((?:kern|vmm|guest|labs)/[^>\n]*)>)', re.MULTILINE
+)
+_ASM = re.compile(r"\b(?:asm|__asm|__asm__)\b")
+_LITERAL_OR_COMMENT = re.compile(
+    r'//[^\n]*|/\*.*?\*/|R"([^(\s]*)\(.*?\)\1"|"(?:[^"\\\n]|\\.)*"|\'(?:[^\'\\\n]|\\.)+\'', re.DOTALL
+)
+_LAB_NAME = re.compile(r"lab[0-9]+", re.IGNORECASE)
+
+
+def check(root: Path) -> Iterator[Finding]:
+    """Every arrow that points the wrong way."""
+    for path in _files(root, ROOMS, CODE):
+        name = path.relative_to(root).as_posix()
+        text = path.read_text(encoding="utf-8", errors="replace")
+        yield from _includes(name, text)
+        yield from _assembly(name, text)
+    for path in _files(root, ("grader",), (".py",)):
+        name = path.relative_to(root).as_posix()
+        if not name.startswith("grader/tests/"):
+            yield from _lab_names(name, path.read_text(encoding="utf-8", errors="replace"))
+
+
+def place(name: str) -> str:
+    """Where a file stands in the rooms' terms: a solution stands where it answers."""
+    parts = PurePosixPath(name).parts
+    if parts[0] != PRIVATE:
+        return name
+    # mutants/lab5/... and variants/... hold copies of the same paths, some levels down.
+    for index, part in enumerate(parts[1:], 1):
+        if part in ("kern", "vmm", "guest"):
+            return "/".join(parts[index:])
+    return name
+
+
+def _includes(name: str, text: str) -> Iterator[Finding]:
+    here = place(name)
+    room = here.split("/")[0]
+    for found in _INCLUDE.finditer(text):
+        target = found[1] if found[1] is not None else found[2]
+        target_room = target.split("/")[0]
+        line = _line(text, found.start())
+        if target_room == PRIVATE or ".." in target.split("/"):
+            yield Finding(name, line, f"includes {target}: write a path from the root, not a solution's")
+            continue
+        allowed = MAY_INCLUDE.get(room)
+        if allowed and target_room in MAY_INCLUDE and target_room not in allowed:
+            yield Finding(
+                name, line, f"includes {target}: {room} may know {' and '.join(allowed)} only"
+            )
+        for backend in BACKENDS:
+            if _in(target, backend) and not (_in(here, backend) or _in(here, BACKEND_TESTS)):
+                yield Finding(
+                    name, line, f"includes {target}: only {backend} knows its own structures; use "
+                    "vmm/backend.hh"
+                )  # fmt: skip
+
+
+def _assembly(name: str, text: str) -> Iterator[Finding]:
+    here = place(name)
+    if here.endswith(".S"):
+        if not any(_in(here, folder) for folder in ASSEMBLY_FILES):
+            yield Finding(name, 1, f"assembly stands only in {', '.join(ASSEMBLY_FILES)}")
+        return
+    if any(_in(here, folder) for folder in INLINE_ASSEMBLY):
+        return
+    for found in _ASM.finditer(_blanked(text)):
+        yield Finding(
+            name, _line(text, found.start()),
+            f"inline assembly stands only in {', '.join(INLINE_ASSEMBLY)}",
+        )  # fmt: skip
+
+
+def _lab_names(name: str, text: str) -> Iterator[Finding]:
+    try:
+        tree = ast.parse(text)
+    except SyntaxError as problem:
+        yield Finding(name, problem.lineno or 1, f"is not Python: {problem.msg}")
+        return
+    documentation = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        known = ""
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            known = "" if id(node) in documentation else node.value
+        elif isinstance(node, (ast.Name, ast.FunctionDef, ast.ClassDef)):
+            known = node.id if isinstance(node, ast.Name) else node.name
+        if found := _LAB_NAME.search(known):
+            yield Finding(
+                name, getattr(node, "lineno", 1),
+                f"knows {found[0]!r}: the grader learns labs from their lab.json",
+            )  # fmt: skip
+
+
+def _files(root: Path, rooms: tuple[str, ...], endings: tuple[str, ...]) -> Iterator[Path]:
+    for room in rooms:
+        for path in sorted((root / room).rglob("*")):
+            if path.suffix in endings and path.is_file():
+                yield path
+
+
+def _in(name: str, folder: str) -> bool:
+    return name == folder or name.startswith(folder + "/")
+
+
+def _line(text: str, offset: int) -> int:
+    return text.count("\n", 0, offset) + 1
+
+
+def _blanked(text: str) -> str:
+    """The text with comments and literals as spaces, every line where it was."""
+    return _LITERAL_OR_COMMENT.sub(lambda found: re.sub(r"[^\n]", " ", found[0]), text)

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: MIT
+"""What a lab.json promises is there, and nothing is there that it does not know.
+
+- Every task's file stands in the tree and, where there are solutions, in ``solutions-private`` at the
+  same path; its header is there; its handout and its tests' ``read`` are anchors of the handout.
+- Every named test exists, and every test that exists is named.
+- Points add up (grader/lab.py sees to that when it reads the file).
+- ``solutions-private`` holds those files, ``mutants/``, ``variants/`` and ``hidden/``, and nothing else.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from grader.checks import PRIVATE, Finding
+from grader.errors import LabError
+from grader.lab import Lab, Task, load, positions
+
+RACE_TESTS = "_race_test.cc"
+EXTRA_FOLDERS = ("mutants", "variants", "hidden")
+
+_CASE = re.compile(r"^[ \t]*(TEST\w*|TYPED_TEST\w*)\s*\(\s*(\w+)\s*,\s*(\w+)\s*\)", re.MULTILINE)
+_ANCHOR = re.compile(r"\{#([\w-]+)\}|\\(?:anchor|page|section|subsection)\s+([\w-]+)")
+_FAULT = re.compile(r"^(?P<path>.*?):(?P<line>\d+)(?::\d+)?: (?P<text>.*)$")
+
+
+def check(root: Path) -> Iterator[Finding]:
+    """Everything that a lab promises and that is not so."""
+    labs = []
+    for path in sorted((root / "labs").glob("*/lab.json")):
+        try:
+            labs.append(load(path.parent))
+        except LabError as problem:
+            yield from _faults(root, path, str(problem))
+    for lab in labs:
+        yield from _check_lab(root, lab)
+    yield from _strangers(root, labs)
+
+
+def unit_tests(folder: Path) -> Iterator[tuple[str, Path, int, str]]:
+    """Name, file, line and macro of every GoogleTest case in a lab's ``unit`` folder."""
+    for path in sorted((folder / "unit").glob("*.cc")):
+        kind = "race" if path.name.endswith(RACE_TESTS) else "unit"
+        text = path.read_text(encoding="utf-8", errors="replace")
+        for found in _CASE.finditer(text):
+            line = text.count("\n", 0, found.start(1)) + 1
+            yield f"{kind}:{found[2]}.{found[3]}", path, line, found[1]
+
+
+def boot_tests(folder: Path) -> Iterator[tuple[str, Path, int]]:
+    """Name, file and line of every test function in a lab's ``boot`` folder."""
+    for path in sorted((folder / "boot").glob("test_*.py")):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+                yield f"boot:{path.name}::{node.name}", path, node.lineno
+
+
+def _check_lab(root: Path, lab: Lab) -> Iterator[Finding]:
+    file = lab.folder / "lab.json"
+    name = file.relative_to(root).as_posix()
+    lines = positions(file.read_text(encoding="utf-8"))
+    anchors = _anchors(lab.folder / "handout.md")
+    existing: dict[str, tuple[Path, int]] = {}
+    for test, path, line, macro in unit_tests(lab.folder):
+        where = path.relative_to(root).as_posix()
+        if macro not in ("TEST", "TEST_F"):
+            yield Finding(where, line, f"{macro} makes cases that a lab.json cannot name")
+        if test in existing:
+            yield Finding(where, line, f"{test} stands twice")
+        existing[test] = path, line
+    try:
+        existing |= {test: (path, line) for test, path, line in boot_tests(lab.folder)}
+    except SyntaxError as problem:
+        where = Path(problem.filename or lab.folder / "boot").name
+        yield Finding(name, 1, f"boot/{where} is not Python: {problem.msg}")
+    named: set[str] = set()
+    for i, task in enumerate(lab.tasks):
+        for finding in _check_task(root, task, anchors):
+            yield Finding(name, lines[("tasks", i)], finding)
+        for j, test in enumerate(task.tests):
+            line = lines[("tasks", i, "tests", j)]
+            named.add(test.name)
+            if test.name not in existing:
+                yield Finding(name, line, f"there is no test {test.name}{_meant(test.name, existing)}")
+            if test.read.lstrip("#") not in anchors:
+                yield Finding(name, line, f"handout.md has no anchor {test.read}")
+    for test in sorted(existing.keys() - named):
+        path, line = existing[test]
+        where = path.relative_to(root).as_posix()
+        yield Finding(where, line, f"{test} belongs to no task of {name}")
+
+
+def _check_task(root: Path, task: Task, anchors: set[str]) -> Iterator[str]:
+    sides = [task.file, task.header]
+    if (root / PRIVATE).is_dir():
+        sides.append(f"{PRIVATE}/{task.file}")
+    for path in sides:
+        if not (root / path).is_file():
+            yield f"{task.id}: there is no file {path}"
+    if task.handout.lstrip("#") not in anchors:
+        yield f"{task.id}: handout.md has no anchor {task.handout}"
+
+
+def _strangers(root: Path, labs: list[Lab]) -> Iterator[Finding]:
+    known = {task.file for lab in labs for task in lab.tasks}
+    private = root / PRIVATE
+    for path in sorted(private.rglob("*")):
+        inner = path.relative_to(private)
+        if path.is_dir() or inner.parts[0] in EXTRA_FOLDERS or inner.as_posix() in known:
+            continue
+        yield Finding(
+            path.relative_to(root).as_posix(), 1,
+            f"is no task's file; only those, {', '.join(f'{one}/' for one in EXTRA_FOLDERS[:-1])} and "
+            f"{EXTRA_FOLDERS[-1]}/ belong into {PRIVATE}",
+        )  # fmt: skip
+
+
+def _anchors(handout: Path) -> set[str]:
+    if not handout.is_file():
+        return set()
+    text = handout.read_text(encoding="utf-8", errors="replace")
+    return {one for found in _ANCHOR.finditer(text) for one in found.groups() if one}
+
+
+def _meant(name: str, existing: dict[str, tuple[Path, int]]) -> str:
+    local = name.partition(":")[2]
+    for other in existing:
+        if other.partition(":")[2] == local:
+            return f"; there is {other}"
+    return ""
+
+
+def _faults(root: Path, path: Path, text: str) -> Iterator[Finding]:
+    for line in text.splitlines():
+        found = _FAULT.match(line)
+        yield Finding(
+            path.relative_to(root).as_posix(),
+            int(found["line"]) if found else 1,
+            found["text"] if found else line,
+        )

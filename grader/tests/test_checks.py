@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: MIT
+"""The checks of the tree find what they are there to find, and nothing in a good tree."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from grader.checks import ROOT, arrows, labs, run_all
+
+
+def write(root: Path, name: str, text: str = "") -> None:
+    path = root / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def texts(root: Path) -> list[str]:
+    return [str(finding) for finding in run_all(root)]
+
+
+def test_this_tree_is_clean() -> None:
+    assert texts(ROOT) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("kern/mm/a.cc", '#include "vmm/vm.hh"\n', "a.cc:1: includes vmm/vm.hh: kern may know kern"),
+        ("kern/mm/a.hh", "\n# include <vmm/vm.hh>\n", "a.hh:2: includes vmm/vm.hh"),
+        ("kern/arch/x86_64/a.S", '#include "guest/a.h"\n', "includes guest/a.h"),
+        ("vmm/a.cc", '#include "guest/a.hh"\n', "vmm may know vmm and kern"),
+        ("guest/a.cc", '#include "vmm/a.hh"\n', "guest may know guest and kern"),
+        ("kern/a.cc", '#include "../vmm/a.hh"\n', "path from the root"),
+        ("vmm/a.cc", '#include "solutions-private/vmm/b.cc"\n', "not a solution's"),
+        ("labs/lab1-x/unit/a_test.cc", '#include "solutions-private/vmm/b.cc"\n', "not a solution's"),
+        ("solutions-private/kern/a.cc", '#include "vmm/a.hh"\n', "kern may know kern"),
+        ("solutions-private/mutants/lab1/x/kern/a.cc", '#include "vmm/a.hh"\n', "kern may know kern"),
+        ("vmm/vm.cc", '#include "vmm/svm/vmcb.hh"\n', "only vmm/svm knows"),
+        ("vmm/svm/a.cc", '#include "vmm/vmx/vmcs.hh"\n', "only vmm/vmx knows"),
+        ("kern/mm/a.cc", 'void f() { asm volatile("hlt"); }\n', "a.cc:1: inline assembly"),
+        ("kern/mm/a.hh", 'int x;\nvoid f() { __asm__("hlt"); }\n', "a.hh:2: inline assembly"),
+        ("vmm/svm/a.cc", 'void f() { asm("vmrun"); }\n', "inline assembly"),
+        ("solutions-private/vmm/a.cc", 'void f() { asm("hlt"); }\n', "inline assembly"),
+        ("labs/lab1-x/unit/a_test.cc", 'void f() { asm("hlt"); }\n', "inline assembly"),
+        ("kern/mm/a.S", "hlt\n", "assembly stands only in"),
+        ("grader/a.py", "x = 'lab5'\n", "a.py:1: knows 'lab5'"),
+        ("grader/a.py", "def grade_lab5(): pass\n", "knows 'lab5'"),
+        ("grader/machines/a.py", "def (:\n", "is not Python"),
+    ],
+)
+def test_wrong_arrow_is_found(tmp_path: Path, name: str, text: str, words: str) -> None:
+    write(tmp_path, name, text)
+    found = [str(finding) for finding in arrows.check(tmp_path)]
+    assert len(found) == 1 and words in found[0], found
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("vmm/a.cc", '#include "kern/a.hh"\n#include <array>\n'),
+        ("guest/a.cc", '#include "kern/a.hh"\n'),
+        ("vmm/svm/a.cc", '#include "vmm/svm/vmcb.hh"\n'),
+        ("vmm/tests/svm_test.cc", '#include "vmm/svm/vmcb.hh"\n#include "gtest/gtest.h"\n'),
+        ("kern/arch/x86_64/a.cc", 'void f() { asm("hlt"); }\n'),
+        ("kern/a.cc", '// asm\n/* asm */ const char* text = "asm"; auto raw = R"x(asm)x";\n'),
+        ("vmm/svm/a.S", "hlt\n"),
+        ("guest/probes/a.S", "hlt\n"),
+        ("grader/a.py", '"""Such as lab5."""\n# lab5\nlabel5 = "labour"\n'),
+        ("grader/tests/a.py", "x = 'lab5'\n"),
+    ],
+)
+def test_right_arrow_is_let_through(tmp_path: Path, name: str, text: str) -> None:
+    write(tmp_path, name, text)
+    assert list(arrows.check(tmp_path)) == []
+
+
+def good_lab() -> dict[str, Any]:
+    def test(name: str, points: int) -> dict[str, Any]:
+        return {"name": name, "points": points, "checks": "a rule", "read": "#rule"}
+
+    return {
+        "id": "lab1", "name": "x", "title": "X", "points": 6, "builds_on": [],
+        "machines": ["amd-qemu"],
+        "tasks": [
+            {
+                "id": "lab1.one", "title": "One", "file": "kern/one.cc", "header": "kern/one.hh",
+                "points": 6, "handout": "#one",
+                "tests": [
+                    test("unit:One.Works", 1), test("race:OneRace.Works", 2),
+                    test("boot:test_one.py::test_works", 3),
+                ],
+            }
+        ],
+    }  # fmt: skip
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A tree with one lab in which all is well."""
+    folder = "labs/lab1-x"
+    write(tmp_path, f"{folder}/lab.json", json.dumps(good_lab(), indent=1))
+    write(tmp_path, f"{folder}/handout.md", "# X {#x}\n## One {#one}\n### Rule {#rule}\n")
+    write(tmp_path, f"{folder}/unit/one_test.cc", "TEST_F(One, Works) {}\nTEST(x\n")
+    write(tmp_path, f"{folder}/unit/one_race_test.cc", "TEST(OneRace,\n     Works) {}\n")
+    write(tmp_path, f"{folder}/boot/test_one.py", "def plan(nonce): ...\ndef test_works(booted): ...\n")
+    for name in ("kern/one.cc", "kern/one.hh", "solutions-private/kern/one.cc"):
+        write(tmp_path, name)
+    for name in ("mutants/lab1/a.cc", "variants/lab1/b.cc", "hidden/c.cc"):
+        write(tmp_path, f"solutions-private/{name}")
+    return tmp_path
+
+
+def test_good_lab_has_no_finding(tree: Path) -> None:
+    assert [str(finding) for finding in labs.check(tree)] == []
+
+
+def test_release_without_solutions_has_no_finding(tree: Path) -> None:
+    subprocess.run(["rm", "-r", tree / "solutions-private"], check=True)
+    assert [str(finding) for finding in labs.check(tree)] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("kern/one.cc", "lab1.one: there is no file kern/one.cc"),
+        ("kern/one.hh", "there is no file kern/one.hh"),
+        ("solutions-private/kern/one.cc", "there is no file solutions-private/kern/one.cc"),
+        ("labs/lab1-x/unit/one_test.cc", "there is no test unit:One.Works"),
+        ("labs/lab1-x/unit/one_race_test.cc", "there is no test race:OneRace.Works"),
+        ("labs/lab1-x/boot/test_one.py", "there is no test boot:test_one.py::test_works"),
+    ],
+)
+def test_missing_file_is_found(tree: Path, name: str, words: str) -> None:
+    (tree / name).unlink()
+    found = texts(tree)
+    assert len(found) == 1 and words in found[0] and "lab.json:" in found[0], found
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("unit/two_test.cc", "\nTEST(Two, Works) {}\n", "two_test.cc:2: unit:Two.Works belongs to no"),
+        ("unit/two_test.cc", "TEST_P(One, All) {}\n", "TEST_P makes cases that a lab.json cannot name"),
+        ("unit/two_test.cc", "TEST(One, Works) {}\n", "stands twice"),
+        ("unit/one_test.cc", "// TEST\n", "there is no test unit:One.Works"),
+        ("boot/test_two.py", "def test_x(booted): ...\n", "boot:test_two.py::test_x belongs to no"),
+        ("boot/test_two.py", "def (:\n", "is not Python"),
+        ("handout.md", "# One {#one}\n", "has no anchor #rule"),
+        ("handout.md", "# Rule {#rule}\n", "has no anchor #one"),
+    ],
+)
+def test_disagreement_is_found(tree: Path, name: str, text: str, words: str) -> None:
+    write(tree, f"labs/lab1-x/{name}", text)
+    assert any(words in finding for finding in texts(tree)), texts(tree)
+
+
+def test_race_test_in_the_wrong_program_is_pointed_out(tree: Path) -> None:
+    folder = tree / "labs/lab1-x/unit"
+    (folder / "one_race_test.cc").rename(folder / "two_test.cc")
+    assert any("there is unit:OneRace.Works" in finding for finding in texts(tree))
+
+
+@pytest.mark.parametrize("name", ["kern/two.cc", "README.md", "kern/mutants/a.cc", "kern/.hidden"])
+def test_stranger_among_the_solutions_is_found(tree: Path, name: str) -> None:
+    write(tree, f"solutions-private/{name}")
+    assert any(f"solutions-private/{name}:1: is no task's file" in one for one in texts(tree))
+
+
+def test_points_that_do_not_add_up_are_found(tree: Path) -> None:
+    lab = good_lab()
+    lab["tasks"][0]["tests"][0]["points"] = 2
+    write(tree, "labs/lab1-x/lab.json", json.dumps(lab, indent=1))
+    assert any("add up to 7" in finding for finding in texts(tree))
+
+
+def test_malformed_lab_has_file_and_line(tree: Path) -> None:
+    write(tree, "labs/lab1-x/lab.json", '{\n "id": "lab1",\n oops\n}\n')
+    assert any(finding.startswith("labs/lab1-x/lab.json:3: not JSON") for finding in texts(tree))
+
+
+def test_command_ends_with_one_where_something_is_found(tree: Path) -> None:
+    command = [sys.executable, "-m", "grader.checks", str(tree)]
+    assert subprocess.run(command, cwd=ROOT, check=False).returncode == 0
+    write(tree, "kern/two.cc", '#include "vmm/vm.hh"\n')
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stdout == "kern/two.cc:1: includes vmm/vm.hh: kern may know kern only\n"
