@@ -53,7 +53,7 @@ def groups(task: Task) -> list[Group]:
 
 
 def short_title(lab: Lab) -> str:
-    """``lab5``, ``lazy-paging`` as a reader says it: ``Lab 5: lazy paging``."""
+    """The id and the name of a lab as a reader says them: ``Lab N: its name``."""
     word, number = re.fullmatch(r"(.*?)(\d*)", lab.id).groups()  # type: ignore[union-attr]
     return f"{word.capitalize()} {number}".strip() + ": " + lab.name.replace("-", " ")
 
