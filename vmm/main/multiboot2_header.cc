@@ -49,7 +49,8 @@ std::unexpected<HeaderRefusal> refuse(Error error, const char* reason) {
 
 std::expected<void, HeaderRefusal> check_request(std::span<const std::byte> wanted) {
     for (std::size_t i = 0; i + sizeof(std::uint32_t) <= wanted.size(); i += sizeof(std::uint32_t))
-        if (!std::ranges::contains(served_information, read<std::uint32_t>(wanted, i)))
+        if (std::ranges::find(served_information, read<std::uint32_t>(wanted, i)) ==
+            served_information.end())
             return refuse(Error::Unsupported,
                           "its multiboot2 header requires information that is not served");
     return {};
