@@ -11,7 +11,7 @@ from __future__ import annotations
 import heapq
 import os
 import threading
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import Future
 from typing import Any, Callable, Sequence
 
 
@@ -62,8 +62,8 @@ class Schedule:
             one.add_done_callback(done)
         return future
 
-    def stop(self) -> None:
-        """Cancels what has not begun and waits for what has: end its processes first."""
+    def close(self, end_processes: Callable[[], None]) -> None:
+        """Cancels what has not begun, and waits for what has, whose processes are ended meanwhile."""
         with self._changed:
             self._stopping = True
             waiting, self._ready = self._ready, []
@@ -71,7 +71,9 @@ class Schedule:
         for _, _, future, _ in waiting:
             future.cancel()
         for thread in self._threads:
-            thread.join()
+            while thread.is_alive():
+                end_processes()
+                thread.join(0.05)
 
     def _push(self, rank: int, future: Future[Any], call: Callable[[], Any]) -> None:
         with self._changed:
@@ -94,8 +96,6 @@ class Schedule:
                 continue
             try:
                 result = call()
-            except CancelledError as error:
-                future.set_exception(RuntimeError(f"cancelled: {error}"))
             except BaseException as error:  # handed to whoever asks for the result
                 future.set_exception(error)
             else:

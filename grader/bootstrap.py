@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: MIT
+"""The first steps of the command, on the standard library alone: see that the Debian packages of the
+verb are there, install them where that needs no question, and hand over to grader/cli.py.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+COMMAND = ("python3-click", "python3-rich", "python3-jsonschema")
+BUILD = ("g++", "cmake", "ninja-build", "ccache", "libgtest-dev", "binutils", "python3-pyelftools",
+         "bubblewrap", "util-linux")
+EMULATE = ("qemu-system-x86",)
+GRADE = (*COMMAND, *BUILD, *EMULATE, "python3-pytest")
+RUN = (*COMMAND, *BUILD, *EMULATE, "grub-pc-bin", "grub-common", "xorriso", "mtools")
+HANDOUTS = (*COMMAND, "doxygen", "graphviz", "python3-jinja2")
+TEST = (*GRADE, *RUN, *HANDOUTS, "clang-format-19", "clang-tidy-19", "gdb")
+
+PACKAGES: dict[str, tuple[str, ...]] = {
+    "": (*COMMAND,),
+    "setup": (*TEST,),
+    "doctor": COMMAND,
+    "grade": GRADE,
+    "verify": GRADE,
+    "bench": RUN + ("python3-pytest",),
+    "run": RUN,
+    "debug": (*RUN, "gdb"),
+    "handouts": HANDOUTS,
+    "test": TEST,
+}
+"""What each verb needs. Of an unknown verb the command itself will speak."""
+
+DPKG_STATUS = Path("/var/lib/dpkg/status")
+
+
+def needed(argv: list[str]) -> tuple[str, ...]:
+    """The packages for a command line."""
+    verb = next((word for word in argv if not word.startswith("-")), "")
+    if "--help" in argv or "-h" in argv:
+        verb = ""
+    return tuple(dict.fromkeys(PACKAGES.get(verb, PACKAGES[""])))
+
+
+def missing(packages: tuple[str, ...]) -> list[str]:
+    """Those of the packages that dpkg does not know as installed."""
+    try:
+        listing = subprocess.run(
+            ["dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\n", *packages],
+            capture_output=True, text=True, check=False).stdout
+    except FileNotFoundError:
+        return []  # not a Debian: let what is really missing speak for itself
+    there = {line.split()[0] for line in listing.splitlines() if line.endswith(" installed")}
+    return [package for package in packages if package not in there]
+
+
+def stamp(packages: tuple[str, ...]) -> str:
+    """Says which packages were seen installed, and in which state of dpkg's own list."""
+    try:
+        status = DPKG_STATUS.stat()
+        state = f"{status.st_mtime_ns} {status.st_size}"
+    except OSError:
+        state = "no dpkg"
+    return f"{state} {' '.join(packages)}\n"
+
+
+def install_command(packages: list[str]) -> list[str]:
+    """What installs packages, without the sudo."""
+    return ["apt-get", "install", "-y", "--no-install-recommends", *packages]
+
+
+def privilege() -> list[str] | None:
+    """The words before a command that make it root's: none, a sudo that asks nothing, or not possible."""
+    if os.geteuid() == 0:
+        return []
+    if shutil.which("sudo") and subprocess.run(
+            ["sudo", "-n", "true"], capture_output=True, check=False).returncode == 0:
+        return ["sudo", "-n"]
+    return None
+
+
+def install(packages: list[str]) -> bool:
+    """Installs, if that can be done without a question; whether it worked."""
+    before = privilege()
+    if before is None or not shutil.which("apt-get"):
+        return False
+    print(f"nest: installing {' '.join(packages)}", file=sys.stderr, flush=True)
+    quiet = [*before, "env", "DEBIAN_FRONTEND=noninteractive"]
+    for command in (["apt-get", "update", "-qq"], [*install_command(packages), "-qq"]):
+        done = subprocess.run([*quiet, *command], stdin=subprocess.DEVNULL, capture_output=True,
+                              text=True, check=False)
+        if done.returncode != 0:
+            print(done.stdout + done.stderr, file=sys.stderr)
+            if "install" in command:
+                return False
+    return True
+
+
+def prepare(packages: tuple[str, ...], stamps: Path) -> int:
+    """Sees that the packages are there; the exit status if they are not."""
+    name = stamps / f".packages-{zlib.crc32(' '.join(packages).encode()):08x}"
+    wanted = stamp(packages)
+    try:
+        if name.read_text() == wanted:
+            return 0
+    except OSError:
+        pass
+    lacking = missing(packages)
+    if lacking:
+        if not install(lacking) or missing(packages):
+            print("nest: packages are missing. Please run:", file=sys.stderr)
+            print("sudo " + " ".join(install_command(missing(packages))), file=sys.stderr)
+            return 3
+        wanted = stamp(packages)
+    try:
+        stamps.mkdir(parents=True, exist_ok=True)
+        name.write_text(wanted)
+    except OSError:
+        pass  # only slower next time
+    return 0
+
+
+def main() -> int:
+    """The command."""
+    status = prepare(needed(sys.argv[1:]), ROOT / "build")
+    if status:
+        return status
+    sys.path[0:0] = [str(ROOT)]
+    from grader.cli import main as command
+
+    return command()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: MIT
+"""Shows a result to a person: with colours and a table on a terminal, plain in a pipe."""
+
+from __future__ import annotations
+
+from typing import IO, Iterator
+
+from grader import outcome
+from grader.results import Results, TaskResult, TestResult, failure_text
+
+MANY = 12
+"""More failures than this of one task are only named: the first ones are where to begin."""
+
+
+def show(results: Results, out: IO[str]) -> None:
+    """Prints failures, then the score table, then one line."""
+    if out.isatty():
+        _rich(results, out)
+    else:
+        for line in plain(results):
+            print(line, file=out)
+
+
+def plain(results: Results) -> Iterator[str]:
+    """The result in lines of plain text."""
+    for task in results.tasks:
+        for title, text in failures(results, task):
+            yield title
+            yield from text.splitlines()
+            yield ""
+    rows = table(results)
+    widths = [max(len(row[i]) for row in rows) for i in range(4)]
+    for row in rows:
+        yield f"{row[0]:<{widths[0]}}  {row[1]:>{widths[1]}}  {row[2]:>{widths[2]}}  {row[3]}".rstrip()
+    yield from closing(results)
+
+
+def failures(results: Results, task: TaskResult) -> Iterator[tuple[str, str]]:
+    """A title and a text for each failure that is worth its room."""
+    if task.state not in ("graded", "not written"):
+        where = "" if task.state == "does not link" else f" {task.task.file}"
+        yield f"TASK {task.task.id}{where} {task.state} (0 of {task.max_score} points)", "\n".join(
+            f"  {line}" for line in task.note.splitlines()[1:])
+        return
+    if task.state == "not written":
+        yield f"TASK {task.note} (0 of {task.max_score} points)", (
+            f"  contract {task.task.header}\n"
+            f"  read     labs/{results.lab.folder.name}/handout.md#{task.task.handout.lstrip('#')}")
+        return
+    failed = [one for one in task.tests if not one.passed]
+    stubs: set[str] = set()
+    shown = 0
+    for one in failed:
+        stub = one.outcome.stub
+        if stub and stub in stubs:
+            continue
+        stubs.add(stub)
+        if shown == MANY:
+            rest = [f"  {other.test.name}" for other in failed[failed.index(one):]]
+            yield f"... and {len(rest)} more of {task.task.id}:", "\n".join(rest)
+            return
+        shown += 1
+        yield f"{_word(one)} {one.test.name}", failure_text(results, one)
+
+
+def _word(one: TestResult) -> str:
+    return {outcome.FAILED: "FAILED", outcome.CRASHED: "CRASHED", outcome.TIMEOUT: "TIMED OUT",
+            outcome.BLOCKED: "BLOCKED", outcome.NOT_WRITTEN: "NOT WRITTEN"}.get(one.kind, one.kind.upper())
+
+
+def table(results: Results) -> list[tuple[str, str, str, str]]:
+    """The score table: a head, a row for each task, the sum."""
+    rows = [("task", "points", "tests", "")]
+    for task in results.tasks:
+        passed = sum(one.passed for one in task.tests)
+        unstable = sum(one.outcome.unstable for one in task.tests)
+        remark = "" if task.state == "graded" else task.state
+        if any(one.kind == outcome.BLOCKED for one in task.tests):
+            blockers = sorted({one.outcome.stub.split()[0] for one in task.tests
+                               if one.kind == outcome.BLOCKED})
+            remark = f"blocked by {', '.join(blockers)}"
+        if unstable:
+            remark = (remark + f" {unstable} unstable").strip()
+        rows.append((f"{task.task.id}  {task.task.title}", f"{task.score}/{task.max_score}",
+                     f"{passed}/{len(task.tests)}", remark))
+    tests = results.tests
+    rows.append(("all", f"{results.score}/{results.max_score}",
+                 f"{sum(one.passed for one in tests)}/{len(tests)}", ""))
+    return rows
+
+
+def closing(results: Results) -> Iterator[str]:
+    """What is said under the table."""
+    if results.together is not None:
+        both = results.together
+        yield f"all your files together (not scored): {both.passed} of {both.total} tests pass"
+        own = {one.test.name for one in results.tests if not one.passed}
+        for name, why in [one for one in both.failed if one[0] not in own][:5]:
+            yield f"  only together: {name}: {why}"
+    if results.partial:
+        yield f"only {len(results.tests)} of {len(results.lab.tests)} tests were selected"
+    whose = "the reference answers" if results.answers == "reference" else "your own files"
+    yield (f"{results.lab.id} {results.lab.title}: {results.score} of {results.max_score} points for {whose}, "
+           f"seed {results.seed}, {results.seconds:.1f} s")
+    if results.score < results.max_score:
+        yield f"transcripts: {results.transcripts}"
+
+
+def _rich(results: Results, out: IO[str]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(file=out, highlight=False)
+    for task in results.tasks:
+        for title, text in failures(results, task):
+            console.print(Text(title, style="bold red"))
+            for line in text.splitlines():
+                label, rest = line[:11], line[11:]
+                known = label.startswith("  ") and label.strip() and not label.startswith("   ")
+                console.print(Text(label, style="cyan" if known else "") + Text(rest), soft_wrap=True)
+            console.print()
+    head, *rows, total = table(results)
+    shown = Table(box=None, pad_edge=False, show_footer=True)
+    for i, (name, foot) in enumerate(zip(head, total)):
+        shown.add_column(name, foot, justify="right" if i in (1, 2) else "left")
+    for row, task in zip(rows, results.tasks):
+        full = task.score == task.max_score
+        shown.add_row(*(Text(cell) for cell in row), style="green" if full else "red")
+    console.print(shown)
+    for line in closing(results):
+        console.print(Text(line))
