@@ -19,7 +19,10 @@ using Gva = kern::Address<struct GuestVirtual>;
 inline constexpr std::uint64_t guest_physical_end = 1ULL << 40;
 
 /// Guest-physical addresses that are devices' and never memory: [0xbffda000, 4 GiB).
+///@{
+/// The two ends of the MMIO hole; the second is outside.
 inline constexpr Gpa mmio_hole_begin{0xbffd'a000};
 inline constexpr Gpa mmio_hole_end{0x1'0000'0000};
+///@}
 
 }  // namespace vmm

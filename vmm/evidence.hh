@@ -12,6 +12,7 @@ namespace vmm {
 // under test. grader/evidence.py finds it by the symbol `vmm_evidence` and knows this layout.
 // Only framework code writes it.
 
+/// What became of a virtual machine.
 enum class VmState : std::uint64_t {
     None = 0,
     Refused = 1,  ///< the image or the arguments were not accepted; `error` says why
@@ -23,13 +24,13 @@ enum class VmState : std::uint64_t {
 
 /// One virtual machine of this boot, in the order of the plan.
 struct VmRecord {
-    std::array<char, 32> name{};
-    VmState state = VmState::None;
-    std::uint64_t status = 0;        ///< what the guest gave to the exit hypercall
-    std::uint64_t error = 0;         ///< kern::Error + 1; 0: none
-    std::uint64_t table_root = 0;    ///< Hpa of the second-level table; still there if `kept`
-    std::uint64_t table_format = 0;  ///< 0 NPT, 1 EPT
-    std::uint64_t vcpu_count = 0;
+    std::array<char, 32> name{};          ///< padded with zeros
+    VmState state = VmState::None;        ///< how far it came
+    std::uint64_t status = 0;             ///< what the guest gave to the exit hypercall
+    std::uint64_t error = 0;              ///< kern::Error + 1; 0: none
+    std::uint64_t table_root = 0;         ///< Hpa of the second-level table; still there if `kept`
+    std::uint64_t table_format = 0;       ///< 0 NPT, 1 EPT
+    std::uint64_t vcpu_count = 0;         ///< as planned
     std::uint64_t kept = 0;               ///< 1: the VM was not destroyed, its memory can be read
     std::uint64_t entry = 0;              ///< Gpa of the first instruction
     std::uint64_t nested_faults = 0;      ///< handed to try_lazy_paging
@@ -52,18 +53,21 @@ struct VmRecord {
 // grader/evidence.py reads this layout: change both.
 static_assert(sizeof(VmRecord) == 32 + 13 * 8 + 8 * 8 + 4 * 128 + 5 * 8 + 64);
 
+/// The whole block.
 struct Evidence {
+    /// VMs in one boot at most.
     static constexpr std::size_t max_records = 32;
-    std::array<char, 16> magic{};  ///< "NESTLING-EVID-1"
-    std::uint64_t record_size = sizeof(VmRecord);
-    std::uint64_t record_count = 0;
-    std::uint64_t finished = 0;  ///< 1: the plan was carried out to its end
-    std::uint64_t cpus = 0;
-    std::array<VmRecord, max_records> records{};
+    std::array<char, 16> magic{};                  ///< "NESTLING-EVID-1"
+    std::uint64_t record_size = sizeof(VmRecord);  ///< in bytes
+    std::uint64_t record_count = 0;                ///< VMs begun so far
+    std::uint64_t finished = 0;                    ///< 1: the plan was carried out to its end
+    std::uint64_t cpus = 0;                        ///< that are up
+    std::array<VmRecord, max_records> records{};   ///< in the order of the plan
 };
 
 static_assert(sizeof(Evidence) == 16 + 4 * 8 + 32 * sizeof(VmRecord));
 
+/// This boot's; the harness finds it by its symbol.
 extern "C" Evidence vmm_evidence;
 
 }  // namespace vmm

@@ -17,28 +17,31 @@ class Peeker {
     virtual ~Peeker() = default;
     /// Bytes it can serve.
     virtual std::uint64_t size() const = 0;
-    /// Fills all of `out` from byte `offset` on. Errors: Truncated if it ends before, or the device's.
+    /// Fills all of `out` from byte `offset` on. Errors: Truncated if it ends before, or the
+    /// device's.
     virtual std::expected<void, Error> peek(std::uint64_t offset,
                                             std::span<std::byte> out) const = 0;
 };
 
+/// Reads from a file.
 class FilePeeker final : public Peeker {
    public:
+    /// Keeps a copy of `file`.
     explicit FilePeeker(File file) : file_{file} {}
     std::uint64_t size() const override { return file_.size(); }
-    std::expected<void, Error> peek(std::uint64_t offset,
-                                    std::span<std::byte> out) const override;
+    std::expected<void, Error> peek(std::uint64_t offset, std::span<std::byte> out) const override;
 
    private:
     File file_;
 };
 
+/// Reads from bytes in memory.
 class MemoryPeeker final : public Peeker {
    public:
+    /// `bytes` must live longer than this.
     explicit MemoryPeeker(std::span<const std::byte> bytes) : bytes_{bytes} {}
     std::uint64_t size() const override { return bytes_.size(); }
-    std::expected<void, Error> peek(std::uint64_t offset,
-                                    std::span<std::byte> out) const override;
+    std::expected<void, Error> peek(std::uint64_t offset, std::span<std::byte> out) const override;
 
    private:
     std::span<const std::byte> bytes_;

@@ -23,6 +23,7 @@ class BlockDevice {
     /// Reads blocks from `first` on; `out` is a multiple of block_size long.
     /// Errors: OutOfRange, DeviceFailure.
     virtual std::expected<void, Error> read(std::uint64_t first, std::span<std::byte> out) = 0;
+    /// Writes blocks from `first` on, in the same way.
     virtual std::expected<void, Error> write(std::uint64_t first,
                                              std::span<const std::byte> in) = 0;
 };

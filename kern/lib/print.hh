@@ -17,6 +17,7 @@ namespace kern {
 /// not compile. There is no floating point in the kernel.
 class PrintArgument {
    public:
+    /// How it is printed.
     enum class Kind : std::uint8_t { Unsigned, Signed, Text, Character, Boolean, Pointer };
 
     template <std::unsigned_integral T>
@@ -38,9 +39,9 @@ class PrintArgument {
     template <class Space>
     constexpr PrintArgument(Address<Space> value) : kind{Kind::Pointer}, number{value.value()} {}
 
-    Kind kind;
-    std::uint64_t number = 0;
-    std::string_view text{};
+    Kind kind;                 ///< says which of the next two counts
+    std::uint64_t number = 0;  ///< of every kind but Text
+    std::string_view text{};   ///< of Text
 };
 
 /// Takes the characters of a formatted text, in order, in one or more pieces.
@@ -66,6 +67,7 @@ void kprint_arguments(std::string_view format, std::span<const PrintArgument> ar
 void print_without_lock();
 
 template <class... Arguments>
+/// Prints `format` with the arguments, as format_to says: `kprint("page {} of {}\n", gpa, name)`.
 void kprint(std::string_view format, const Arguments&... arguments) {
     const std::initializer_list<PrintArgument> list{PrintArgument{arguments}...};
     kprint_arguments(format, {list.begin(), list.size()});

@@ -18,16 +18,17 @@ namespace kern {
 /// before and after, and so sees a leak and names its kind.
 struct FrameOwner {
     std::uint8_t index;  ///< 0 to max_owners - 1, unique
-    const char* name;
+    const char* name;    ///< for reports
+    /// How many owners there can be.
     static constexpr std::size_t max_owners = 16;
 };
 
 namespace frame_owner {
-inline constexpr FrameOwner kernel{0, "kernel"};
-inline constexpr FrameOwner heap{1, "heap"};
-inline constexpr FrameOwner page_table{2, "page table"};
-inline constexpr FrameOwner stack{3, "stack"};
-inline constexpr FrameOwner test{4, "test"};
+inline constexpr FrameOwner kernel{0, "kernel"};          ///< tables and buffers for good
+inline constexpr FrameOwner heap{1, "heap"};              ///< behind operator new
+inline constexpr FrameOwner page_table{2, "page table"};  ///< of the kernel itself
+inline constexpr FrameOwner stack{3, "stack"};            ///< of a CPU
+inline constexpr FrameOwner test{4, "test"};              ///< taken by a test
 // 8 to 15 belong to vmm: see vmm/frame_owners.hh.
 }  // namespace frame_owner
 
@@ -55,13 +56,17 @@ class FrameAllocator {
                                            std::uint64_t alignment = 1);
     /// Gives a frame back. Panics if it is not in use or is on another owner's account.
     void free(FrameOwner owner, Hpa frame);
+    /// Gives `count` frames in a row back, as free() does.
     void free_run(FrameOwner owner, Hpa first, std::uint64_t count);
 
     /// Whether `frame` is in use on `owner`'s account.
     bool is_owned_by(FrameOwner owner, Hpa frame) const;
 
+    /// Frames in use, by owner.
     FrameAccounts accounts() const;
+    /// Frames in use, all owners together.
     std::uint64_t in_use() const;
+    /// Frames that nobody has.
     std::uint64_t available() const;
 
     /// Failure injection: the allocation number `count` from now (1 is the next), and every one
@@ -100,6 +105,7 @@ class [[nodiscard]] Frame {
     /// A zeroed frame on `owner`'s account. Error: OutOfMemory.
     static std::expected<Frame, Error> allocate(FrameOwner owner);
 
+    /// Takes the frame over from `other`.
     Frame(Frame&& other) noexcept
         : owner_{other.owner_}, address_{other.address_}, held_{other.held_} {
         other.held_ = false;
@@ -107,6 +113,7 @@ class [[nodiscard]] Frame {
     Frame& operator=(Frame&&) = delete;
     ~Frame();
 
+    /// Where it is.
     Hpa address() const { return address_; }
     /// The frame's 4096 bytes, through the direct map.
     std::span<std::byte, page_size> bytes() const;

@@ -9,14 +9,17 @@
 namespace kern {
 
 /// A mutual-exclusion lock that spins. Interrupts stay disabled while it is held, so an interrupt
-/// handler may take the same lock. Not recursive: in debug builds taking it twice on one CPU panics.
+/// handler may take the same lock. Not recursive: in debug builds taking it twice on one CPU
+/// panics.
 class SpinLock {
    public:
     constexpr SpinLock() = default;
     SpinLock(const SpinLock&) = delete;
     SpinLock& operator=(const SpinLock&) = delete;
 
+    /// Waits until it holds the lock; disables interrupts.
     void lock();
+    /// Gives the lock back; interrupts are then as they were before lock().
     void unlock();
     /// Whether the calling CPU holds the lock. For assertions; always true in release builds.
     bool is_held() const;
@@ -32,6 +35,7 @@ class SpinLock {
 template <class Lock>
 class [[nodiscard]] LockGuard {
    public:
+    /// Takes `lock`, which must live longer than this.
     explicit LockGuard(Lock& lock) : lock_{lock} { lock_.lock(); }
     ~LockGuard() { lock_.unlock(); }
     LockGuard(const LockGuard&) = delete;

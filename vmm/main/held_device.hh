@@ -26,6 +26,7 @@ std::expected<std::uint64_t, Error> block_of_page(const kern::File& kernel, Gpa 
 /// Races are forced with it, not hoped for. Every wait ends, at the latest after its time limit.
 class HeldDevice final : public kern::BlockDevice {
    public:
+    /// Passes on to `device`, which must live longer than this.
     explicit HeldDevice(kern::BlockDevice& device) : device_{device} {}
 
     /// What happened since arm().

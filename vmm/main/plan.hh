@@ -44,8 +44,9 @@ namespace vmm {
 
 /// When a file read may go on that serves the page `page`.
 struct HoldPlan {
+    /// Until so many faults, or until another page is present.
     enum class Kind : std::uint8_t { None, Faults, Until };
-    Kind kind = Kind::None;
+    Kind kind = Kind::None;  ///< which of them
     Gpa page{};
     unsigned faults = 0;  ///< Faults: so many faults on `page`
     Gpa until{};          ///< Until: this page is present

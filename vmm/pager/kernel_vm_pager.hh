@@ -57,8 +57,7 @@ class KernelVmPager {
     /// @param kernel   a multiboot2 kernel, ELF32 or ELF64, all of it untrusted
     /// @param ram_kib  more than this machine has is allowed: a guest that touches it all runs out
     /// @note Errors: InvalidArgument (RAM of less than a page, less than the image's span, or more
-    /// than
-    ///       the 40-bit space); BadFormat (no ELF, or no multiboot2 header); Unsupported (a
+    ///       than the 40-bit space); BadFormat (no ELF, or no multiboot2 header); Unsupported (a
     ///       required tag of that header that is not served here); or what kernel_entry or
     ///       load_phdr found.
     static std::expected<std::unique_ptr<KernelVmPager>, Error> from_image(
@@ -81,12 +80,11 @@ class KernelVmPager {
     /// @param phdr    a PT_LOAD header; every field is untrusted, and a sum of two may wrap
     /// @param kernel  the file that it describes; see Loader::bytes_of
     /// @return nothing. A segment of p_memsz 0 is well-formed, wherever it lies, and registers
-    /// nothing.
+    ///         nothing.
     /// @note Errors, with nothing registered:
     ///       - BadFormat: p_filesz > p_memsz
-    ///       - OutOfRange: p_paddr + p_memsz wraps or exceeds guest_physical_end, or a byte of the
-    ///       range
-    ///         lies in the MMIO hole [mmio_hole_begin, mmio_hole_end)
+    ///       - OutOfRange: p_paddr + p_memsz wraps or exceeds guest_physical_end, or a byte of
+    ///         the range lies in the MMIO hole [mmio_hole_begin, mmio_hole_end)
     ///       - Truncated: p_offset + p_filesz wraps or exceeds the file's size
     ///       - Overlap: a byte already has a loader
     ///       - OutOfMemory: the loader map is full
@@ -99,25 +97,22 @@ class KernelVmPager {
     ///
     /// A new frame (account frame_owner::guest_memory) gets what each loader on that page says, and
     /// zeros elsewhere, and table_ maps it. Several CPUs may call this at once, for any pages:
-    /// - For one page, exactly one frame is published, and what the guest has written into it since
-    /// is
-    ///   never lost; whoever comes too late gives its own frame back; all of them succeed. The page
-    ///   is filled at most once per caller. Where memory or the file fails for one caller only,
-    ///   that caller may report it.
+    /// - For one page, exactly one frame is published, and what the guest has written into it
+    ///   since is never lost; whoever comes too late gives its own frame back; all of them succeed.
+    ///   The page is filled at most once per caller. Where memory or the file fails for one caller
+    ///   only, that caller may report it.
     /// - For different pages, nobody waits for another's Loader::fill.
     ///
     /// @param gpa  the page that faulted; page-aligned
     /// @return nothing. The page is present when it returns, by this CPU or another. A page that
-    /// was
-    ///         present before is left as it is, and nothing is read.
+    ///         was present before is left as it is, and nothing is read.
     /// @note Errors: NotFound (no loader has a byte of the page), OutOfMemory, or what Loader::fill
     ///       reports. The page is then as it was, and guest_memory has no frame more than before; a
     ///       later call may succeed.
     /// @note Locks: the caller holds none. Hold none of your own around Loader::fill: it reads a
-    /// file.
+    ///       file.
     /// @note Use: LoaderMap::on_page, kern::Frame, SecondLevelTable. loaders_ no longer changes.
-    /// State
-    ///       of your own: task_state().
+    ///       State of your own: task_state().
     std::expected<void, Error> load_page(Gpa gpa);
 
     /// Registers a loader for the one page at `gpa`. Errors: Unaligned, OutOfRange (2^40 or
@@ -142,8 +137,12 @@ class KernelVmPager {
 
     /// The guest-physical address of the first instruction.
     Gpa entry() const { return entry_; }
+    ///@{
+    /// The pages that are present.
     SecondLevelTable& table() { return table_; }
     const SecondLevelTable& table() const { return table_; }
+    ///@}
+    /// What each registered byte is before anybody has touched it.
     const LoaderMap& loaders() const { return loaders_; }
 
     /// Serves a nested page fault by load_page. Errors: Unsupported (the exit is no nested page
@@ -153,6 +152,7 @@ class KernelVmPager {
     /// From now on counts the nested faults on `page` that are handed to load_page; 0 at first. One
     /// page at a time. Tests hold a read until a second CPU has faulted on the same page.
     void watch_page(Gpa page);
+    /// How many there were since watch_page.
     unsigned faults_on_watched_page() const {
         return watched_faults_.load(std::memory_order_acquire);
     }
@@ -162,7 +162,10 @@ class KernelVmPager {
 
     /// How the guest translates its own addresses: its control registers.
     struct GuestPaging {
+        ///@{
+        /// As the guest sees it.
         std::uint64_t cr0 = 0, cr3 = 0, cr4 = 0, efer = 0;
+        ///@}
     };
     /// Where `gva` lies: a walk of the guest's page tables (paging off, 32-bit, PAE, 4 levels,
     /// large pages), each step through gpa2hpa. It does not check permissions, nor set accessed

@@ -16,8 +16,9 @@ namespace vmm {
 /// A function that fills `page`, the zeroed frame for the guest page at `gpa`. It returns false if
 /// it cannot. It may be called on several CPUs at once, also for one page.
 struct PageLoader {
+    /// The function.
     bool (*fill)(void* context, Gpa gpa, std::span<std::byte, page_size> page) = nullptr;
-    void* context = nullptr;
+    void* context = nullptr;  ///< its first argument
 };
 
 /// Knows what the bytes of one guest-physical range are, before anybody has touched them. A small
@@ -74,6 +75,7 @@ class Loader {
 /// same whatever its length. Filled by one CPU while the VM is built, only read once it runs.
 class LoaderMap {
    public:
+    /// Loaders at most.
     static constexpr std::size_t capacity = 512;
 
     /// Errors: InvalidArgument (empty), OutOfRange (its end is before its begin, or beyond 2^40),
@@ -94,6 +96,7 @@ class LoaderMap {
     }
     /// The loaders that have a byte in [begin, end), in order of address.
     std::span<const Loader> in_range(Gpa begin, Gpa end) const;
+    /// Every loader, in order of address.
     std::span<const Loader> all() const { return {loaders_.data(), count_}; }
 
    private:

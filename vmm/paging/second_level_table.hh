@@ -11,13 +11,14 @@
 
 namespace vmm {
 
+/// The size of a page, in bytes.
 enum class PageSize : std::uint64_t { Small = kern::page_size, Large = kern::large_page_size };
 
 /// What a table says of one guest-physical address.
 struct Mapping {
-    Hpa address;  ///< of the very byte asked for
-    Permission permission;
-    PageSize size;
+    Hpa address;            ///< of the very byte asked for
+    Permission permission;  ///< of its page
+    PageSize size;          ///< of its page
 };
 
 /// The second-level page table of one virtual machine: guest-physical to host-physical.
@@ -36,10 +37,12 @@ class SecondLevelTable {
 
     /// An empty table. Error: OutOfMemory.
     static std::expected<SecondLevelTable, Error> create(const EntryFormat& format);
+    /// Takes everything over; the other one is empty and may only be destroyed.
     SecondLevelTable(SecondLevelTable&&) noexcept;
     SecondLevelTable& operator=(SecondLevelTable&&) = delete;
     ~SecondLevelTable();
 
+    /// How its entries are written.
     const EntryFormat& format() const { return *format_; }
     /// The root table's address, for the VMCB's nCR3 or the VMCS's EPT pointer.
     Hpa root() const { return root_; }
