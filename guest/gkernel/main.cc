@@ -41,15 +41,15 @@ struct Together {
         const unsigned cpu = kern::arch::cpu_index();
         CpuResult& result = guest_results.cpu[cpu];
         result.up = 1;
-        if (options->has_race) {
+        if (options->race) {
             wait_for_all(ready_for_race, cpus);
             result.race_digest =
-                digest_of_page(options->race.area, options->race.first, options->key);
+                digest_of_page(options->race->area, options->race->first, options->key);
         }
-        if (options->has_each) {
+        if (options->each) {
             wait_for_all(ready_for_each, cpus);
-            const std::uint64_t page = options->each.first + cpu * options->each.step;
-            result.each_digest = digest_of_page(options->each.area, page, options->key);
+            const std::uint64_t page = options->each->first + cpu * options->each->step;
+            result.each_digest = digest_of_page(options->each->area, page, options->key);
         }
         wait_for_all(done, cpus);
     }

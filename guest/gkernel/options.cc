@@ -2,6 +2,7 @@
 #include "guest/gkernel/options.hh"
 
 #include <algorithm>
+#include <initializer_list>
 #include <optional>
 
 namespace guest {
@@ -41,16 +42,18 @@ std::optional<Area> parse_area(std::string_view text) {
     return std::nullopt;
 }
 
-/// AREA[:FIRST[:COUNT[:STEP]]][:w]
-std::optional<Pages> parse_pages(std::string_view text) {
+/// AREA, then a number for each of `fields`, of which the last ones may be missing, then `w`, all
+/// divided by colons.
+std::optional<Pages> parse_pages(std::string_view text,
+                                 std::initializer_list<std::uint64_t Pages::*> fields) {
     const auto area = parse_area(take_until(text, ':'));
     if (!area) return std::nullopt;
     Pages pages{.area = *area};
-    for (std::uint64_t* field : {&pages.first, &pages.count, &pages.step}) {
+    for (const auto field : fields) {
         if (text.empty() || text == "w") break;
         const auto value = parse_number(take_until(text, ':'), 10);
         if (!value) return std::nullopt;
-        *field = *value;
+        pages.*field = *value;
     }
     pages.write = text == "w";
     const bool writable = *area != Area::Text && *area != Area::Rodata;
@@ -61,7 +64,8 @@ std::optional<Pages> parse_pages(std::string_view text) {
 
 bool parse_touches(Options& options, std::string_view list) {
     while (!list.empty()) {
-        const auto pages = parse_pages(take_until(list, ','));
+        const auto pages =
+            parse_pages(take_until(list, ','), {&Pages::first, &Pages::count, &Pages::step});
         // All of memory has no end that would end the touching.
         if (!pages || options.touch_count == Options::max_touches ||
             (pages->area == Area::Ram && pages->count == Pages::all))
@@ -80,16 +84,9 @@ bool parse_word(Options& options, std::string_view word) {
     }
     if (key == "touch") return parse_touches(options, word);
     if (key == "race" || key == "each") {
-        const auto pages = parse_pages(word);
+        const auto pages = parse_pages(word, {&Pages::first, &Pages::step});
         if (!pages || pages->write) return false;
-        (key == "race" ? options.has_race : options.has_each) = true;
-        if (key == "race") {
-            options.race = *pages;
-        } else {
-            options.each = *pages;
-            // Here the number after FIRST is the distance from one vCPU's page to the next one's.
-            if (pages->count != Pages::all) options.each.step = pages->count;
-        }
+        (key == "race" ? options.race : options.each) = *pages;
         return true;
     }
     return false;

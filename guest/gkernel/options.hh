@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <expected>
+#include <optional>
 #include <string_view>
 
 namespace guest {
@@ -40,10 +41,8 @@ struct Options {
     std::uint64_t cpus = 0;  ///< 0: any number
     std::array<Pages, max_touches> touches{};
     std::size_t touch_count = 0;
-    bool has_race = false;
-    Pages race{};
-    bool has_each = false;
-    Pages each{};
+    std::optional<Pages> race{};
+    std::optional<Pages> each{};
 };
 
 /// Reads the command line. On an error gives back the word that is not understood.
