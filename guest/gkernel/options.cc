@@ -63,6 +63,7 @@ std::optional<Pages> parse_pages(std::string_view text,
 }
 
 bool parse_touches(Options& options, std::string_view list) {
+    if (list.empty()) return false;
     while (!list.empty()) {
         const auto pages =
             parse_pages(take_until(list, ','), {&Pages::first, &Pages::count, &Pages::step});
