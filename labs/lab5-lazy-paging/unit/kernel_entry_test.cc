@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: MIT
+// Task lab5.kernel_entry.
+#include "fixture.hh"
+
+namespace lab {
+namespace {
+
+constexpr std::uint32_t pt_note = 4;
+constexpr std::uint64_t kernel_base = 0xffff'ffff'8000'0000;
+
+class KernelEntry : public PagerTest {
+   protected:
+    /// kernel_entry of an image with these headers.
+    std::expected<Gpa, Error> entry_of(const ImageLayout& layout) {
+        const Bytes image = make_image(layout, random());
+        const kern::MemoryPeeker peeker{image};
+        const auto executable = kern::elf::Executable::parse(peeker);
+        if (!executable) {
+            ADD_FAILURE() << "the test's image was not accepted: " << describe(executable.error());
+            return std::unexpected(executable.error());
+        }
+        return vmm::kernel_entry(*executable);
+    }
+
+    /// A segment of 16 to 64 pages, somewhere below 1 GiB, linked at `distance` above it.
+    kern::elf::ProgramHeader segment(std::uint64_t distance) {
+        const std::uint64_t paddr = random().page_between(0x100, 0x3'0000);
+        const std::uint64_t bytes = random().page_between(16, 64);
+        return load(0x1000, paddr + distance, paddr, 0x1000, bytes);
+    }
+};
+
+::testing::AssertionResult is_entry(const std::expected<Gpa, Error>& seen, std::uint64_t wanted) {
+    if (!seen)
+        return ::testing::AssertionFailure() << "error \"" << describe(seen.error())
+                                             << "\", wanted is the address " << hex(wanted);
+    if (seen->value() == wanted) return ::testing::AssertionSuccess();
+    return ::testing::AssertionFailure()
+           << "the entry is " << hex(seen->value()) << ", wanted is " << hex(wanted);
+}
+
+TEST_F(KernelEntry, IsThePhysicalAddressOfTheFirstInstruction) {
+    const auto only = segment(kernel_base);
+    const std::uint64_t distance = random().between(1, only.p_memsz - 1);
+    EXPECT_TRUE(is_entry(entry_of({.entry = only.p_vaddr + distance, .program_headers = {only}}),
+                         only.p_paddr + distance));
+}
+
+TEST_F(KernelEntry, ComesFromTheSegmentThatHoldsIt) {
+    // Each segment has a distance of its own between virtual and physical, and none is in order.
+    const std::vector<kern::elf::ProgramHeader> segments{
+        segment(kernel_base), segment(kernel_base + 0x1000'0000), segment(0x7000'0000),
+        segment(kernel_base + 0x3000'0000)};
+    for (const auto& holder : segments) {
+        const std::uint64_t distance = random().between(1, holder.p_memsz - 1);
+        EXPECT_TRUE(
+            is_entry(entry_of({.entry = holder.p_vaddr + distance, .program_headers = segments}),
+                     holder.p_paddr + distance))
+            << "the entry is in the segment with p_vaddr " << hex(holder.p_vaddr);
+    }
+}
+
+TEST_F(KernelEntry, MayBeTheFirstOrTheLastByteOfASegment) {
+    const auto low = segment(kernel_base);
+    auto high = segment(0);
+    high.p_vaddr = low.p_vaddr + low.p_memsz;  // begins where the other ends
+    const std::vector<kern::elf::ProgramHeader> both{low, high};
+    EXPECT_TRUE(is_entry(entry_of({.entry = low.p_vaddr, .program_headers = both}), low.p_paddr));
+    EXPECT_TRUE(
+        is_entry(entry_of({.entry = low.p_vaddr + low.p_memsz - 1, .program_headers = both}),
+                 low.p_paddr + low.p_memsz - 1));
+    EXPECT_TRUE(is_entry(entry_of({.entry = high.p_vaddr, .program_headers = both}), high.p_paddr))
+        << "one byte beyond the first segment";
+}
+
+TEST_F(KernelEntry, IgnoresHeadersThatLoadNothing) {
+    const auto loaded = segment(kernel_base);
+    auto note = segment(0);
+    note.p_type = pt_note;
+    note.p_vaddr = loaded.p_vaddr;
+    note.p_memsz = loaded.p_memsz;
+    const std::uint64_t distance = random().between(1, loaded.p_memsz - 1);
+    EXPECT_TRUE(
+        is_entry(entry_of({.entry = loaded.p_vaddr + distance, .program_headers = {note, loaded}}),
+                 loaded.p_paddr + distance));
+}
+
+TEST_F(KernelEntry, OfA32BitKernel) {
+    const auto low = segment(0);
+    const auto high = segment(0xa000'0000);
+    const std::uint64_t distance = random().between(1, high.p_memsz - 1);
+    EXPECT_TRUE(is_entry(
+        entry_of(
+            {.is_64_bit = false, .entry = high.p_vaddr + distance, .program_headers = {low, high}}),
+        high.p_paddr + distance));
+}
+
+TEST_F(KernelEntry, OutsideEverySegmentIsNotFound) {
+    const auto only = segment(kernel_base);
+    for (const std::uint64_t entry :
+         {only.p_vaddr - 1, only.p_vaddr + only.p_memsz, only.p_paddr, std::uint64_t{0}})
+        EXPECT_TRUE(
+            fails_with(entry_of({.entry = entry, .program_headers = {only}}), Error::NotFound))
+            << "entry " << hex(entry) << ", the segment is [" << hex(only.p_vaddr) << ", "
+            << hex(only.p_vaddr + only.p_memsz) << ")";
+}
+
+TEST_F(KernelEntry, ASegmentThatWrapsHoldsNothing) {
+    auto wraps = segment(kernel_base);
+    wraps.p_memsz = 0 - wraps.p_vaddr + random().page_between(1, 16);
+    EXPECT_TRUE(fails_with(entry_of({.entry = wraps.p_vaddr + 16, .program_headers = {wraps}}),
+                           Error::NotFound));
+}
+
+TEST_F(KernelEntry, BeyondGuestPhysicalMemoryIsOutOfRange) {
+    auto high = segment(0);
+    high.p_vaddr = kernel_base;
+    high.p_paddr = vmm::guest_physical_end - 0x1000;
+    high.p_memsz = 0x4000;
+    EXPECT_TRUE(fails_with(entry_of({.entry = high.p_vaddr + 0x1000, .program_headers = {high}}),
+                           Error::OutOfRange));
+    EXPECT_TRUE(is_entry(entry_of({.entry = high.p_vaddr + 0xfff, .program_headers = {high}}),
+                         high.p_paddr + 0xfff))
+        << "the last byte below 2^40";
+
+    high.p_paddr = 0 - std::uint64_t{0x1000};
+    EXPECT_TRUE(fails_with(entry_of({.entry = high.p_vaddr + 0x2000, .program_headers = {high}}),
+                           Error::OutOfRange))
+        << "entry - p_vaddr + p_paddr wraps around 2^64";
+}
+
+/// A file whose reads fail from a certain one on.
+class FailingPeeker final : public kern::Peeker {
+   public:
+    explicit FailingPeeker(const Bytes& bytes) : memory_{bytes} {}
+    std::uint64_t size() const override { return memory_.size(); }
+    std::expected<void, Error> peek(std::uint64_t offset, std::span<std::byte> out) const override {
+        if (reads_++ >= good_reads) return std::unexpected(Error::DeviceFailure);
+        return memory_.peek(offset, out);
+    }
+    unsigned reads() const { return reads_; }
+    unsigned good_reads = ~0U;
+
+   private:
+    kern::MemoryPeeker memory_;
+    mutable unsigned reads_ = 0;
+};
+
+TEST_F(KernelEntry, AnUnreadableHeaderIsReported) {
+    const std::vector<kern::elf::ProgramHeader> segments{segment(0x1'0000'0000),
+                                                         segment(kernel_base)};
+    const Bytes image =
+        make_image({.entry = segments[1].p_vaddr + 1, .program_headers = segments}, random());
+    FailingPeeker counted{image};
+    ASSERT_TRUE(succeeds(kern::elf::Executable::parse(counted)));
+    const unsigned for_the_header = counted.reads();
+
+    for (unsigned good = 0; good < segments.size(); ++good) {
+        FailingPeeker peeker{image};
+        const auto executable = kern::elf::Executable::parse(peeker);
+        ASSERT_TRUE(succeeds(executable));
+        peeker.good_reads = for_the_header + good;
+        EXPECT_TRUE(fails_with(vmm::kernel_entry(*executable), Error::DeviceFailure))
+            << "program header " << good << " cannot be read";
+    }
+}
+
+}  // namespace
+}  // namespace lab
