@@ -17,16 +17,21 @@ inline constexpr std::uint64_t print = 1;
 /// Counts, and does nothing else: for measurements and tests. RBX: a value for who watches the VM.
 inline constexpr std::uint64_t mark = 2;
 
+/// Bytes at most in one print.
 inline constexpr std::uint64_t print_limit = 4096;
 
 // Results in RAX.
+///@{
+/// What RAX returns.
 inline constexpr std::uint64_t ok = 0;
 inline constexpr std::uint64_t bad_number = ~0ULL;
 inline constexpr std::uint64_t bad_address = ~1ULL;
 inline constexpr std::uint64_t bad_argument = ~2ULL;
+///@}
 
 /// CPUID leaf 0x40000000: EAX is the highest of our leaves, EBX, ECX and EDX hold this signature.
 inline constexpr std::uint32_t cpuid_signature_leaf = 0x4000'0000;
+/// What EBX, ECX and EDX hold there.
 inline constexpr char cpuid_signature[13] = "NestlingVMM\0";
 /// CPUID leaf 0x40000001: EAX is the number of vCPUs (x2APIC identifiers 0 to EAX - 1), EBX the
 /// rate of the time-stamp counter in kHz, ECX the rate of the APIC timer before its divider in kHz.

@@ -15,29 +15,39 @@ namespace kern {
 
 /// Bytes of physical memory from `begin` up to, but not including, `end`.
 struct MemoryRange {
+    ///@{
+    /// First byte, and one beyond the last.
     Hpa begin{}, end{};
+    ///@}
+    /// In bytes.
     constexpr std::uint64_t size() const { return end - begin; }
+    /// The same bytes.
     constexpr bool operator==(const MemoryRange&) const = default;
 };
 
-/// A list of at most `capacity` things, kept in place: the boot loader's tables are read before there
-/// is a heap. Further things are counted and dropped.
+/// A list of at most `capacity` things, kept in place: the boot loader's tables are read before
+/// there is a heap. Further things are counted and dropped.
 template <class T, std::size_t capacity>
 class BootList {
    public:
+    /// Appends `item`, or counts it as dropped.
     constexpr void add(const T& item) {
         if (size_ < capacity)
             items_[size_++] = item;
         else
             ++dropped_;
     }
+    /// How many things are in the list.
     constexpr std::size_t size() const { return size_; }
     /// How many things did not fit.
     constexpr std::size_t dropped() const { return dropped_; }
+    ///@{
+    /// The things, in the order in which they were added.
     constexpr const T& operator[](std::size_t index) const { return items_[index]; }
     constexpr T& operator[](std::size_t index) { return items_[index]; }
     constexpr const T* begin() const { return items_.data(); }
     constexpr const T* end() const { return items_.data() + size_; }
+    ///@}
 
    private:
     std::array<T, capacity> items_{};
@@ -49,10 +59,12 @@ class BootList {
 template <std::size_t capacity>
 class BootText {
    public:
+    /// Copies `text`, cut at `capacity` characters.
     constexpr void assign(std::string_view text) {
         size_ = text.size() < capacity ? text.size() : capacity;
         for (std::size_t i = 0; i < size_; ++i) characters_[i] = text[i];
     }
+    /// The text, not ended by a zero byte.
     constexpr std::string_view view() const { return {characters_.data(), size_}; }
 
    private:
@@ -62,28 +74,29 @@ class BootText {
 
 /// A file that the boot loader put into memory beside the kernel.
 struct BootModule {
-    MemoryRange range{};
+    MemoryRange range{};   ///< where it lies
     BootText<128> text{};  ///< its command line, often its name; may be empty
 };
 
 /// How this kernel was entered.
 enum class BootProtocol : std::uint8_t { Multiboot2, Pvh };
 
+/// The protocol's name, for reports.
 constexpr std::string_view describe(BootProtocol protocol) {
     return protocol == BootProtocol::Multiboot2 ? "multiboot2" : "PVH";
 }
 
-/// What the boot loader, or the host of a guest, told this kernel. Holds copies: nothing in it points
-/// into the loader's own memory.
+/// What the boot loader, or the host of a guest, told this kernel. Holds copies: nothing in it
+/// points into the loader's own memory.
 struct BootInfo {
-    BootProtocol protocol = BootProtocol::Multiboot2;
+    BootProtocol protocol = BootProtocol::Multiboot2;  ///< how this kernel was entered
     /// Memory that is RAM according to the loader; the kernel itself and the modules lie in it.
     BootList<MemoryRange, 64> usable{};
-    /// Memory that the loader names, but not as free RAM (firmware, ACPI, devices), and the loader's
-    /// own structures.
+    /// Memory that the loader names, but not as free RAM (firmware, ACPI, devices), and the
+    /// loader's own structures.
     BootList<MemoryRange, 64> reserved{};
-    BootList<BootModule, 8> modules{};
-    BootText<1024> command_line{};
+    BootList<BootModule, 8> modules{};  ///< in the loader's order
+    BootText<1024> command_line{};      ///< empty if the loader gave none
     Hpa rsdp{};  ///< the ACPI root pointer, or a copy of it; 0 if the loader gave none
 };
 
@@ -95,7 +108,8 @@ inline constexpr std::uint32_t pvh_magic = 0x336ec578;
 /// Reads a multiboot2 information structure, [multiboot2 3.6].
 /// @param memory physical memory from address 0 on
 /// @param info where the structure begins
-/// @return Error::Truncated if the structure or a tag leaves `memory` or the structure, BadFormat if a
+/// @return Error::Truncated if the structure or a tag leaves `memory` or the structure, BadFormat
+/// if a
 ///         tag contradicts itself or there is no memory map
 std::expected<BootInfo, Error> parse_multiboot2(std::span<const std::byte> memory, Hpa info);
 

@@ -20,6 +20,8 @@ class PrintArgument {
     /// How it is printed.
     enum class Kind : std::uint8_t { Unsigned, Signed, Text, Character, Boolean, Pointer };
 
+    ///@{
+    /// From a value of each type that can be printed.
     template <std::unsigned_integral T>
         requires(!std::same_as<T, bool> && !std::same_as<T, char>)
     constexpr PrintArgument(T value) : kind{Kind::Unsigned}, number{value} {}
@@ -38,6 +40,7 @@ class PrintArgument {
         : kind{Kind::Pointer}, number{reinterpret_cast<std::uintptr_t>(value)} {}
     template <class Space>
     constexpr PrintArgument(Address<Space> value) : kind{Kind::Pointer}, number{value.value()} {}
+    ///@}
 
     Kind kind;                 ///< says which of the next two counts
     std::uint64_t number = 0;  ///< of every kind but Text
