@@ -138,8 +138,8 @@ def build() -> Path:
     return OUTPUT / "index.html"
 
 
-@click.command()
-def handouts() -> None:
-    """Build the handouts and the reference as HTML."""
+@click.command(short_help="Build the pages for students.")
+def command() -> None:
+    """Build the handouts and the reference as HTML, and print where they begin."""
     click.echo("handouts: reading lab.json and headers, running doxygen")
     click.echo(f"handouts: {build()}")
