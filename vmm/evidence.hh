@@ -35,7 +35,7 @@ struct VmRecord {
     std::uint64_t entry = 0;              ///< Gpa of the first instruction
     std::uint64_t nested_faults = 0;      ///< handed to try_lazy_paging
     std::uint64_t exits = 0;              ///< all exits
-    std::uint64_t hold_faults = 0;        ///< faults on the held page when the read was let go
+    std::uint64_t hold_faults = 0;        ///< vCPUs that had faulted on the held page by then
     std::uint64_t hold_expired = 0;       ///< 1: a read was let go by the time limit
     std::uint64_t fills = 0;              ///< reads of the image file that began on the held page
     std::array<std::uint64_t, 8> vmcb{};  ///< Hpa of each vCPU's VMCB (VMCS on Intel)

@@ -8,6 +8,17 @@
 
 namespace vmm {
 
+namespace {
+
+/// std::popcount would want a library function where the CPU may lack the instruction.
+unsigned count_bits(std::uint64_t value) {
+    unsigned count = 0;
+    for (; value != 0; value &= value - 1) ++count;
+    return count;
+}
+
+}  // namespace
+
 std::expected<std::uint64_t, Error> block_of_page(const kern::File& kernel, Gpa page) {
     const kern::FilePeeker peeker{kernel};
     const auto image = kern::elf::Executable::parse(peeker);
@@ -54,13 +65,13 @@ std::expected<void, Error> HeldDevice::arm(const VmPlan& plan, const kern::File&
     return {};
 }
 
-void HeldDevice::count_fault(Gpa page) {
-    if (held_block_ && page == plan_.page) faults_.fetch_add(1);
+void HeldDevice::count_fault(Gpa page, unsigned vcpu) {
+    if (held_block_ && page == plan_.page) faulted_.fetch_or(1ULL << vcpu);
 }
 
 HeldDevice::Record HeldDevice::disarm() {
     held_block_ = until_block_ = failing_block_ = std::nullopt;
-    faults_.store(0);
+    faulted_.store(0);
     begun_.store(false);
     return Record{.hold_faults = faults_when_let_go_.exchange(0),
                   .hold_expired = expired_.exchange(false) ? 1ULL : 0ULL,
@@ -84,12 +95,12 @@ void HeldDevice::hold() {
     fills_.fetch_add(1);
     begun_.store(true);
     if (plan_.kind == HoldPlan::Kind::Faults)
-        wait_for([this] { return faults_.load() >= plan_.faults; });
+        wait_for([this] { return count_bits(faulted_.load()) >= plan_.faults; });
     else
         wait_for([this] { return table_->lookup(plan_.until).has_value(); });
     // The first to be let go says how many had faulted by then.
     std::uint64_t none = 0;
-    faults_when_let_go_.compare_exchange_strong(none, faults_.load());
+    faults_when_let_go_.compare_exchange_strong(none, count_bits(faulted_.load()));
 }
 
 std::expected<void, Error> HeldDevice::read(std::uint64_t first, std::span<std::byte> out) {

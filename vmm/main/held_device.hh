@@ -31,7 +31,8 @@ class HeldDevice final : public kern::BlockDevice {
 
     /// What happened since arm().
     struct Record {
-        std::uint64_t hold_faults = 0;   ///< faults on the held page when its read was let go
+        std::uint64_t hold_faults =
+            0;  ///< vCPUs that had faulted on the held page when it was let go
         std::uint64_t hold_expired = 0;  ///< 1: a read was let go by the time limit
         std::uint64_t fills = 0;         ///< reads that served the held page
         std::uint64_t held_reads = 0;    ///< reads that had to wait
@@ -43,8 +44,8 @@ class HeldDevice final : public kern::BlockDevice {
     /// the failing page.
     std::expected<void, Error> arm(const VmPlan& plan, const kern::File& kernel,
                                    const SecondLevelTable& table);
-    /// A vCPU faulted on `page`. Any CPU.
-    void count_fault(Gpa page);
+    /// `vcpu` (0 to 63) faulted on `page`; counted once. Any CPU.
+    void count_fault(Gpa page, unsigned vcpu);
     /// Serves every read at once again, and tells what happened. No reads may be under way.
     Record disarm();
 
@@ -68,7 +69,7 @@ class HeldDevice final : public kern::BlockDevice {
     const SecondLevelTable* table_ = nullptr;
     std::uint64_t limit_ns_ = 0;
     // Counted by the vCPUs' CPUs.
-    std::atomic<unsigned> faults_{0};
+    std::atomic<std::uint64_t> faulted_{0};  // bit n: vCPU n, on the held page
     std::atomic<bool> begun_{false};
     std::atomic<bool> expired_{false};
     std::atomic<std::uint64_t> faults_when_let_go_{0};

@@ -34,7 +34,7 @@ enum class BootStatus : unsigned {
     BadPlan = 3,
 };
 
-constexpr std::size_t plan_limit = 32 * 1024;
+constexpr std::size_t plan_limit = std::size_t{32} * 1024;
 std::array<char, plan_limit> plan_text;
 std::array<VmPlan, Evidence::max_records> machines;
 

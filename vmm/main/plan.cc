@@ -69,7 +69,7 @@ Problem set_hold(HoldPlan& hold, std::string_view text) {
     }
     hold.kind = HoldPlan::Kind::Faults;
     if (!text.empty()) return "wants GPA:FAULTS or GPA:until:GPA";
-    return set_number(hold.faults, what, 1, 64, "wants 1 to 64 faults after GPA:");
+    return set_number(hold.faults, what, 1, 8, "wants 1 to 8 vCPUs after GPA:");
 }
 
 Problem add_protect(VmPlan& vm, std::string_view text) {

@@ -48,7 +48,7 @@ struct HoldPlan {
     enum class Kind : std::uint8_t { None, Faults, Until };
     Kind kind = Kind::None;  ///< which of them
     Gpa page{};
-    unsigned faults = 0;  ///< Faults: so many faults on `page`
+    unsigned faults = 0;  ///< Faults: so many vCPUs have faulted on `page`
     Gpa until{};          ///< Until: this page is present
 };
 

@@ -24,7 +24,7 @@ class Watcher final : public VmObserver {
     explicit Watcher(HeldDevice& device) : device_{device} {}
     void before_lazy_paging(Gpa page, unsigned vcpu) override {
         last_page_[vcpu].store(page.value());
-        device_.count_fault(page);
+        device_.count_fault(page, vcpu);
     }
     void mark(std::uint64_t, unsigned) override {}
     Gpa last_page(unsigned vcpu) const { return Gpa{last_page_[vcpu].load()}; }

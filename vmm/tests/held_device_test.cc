@@ -114,17 +114,18 @@ TEST_F(HeldDeviceTest, HoldsAReadUntilEnoughFaultsWereCounted) {
         device_.arm({.hold = {.kind = HoldPlan::Kind::Faults, .page = image_begin, .faults = 2},
                      .hold_limit_ms = 60'000},
                     file, pages));
-    device_.count_fault(image_begin);
+    device_.count_fault(image_begin, 0);
+    device_.count_fault(image_begin, 0);  // the same vCPU once more: does not count
     std::atomic<bool> read{false};
     std::thread reader{[&] {
         kern::arch::fake::enter_cpu(1);
         EXPECT_TRUE(fill(file, image_begin));
         read.store(true);
     }};
-    device_.count_fault(image_begin + page_size);  // another page: does not count
+    device_.count_fault(image_begin + page_size, 1);  // another page: does not count
     EXPECT_TRUE(fill(file, image_begin + page_size));
     EXPECT_FALSE(read.load());
-    device_.count_fault(image_begin);
+    device_.count_fault(image_begin, 1);
     reader.join();
     const auto record = device_.disarm();
     EXPECT_EQ(record.hold_faults, 2U);
@@ -139,7 +140,7 @@ TEST_F(HeldDeviceTest, AHoldEndsAtItsTimeLimit) {
         device_.arm({.hold = {.kind = HoldPlan::Kind::Faults, .page = image_begin, .faults = 2},
                      .hold_limit_ms = 1},
                     file, pages));
-    device_.count_fault(image_begin);
+    device_.count_fault(image_begin, 0);
     EXPECT_TRUE(fill(file, image_begin));
     const auto record = device_.disarm();
     EXPECT_EQ(record.hold_expired, 1U);

@@ -21,6 +21,8 @@ from grader.images import GuestImage, Segment, elf_image, fill_patterns, pattern
 PAGE = 4096
 RAM_KIB = 32768
 VCPUS = 4
+# Only wrong answers and overloaded machines ever wait so long, in milliseconds.
+HOLD_LIMIT = {"hold_limit": 5000}
 EXIT = 77  # what a hand-made guest gives to the exit hypercall
 INFORMATION = 0  # the page that the host itself made present: the multiboot2 information
 FREE = 0x100_0000  # RAM that gkernel does not use by itself, the page's address
@@ -122,6 +124,7 @@ def plan(nonce: str, guests: Mapping[str, bytes]) -> tuple[dict[str, bytes], lis
             vcpus=VCPUS,
             ram_kib=RAM_KIB,
             hold=f"{one:#x}:{VCPUS}",
+            more=HOLD_LIMIT,
             args=f"{told} race=rodata:3",
         ),
         VmPlan(
@@ -130,6 +133,7 @@ def plan(nonce: str, guests: Mapping[str, bytes]) -> tuple[dict[str, bytes], lis
             vcpus=2,
             ram_kib=RAM_KIB,
             hold=f"{one:#x}:until:{other:#x}",
+            more=HOLD_LIMIT,
             args=f"nonce={nonce} cpus=2 each=rodata:3:3",
         ),
         VmPlan(
