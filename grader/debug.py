@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: MIT
+"""``nest debug LAB``: the machine stopped before its first instruction, and gdb attached to it."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from grader import lab, lab_kernel, machines
+from grader.boot import VmPlan
+from grader.errors import CANNOT_RUN, DONE, CannotRun
+from grader.run import configure, say, show_serial
+
+SCRIPT = Path(__file__).resolve().parent / "gdb" / "nestling.py"
+
+
+@click.command()
+@click.argument("lab_name", metavar="LAB")
+@click.option("--reference", is_flag=True, help="Debug the reference answers.")
+@click.option("--task", "task_name", help="The task in question (the lab's last one).")
+@click.option("--break", "places", multiple=True, metavar="PLACE",
+              help="Where to stop (the task's function); may be given several times.")  # fmt: skip
+@click.option("--cpus", type=click.IntRange(1, 16), default=4, help="CPUs of the machine (4).")
+@click.option("--vcpus", type=click.IntRange(1, 8), help="CPUs of the guest (as many).")
+@click.option("--args", default="", help="The guest's command line.")
+@click.option("--ex", "commands", multiple=True, metavar="COMMAND",
+              help="A gdb command to begin with; may be given several times.")  # fmt: skip
+@click.option("--batch", is_flag=True, help="End after these commands.")
+def command(lab_name: str, reference: bool, task_name: str | None, places: tuple[str, ...], cpus: int,
+            vcpus: int | None, args: str, commands: tuple[str, ...], batch: bool) -> int:  # fmt: skip
+    """Starts gdb on the lab's kernel, with the symbols of host and guest."""
+    gdb = shutil.which("gdb")
+    if gdb is None:
+        raise CannotRun("gdb is not installed\nmend: apt-get install gdb")
+    chosen = lab.find(lab_name)
+    task = chosen.task(task_name) if task_name else chosen.tasks[-1]
+    built = lab_kernel.build(say, reference=reference, own=task)
+    plan = VmPlan("gkernel", lab_kernel.GUEST, min(vcpus or cpus, 8), limit_ms=0, args=args)
+    with tempfile.TemporaryDirectory(prefix="nestling-debug-") as folder:
+        socket = Path(folder) / "gdb"
+        configuration = configure(
+            built, plan, Path(folder), cpus=cpus, memory_mib=256, direct=True, debugger=socket
+        )
+        machine = machines.machine("amd-qemu")
+        with machine.start(configuration, show_serial) as running, _waiting(running, socket):
+            argv = [gdb, "-q", "-nx", *(["-batch"] if batch else [])]
+            for one in _first_commands(built, socket, places or (task.id.rpartition(".")[2],)):
+                argv += ["-ex", one]
+            for one in commands:
+                argv += ["-ex", one]
+            with _interrupts_for_gdb():
+                status = subprocess.run(argv, check=False).returncode
+    return DONE if status == 0 else CANNOT_RUN
+
+
+def _first_commands(
+    built: lab_kernel.LabKernel, socket: Path, places: tuple[str, ...]
+) -> Iterator[str]:
+    yield "set confirm off"
+    yield "set pagination off"
+    yield f"file {_quoted(built.kernel)}"
+    yield f"add-symbol-file {_quoted(built.guest)}"
+    yield f"source {SCRIPT}"
+    yield f"target remote {socket}"
+    for place in places:
+        yield f"break {place}"
+
+
+def _quoted(path: Path) -> str:
+    return '"' + str(path).replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+@contextlib.contextmanager
+def _waiting(running: machines.Running, socket: Path) -> Iterator[None]:
+    """Shows the serial line for as long as the block lasts; enters it when gdb can attach."""
+    problems: list[BaseException] = []
+
+    def wait() -> None:
+        try:
+            running.wait(None)
+        except machines.MachineError as problem:
+            problems.append(problem)
+
+    thread = threading.Thread(target=wait, daemon=True)
+    thread.start()
+    while not socket.exists() and thread.is_alive():
+        thread.join(0.02)
+    if problems:
+        raise problems[0]
+    try:
+        yield
+    finally:
+        running.stop()
+        thread.join()
+
+
+@contextlib.contextmanager
+def _interrupts_for_gdb() -> Iterator[None]:
+    """Ctrl-C stops the machine in gdb, and not nest."""
+    before = signal.signal(signal.SIGINT, lambda *_: None)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

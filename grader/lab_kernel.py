@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: MIT
+"""The kernel, built from the tree's own answers or from the references, to be run by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from grader.errors import CannotRun
+from grader.kit import Answers, own_answers, reference_answers
+from grader.lab import ROOT, Lab, Task, load_all
+from grader.workshop import Progress, workshop
+
+GUEST = "gkernel.elf"
+"""The kit's file that runs as the guest."""
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class LabKernel:
+    """What was built."""
+
+    kernel: Path
+    files: dict[str, Path]
+    """the kit's other files: guests and probes"""
+
+    @property
+    def guest(self) -> Path:
+        """The guest kernel."""
+        if GUEST not in self.files:
+            raise CannotRun(f"the kit has no {GUEST}\nmend: remove build/ and try again")
+        return self.files[GUEST]
+
+
+def is_stub(task: Task, root: Path = ROOT) -> bool:
+    """Whether the tree's own file of the task is not written yet."""
+    try:
+        return f'todo("{task.id}")' in (root / task.file).read_text(errors="replace")
+    except OSError:
+        return True
+
+
+def build(say: Say, *, reference: bool = False, own: Task | None = None) -> LabKernel:
+    """Builds the kernel; raises CannotRun or BuildFailure.
+
+    With ``own``, other tasks that are stubs still are taken from the references, where there are any,
+    so that the kernel comes as far as that task.
+    """
+    labs = load_all()
+    answers = own_answers(labs)
+    references = reference_answers(labs)
+    if reference:
+        if references is None:
+            raise CannotRun(
+                "this tree has no reference answers: a release comes without them\n"
+                "mend: leave out --reference"
+            )
+        answers = references
+    elif own is not None and references is not None:
+        answers = _caught_up(answers, references, labs, own, say)
+    with workshop(Progress()) as kit:
+        return LabKernel(kit.kernel(answers).result(), kit.files)
+
+
+def _caught_up(
+    answers: Answers, references: Answers, labs: list[Lab], own: Task, say: Say
+) -> Answers:
+    taken = []
+    for task in (task for lab in labs for task in lab.tasks):
+        if task.id != own.id and is_stub(task):
+            answers = answers.replaced(task.file, references[task.file])
+            taken.append(task.id)
+    if taken:
+        say(f"not written yet, so the reference stands in: {', '.join(taken)}")
+    return answers

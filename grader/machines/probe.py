@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: MIT
+"""Tries a machine with a kernel of thirty bytes: does it start, and what can its CPU do?"""
+
+from __future__ import annotations
+
+import struct
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from grader.machines import POWERED_OFF, Configuration, Machine, MachineError
+
+SECONDS = 20.0
+_CODE_AT = 0x100000
+_RESULT_AT = 0x200000
+_SVM = 1 << 2  # CPUID 8000_0001, ECX
+_NESTED_PAGING = 1 << 0  # CPUID 8000_000A, EDX
+
+_CODE = bytes.fromhex(
+    "b8 01000080  0fa2  890d 00002000"  # cpuid 8000_0001: ecx to 0x200000
+    "b8 0a000080  0fa2  8915 04002000"  # cpuid 8000_000a: edx to 0x200004
+    "31c0  66ba f400  ef  f4 ebfd"  # power off with 0
+)
+_NOTE = struct.pack("<III4sI", 4, 4, 18, b"Xen\0", _CODE_AT)  # PVH: the 32-bit entry point
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What came of the try."""
+
+    seconds: float
+    """from the start to the end of the emulator"""
+    svm: bool
+    nested_paging: bool
+
+
+def try_machine(machine: Machine) -> Probe:
+    """Boots the tiny kernel. Raises MachineError."""
+    with tempfile.TemporaryDirectory(prefix="nestling-") as folder:
+        kernel = Path(folder) / "probe.elf"
+        kernel.write_bytes(_image())
+        started = time.monotonic()
+        configuration = Configuration(kernel=kernel, cpus=1, memory_mib=32)
+        with machine.start(configuration, lambda _: None) as running:
+            end = running.wait(SECONDS)
+            if end.reason != POWERED_OFF:
+                raise MachineError(
+                    f"a kernel that only powers off ended with {end.reason!r} {end.detail}".strip(),
+                    "see whether the emulator's packages are whole: apt-get install --reinstall "
+                    "qemu-system-x86 qemu-system-data",
+                )
+        ecx, edx = struct.unpack("<II", running.memory.read(_RESULT_AT, 8))
+        return Probe(time.monotonic() - started, bool(ecx & _SVM), bool(edx & _NESTED_PAGING))
+
+
+def _image() -> bytes:
+    """An ELF64 file: one segment with the code, one with the note."""
+    offset = 64 + 2 * 56
+    head = struct.pack(
+        "<16sHHIQQQIHHHHHH", b"\x7fELF\x02\x01\x01", 2, 62, 1, _CODE_AT, 64, 0, 0, 64, 56, 2, 64, 0, 0
+    )
+    load = struct.pack(
+        "<IIQQQQQQ", 1, 5, offset, _CODE_AT, _CODE_AT, len(_CODE), len(_CODE), 16
+    )
+    note_at = offset + len(_CODE)
+    note = struct.pack("<IIQQQQQQ", 4, 4, note_at, 0, 0, len(_NOTE), len(_NOTE), 4)
+    return head + load + note + _CODE + _NOTE

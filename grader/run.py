@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: MIT
+"""``nest run LAB``: the hypervisor and its guest on a machine, with its serial line on this terminal."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+import click
+
+from grader import hung, lab, lab_kernel, machines
+from grader.boot import VmPlan, plan_text
+from grader.errors import CANNOT_RUN, DONE, CannotRun
+from grader.images import file_system_image
+
+
+@click.command()
+@click.argument("lab_name", metavar="LAB")
+@click.option("--reference", is_flag=True, help="Run the reference answers.")
+@click.option("--cpus", type=click.IntRange(1, 16), default=4, help="CPUs of the machine (4).")
+@click.option("--vcpus", type=click.IntRange(1, 8), help="CPUs of the guest (as many).")
+@click.option("--memory", type=click.IntRange(32, machines.MAX_MEMORY_MIB), default=256,
+              help="Memory of the machine in MiB (256).")  # fmt: skip
+@click.option("--ram", type=click.IntRange(1), default=64, help="Memory of the guest in MiB (64).")
+@click.option("--args", default="", help="The guest's command line.")
+@click.option("--direct", is_flag=True, help="Enter the kernel without GRUB: a faster start.")
+@click.option("--seconds", type=click.FloatRange(0, min_open=True),
+              help="Stop the machine after this time, and show where it was.")  # fmt: skip
+def command(lab_name: str, reference: bool, cpus: int, vcpus: int | None, memory: int, ram: int,
+            args: str, direct: bool, seconds: float | None) -> int:  # fmt: skip
+    """Boots the lab's kernel; Ctrl-C ends it."""
+    lab.find(lab_name)
+    built = lab_kernel.build(say, reference=reference)
+    plan = VmPlan("gkernel", lab_kernel.GUEST, min(vcpus or cpus, 8), ram << 10, limit_ms=0, args=args)
+    with tempfile.TemporaryDirectory(prefix="nestling-run-") as folder:
+        configuration = configure(
+            built, plan, Path(folder), cpus=cpus, memory_mib=memory, direct=direct
+        )
+        say("the machine starts; Ctrl-C ends it")
+        machine = machines.machine("amd-qemu")
+        with machine.start(configuration, show_serial) as running:
+            end = running.wait(seconds)
+            if end.reason == machines.TIMEOUT:
+                say(f"stopped after {seconds:g} s")
+                files = {lab_kernel.GUEST: built.guest.read_bytes()}
+                click.echo(hung.describe(running, built.kernel, files), err=True)
+    return report(end)
+
+
+def configure(
+    built: lab_kernel.LabKernel, plan: VmPlan, folder: Path, *, cpus: int, memory_mib: int,
+    direct: bool, debugger: Path | None = None,
+) -> machines.Configuration:  # fmt: skip
+    """The machine that runs one VM on a built kernel; its files are made in ``folder``.
+
+    With ``debugger``, a socket, it waits there for gdb.
+    """
+    module = folder / "module.img"
+    module.write_bytes(
+        file_system_image({"plan": plan_text([plan]).encode(), plan.file: built.guest.read_bytes()})
+    )
+    if direct:
+        return machines.Configuration(
+            kernel=built.kernel, module=module, cpus=cpus, memory_mib=memory_mib,
+            debugger=debugger, stopped=debugger is not None,
+        )  # fmt: skip
+    from grader.iso import grub_iso
+
+    iso = folder / "nestling.iso"
+    grub_iso(built.kernel, iso, module=module)
+    return machines.Configuration(iso=iso, cpus=cpus, memory_mib=memory_mib)
+
+
+def show_serial(data: bytes) -> None:
+    """Writes the machine's output through, as it comes."""
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
+
+
+def say(text: str) -> None:
+    """One line about what nest does, apart from what the machine says."""
+    click.echo(f"nest: {text}", err=True)
+
+
+def report(end: machines.End) -> int:
+    """Says how the machine ended; the exit status."""
+    if end.reason == machines.INTERRUPTED:
+        raise KeyboardInterrupt
+    if end.reason == machines.DIED:
+        raise CannotRun(f"the emulator died: {end.detail}\nmend: `nest doctor` tries it on its own")
+    words = {
+        machines.POWERED_OFF: f"the machine powered off with {end.status}",
+        machines.RESET: "the machine was reset: a triple fault of the host kernel",
+        machines.TIMEOUT: "the machine was stopped",
+        machines.FLOODED: "the machine was stopped: it printed without end",
+    }
+    say(words[end.reason])
+    good = end.reason == machines.TIMEOUT or (end.reason == machines.POWERED_OFF and end.status == 0)
+    return DONE if good else CANNOT_RUN
