@@ -77,6 +77,10 @@ class LabPlugin:
         self.session = session
         self.engine = session.engine
 
+    def pytest_addoption(self, parser: pytest.Parser) -> None:
+        # Of the terminal reporter, which is not there: how much an assertion's explanation says.
+        parser.addoption("--verbose", type=int, default=1, dest="verbose")
+
     # -- collection ------------------------------------------------------------------------------
 
     def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> Any:
@@ -147,13 +151,11 @@ class LabPlugin:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool:
         """Runs the item, and for a booted one its replay, and keeps one outcome."""
-        from _pytest.runner import runtestprotocol
-
         case = case_of(item)
         if isinstance(item, GoogleTestCase):
             found = self._guarded(lambda: self.engine.unit(case), item)
         else:
-            found = self._guarded(lambda: self._booted_outcome(item, case, runtestprotocol), item)
+            found = self._guarded(lambda: self._booted_outcome(item, nextitem), item)
         if found is None:
             return True
         key = (case.label, case.test.name)
@@ -173,18 +175,21 @@ class LabPlugin:
             item.session.shouldstop = str(problem) or type(problem).__name__
             return None
 
-    def _booted_outcome(self, item: Any, case: Case, protocol: Any) -> Outcome:
-        first = self._attempt(item, case, protocol, 0)
+    def _booted_outcome(self, item: Any, following: Any) -> Outcome:
+        first = self._attempt(item, following, 0)
         if first.kind in outcome.REPLAYED and self.engine.settings.replay:
-            return first.replayed(self._attempt(item, case, protocol, 1))
+            return first.replayed(self._attempt(item, following, 1))
         return first
 
-    def _attempt(self, item: Any, case: Case, protocol: Any, attempt: int) -> Outcome:
+    def _attempt(self, item: Any, following: Any, attempt: int) -> Outcome:
+        from _pytest.runner import runtestprotocol
+
+        case = case_of(item)
         item.attempt = attempt
         item.failure = None
         if attempt:
             item._initrequest()
-        protocol(item, log=False, nextitem=item)
+        runtestprotocol(item, log=False, nextitem=following)
         found: Outcome = item.failure or Outcome(outcome.PASSED)
         item.failure = None
         if found.kind == outcome.NOT_BUILT:

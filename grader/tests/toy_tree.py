@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: MIT
+"""A tree of its own with a toy lab: two tasks of one line each, a program in the place of the booted
+kernel, and a kit that needs no CMake. The grader in it is a copy of ours."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+
+TWICE = '#include "vmm/toy.hh"\nint twice(int n) { return n + n; }\n'
+HALF = '#include "vmm/toy.hh"\nint half(int n) { return n % 2 ? -1 : n / 2; }\n'
+STUB = ('#include "vmm/toy.hh"\nint {0}(int) {{ todo("lab1.{0}"); }}\n')
+
+HEADER = """#pragma once
+#include <source_location>
+[[noreturn]] void todo(const char* task, std::source_location where = std::source_location::current());
+int twice(int n);
+int half(int n);
+"""
+
+LIBRARY = """#include "vmm/toy.hh"
+#include <cstdio>
+#include <unistd.h>
+void todo(const char* task, std::source_location where) {
+    std::fprintf(stderr, "TODO %s: %s:%u is not written yet\\n", task, where.file_name(), where.line());
+    _exit(121);
+}
+"""
+
+TESTS = """#include <gtest/gtest.h>
+#include <cstdlib>
+#include <string>
+#include <unistd.h>
+#include "vmm/toy.hh"
+TEST(Twice, OfThree) { EXPECT_EQ(twice(3), 6) << "twice 3"; }
+TEST(Twice, OfZero) { EXPECT_EQ(twice(0), 0); }
+TEST(Half, OfFour) { EXPECT_EQ(half(4), 2); }
+TEST(Half, RefusesOdd) { EXPECT_EQ(half(3), -1); }
+TEST(Half, Race) { EXPECT_EQ(half(twice(5)), 5); }
+class Listener : public testing::EmptyTestEventListener {
+  public:
+    Listener(std::string token, int fd) : token_(token), fd_(fd) {}
+    void OnTestEnd(const testing::TestInfo& info) override {
+        const std::string line = token_ + " " + info.test_suite_name() + "." + info.name() +
+                                 (info.result()->Passed() ? " passed\\n" : " failed\\n");
+        (void)!write(fd_, line.data(), line.size());
+    }
+  private:
+    std::string token_;
+    int fd_;
+};
+int main(int argc, char** argv) {
+    testing::InitGoogleTest(&argc, argv);
+    const char* token = getenv("NEST_TOKEN");
+    const char* fd = getenv("NEST_TOKEN_FD");
+    if (token && fd) testing::UnitTest::GetInstance()->listeners().Append(new Listener(token, atoi(fd)));
+    unsetenv("NEST_TOKEN");
+    return RUN_ALL_TESTS();
+}
+"""
+
+KERNEL = """#include <cstdio>
+#include "vmm/toy.hh"
+int main() { std::printf("twice %d\\n", twice(21)); std::printf("half %d\\n", half(84)); return 0; }
+"""
+
+LINK = """#!/bin/sh
+# Takes the words of ld; links an ordinary program.
+for word do
+    shift
+    case $word in --start-group|--end-group) ;; *) set -- "$@" "$word" ;; esac
+done
+exec g++ "$@"
+"""
+
+BOOT = '''
+"""In the place of the machines: the "kernel" is a program."""
+from dataclasses import dataclass
+from pathlib import Path
+from grader import sandbox
+
+@dataclass(frozen=True)
+class VmPlan:
+    name: str
+
+@dataclass
+class BootResult:
+    serial: str
+    ended: str
+    status: int | None
+    registers: str
+    seconds: float
+    transcript: Path
+
+def run_boot(kernel, files, plan, *, cpus, memory_mib, wall_seconds, transcript_dir, machine):
+    done = sandbox.run([kernel], timeout=wall_seconds, readable=[kernel])
+    count = transcript_dir.parent.parent / f"boots-{len(list(transcript_dir.parent.parent.glob('boots-*')))}"
+    count.touch()
+    (transcript_dir / "serial.txt").write_text(done.stdout + done.stderr)
+    ended = "timeout" if done.timed_out else "interrupted" if done.killed else "powered off"
+    return BootResult(done.stdout + done.stderr, ended, done.returncode, "", done.seconds, transcript_dir)
+'''
+
+BOOT_TEST = '''
+from grader.boot import VmPlan
+WALL_SECONDS = 3
+def plan(nonce, guests):
+    assert guests["guest.elf"] == b"a guest"
+    return {"guest.elf": guests["guest.elf"]}, [VmPlan(nonce)]
+def test_twice(booted, nonce):
+    assert len(nonce) == 16
+    seen = [line for line in booted.serial.splitlines() if line.startswith("twice")]
+    assert seen == ["twice 42"], f"seen {seen}, wanted twice 42"
+def test_half(booted):
+    assert "half 42" in booted.serial
+def test_not_named_in_lab_json(booted):
+    assert False
+'''
+
+
+def lab_json() -> dict[str, Any]:
+    """The toy's lab.json: 30 points."""
+
+    def test(name: str, points: int, **more: Any) -> dict[str, Any]:
+        return {"name": name, "points": points, "checks": f"{name} is right", "read": "#there", **more}
+
+    def task(name: str, points: int, *tests: dict[str, Any]) -> dict[str, Any]:
+        return {"id": f"lab1.{name}", "title": f"The {name}", "file": f"vmm/{name}.cc",
+                "header": "vmm/toy.hh", "points": points, "handout": f"#{name}", "tests": list(tests)}
+
+    return {
+        "id": "lab1", "name": "toy", "title": "A toy", "points": 30, "builds_on": [],
+        "machines": ["amd-qemu"], "tasks": [
+            task("twice", 10, test("unit:Twice.OfThree", 4, hint="add it to itself"),
+                 test("unit:Twice.OfZero", 1), test("boot:test_toy.py::test_twice", 5)),
+            task("half", 20, test("unit:Half.OfFour", 6), test("race:Half.Race", 4),
+                 test("unit:Half.RefusesOdd", 5, negative=True),
+                 test("boot:test_toy.py::test_half", 5))]}
+
+
+@dataclass
+class Tree:
+    """A toy tree on the disk."""
+
+    root: Path
+
+    def nest(self, *argv: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+        """Runs its command."""
+        return subprocess.run([str(self.root / "nest"), *argv], capture_output=True, text=True,
+                              timeout=timeout, stdin=subprocess.DEVNULL, check=False)
+
+    def grade(self, *argv: str, timeout: float = 120) -> tuple[dict[str, Any], subprocess.CompletedProcess[str]]:
+        """Grades lab1; the JSON result and how the command ended."""
+        out = self.root / "out.json"
+        out.unlink(missing_ok=True)
+        done = self.nest("grade", "lab1", "--json", str(out), *argv, timeout=timeout)
+        assert out.exists(), done.stdout + done.stderr
+        return json.loads(out.read_text()), done
+
+    def write(self, name: str, text: str) -> None:
+        """Writes one file of the tree."""
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    def solve(self) -> None:
+        """Puts the references in the place of the stubs."""
+        self.write("vmm/twice.cc", TWICE)
+        self.write("vmm/half.cc", HALF)
+
+    def without_references(self) -> None:
+        """Makes it a student's tree."""
+        shutil.rmtree(self.root / "solutions-private")
+
+    def compile(self, name: str, text: str, *flags: str) -> str:
+        """Compiles a file of the kit; the object's path."""
+        source = self.root / "build" / "cmake" / f"{name}.cc"
+        source.write_text(text)
+        output = source.with_suffix(".o")
+        subprocess.run(["g++", "-std=c++23", "-O0", f"-I{self.root}", *flags, "-c", str(source), "-o",
+                        str(output)], check=True)
+        return str(output)
+
+
+def make(root: Path) -> Tree:
+    """Makes a toy tree, the stubs in the place of the answers."""
+    shutil.copytree(ROOT / "grader", root / "grader", ignore=shutil.ignore_patterns("tests", "__pycache__"))
+    shutil.copy(ROOT / "nest", root / "nest")
+    tree = Tree(root)
+    tree.write("grader/boot.py", BOOT)
+    tree.write("grader/kernel_image.py",
+               "class ImageError(Exception):\n    pass\ndef fill_symbols(image):\n    return 0\n")
+    tree.write("vmm/toy.hh", HEADER)
+    for name, answer in (("twice", TWICE), ("half", HALF)):
+        tree.write(f"vmm/{name}.cc", STUB.format(name))
+        tree.write(f"solutions-private/vmm/{name}.cc", answer)
+    tree.write("labs/lab1-toy/lab.json", json.dumps(lab_json(), indent=1))
+    tree.write("labs/lab1-toy/boot/test_toy.py", BOOT_TEST)
+    tree.write("build/cmake/build.ninja", "build kit: phony\n")
+    tree.write("build/cmake/link.sh", LINK)
+    tree.write("build/cmake/guest.elf", "a guest")
+    library = tree.compile("library", LIBRARY)
+    archive = str(root / "build" / "cmake" / "lib.a")
+    subprocess.run(["ar", "rcs", archive, library], check=True)
+    flavour = {"compile": ["-std=c++23", f"-I{root}", "-fno-exceptions"], "link": ["-O0"],
+               "libraries": {"vmm": archive, "kern": archive}}
+    tests = tree.compile("tests", TESTS)
+    tree.write("build/cmake/kit.json", json.dumps({
+        "compiler": "/usr/bin/g++",
+        "flavours": {name: flavour for name in ("kernel", "asan", "tsan")},
+        "kernel": {"linker": "/bin/sh", "flags": [str(root / "build/cmake/link.sh")],
+                   "objects": [tree.compile("kernel", KERNEL)], "archives": ["vmm", "kern"]},
+        "test_objects": {"lab1-tests.asan": [tests], "lab1-tests.tsan": [tests]},
+        "files": {"guest.elf": str(root / "build/cmake/guest.elf")}}))
+    return tree
+
+
+def processes_in(root: Path) -> list[str]:
+    """The command lines of the processes that have to do with the tree."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            words = Path("/proc", pid, "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+        except OSError:
+            continue
+        if str(root) in words and int(pid) != os.getpid():
+            found.append(words)
+    return found
