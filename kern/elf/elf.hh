@@ -50,7 +50,9 @@ class Executable {
     /// Checks magic, class (ELF32 or ELF64), little-endian, version, e_type ET_EXEC, machine (x86
     /// or x86-64), and that the program header table lies within the file and has 1 to
     /// max_program_headers entries. `peeker` must outlive the result.
-    /// Errors: BadFormat, Truncated, Unsupported, or the peeker's.
+    /// Errors: BadFormat (not ELF, or a field that no ELF file has), Truncated (a header or the
+    /// table leaves the file), Unsupported (another type, machine or byte order; too many program
+    /// headers), or the peeker's.
     static std::expected<Executable, Error> parse(const Peeker& peeker);
 
     /// What parse() has checked.

@@ -21,7 +21,7 @@ class BlockDevice {
     /// How many blocks it has.
     virtual std::uint64_t block_count() const = 0;
     /// Reads blocks from `first` on; `out` is a multiple of block_size long.
-    /// Errors: OutOfRange, DeviceFailure.
+    /// Errors: InvalidArgument (no multiple), OutOfRange, DeviceFailure.
     virtual std::expected<void, Error> read(std::uint64_t first, std::span<std::byte> out) = 0;
     /// Writes blocks from `first` on, in the same way.
     virtual std::expected<void, Error> write(std::uint64_t first,

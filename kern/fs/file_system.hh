@@ -47,7 +47,8 @@ class File {
     /// image).
     std::expected<std::size_t, Error> read(std::uint64_t offset, std::span<std::byte> out) const;
     /// Writes in place from byte `offset` on; what would lie beyond the end is not written.
-    /// Returns how many bytes were written.
+    /// Returns how many bytes were written. Two CPUs that write parts of one block at once may lose
+    /// one of the parts.
     std::expected<std::size_t, Error> write(std::uint64_t offset,
                                             std::span<const std::byte> in) const;
 
@@ -67,16 +68,19 @@ class FileSystem {
     /// file system and its files.
     static std::expected<FileSystem, Error> mount(BlockDevice& device);
 
-    /// Errors: NotFound, DeviceFailure, OutOfRange (the entry leaves the device).
+    /// Errors: NotFound, DeviceFailure, OutOfRange (the file leaves the device, or lies over the
+    /// directory).
     std::expected<File, Error> open(std::string_view name) const;
     /// How many files there are.
     std::uint64_t file_count() const { return file_count_; }
-    /// The directory's entry number `index`.
+    /// The directory's entry number `index`, unchecked. Errors: OutOfRange, DeviceFailure.
     std::expected<DirectoryEntry, Error> entry(std::uint64_t index) const;
 
    private:
     FileSystem(BlockDevice& device, std::uint64_t file_count)
         : device_{&device}, file_count_{file_count} {}
+    std::expected<File, Error> file_of(const DirectoryEntry& entry) const;
+
     BlockDevice* device_;
     std::uint64_t file_count_;
 };
