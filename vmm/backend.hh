@@ -17,10 +17,13 @@ namespace vmm {
 /// The registers that instructions name, in the order in which the CPU numbers them
 /// [amd/vol3 table 2-2], then RIP and RFLAGS.
 struct Registers {
+    ///@{
+    /// The register of this name.
     std::uint64_t rax = 0, rcx = 0, rdx = 0, rbx = 0, rsp = 0, rbp = 0, rsi = 0, rdi = 0;
     std::uint64_t r8 = 0, r9 = 0, r10 = 0, r11 = 0, r12 = 0, r13 = 0, r14 = 0, r15 = 0;
     std::uint64_t rip = 0;
     std::uint64_t rflags = 0;
+    ///@}
 };
 
 namespace rflags {
@@ -39,29 +42,43 @@ inline constexpr std::uint64_t fast_fxsave_restore = 1ULL << 14;
 
 /// The guest's system registers, as the guest sees them: what the host adds is taken out.
 struct SystemRegisters {
+    ///@{
+    /// The register of this name.
     std::uint64_t cr0 = 0, cr2 = 0, cr3 = 0, cr4 = 0;
     std::uint64_t efer = 0;
     std::uint64_t pat = 0;
+    ///@}
     std::uint64_t cs_base =
         0;  ///< the instruction's linear address is cs_base + rip (mod 2^32 below 64-bit)
+    ///@{
+    /// The selector.
     std::uint16_t cs = 0, ss = 0;
-    bool code_is_64_bit = false;
-    unsigned privilege_level = 0;
+    ///@}
+    bool code_is_64_bit = false;   ///< long mode is active, and CS.L is set
+    unsigned privilege_level = 0;  ///< CPL, 0 to 3
 };
 
 /// What the host makes happen in the guest before its next instruction.
 struct Event {
+    /// How it reaches the guest.
     enum class Kind : std::uint8_t { ExternalInterrupt, NonMaskableInterrupt, Exception };
-    Kind kind = Kind::Exception;
-    std::uint8_t vector = 0;
-    std::optional<std::uint32_t> error_code{};
+    Kind kind = Kind::Exception;                ///< which of them
+    std::uint8_t vector = 0;                    ///< for an NMI it is 2
+    std::optional<std::uint32_t> error_code{};  ///< pushed, for the exceptions that have one
 };
 
 /// Exception vectors that the host injects [amd/vol2 8.2].
 namespace vector {
+///@{
+/// The exception's number.
+inline constexpr std::uint8_t debug = 1;
 inline constexpr std::uint8_t non_maskable_interrupt = 2;
+inline constexpr std::uint8_t overflow = 4;
+inline constexpr std::uint8_t bound_range = 5;
 inline constexpr std::uint8_t invalid_opcode = 6;
 inline constexpr std::uint8_t general_protection = 13;
+inline constexpr std::uint8_t alignment_check = 17;
+///@}
 }  // namespace vector
 
 /// One virtual CPU as the vendor's hardware knows it. Callers never see a VMCB or a VMCS.
@@ -85,12 +102,15 @@ class VcpuBackend {
     /// [amd/vol2 14.1.2 and 16.5].
     virtual void start_real_mode(std::uint8_t vector) = 0;
 
+    /// As they are while the guest does not run.
     virtual SystemRegisters system_registers() const = 0;
     /// Sets EFER as the guest wishes it; LMA stays as it is. The caller has checked the bits.
     virtual void set_efer(std::uint64_t value) = 0;
+    /// The page attribute table. The caller has checked the types.
     virtual void set_pat(std::uint64_t value) = 0;
     /// CR8, the upper half of the task priority: 0 to 15.
     virtual unsigned task_priority_class() const = 0;
+    /// See task_priority_class().
     virtual void set_task_priority_class(unsigned priority) = 0;
 
     /// Loads what the world switch does not: FPU and SSE state, XCR0, DR0 to DR3. To be called on
@@ -100,9 +120,11 @@ class VcpuBackend {
     /// Saves that state, and gives the CPU its own back.
     virtual void leave_cpu() = 0;
 
-    /// Runs the guest until it exits. Interrupts must be enabled; a physical interrupt ends the run
-    /// and has been handled by the host when run() returns. Returns ExternalInterrupt without
-    /// entering the guest if request_return() was called since acknowledge_requests().
+    /// Runs the guest until it exits. Called with interrupts disabled, so that none is lost between
+    /// the caller's last look at the clock and the guest's first instruction; returns with them
+    /// enabled. A physical interrupt ends the run and has been handled by the host when run()
+    /// returns. Returns ExternalInterrupt without entering the guest if request_return() was called
+    /// since acknowledge_requests().
     virtual Exit run() = 0;
 
     /// Whether an external interrupt can be injected now: RFLAGS.IF is set, no interrupt shadow,
@@ -130,6 +152,7 @@ class VcpuBackend {
     void request_return() { return_requested_.store(1); }
     /// To be called before looking at what was requested, so that no request is lost.
     void acknowledge_requests() { return_requested_.store(0); }
+    /// Whether run() would return at once.
     bool return_requested() const { return return_requested_.load() != 0; }
 
     /// Host-physical address of the VMCB (VMCS), for evidence.

@@ -16,27 +16,30 @@ namespace exit {
 /// An access that the second-level table does not allow: AMD's nested page fault, Intel's EPT
 /// violation.
 struct NestedPageFault {
-    Gpa address;        ///< exact; on Intel and AMD alike
-    bool read = false;  ///< what the access was; a write may also count as a read
-    bool write = false;
-    bool fetch = false;
+    Gpa address;                 ///< exact; on Intel and AMD alike
+    bool read = false;           ///< what the access was; a write may also count as a read
+    bool write = false;          ///< see read
+    bool fetch = false;          ///< see read
     bool present = false;        ///< the entry was present and the permission missing
     bool in_guest_walk = false;  ///< by the CPU, while it read the guest's own page tables
 };
 /// IN or OUT, also INS and OUTS.
 struct PortAccess {
-    std::uint16_t port = 0;
-    std::uint8_t size = 1;  ///< bytes: 1, 2 or 4
-    bool in = false;
-    bool string = false;
-    bool repeat = false;
-    std::uint64_t next_rip = 0;
+    std::uint16_t port = 0;      ///< the first, if it spans several
+    std::uint8_t size = 1;       ///< bytes: 1, 2 or 4
+    bool in = false;             ///< IN or INS, otherwise OUT or OUTS
+    bool string = false;         ///< INS or OUTS
+    bool repeat = false;         ///< with a REP prefix
+    std::uint64_t next_rip = 0;  ///< behind the instruction; 0 if the CPU did not say
 };
+/// The leaf stands in EAX, the subleaf in ECX.
 struct Cpuid {};
+/// RDMSR or WRMSR.
 struct MsrAccess {
-    std::uint32_t msr = 0;
-    bool write = false;
+    std::uint32_t msr = 0;  ///< the register's number
+    bool write = false;     ///< WRMSR; the value stands in EDX and EAX
 };
+/// HLT.
 struct Halt {};
 /// VMMCALL on AMD, VMCALL on Intel.
 struct Hypercall {};
@@ -46,25 +49,26 @@ struct ExternalInterrupt {};
 struct InterruptWindow {};
 /// A triple fault.
 struct Shutdown {};
-/// An instruction that this virtual CPU does not have: the guest gets #UD.
-struct MissingInstruction {
-    const char* name = nullptr;
+/// The guest gets exception `vector` (error code 0, where it has one): an instruction that this
+/// virtual CPU does not have or does not allow, or an exception that the host only looks at.
+struct Exception {
+    const char* name = nullptr;  ///< what happened, in words
+    std::uint8_t vector = 0;     ///< 0 to 31
 };
 /// An instruction that only a more privileged host could allow: the guest goes on behind it.
 struct IgnoredInstruction {
-    const char* name = nullptr;
-    unsigned length = 0;  ///< in bytes
+    const char* name = nullptr;  ///< the instruction's
 };
 /// The CPU refused to enter the guest: `field` of the VMCB (VMCS) has `value` and breaks `rule` of
 /// the manual.
 struct EntryFailure {
-    const char* field = nullptr;
-    const char* rule = nullptr;
-    std::uint64_t value = 0;
+    const char* field = nullptr;  ///< as the manual calls it
+    const char* rule = nullptr;   ///< that it breaks, in words
+    std::uint64_t value = 0;      ///< what it holds
 };
 /// Anything else; `name` says what it is in the manual's words.
 struct Unknown {
-    const char* name = nullptr;
+    const char* name = nullptr;  ///< a constant
 };
 
 }  // namespace exit
@@ -73,10 +77,10 @@ struct Unknown {
 struct Exit {
     std::variant<exit::Unknown, exit::NestedPageFault, exit::PortAccess, exit::Cpuid,
                  exit::MsrAccess, exit::Halt, exit::Hypercall, exit::ExternalInterrupt,
-                 exit::InterruptWindow, exit::Shutdown, exit::MissingInstruction,
-                 exit::IgnoredInstruction, exit::EntryFailure>
-        reason;
-    std::uint64_t rip = 0;
+                 exit::InterruptWindow, exit::Shutdown, exit::Exception, exit::IgnoredInstruction,
+                 exit::EntryFailure>
+        reason;              ///< what happened
+    std::uint64_t rip = 0;   ///< of the guest, when it stopped
     std::uint64_t code = 0;  ///< exit code or exit reason
     std::array<std::uint64_t, 2>
         information{};  ///< EXITINFO1, 2; or qualification, guest-physical address

@@ -17,8 +17,8 @@ class Vm;
 
 /// Why a vCPU's exit ends its VM.
 struct ExitFailure {
-    const char* reason;  ///< in words; a constant
-    std::optional<Error> error{};
+    const char* reason;            ///< in words; a constant
+    std::optional<Error> error{};  ///< of the pager, if a page could not be served
 };
 /// What an exit handler returns: go on, or the reason to end the VM.
 using Handled = std::expected<void, ExitFailure>;
@@ -26,9 +26,13 @@ using Handled = std::expected<void, ExitFailure>;
 /// The last exits of a vCPU, for reports.
 class ExitHistory {
    public:
+    /// How many exits are kept.
     static constexpr std::size_t capacity = 32;
+    /// The newest exit; the oldest one is forgotten.
     void add(const Exit& exit) { ring_[count_++ % capacity] = exit; }
+    /// All exits so far, forgotten ones too.
     std::uint64_t count() const { return count_; }
+    /// How many exits are kept now.
     std::size_t size() const { return count_ < capacity ? count_ : capacity; }
     /// The exit `age` exits ago: 0 is the last one, below size().
     const Exit& back(std::size_t age) const { return ring_[(count_ - 1 - age) % capacity]; }
@@ -41,12 +45,15 @@ class ExitHistory {
 /// A virtual CPU: the vendor's part, its local APIC, and the loop that runs it.
 class Vcpu {
    public:
+    /// vCPU number `index` of `vm`, waiting for its start.
     Vcpu(Vm& vm, unsigned index, std::unique_ptr<VcpuBackend> backend);
 
     /// Runs the vCPU on this CPU until its VM ends. `limit_ns` after the start (0: never) it ends
     /// the VM as stopped.
     void run(std::uint64_t limit_ns);
 
+    ///@{
+    /// What it belongs to and what it is made of.
     Vm& vm() { return *vm_; }
     unsigned index() const { return index_; }
     VcpuBackend& backend() { return *backend_; }
@@ -54,29 +61,37 @@ class Vcpu {
     Registers& registers() { return backend_->registers; }
     X2Apic& apic() { return apic_; }
     const ExitHistory& history() const { return history_; }
+    ///@}
 
     /// The guest executed HLT.
     void halt() { activity_ = Activity::Halted; }
-    /// The first vCPU is running from the start; the others wait for INIT and SIPI.
+    /// The first vCPU runs from the start; the others wait for a startup IPI.
     void make_runnable() { activity_ = Activity::Running; }
+    /// The APIC's timer was set: what the host's timer waits for must be worked out again.
+    void timer_changed() { clock_changed_ = true; }
+    ///@{
+    /// Nested faults that were handed to try_lazy_paging.
     void count_nested_fault() { ++nested_faults_; }
     std::uint64_t nested_faults() const { return nested_faults_; }
+    ///@}
 
+    ///@{
     /// Any CPU: what other vCPUs ask of this one. Wake it afterwards: Vm::send does.
     void post_init() { init_pending_.store(true); }
     void post_startup(std::uint8_t vector) { startup_pending_.store(startup_valid | vector); }
     void post_nmi() { nmi_pending_.store(true); }
+    ///@}
 
    private:
     enum class Activity : std::uint8_t { WaitingForStartup, Halted, Running };
     static constexpr std::uint32_t startup_valid = 0x100;
 
     void take_requests();
+    void look_at_clock();
+    bool should_wake();
     void deliver_interrupts();
-    bool has_work();
     void sleep();
-    void arm_timer();
-    void handle(const Exit& exit);
+    void enter_guest();
 
     Vm* vm_;
     unsigned index_;
@@ -84,9 +99,10 @@ class Vcpu {
     X2Apic apic_;
     ExitHistory history_{};
     Activity activity_ = Activity::WaitingForStartup;
-    bool poll_priority_ = false;   // an interrupt waits for CR8, whose writes do not exit
-    std::uint64_t deadline_ = 0;   // of the VM, in ns; 0: none
-    std::uint64_t armed_for_ = 0;  // what the host's timer is set to, in ns; 0: off
+    std::uint64_t limit_ = 0;      // of the VM, in ns of this CPU's clock; 0: none
+    std::uint64_t armed_for_ = 0;  // when the host's timer goes off, in ns; 0: off
+    bool clock_changed_ = true;    // the timer may have to be armed anew
+    bool polls_priority_ = false;  // an interrupt waits for CR8, whose writes do not exit
     std::uint64_t nested_faults_ = 0;
     std::atomic<bool> init_pending_{false};
     std::atomic<bool> nmi_pending_{false};

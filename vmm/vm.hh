@@ -20,12 +20,13 @@ namespace vmm {
 
 /// How a virtual machine ended.
 struct VmResult {
+    /// Who ended it.
     enum class End : std::uint8_t {
         Exited,   ///< by hypercall, with `status`
         Failed,   ///< the host ended it; a report was printed
         Stopped,  ///< the time limit
     };
-    End end = End::Failed;
+    End end = End::Failed;         ///< who ended it
     std::uint64_t status = 0;      ///< what the guest gave to the exit hypercall
     const char* reason = "";       ///< in words, if it failed; a constant
     std::optional<Error> error{};  ///< of the pager, if a page could not be served
@@ -45,15 +46,17 @@ class VmObserver {
 
 /// Why a VM could not be made.
 struct VmRefusal {
-    Error error;
+    Error error;         ///< for evidence
     const char* reason;  ///< in words, names the mend; a constant
 };
 
 /// A virtual machine: a pager, which knows its memory, and one or more vCPUs. vCPU n runs on CPU n.
 class Vm {
    public:
+    /// vCPUs of one VM at most.
     static constexpr unsigned max_vcpus = 8;
 
+    /// What create() makes.
     struct Options {
         std::string_view name;    ///< stands before each line it prints; copied, 31 characters
         unsigned vcpu_count = 1;  ///< 1 to the number of CPUs
@@ -83,6 +86,8 @@ class Vm {
     /// console.
     VmResult run();
 
+    ///@{
+    /// What it is made of.
     std::string_view name() const { return name_.data(); }
     KernelVmPager& pager() { return *pager_; }
     const Backend& backend() const { return *backend_; }
@@ -91,14 +96,21 @@ class Vm {
     unsigned vcpu_count() const { return vcpu_count_; }
     Vcpu& vcpu(unsigned index) { return *vcpus_[index]; }
     const Vcpu& vcpu(unsigned index) const { return *vcpus_[index]; }
+    ///@}
 
+    /// Prints a line of the guest's under the name of `vm`: a LineSink.
+    static void print_line(void* vm, std::string_view line);
+
+    ///@{
     /// Sums over all vCPUs, exact once run() has returned.
     std::uint64_t exits() const;
     std::uint64_t nested_faults() const;
+    ///@}
 
     /// Ends the VM; the first to call this decides the result. Every vCPU leaves its run loop soon.
     /// Any CPU.
     void end(const VmResult& result);
+    /// Whether end() was called.
     bool ending() const { return ending_.load(std::memory_order_acquire); }
 
     /// Delivers what a vCPU wrote into its interrupt command register.

@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <array>
-#include <cstddef>
 #include <cstdint>
-#include <string_view>
-
 #include "kern/sync/spin_lock.hh"
+#include "vmm/devices/line_writer.hh"
 
 namespace vmm {
 
@@ -15,35 +12,25 @@ namespace vmm {
 /// lines, with the VM's name before them. Safe on several CPUs.
 class Uart16550 {
    public:
-    /// Takes each line, without its end.
-    using LineSink = void (*)(void* context, std::string_view line);
-
+    /// The first of its ports.
     static constexpr std::uint16_t com1 = 0x3f8;
+    /// How many ports it has.
     static constexpr std::uint16_t port_count = 8;
-    /// Longer lines are cut into pieces of this many characters.
-    static constexpr std::size_t line_limit = 200;
 
-    Uart16550(LineSink sink, void* context) : sink_{sink}, context_{context} {}
+    /// Gives each line to `sink`, with `context`.
+    Uart16550(LineSink sink, void* context) : line_{sink, context} {}
 
     /// `offset` is the port's distance from the base, 0 to 7.
     std::uint8_t read(std::uint16_t offset);
+    /// What OUT to that port does.
     void write(std::uint16_t offset, std::uint8_t value);
 
     /// Prints a line that has no end yet.
     void flush();
 
    private:
-    struct Line {
-        std::array<char, line_limit> text;
-        std::size_t length = 0;
-    };
-    bool append(char character);  // true: line_ is complete
-    void emit(const Line& line);
-
-    LineSink sink_;
-    void* context_;
     kern::SpinLock lock_;  // guards what follows
-    Line line_{};
+    LineWriter line_;
     std::uint16_t divisor_ = 1;
     std::uint8_t interrupt_enable_ = 0;
     std::uint8_t fifo_control_ = 0;

@@ -13,35 +13,42 @@ namespace vmm {
 
 /// An interrupt command, as a CPU writes it into its ICR [amd/vol2 16.5, 16.13].
 struct InterruptCommand {
+    /// The delivery mode.
     enum class Kind : std::uint8_t { Fixed, NonMaskable, Init, Startup };
+    /// The destination shorthand, in the order of its encoding.
     enum class To : std::uint8_t { Destination, Self, All, AllButSelf };
-    Kind kind = Kind::Fixed;
-    To to = To::Destination;
-    std::uint8_t vector = 0;
+    Kind kind = Kind::Fixed;        ///< what is sent
+    To to = To::Destination;        ///< to whom
+    std::uint8_t vector = 0;        ///< for Startup: the page where the CPU starts
     bool logical = false;           ///< `destination` is a logical one
     std::uint32_t destination = 0;  ///< an x2APIC identifier, or a cluster and a mask; ~0: everyone
 };
 
-/// The local APIC of one vCPU in x2APIC mode, reached by MSRs 0x800 to 0x83f [amd/vol2 16.11]. Pure
+/// The local APIC of one vCPU in x2APIC mode, reached by MSRs 0x800 to 0x8ff [amd/vol2 16.11]. Pure
 /// logic: times come as arguments in ns, and interrupts to other vCPUs are handed back.
 /// All methods belong to the CPU that runs the vCPU, except post() and has_request().
 class X2Apic {
    public:
+    ///@{
+    /// The MSRs that are this APIC's.
     static constexpr std::uint32_t first_msr = 0x800;
     static constexpr std::uint32_t last_msr = 0x8ff;
+    ///@}
     /// The timer's clock before the divider, in kHz: a tick is 1 ns.
     static constexpr std::uint32_t timer_khz = 1'000'000;
 
+    /// `id` is its x2APIC identifier.
     explicit X2Apic(std::uint32_t id) : id_{id} {}
 
-    /// What RDMSR returns at time `now`. Error: InvalidArgument, for which the CPU raises #GP.
+    /// What RDMSR returns at time `now`. Error: InvalidArgument, for which the CPU raises \#GP.
     std::expected<std::uint64_t, kern::Error> read(std::uint32_t msr, std::uint64_t now) const;
     /// What WRMSR does; a write to the ICR gives back the command to deliver.
-    /// Error: InvalidArgument, for which the CPU raises #GP.
+    /// Error: InvalidArgument, for which the CPU raises \#GP.
     std::expected<std::optional<InterruptCommand>, kern::Error> write(std::uint32_t msr,
                                                                       std::uint64_t value,
                                                                       std::uint64_t now);
 
+    /// Its x2APIC identifier.
     std::uint32_t id() const { return id_; }
     /// Cluster in the upper half, one bit of 16 in the lower.
     std::uint32_t logical_id() const { return ((id_ >> 4) << 16) | (1U << (id_ & 0xf)); }
@@ -56,20 +63,21 @@ class X2Apic {
     /// The vector to deliver next: the highest one requested, if its class is above the processor
     /// priority. Does not look at RFLAGS.IF.
     std::optional<std::uint8_t> deliverable() const;
+    /// Whether a vector waits for nothing but a lower task priority.
+    bool is_held_by_task_priority() const;
     /// The CPU takes `vector`: it moves from requested to in service.
     void accept(std::uint8_t vector);
 
     /// Task priority, 0 to 255; CR8 is its upper half.
     std::uint8_t task_priority() const { return task_priority_; }
+    /// See task_priority().
     void set_task_priority(std::uint8_t priority) { task_priority_ = priority; }
 
     /// If the timer has run out by `now`, requests its interrupt (unless masked) and rearms it if
     /// periodic.
     void advance_timer(std::uint64_t now);
-    /// When the timer runs out next, in ns; nothing if it is stopped.
+    /// When the timer will request its next interrupt, in ns; nothing if it is stopped or masked.
     std::optional<std::uint64_t> timer_deadline() const;
-    /// Whether running out will request an interrupt.
-    bool timer_interrupts() const;
 
     /// Back to the state after INIT; identifiers are kept.
     void reset();
@@ -77,7 +85,10 @@ class X2Apic {
    private:
     static constexpr std::size_t words = 8;
     static constexpr std::size_t lvt_count = 6;
+    static constexpr std::uint32_t lvt_masked = 1U << 16;
+    static constexpr std::uint32_t spurious_at_reset = 0xff;
 
+    std::expected<std::optional<InterruptCommand>, kern::Error> command(std::uint64_t value);
     std::uint8_t processor_priority() const;
     std::optional<std::uint8_t> highest_request() const;
     std::optional<std::uint8_t> highest_in_service() const;
@@ -88,10 +99,9 @@ class X2Apic {
     std::array<std::atomic<std::uint32_t>, words> requested_{};  // IRR
     std::array<std::uint32_t, words> in_service_{};              // ISR
     std::uint8_t task_priority_ = 0;
-    std::uint32_t spurious_ = 0xff;
+    std::uint32_t spurious_ = spurious_at_reset;
     std::array<std::uint32_t, lvt_count> lvt_{lvt_masked, lvt_masked, lvt_masked,
                                               lvt_masked, lvt_masked, lvt_masked};
-    static constexpr std::uint32_t lvt_masked = 1U << 16;
     std::uint64_t command_ = 0;
     std::uint32_t divide_ = 0;
     std::uint32_t initial_count_ = 0;

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: MIT
+#include <expected>
+
+#include "kern/arch/arch.hh"
+#include "vmm/exits/exits.hh"
+#include "vmm/vm.hh"
+
+namespace vmm::exits {
+namespace {
+
+enum : std::uint32_t {
+    time_stamp_counter = 0x10,
+    apic_base = 0x1b,
+    microcode_patch_level = 0x8b,
+    debug_control = 0x1d9,
+    page_attribute_table = 0x277,
+    task_priority = 0x808,
+    extended_feature_enable = 0xc000'0080,
+};
+
+// APIC_BASE [amd/vol2 16.9]: always enabled, always in x2APIC mode, as firmware may leave it. There
+// is no xAPIC: its registers are in memory, and that would need an instruction decoder.
+constexpr std::uint64_t apic_base_value = 0xfee0'0000 | 1U << 11 | 1U << 10;
+constexpr std::uint64_t apic_base_boot_cpu = 1U << 8;
+
+constexpr std::uint64_t cr0_paging = 1ULL << 31;
+constexpr std::uint64_t efer_writable = efer::syscall_enable | efer::long_mode_enable |
+                                        efer::no_execute_enable | efer::fast_fxsave_restore;
+
+std::uint64_t apic_base_of(const Vcpu& vcpu) {
+    return apic_base_value | (vcpu.index() == 0 ? apic_base_boot_cpu : 0);
+}
+
+bool is_apic(std::uint32_t msr) {
+    return msr >= X2Apic::first_msr && msr <= X2Apic::last_msr;
+}
+
+bool is_memory_type_table(std::uint64_t value) {
+    for (unsigned shift = 0; shift < 64; shift += 8) {
+        const std::uint64_t type = (value >> shift) & 0xff;
+        if (type > 7 || type == 2 || type == 3) return false;
+    }
+    return true;
+}
+
+/// An error stands for the #GP that hardware raises.
+std::expected<std::uint64_t, Error> read(Vcpu& vcpu, std::uint32_t msr) {
+    if (is_apic(msr)) {
+        const auto priority = static_cast<std::uint8_t>(vcpu.backend().task_priority_class() << 4);
+        if (vcpu.apic().task_priority() >> 4 != priority >> 4)
+            vcpu.apic().set_task_priority(priority);
+        return vcpu.apic().read(msr, kern::arch::nanoseconds());
+    }
+    switch (msr) {
+        case time_stamp_counter: return kern::arch::timestamp();
+        case apic_base: return apic_base_of(vcpu);
+        case page_attribute_table: return vcpu.backend().system_registers().pat;
+        case extended_feature_enable: return vcpu.backend().system_registers().efer;
+        case microcode_patch_level:
+        case debug_control: return 0;
+        default: return std::unexpected{Error::NotFound};
+    }
+}
+
+std::expected<void, Error> write_efer(Vcpu& vcpu, std::uint64_t value) {
+    const SystemRegisters now = vcpu.backend().system_registers();
+    // LMA cannot be written: the value that is there may be.
+    if ((value & ~(efer_writable | efer::long_mode_active)) != 0)
+        return std::unexpected{Error::InvalidArgument};
+    const bool changes_mode = ((value ^ now.efer) & efer::long_mode_enable) != 0;
+    if (changes_mode && (now.cr0 & cr0_paging) != 0) return std::unexpected{Error::InvalidArgument};
+    vcpu.backend().set_efer(value);
+    return {};
+}
+
+std::expected<void, Error> write_apic(Vcpu& vcpu, std::uint32_t msr, std::uint64_t value) {
+    const auto command = vcpu.apic().write(msr, value, kern::arch::nanoseconds());
+    if (!command) return std::unexpected{command.error()};
+    if (*command) vcpu.vm().send(**command, vcpu.index());
+    if (msr == task_priority)
+        vcpu.backend().set_task_priority_class(vcpu.apic().task_priority() >> 4);
+    vcpu.timer_changed();
+    return {};
+}
+
+std::expected<void, Error> write(Vcpu& vcpu, std::uint32_t msr, std::uint64_t value) {
+    if (is_apic(msr)) return write_apic(vcpu, msr, value);
+    switch (msr) {
+        case extended_feature_enable: return write_efer(vcpu, value);
+        case page_attribute_table:
+            if (!is_memory_type_table(value)) break;
+            vcpu.backend().set_pat(value);
+            return {};
+        case apic_base:
+            if (value == apic_base_of(vcpu)) return {};
+            break;
+        case debug_control:
+            if (value == 0) return {};
+            break;
+        default: break;
+    }
+    return std::unexpected{Error::InvalidArgument};
+}
+
+}  // namespace
+
+Handled handle(Vcpu& vcpu, const Exit& exit, const exit::MsrAccess& access) {
+    constexpr std::uint64_t lower_half = 0xffff'ffff;
+    Registers& registers = vcpu.registers();
+    std::expected<void, Error> done{};
+    if (access.write) {
+        done = write(vcpu, access.msr, registers.rdx << 32 | (registers.rax & lower_half));
+    } else if (const auto value = read(vcpu, access.msr)) {
+        registers.rax = *value & lower_half;
+        registers.rdx = *value >> 32;
+    } else {
+        done = std::unexpected{value.error()};
+    }
+    if (done)
+        vcpu.backend().skip_instruction(exit);
+    else if (vcpu.backend().can_inject())
+        vcpu.backend().inject({.vector = vector::general_protection, .error_code = 0});
+    return {};
+}
+
+}  // namespace vmm::exits

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: MIT
+#include "vmm/exits/exits.hh"
+#include "vmm/vm.hh"
+
+namespace vmm::exits {
+namespace {
+
+const char* why_not_served(const exit::NestedPageFault& fault, Error error) {
+    if (fault.address >= mmio_hole_begin && fault.address < mmio_hole_end && !fault.present)
+        return "access in the MMIO hole, where no device is";
+    if (fault.present && fault.write) return "write to a page that the guest may not write";
+    if (fault.present && fault.fetch) return "fetch from a page that the guest may not execute";
+    if (fault.present) return "read of a page that the guest may not read";
+    if (error == Error::NotFound)
+        return "access to guest-physical memory that is not there (no loader is registered)";
+    return "a page of the guest could not be loaded";
+}
+
+}  // namespace
+
+Handled handle(Vcpu& vcpu, const Exit& exit, const exit::NestedPageFault& fault) {
+    vcpu.count_nested_fault();
+    if (VmObserver* const observer = vcpu.vm().observer())
+        observer->before_lazy_paging(fault.address.page(), vcpu.index());
+    const auto served = vcpu.vm().pager().try_lazy_paging(exit);
+    if (served) return {};  // the guest executes the same instruction again
+    return std::unexpected{ExitFailure{why_not_served(fault, served.error()), served.error()}};
+}
+
+}  // namespace vmm::exits

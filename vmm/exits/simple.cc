@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: MIT
+// The exits that need a few lines each.
+#include "vmm/exits/exits.hh"
+#include "vmm/vm.hh"
+
+namespace vmm::exits {
+namespace {
+
+constexpr bool has_error_code(std::uint8_t number) {
+    return number == vector::general_protection || number == vector::alignment_check;
+}
+
+}  // namespace
+
+Handled handle(Vcpu&, const Exit&, const exit::Unknown& reason) {
+    return std::unexpected{ExitFailure{reason.name != nullptr ? reason.name : "unknown exit"}};
+}
+
+Handled handle(Vcpu& vcpu, const Exit& exit, const exit::Halt&) {
+    vcpu.backend().skip_instruction(exit);
+    vcpu.halt();
+    return {};
+}
+
+// The host has taken the interrupt already; what it was about is looked at before the next entry.
+Handled handle(Vcpu&, const Exit&, const exit::ExternalInterrupt&) {
+    return {};
+}
+
+Handled handle(Vcpu& vcpu, const Exit&, const exit::InterruptWindow&) {
+    vcpu.backend().request_interrupt_window(false);
+    return {};
+}
+
+Handled handle(Vcpu&, const Exit&, const exit::Shutdown&) {
+    return std::unexpected{ExitFailure{"shutdown: a triple fault of the guest"}};
+}
+
+Handled handle(Vcpu& vcpu, const Exit&, const exit::Exception& reason) {
+    // If the guest was on its way to another handler, that event comes first; it will meet this one
+    // again.
+    if (!vcpu.backend().can_inject()) return {};
+    Event event{.vector = reason.vector};
+    if (has_error_code(reason.vector)) event.error_code = 0;
+    vcpu.backend().inject(event);
+    return {};
+}
+
+Handled handle(Vcpu& vcpu, const Exit& exit, const exit::IgnoredInstruction&) {
+    vcpu.backend().skip_instruction(exit);
+    return {};
+}
+
+Handled handle(Vcpu&, const Exit&, const exit::EntryFailure&) {
+    return std::unexpected{ExitFailure{"the CPU refused to enter the guest"}};
+}
+
+}  // namespace vmm::exits

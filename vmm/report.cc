@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: MIT
+#include <array>
+#include <cstddef>
+
+#include "kern/lib/print.hh"
+#include "vmm/guest_memory.hh"
+#include "vmm/vm.hh"
+
+namespace vmm {
+namespace {
+
+using kern::kprint;
+
+void print_exit(const Exit& exit) {
+    kprint("  exit        {} (code 0x{:x}, information 0x{:x} 0x{:x})\n", describe(exit), exit.code,
+           exit.information[0], exit.information[1]);
+    if (const auto* fault = std::get_if<exit::NestedPageFault>(&exit.reason))
+        kprint("  address     {} ({})\n", fault->address,
+               fault->present ? "present, but not for this" : "not present");
+    if (const auto* access = std::get_if<exit::PortAccess>(&exit.reason))
+        kprint("  port        0x{:x}, {} bytes\n", access->port, access->size);
+    if (const auto* failure = std::get_if<exit::EntryFailure>(&exit.reason))
+        kprint("  rule        {} is 0x{:x}: {}\n", failure->field, failure->value, failure->rule);
+}
+
+void print_registers(Vcpu& vcpu) {
+    const Registers& r = vcpu.registers();
+    const SystemRegisters s = vcpu.backend().system_registers();
+    kprint("  rip {:016x}  rflags {:016x}  cs {:04x} ss {:04x}  ring {} {}\n", r.rip, r.rflags,
+           s.cs, s.ss, s.privilege_level, s.code_is_64_bit ? "64-bit" : "16- or 32-bit");
+    kprint("  rax {:016x}  rbx {:016x}  rcx {:016x}  rdx {:016x}\n", r.rax, r.rbx, r.rcx, r.rdx);
+    kprint("  rsi {:016x}  rdi {:016x}  rbp {:016x}  rsp {:016x}\n", r.rsi, r.rdi, r.rbp, r.rsp);
+    kprint("  r8  {:016x}  r9  {:016x}  r10 {:016x}  r11 {:016x}\n", r.r8, r.r9, r.r10, r.r11);
+    kprint("  r12 {:016x}  r13 {:016x}  r14 {:016x}  r15 {:016x}\n", r.r12, r.r13, r.r14, r.r15);
+    kprint("  cr0 {:016x}  cr2 {:016x}  cr3 {:016x}  cr4 {:016x}\n", s.cr0, s.cr2, s.cr3, s.cr4);
+    kprint("  efer {:x}  cs base {:x}\n", s.efer, s.cs_base);
+}
+
+void print_code(Vcpu& vcpu) {
+    constexpr std::size_t count = 16;
+    std::array<std::byte, count> code;
+    const Gva at{vcpu.backend().system_registers().cs_base + vcpu.registers().rip};
+    const std::size_t got = read_guest(vcpu, at, code);
+    std::array<char, 3 * count> text;
+    std::size_t length = 0;
+    for (std::size_t i = 0; i < got; ++i)
+        length += kern::format_into(
+                      std::span{text}.subspan(length), "{:02x} ",
+                      std::array{kern::PrintArgument{std::to_integer<std::uint8_t>(code[i])}})
+                      .size();
+    if (got == 0)
+        kprint("  bytes at rip: none, the page is not present\n");
+    else
+        kprint("  bytes at rip: {}\n", std::string_view{text.data(), length});
+}
+
+void print_history(const Vcpu& vcpu) {
+    const ExitHistory& history = vcpu.history();
+    kprint("  virtual CPU {}: {} exits, the last ones (oldest first):\n", vcpu.index(),
+           history.count());
+    for (std::size_t age = history.size(); age-- > 0;) {
+        const Exit& exit = history.back(age);
+        kprint("    rip {:016x}  code {:4x} {:x} {:x}  {}\n", exit.rip, exit.code,
+               exit.information[0], exit.information[1], describe(exit));
+    }
+}
+
+}  // namespace
+
+void report(Vm& vm, const VmResult& result) {
+    kprint("VM {} ended by the host: {}\n", vm.name(), result.reason);
+    if (result.error) kprint("  error       {}\n", *result.error);
+    Vcpu& vcpu = vm.vcpu(result.vcpu);
+    kprint("  virtual CPU {} of {}\n", vcpu.index(), vm.vcpu_count());
+    if (vcpu.history().size() != 0) print_exit(vcpu.history().back(0));
+    print_registers(vcpu);
+    print_code(vcpu);
+    for (unsigned index = 0; index < vm.vcpu_count(); ++index) print_history(vm.vcpu(index));
+}
+
+}  // namespace vmm

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+#include <expected>
+
+#include "vmm/address.hh"
+#include "vmm/svm/asid.hh"
+#include "vmm/svm/consistency.hh"
+
+namespace vmm::svm {
+
+/// MSRs of this extension [amd/vol2 15.30], and the one that turns it on.
+namespace msr {
+inline constexpr std::uint32_t efer = 0xc000'0080;
+inline constexpr std::uint32_t vm_cr = 0xc001'0114;
+inline constexpr std::uint32_t vm_hsave_pa = 0xc001'0117;
+}  // namespace msr
+
+/// See Backend.
+const char* why_unavailable();
+std::expected<void, Error> start();
+std::expected<void, Error> enable_on_this_cpu();
+
+// After start():
+
+/// What this machine's CPUs allow in a VMCB.
+const CpuLimits& cpu_limits();
+/// This CPU's address-space identifiers.
+AsidAllocator& asids_of_this_cpu();
+/// Where the world switch puts this CPU's own VMSAVE state.
+Hpa host_area_of_this_cpu();
+/// The permission maps, which all VMs share.
+Hpa io_map();
+Hpa msr_map();
+
+}  // namespace vmm::svm

@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: MIT
+#include "vmm/svm/vcpu.hh"
+
+#include <new>
+#include <utility>
+
+#include "kern/arch/arch.hh"
+#include "vmm/frame_owners.hh"
+#include "vmm/svm/consistency.hh"
+#include "vmm/svm/exits.hh"
+#include "vmm/svm/start_state.hh"
+#include "vmm/svm/svm.hh"
+#include "vmm/svm/world_switch.hh"
+
+namespace vmm::svm {
+namespace {
+
+constexpr unsigned task_priority_class_shift = 4;  // within V_TPR
+constexpr std::uint8_t breakpoint = 3;             // #BP, by INT3
+constexpr std::uint64_t lower_half = 0xffff'ffff;
+
+bool is_64_bit(const SaveArea& save) {
+    return (save.efer & efer::long_mode_active) != 0 &&
+           (save.cs.attributes & segment::long_mode) != 0;
+}
+
+std::expected<std::unique_ptr<VcpuBackend>, Error> create_vcpu(Hpa table_root) {
+    auto frame = kern::Frame::allocate(frame_owner::vcpu);
+    if (!frame) return std::unexpected{frame.error()};
+    auto state = ProcessorState::create();
+    if (!state) return std::unexpected{state.error()};
+    std::unique_ptr<VcpuBackend> vcpu{
+        new (std::nothrow) SvmVcpu{std::move(*frame), std::move(*state), table_root}};
+    if (!vcpu) return std::unexpected{Error::OutOfMemory};
+    return vcpu;
+}
+
+}  // namespace
+
+SvmVcpu::SvmVcpu(kern::Frame vmcb, ProcessorState state, Hpa table_root)
+    : frame_{std::move(vmcb)},
+      vmcb_{new(kern::arch::direct_map(frame_.address())) Vmcb{}},
+      state_{std::move(state)} {
+    set_controls(vmcb_->control, table_root, io_map(), msr_map());
+}
+
+void SvmVcpu::start(std::uint64_t rip) {
+    registers = {};
+    registers.rip = rip;
+    registers.rflags = rflags::reserved_one;
+    vmcb().control.event_injection = 0;
+    vmcb().control.interrupt_state = 0;
+    request_interrupt_window(false);
+    flush_tlb();  // CR0 and CR3 have changed behind the TLB's back
+}
+
+void SvmVcpu::start_protected_mode(Gpa entry, std::uint32_t eax, std::uint32_t ebx) {
+    set_protected_mode(vmcb().save, entry);
+    start(entry.value());
+    registers.rax = eax;
+    registers.rbx = ebx;
+}
+
+void SvmVcpu::start_real_mode(std::uint8_t vector) {
+    set_real_mode(vmcb().save, vector);
+    start(0);
+}
+
+SystemRegisters SvmVcpu::system_registers() const {
+    const SaveArea& save = vmcb_->save;
+    return {.cr0 = save.cr0,
+            .cr2 = save.cr2,
+            .cr3 = save.cr3,
+            .cr4 = save.cr4,
+            .efer = save.efer & ~efer::secure_virtual_machine_enable,
+            .pat = save.g_pat,
+            .cs_base = is_64_bit(save) ? 0 : save.cs.base,
+            .cs = save.cs.selector,
+            .ss = save.ss.selector,
+            .code_is_64_bit = is_64_bit(save),
+            .privilege_level = save.cpl};
+}
+
+void SvmVcpu::set_efer(std::uint64_t value) {
+    std::uint64_t& now = vmcb().save.efer;
+    // VMRUN fails without SVME, so it stays set behind the guest's back [amd/vol2 15.5.1].
+    now = (value & ~efer::long_mode_active) | (now & efer::long_mode_active) |
+          efer::secure_virtual_machine_enable;
+    flush_tlb();  // NXE changes what entries mean
+}
+
+void SvmVcpu::set_pat(std::uint64_t value) {
+    vmcb().save.g_pat = value;
+    flush_tlb();
+}
+
+unsigned SvmVcpu::task_priority_class() const {
+    return vmcb_->control.virtual_interrupt & 0xf;
+}
+
+void SvmVcpu::set_task_priority_class(unsigned priority) {
+    std::uint64_t& control = vmcb().control.virtual_interrupt;
+    control = (control & ~virtual_interrupt::task_priority) | (priority & 0xf);
+}
+
+Exit SvmVcpu::run() {
+    ControlArea& control = vmcb().control;
+    SaveArea& save = vmcb().save;
+    if (asids_of_this_cpu().assign(asid_)) control.tlb_control = tlb_control::flush_all;
+    control.asid = asid_.asid;
+    save.rax = registers.rax;
+    save.rsp = registers.rsp;
+    save.rip = registers.rip;
+    save.rflags = registers.rflags;
+
+    if (!svm_world_switch(&registers, frame_.address().value(), host_area_of_this_cpu().value(),
+                          &return_requested_, &flush_requested_, &control.tlb_control))
+        return {.reason = exit::ExternalInterrupt{},
+                .rip = registers.rip,
+                .code = exit_code::interrupt};
+
+    control.tlb_control = tlb_control::nothing;
+    registers.rax = save.rax;
+    registers.rsp = save.rsp;
+    registers.rip = save.rip;
+    registers.rflags = save.rflags;
+
+    Exit exit = decode_exit(vmcb(), registers.rcx);
+    if (exit.code == exit_code::invalid) {
+        exit.reason = find_broken_rule(vmcb(), cpu_limits())
+                          .value_or(vmm::exit::EntryFailure{
+                              "VMCB", "a rule that this hypervisor does not know", 0});
+        return exit;
+    }
+    // A shutdown leaves the VMCB undefined [amd/vol2 15.14.3]: nothing of it is used again.
+    if (exit.code != exit_code::shutdown) keep_interrupted_event();
+    return exit;
+}
+
+void SvmVcpu::keep_interrupted_event() {
+    ControlArea& control = vmcb().control;
+    control.event_injection = 0;
+    const std::uint64_t interrupted = control.exit_int_info;
+    if ((interrupted & event::valid) == 0) return;  // what else stands there is stale
+    // The guest was on its way to a handler. INT n, INT3 and INTO are simply executed again: RIP
+    // still points to them. Everything else would be lost [amd/vol2 15.7.2].
+    const std::uint64_t type = interrupted & event::type;
+    const std::uint64_t number = interrupted & event::vector;
+    const bool is_trap = number == breakpoint || number == vector::overflow;
+    if (type == event::type_software || (type == event::type_exception && is_trap)) return;
+    control.event_injection = interrupted;
+}
+
+bool SvmVcpu::can_inject() const {
+    return (vmcb_->control.event_injection & event::valid) == 0;
+}
+
+bool SvmVcpu::can_inject_interrupt() const {
+    return can_inject() && (registers.rflags & rflags::interrupt_enable) != 0 &&
+           (vmcb_->control.interrupt_state & interrupt_shadow) == 0;
+}
+
+void SvmVcpu::inject(const Event& injected) {
+    std::uint64_t value = event::valid | injected.vector;
+    switch (injected.kind) {
+        case Event::Kind::ExternalInterrupt: value |= event::type_interrupt; break;
+        case Event::Kind::NonMaskableInterrupt: value |= event::type_nmi; break;
+        case Event::Kind::Exception: value |= event::type_exception; break;
+    }
+    if (injected.error_code)
+        value |= event::has_error_code | std::uint64_t{*injected.error_code}
+                                             << event::error_code_shift;
+    vmcb().control.event_injection = value;
+}
+
+void SvmVcpu::request_interrupt_window(bool wanted) {
+    // A virtual interrupt that is intercepted: the guest exits where it would take it, and it is
+    // never delivered [amd/vol2 15.21.4]. The priority was looked at by the caller.
+    constexpr std::uint64_t window =
+        virtual_interrupt::pending | virtual_interrupt::ignore_priority;
+    ControlArea& control = vmcb().control;
+    if (wanted) {
+        control.virtual_interrupt |= window;
+        control.intercept1 |= intercept1::virtual_interrupt;
+    } else {
+        control.virtual_interrupt &= ~window;
+        control.intercept1 &= ~intercept1::virtual_interrupt;
+    }
+}
+
+void SvmVcpu::skip_instruction(const Exit& exit) {
+    if (const auto* port = std::get_if<vmm::exit::PortAccess>(&exit.reason))
+        registers.rip = port->next_rip;
+    else
+        registers.rip += instruction_length(exit.code);
+    if (!is_64_bit(vmcb().save)) registers.rip &= lower_half;
+    vmcb().control.interrupt_state &= ~interrupt_shadow;
+}
+
+}  // namespace vmm::svm
+
+namespace vmm {
+
+const Backend svm_backend{
+    .name = "AMD SVM",
+    .format = &npt_format,
+    .why_unavailable = svm::why_unavailable,
+    .start = svm::start,
+    .enable_on_this_cpu = svm::enable_on_this_cpu,
+    .create_vcpu = svm::create_vcpu,
+};
+
+}  // namespace vmm

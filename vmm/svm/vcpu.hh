@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "kern/mm/frame_allocator.hh"
+#include "vmm/backend.hh"
+#include "vmm/processor_state.hh"
+#include "vmm/svm/asid.hh"
+#include "vmm/svm/vmcb.hh"
+
+namespace vmm::svm {
+
+/// A vCPU as SVM knows it: a VMCB, and what VMRUN leaves to us.
+class SvmVcpu final : public VcpuBackend {
+   public:
+    /// `vmcb` is a frame of account vcpu, which this object gives back.
+    SvmVcpu(kern::Frame vmcb, ProcessorState state, Hpa table_root);
+
+    void start_protected_mode(Gpa entry, std::uint32_t eax, std::uint32_t ebx) override;
+    void start_real_mode(std::uint8_t vector) override;
+    SystemRegisters system_registers() const override;
+    void set_efer(std::uint64_t value) override;
+    void set_pat(std::uint64_t value) override;
+    unsigned task_priority_class() const override;
+    void set_task_priority_class(unsigned priority) override;
+    void enter_cpu() override { state_.load(); }
+    void leave_cpu() override { state_.save(); }
+    Exit run() override;
+    bool can_inject_interrupt() const override;
+    bool can_inject() const override;
+    void inject(const Event& event) override;
+    void request_interrupt_window(bool wanted) override;
+    void skip_instruction(const Exit& exit) override;
+    void flush_tlb() override { flush_requested_.store(tlb_control::flush_all); }
+    Hpa control_block() const override { return frame_.address(); }
+
+   private:
+    Vmcb& vmcb() { return *vmcb_; }
+    void start(std::uint64_t rip);
+    void keep_interrupted_event();
+
+    kern::Frame frame_;
+    Vmcb* vmcb_;
+    ProcessorState state_;
+    AsidTag asid_{};
+    std::atomic<std::uint8_t> flush_requested_{tlb_control::nothing};
+};
+
+}  // namespace vmm::svm

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: MIT
+#include "vmm/vcpu.hh"
+
+#include <algorithm>
+#include <utility>
+
+#include "kern/arch/arch.hh"
+#include "vmm/exits/exits.hh"
+#include "vmm/vm.hh"
+
+namespace vmm {
+namespace {
+
+namespace arch = kern::arch;
+
+constexpr unsigned priority_class_shift = 4;
+/// How often an interrupt that waits for a lower CR8 is tried again.
+constexpr std::uint64_t priority_poll_ns = 1'000'000;
+
+/// The earlier of two points of time, of which 0 means never.
+constexpr std::uint64_t earlier(std::uint64_t a, std::uint64_t b) {
+    if (a == 0 || b == 0) return a + b;
+    return std::min(a, b);
+}
+
+}  // namespace
+
+Vcpu::Vcpu(Vm& vm, unsigned index, std::unique_ptr<VcpuBackend> backend)
+    : vm_{&vm}, index_{index}, backend_{std::move(backend)}, apic_{index} {}
+
+void Vcpu::run(std::uint64_t limit_ns) {
+    if (!vm_->backend().enable_on_this_cpu()) {
+        vm_->end({.reason = "virtualization could not be turned on, on this CPU", .vcpu = index_});
+        return;
+    }
+    limit_ = limit_ns == 0 ? 0 : arch::nanoseconds() + limit_ns;
+    backend_->enter_cpu();
+    while (!vm_->ending()) {
+        // Acknowledged first and looked at afterwards: what is asked for from here on makes the
+        // world switch turn back.
+        backend_->acknowledge_requests();
+        take_requests();
+        if (clock_changed_ || armed_for_ != 0) look_at_clock();
+        if (activity_ == Activity::Halted && should_wake()) activity_ = Activity::Running;
+        if (activity_ == Activity::Running)
+            enter_guest();
+        else
+            sleep();
+    }
+    if (armed_for_ != 0) arch::set_timer(0);
+    backend_->leave_cpu();
+}
+
+void Vcpu::take_requests() {
+    if (init_pending_.load() && init_pending_.exchange(false)) {
+        activity_ = Activity::WaitingForStartup;
+        apic_.reset();
+        clock_changed_ = true;
+    }
+    if (startup_pending_.load() == 0) return;
+    const std::uint32_t startup = startup_pending_.exchange(0);
+    if (startup == 0 || activity_ != Activity::WaitingForStartup) return;
+    backend_->start_real_mode(static_cast<std::uint8_t>(startup));
+    activity_ = Activity::Running;
+}
+
+void Vcpu::look_at_clock() {
+    const std::uint64_t now = arch::nanoseconds();
+    if (!clock_changed_ && now < armed_for_) return;
+    clock_changed_ = false;
+    if (limit_ != 0 && now >= limit_) {
+        vm_->end({.end = VmResult::End::Stopped, .reason = "time limit", .vcpu = index_});
+        return;
+    }
+    apic_.advance_timer(now);
+    std::uint64_t next = earlier(limit_, apic_.timer_deadline().value_or(0));
+    if (polls_priority_) next = earlier(next, now + priority_poll_ns);
+    if (next == armed_for_ && now < armed_for_) return;
+    if (next != 0 || armed_for_ != 0)
+        arch::set_timer(next == 0 ? 0 : std::max<std::uint64_t>(next - std::min(next, now), 1));
+    armed_for_ = next;
+}
+
+bool Vcpu::should_wake() {
+    const bool interrupts_enabled = (registers().rflags & rflags::interrupt_enable) != 0;
+    return nmi_pending_.load() || (interrupts_enabled && apic_.deliverable());
+}
+
+void Vcpu::deliver_interrupts() {
+    // CR8 and the APIC's task priority are one register; the guest writes CR8 without an exit.
+    const unsigned priority = backend_->task_priority_class();
+    if (apic_.task_priority() >> priority_class_shift != static_cast<int>(priority))
+        apic_.set_task_priority(static_cast<std::uint8_t>(priority << priority_class_shift));
+
+    if (nmi_pending_.load() && backend_->can_inject() && nmi_pending_.exchange(false))
+        backend_->inject(
+            {.kind = Event::Kind::NonMaskableInterrupt, .vector = vector::non_maskable_interrupt});
+
+    const auto vector = apic_.deliverable();
+    const bool held = !vector && apic_.is_held_by_task_priority();
+    if (held != polls_priority_) {
+        polls_priority_ = held;
+        clock_changed_ = true;
+    }
+    if (!vector) {
+        backend_->request_interrupt_window(false);
+    } else if (backend_->can_inject_interrupt()) {
+        backend_->request_interrupt_window(false);
+        apic_.accept(*vector);
+        backend_->inject({.kind = Event::Kind::ExternalInterrupt, .vector = *vector});
+    } else {
+        backend_->request_interrupt_window(true);
+    }
+}
+
+void Vcpu::enter_guest() {
+    deliver_interrupts();
+    if (clock_changed_) look_at_clock();
+    arch::disable_interrupts();
+    // From here on an interrupt of the host's timer waits for the guest and ends its run; one that
+    // has come already has been taken, and is seen by the clock alone.
+    if (armed_for_ != 0 && arch::nanoseconds() >= armed_for_) {
+        arch::restore_interrupts(true);
+        clock_changed_ = true;
+        return;
+    }
+    const Exit exit = backend_->run();
+    arch::restore_interrupts(true);
+    history_.add(exit);
+    if (const Handled handled = handle_exit(*this, exit); !handled)
+        vm_->end({.end = VmResult::End::Failed,
+                  .reason = handled.error().reason,
+                  .error = handled.error().error,
+                  .vcpu = index_});
+}
+
+void Vcpu::sleep() {
+    const bool interrupts_enabled = (registers().rflags & rflags::interrupt_enable) != 0;
+    const bool has_alarm = activity_ == Activity::Halted && interrupts_enabled &&
+                           (apic_.timer_deadline() || polls_priority_);
+    if (!vm_->may_sleep(index_, has_alarm)) return;
+    arch::disable_interrupts();
+    const bool alarm_went_off = armed_for_ != 0 && arch::nanoseconds() >= armed_for_;
+    if (!backend_->return_requested() && !alarm_went_off) arch::wait_for_interrupt();
+    arch::restore_interrupts(true);
+    clock_changed_ = true;
+}
+
+}  // namespace vmm

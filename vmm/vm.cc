@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: MIT
+#include "vmm/vm.hh"
+
+#include <algorithm>
+#include <new>
+#include <utility>
+
+#include "kern/lib/panic.hh"
+#include "kern/lib/print.hh"
+
+namespace vmm {
+namespace {
+
+namespace arch = kern::arch;
+
+/// EAX at a multiboot2 entry [multiboot2 3.3].
+constexpr std::uint32_t multiboot2_magic = 0x36d7'6289;
+constexpr std::uint64_t ns_per_ms = 1'000'000;
+
+constinit const Backend* prepared = nullptr;
+
+}  // namespace
+
+std::expected<void, const char*> Vm::prepare(const Backend& backend) {
+    if (const char* const reason = backend.why_unavailable()) return std::unexpected{reason};
+    if (!backend.start()) return std::unexpected{"no memory for the virtualization hardware"};
+    prepared = &backend;
+    return {};
+}
+
+Vm::Vm(std::unique_ptr<KernelVmPager> pager, const Options& options)
+    : backend_{prepared},
+      pager_{std::move(pager)},
+      observer_{options.observer},
+      uart_{print_line, this},
+      vcpu_count_{options.vcpu_count},
+      time_limit_ns_{options.time_limit_ms * ns_per_ms} {
+    const std::size_t length = std::min(options.name.size(), name_.size() - 1);
+    std::ranges::copy(options.name.substr(0, length), name_.begin());
+}
+
+std::expected<std::unique_ptr<Vm>, VmRefusal> Vm::create(std::unique_ptr<KernelVmPager> pager,
+                                                         const Options& options) {
+    kern::check(prepared != nullptr, "Vm::create: Vm::prepare comes first");
+    if (options.vcpu_count == 0 || options.vcpu_count > max_vcpus)
+        return std::unexpected{VmRefusal{Error::InvalidArgument, "a VM has 1 to 8 virtual CPUs"}};
+    if (options.vcpu_count > arch::cpu_count())
+        return std::unexpected{VmRefusal{Error::InvalidArgument,
+                                         "more virtual CPUs than this machine has CPUs: give the "
+                                         "VM fewer, or the machine more"}};
+    const auto information = pager->finalize_mem(options.command_line, options.mbi_address);
+    if (!information)
+        return std::unexpected{VmRefusal{information.error(),
+                                         "the multiboot2 information could not be written: its "
+                                         "page must be RAM outside of the image"}};
+
+    std::unique_ptr<Vm> vm{new (std::nothrow) Vm{std::move(pager), options}};
+    const VmRefusal no_memory{Error::OutOfMemory, "no memory for the virtual CPUs"};
+    if (!vm) return std::unexpected{no_memory};
+    for (unsigned index = 0; index < options.vcpu_count; ++index) {
+        auto backend = vm->backend().create_vcpu(vm->pager().table().root());
+        if (!backend) return std::unexpected{no_memory};
+        vm->vcpus_[index].reset(new (std::nothrow) Vcpu{*vm, index, std::move(*backend)});
+        if (!vm->vcpus_[index]) return std::unexpected{no_memory};
+    }
+    vm->vcpu(0).backend().start_protected_mode(vm->pager().entry(), multiboot2_magic,
+                                               static_cast<std::uint32_t>(information->value()));
+    vm->vcpu(0).make_runnable();
+    vm->pager().table().set_shootdown(shoot_down, vm.get());
+    return vm;
+}
+
+void Vm::run_vcpu(void* vcpu_pointer) {
+    Vcpu& vcpu = *static_cast<Vcpu*>(vcpu_pointer);
+    Vm& vm = vcpu.vm();
+    vcpu.run(vcpu.index() == 0 ? vm.time_limit_ns_ : 0);
+    vm.running_.fetch_sub(1, std::memory_order_release);
+}
+
+VmResult Vm::run() {
+    kern::check(arch::cpu_index() == 0, "Vm::run: virtual CPU 0 runs on CPU 0");
+    running_.store(1);
+    for (unsigned index = 1; index < vcpu_count_; ++index) {
+        running_.fetch_add(1);
+        if (arch::start_on(index, run_vcpu, vcpus_[index].get())) continue;
+        running_.fetch_sub(1);
+        end({.reason = "a CPU that this VM needs is busy", .vcpu = index});
+    }
+    run_vcpu(vcpus_[0].get());
+    while (running_.load(std::memory_order_acquire) != 0) arch::relax();
+    // A CPU that has left its run loop is on its way home still.
+    for (unsigned index = 1; index < vcpu_count_; ++index)
+        while (!arch::is_idle(index)) arch::relax();
+    uart_.flush();
+    if (result_.end == VmResult::End::Failed) report(*this, result_);
+    return result_;
+}
+
+void Vm::end(const VmResult& result) {
+    {
+        const kern::LockGuard guard{lock_};
+        if (ended_) return;
+        ended_ = true;
+        result_ = result;
+    }
+    ending_.store(true, std::memory_order_release);
+    for (unsigned index = 0; index < vcpu_count_; ++index) {
+        vcpus_[index]->backend().request_return();
+        if (index != arch::cpu_index()) arch::kick(index);
+    }
+}
+
+void Vm::send(const InterruptCommand& command, unsigned sender) {
+    for (unsigned index = 0; index < vcpu_count_; ++index) {
+        Vcpu& target = *vcpus_[index];
+        if (!target.apic().is_addressed(command, sender)) continue;
+        switch (command.kind) {
+            case InterruptCommand::Kind::Fixed: target.apic().post(command.vector); break;
+            case InterruptCommand::Kind::NonMaskable: target.post_nmi(); break;
+            case InterruptCommand::Kind::Init: target.post_init(); break;
+            case InterruptCommand::Kind::Startup: target.post_startup(command.vector); break;
+        }
+        wake(index);
+    }
+}
+
+void Vm::wake(unsigned index) {
+    {
+        const kern::LockGuard guard{lock_};
+        asleep_ &= ~(1ULL << index);
+        vcpus_[index]->backend().request_return();
+    }
+    if (index != arch::cpu_index()) arch::kick(index);
+}
+
+bool Vm::may_sleep(unsigned index, bool has_alarm) {
+    {
+        const kern::LockGuard guard{lock_};
+        // wake() asks for a return under this lock: either we see it, or it finds us asleep.
+        if (vcpus_[index]->backend().return_requested()) return false;
+        const std::uint64_t bit = 1ULL << index;
+        asleep_ = has_alarm ? asleep_ & ~bit : asleep_ | bit;
+        const std::uint64_t everyone = (1ULL << vcpu_count_) - 1;
+        if (asleep_ != everyone) return true;
+    }
+    end({.reason = "all virtual CPUs are halted for ever", .vcpu = index});
+    return false;
+}
+
+void Vm::shoot_down(void* context) {
+    Vm& vm = *static_cast<Vm*>(context);
+    for (unsigned index = 0; index < vm.vcpu_count_; ++index)
+        vm.vcpus_[index]->backend().flush_tlb();
+    // A vCPU that starts later takes its flush with it.
+    if (vm.running_.load() == 0) return;
+    arch::interrupt_and_wait((1ULL << vm.vcpu_count_) - 1);
+}
+
+void Vm::print_line(void* vm, std::string_view line) {
+    kern::kprint("[{}] {}\n", static_cast<Vm*>(vm)->name(), line);
+}
+
+std::uint64_t Vm::exits() const {
+    std::uint64_t sum = 0;
+    for (unsigned index = 0; index < vcpu_count_; ++index) sum += vcpu(index).history().count();
+    return sum;
+}
+
+std::uint64_t Vm::nested_faults() const {
+    std::uint64_t sum = 0;
+    for (unsigned index = 0; index < vcpu_count_; ++index) sum += vcpu(index).nested_faults();
+    return sum;
+}
+
+}  // namespace vmm
