@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: MIT
+#include "vmm/pager/kernel_vm_pager.hh"
+
+namespace vmm {
+
+std::expected<Gpa, Error> kernel_entry([[maybe_unused]] const kern::elf::Executable& kernel) {
+    return Gpa{0x20'0000};
+}
+
+}  // namespace vmm
