@@ -2,7 +2,7 @@
 """The arrows between the rooms: who may include whom, and who may know what.
 
 - ``kern`` knows only itself; ``vmm`` and ``guest`` know ``kern`` and themselves.
-- Only ``vmm/svm`` knows a VMCB and only ``vmm/vmx`` a VMCS; their own tests look inside.
+- Only ``vmm/svm`` knows a VMCB and only ``vmm/vmx`` a VMCS; tests and measurements look inside.
 - Instructions of the machine stand in ``kern/arch/x86_64``, in the two backends and in guests.
 - Nothing that is released includes a solution.
 - The grader knows no lab by name.
@@ -27,9 +27,10 @@ MAY_INCLUDE = {
     "labs": ("labs", "vmm", "kern", "guest"),
 }
 BACKENDS = ("vmm/svm", "vmm/vmx")
-BACKEND_TESTS = "vmm/tests"
+LOOK_INSIDE = ("vmm/tests", "vmm/bench")
+"""May know a backend from inside: they test and measure it."""
 INLINE_ASSEMBLY = ("kern/arch/x86_64", "vmm/vmx", "guest")
-ASSEMBLY_FILES = (*INLINE_ASSEMBLY, "vmm/svm")
+ASSEMBLY_FILES = (*INLINE_ASSEMBLY, "vmm/svm", "vmm/bench")
 
 _INCLUDE = re.compile(
     r'^[ \t]*#[ \t]*include\s*(?:"([^"\n]*)"|<((?:kern|vmm|guest|labs)/[^>\n]*)>)', re.MULTILINE
@@ -82,7 +83,8 @@ def _includes(name: str, text: str) -> Iterator[Finding]:
                 name, line, f"includes {target}: {room} may know {' and '.join(allowed)} only"
             )
         for backend in BACKENDS:
-            if _in(target, backend) and not (_in(here, backend) or _in(here, BACKEND_TESTS)):
+            inside = any(_in(here, folder) for folder in (backend, *LOOK_INSIDE))
+            if _in(target, backend) and not inside:
                 yield Finding(
                     name, line, f"includes {target}: only {backend} knows its own structures; use "
                     "vmm/backend.hh"
