@@ -9,7 +9,7 @@ find_package(Python3 3.11 REQUIRED COMPONENTS Interpreter)
 set(NEST_KERNEL_SCRIPT ${CMAKE_SOURCE_DIR}/kern/arch/x86_64/kernel.ld)
 # --gc-sections is left out on purpose: a debugger's user wants to call what nobody calls.
 set(NEST_KERNEL_LINK_FLAGS -n -z max-page-size=4096 -z noexecstack -static -nostdlib
-    --orphan-handling=error --build-id=none)
+    --build-id=none)
 set(NEST_HOST_OFFSET 0xffffffff80000000)
 set(NEST_HOST_LMA 0x100000)
 set(NEST_GUEST_OFFSET 0xffffffffc0000000)

@@ -38,11 +38,10 @@ trampoline_long_mode:
     mov %eax, %ss
     mov %eax, %fs
     mov %eax, %gs
-    mov HERE(trampoline_stack), %rsp
     mov HERE(trampoline_cpu), %rdi
-    xor %ebp, %ebp
-    push %rbp                          // the return address of whom it goes to: none
-    mov HERE(trampoline_entry), %rax
+    mov HERE(trampoline_stack), %rsi
+    mov HERE(trampoline_kernel_root), %rdx
+    mov $leave_trampoline, %rax
     jmp *%rax
 
     .balign 8
@@ -54,9 +53,19 @@ trampoline_gdt_pointer:
     .long HERE(trampoline_gdt)
     .balign 8
 trampoline_parameters:                 // struct TrampolineParameters in smp.cc
-trampoline_root:  .quad 0
-trampoline_stack: .quad 0
-trampoline_entry: .quad 0
-trampoline_cpu:   .quad 0
+trampoline_root:        .quad 0
+trampoline_kernel_root: .quad 0
+trampoline_stack:       .quad 0
+trampoline_cpu:         .quad 0
 trampoline_end:
+
+    // In the kernel's text, which both address spaces have at the same place; only the kernel's own
+    // has the stack.
+    .section .text
+leave_trampoline:
+    mov %rdx, %cr3
+    mov %rsi, %rsp
+    xor %ebp, %ebp                     // the end of every backtrace
+    push %rbp                          // in place of a return address
+    jmp start_application_processor
     .section .note.GNU-stack, "", @progbits

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+namespace kern::arch {
+
+/// Segment selectors. The order of the user segments is the one SYSRET wants [amd/vol2 6.1.1].
+namespace selector {
+inline constexpr std::uint16_t kernel_code = 0x08, kernel_data = 0x10, user_data = 0x18 | 3,
+                               user_code = 0x20 | 3, task_state = 0x28;
+}
+
+/// The stacks that the CPU changes to by itself, by IST index: one each, so that a fault does not need
+/// the stack on which it happened.
+namespace interrupt_stack {
+inline constexpr std::uint8_t none = 0, double_fault = 1, non_maskable = 2, page_fault = 3, count = 3;
+}
+
+/// The 64-bit TSS [amd/vol2 12.2.5].
+struct [[gnu::packed]] TaskState {
+    std::uint32_t reserved0 = 0;
+    std::array<std::uint64_t, 3> rsp{};
+    std::uint64_t reserved1 = 0;
+    std::array<std::uint64_t, 7> ist{};  ///< ist[0] is IST1
+    std::uint64_t reserved2 = 0;
+    std::uint16_t reserved3 = 0;
+    std::uint16_t io_map = sizeof(TaskState);  ///< beyond the end: none
+};
+static_assert(sizeof(TaskState) == 104);
+
+/// One CPU's GDT and TSS.
+struct Descriptors {
+    std::array<std::uint64_t, 7> gdt{};  ///< null, the segments above, and two for the TSS
+    TaskState task{};
+};
+
+/// Fills `descriptors` for the executing CPU and loads them and the IDT. Stack tops by IST index; those of
+/// index 0 are left out.
+void load_descriptors(Descriptors& descriptors,
+                      const std::array<std::uint64_t, interrupt_stack::count + 1>& stack_tops);
+
+}  // namespace kern::arch

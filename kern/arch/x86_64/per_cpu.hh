@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+
+#include "kern/arch/arch.hh"
+#include "kern/arch/x86_64/descriptors.hh"
+
+namespace kern::arch {
+
+/// What each CPU has of its own. The CPU's GS base points to it.
+struct alignas(64) PerCpu {
+    std::uint32_t index = 0;  ///< must stay first: cpu_index() reads it through GS
+    std::uint32_t apic_id = 0;
+    Descriptors descriptors{};
+
+    /// Set by the CPU itself when it takes work and interrupts.
+    std::atomic<bool> up{false};
+
+    /// Work from start_on. Busy is set by who gives the work, cleared by this CPU when it is done;
+    /// `work` is what says that the context is there.
+    std::atomic<bool> busy{false};
+    std::atomic<void (*)(void*)> work{nullptr};
+    void* context = nullptr;
+
+    /// How often this CPU was asked to take an interrupt by interrupt_and_wait, and the number of
+    /// requests that it has answered.
+    std::atomic<std::uint64_t> asked{0};
+    std::atomic<std::uint64_t> answered{0};
+};
+
+/// By CPU number; only the first cpu_count() are in use.
+extern std::array<PerCpu, max_cpus> cpus;
+
+/// Makes cpus[index] the executing CPU's. The first thing that a CPU does in C++.
+void enter_cpu(unsigned index);
+
+inline PerCpu& this_cpu() { return cpus[cpu_index()]; }
+
+/// Answers a request of interrupt_and_wait, if there is one. The interrupt's handler does this, and
+/// every loop that waits with interrupts disabled, or two CPUs could wait for each other for ever.
+void answer_interrupt_request();
+
+}  // namespace kern::arch
