@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import threading
 import time
 from collections import Counter
@@ -118,6 +119,11 @@ class Engine:
         except BuildFailure as failure:
             return Boot(None, not_built(failure))
 
+    def forget(self, case: Case) -> None:
+        """Gives back what a boot left behind; no case will ask for it any more."""
+        for attempt in (0, 1):
+            self._boots.pop((case.test.module, case.answers, attempt), None)
+
     def nonce(self, module: str) -> str:
         """The nonce of a boot module: 16 hexadecimal digits that follow from the seed."""
         text = f"{self.settings.seed}/{self.lab.id}/{module}"
@@ -130,8 +136,10 @@ class Engine:
 
     def transcript(self, case: Case, suffix: str = "") -> Path:
         """Where this case's transcript goes."""
-        name = case.test.name.replace(":", "-").replace("::", "-").replace("/", "-")
-        return self.settings.transcripts / case.label / f"{name}{suffix}.txt"
+        return self._folder(case) / f"{_slug(case.test.name)}{suffix}.txt"
+
+    def _folder(self, case: Case) -> Path:
+        return self.settings.transcripts / _slug(case.label)
 
     def _unit(self, case: Case, rank: int) -> Future[Outcome]:
         key = (case.test.name, case.answers)
@@ -173,7 +181,7 @@ class Engine:
         if "guests" in module.plan.__code__.co_varnames[:module.plan.__code__.co_argcount]:
             given["guests"] = self.guests
         files, plan = module.plan(**given)
-        folder = self.settings.transcripts / case.label / Path(case.test.module).stem
+        folder = self._folder(case) / Path(case.test.module).stem
         if attempt:
             folder = folder.with_name(f"{folder.name}-replayed")
         folder.mkdir(parents=True, exist_ok=True)
@@ -184,6 +192,10 @@ class Engine:
         if result.ended == "interrupted":
             raise KeyboardInterrupt
         return Boot(result, None)
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", text)
 
 
 class Guests(Mapping[str, bytes]):

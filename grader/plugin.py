@@ -22,6 +22,7 @@ student's files together: the same function under other `answers`.
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Callable, Iterable, Iterator, Mapping
@@ -30,6 +31,7 @@ import pytest
 
 from grader import outcome
 from grader.engine import Boot, Case, Engine
+from grader.kit import Answers
 from grader.outcome import Outcome, shortened, stub_reached
 
 
@@ -76,6 +78,8 @@ class LabPlugin:
     def __init__(self, session: Session) -> None:
         self.session = session
         self.engine = session.engine
+        self.uses: Counter[tuple[str, Answers]] = Counter()
+        """how many items still want a boot"""
 
     def pytest_addoption(self, parser: pytest.Parser) -> None:
         # Of the terminal reporter, which is not there: how much an assertion's explanation says.
@@ -103,6 +107,7 @@ class LabPlugin:
         items = session.items
         self.session.selected = len(items)
         boots = [item for item in items if case_of(item).test.kind == "boot"]
+        self.uses = Counter(_boot_of(case_of(item)) for item in boots)
         # Boots take longest: of one set of answers they are started before the small cases.
         last = {case_of(item).label: rank for rank, item in enumerate(items)}
         first: dict[str, int] = {}
@@ -156,6 +161,10 @@ class LabPlugin:
             found = self._guarded(lambda: self.engine.unit(case), item)
         else:
             found = self._guarded(lambda: self._booted_outcome(item, nextitem), item)
+        if case.test.kind == "boot":
+            self.uses[_boot_of(case)] -= 1
+            if not self.uses[_boot_of(case)]:
+                self.engine.forget(case)
         if found is None:
             return True
         key = (case.label, case.test.name)
@@ -276,6 +285,10 @@ def case_of(item: Any) -> Case:
     if isinstance(item, GoogleTestCase):
         return item.case
     return item.callspec.params["answers"]
+
+
+def _boot_of(case: Case) -> tuple[str, Answers]:
+    return case.test.module, case.answers
 
 
 def _stub_in(boot: Boot, case: Case) -> Outcome | None:

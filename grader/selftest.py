@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: MIT
+"""`nest test`: the project's own tests, each by its own runner, whose closing line is shown."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from grader.errors import DONE, POINTS_MISSING, UsageError
+from grader.lab import ROOT, load_all
+from grader.processes import Child, Limits, stop_all
+from grader.schedule import cores
+from grader.workshop import Progress, workshop
+
+PYTHON = "/usr/bin/python3"
+SHOWN_LINES = 200
+
+
+@dataclass
+class Part:
+    """One runner: its output's closing line is what it has to say when all is well."""
+
+    name: str
+    says: str
+    argv: Callable[[], list[list[str]]]
+    fast: bool = True
+
+
+def sources(*endings: str) -> list[str]:
+    """The tree's own files with these endings, from the root."""
+    listing = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, text=True,
+                             capture_output=True, check=False)
+    names = listing.stdout.splitlines() if listing.returncode == 0 else [
+        str(path.relative_to(ROOT)) for path in ROOT.rglob("*")
+        if path.is_file() and path.relative_to(ROOT).parts[0] not in ("build", ".git")]
+    return sorted(name for name in names if name.endswith(endings) and (ROOT / name).is_file())
+
+
+def _pytest() -> list[list[str]]:
+    tests = [name for name in sources(".py")
+             if Path(name).name.startswith("test_") and not name.startswith("labs/")]
+    return [[PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(ROOT),
+             "--import-mode=importlib", *tests]]
+
+
+def _ctest() -> list[list[str]]:
+    return [["ninja", "-C", "build/cmake", "-j", str(cores())],
+            ["ctest", "--preset", "default", "-j", str(cores())]]
+
+
+PARTS = (
+    Part("checks", "the arrows between rooms, and what each lab promises",
+         lambda: [[PYTHON, "-m", "grader.checks"]]),
+    Part("format", "clang-format",
+         lambda: [["clang-format-19", "--dry-run", "-Werror", *sources(".cc", ".hh", ".h")]]),
+    Part("ctest", "the C++ unit tests", _ctest),
+    Part("pytest", "the grader's tests, and boots of the kernel", _pytest, fast=False),
+    Part("reference", "the reference answers of every lab",
+         lambda: [[str(ROOT / "nest"), "grade", lab.id, "--reference"] for lab in load_all()], fast=False),
+)
+
+
+@click.command(short_help="Run the project's own tests.")
+@click.option("--fast", is_flag=True, help="Only what needs no emulator: " + ", ".join(
+    part.name for part in PARTS if part.fast) + ".")
+@click.option("--only", multiple=True, metavar="PART", help="Only this part: " + ", ".join(
+    part.name for part in PARTS) + ". May be repeated.")
+def command(fast: bool, only: tuple[str, ...]) -> int:
+    """Run all of the project's own tests and show each runner's closing line."""
+    names = [part.name for part in PARTS]
+    for name in only:
+        if name not in names:
+            raise UsageError(f"there is no part '{name}'; the parts are: {', '.join(names)}")
+    chosen = [part for part in PARTS if (part.name in only if only else part.fast or not fast)]
+    progress = Progress()
+    with workshop(progress):
+        pass
+    failed = []
+    for part in chosen:
+        progress(f"{part.name}: {part.says}")
+        if not _run(part, progress):
+            failed.append(part.name)
+    progress.clear()
+    print(f"nest test: {len(chosen) - len(failed)} of {len(chosen)} parts passed"
+          + (f"; failed: {', '.join(failed)}" if failed else ""))
+    return POINTS_MISSING if failed else DONE
+
+
+def _run(part: Part, progress: Progress) -> bool:
+    """Runs one part; whether it passed."""
+    passed = True
+    for argv in part.argv():
+        output = bytearray()
+        try:
+            with Child(argv, cwd=ROOT, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+                       on_stdout=output.extend, on_stderr=output.extend) as child:
+                status = child.wait(Limits())
+        except KeyboardInterrupt:
+            stop_all()
+            raise
+        except FileNotFoundError:
+            status, output = 127, bytearray(f"{argv[0]} is not installed\n".encode())
+        lines = output.decode("utf-8", "replace").rstrip().splitlines()
+        progress.clear()
+        if status != 0:
+            passed = False
+            print("\n".join(lines[-SHOWN_LINES:]))
+            print(f"{part.name}: FAILED: {Path(argv[0]).name} ended with {status}", flush=True)
+            break
+        if argv[0] != "ninja":
+            print(f"{part.name}: {_closing(lines) or 'nothing to complain about'}", flush=True)
+    return passed
+
+
+def _closing(lines: list[str]) -> str:
+    """The line that sums a runner's output up."""
+    for line in reversed(lines):
+        if " passed" in line or "tests passed" in line or " points for " in line or "% " in line:
+            return line.strip()
+    return lines[-1].strip() if lines else ""
+
+
+if __name__ == "__main__":
+    sys.exit(command())
