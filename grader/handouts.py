@@ -8,6 +8,7 @@ the page includes (``\\htmlinclude``). An anchor that lab.json names must stand 
 
 from __future__ import annotations
 
+import fcntl
 import re
 import shutil
 import subprocess
@@ -111,6 +112,16 @@ def scalable_pictures(page: str) -> str:
         r'<img src="\1" width="\2" height="\3" alt="\4"/><div class="caption">\4</div>', page, flags=re.DOTALL)
 
 
+def dedented_code(page: str) -> str:
+    """Moves code that was cut out of a class to the left margin."""
+    def dedent(found: re.Match[str]) -> str:
+        indents = re.findall(r'<div class="line">( *)[^ \n]', found[0])
+        margin = '<div class="line">' + min(indents, key=len, default="")
+        return found[0].replace(margin, '<div class="line">')
+
+    return re.sub(r'<div class="fragment">.*?<!-- fragment -->', dedent, page, flags=re.DOTALL)
+
+
 def build() -> Path:
     """Builds everything; returns the first page.
 
@@ -124,7 +135,15 @@ def build() -> Path:
     faults = [fault for lab in all_labs for fault in anchor_faults(lab)]
     if faults:
         raise LabError("\n".join(faults))
-    shutil.rmtree(PARTS, ignore_errors=True)
+    PARTS.mkdir(parents=True, exist_ok=True)
+    with (PARTS.parent / "handouts.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two at once in one tree: the second waits
+        _build(all_labs)
+    return OUTPUT / "index.html"
+
+
+def _build(all_labs: list[Lab]) -> None:
+    shutil.rmtree(PARTS)
     shutil.rmtree(OUTPUT, ignore_errors=True)
     write_parts(all_labs)
     done = subprocess.run(["doxygen", "Doxyfile"], cwd=ROOT, capture_output=True, text=True, check=False)
@@ -134,8 +153,7 @@ def build() -> Path:
     for page in OUTPUT.glob("*.html"):
         text = page.read_text(encoding="utf-8")
         if "dotgraph" in text:
-            page.write_text(scalable_pictures(text), encoding="utf-8")
-    return OUTPUT / "index.html"
+            page.write_text(dedented_code(scalable_pictures(text)), encoding="utf-8")
 
 
 @click.command(short_help="Build the pages for students.")

@@ -61,6 +61,14 @@ def test_a_drawn_picture_becomes_an_image_that_scales() -> None:
         '<img src="dot_1.svg" width="12" height="8" alt="A walk"/><div class="caption">A walk</div>\n')
 
 
+def test_code_out_of_a_class_stands_at_the_margin() -> None:
+    page = ('<div class="fragment"><div class="line">    one(int a,</div>\n<div class="line">        int b);</div>\n'
+            '</div><!-- fragment --><div class="line">  not code</div>')
+    assert handouts.dedented_code(page) == (
+        '<div class="fragment"><div class="line">one(int a,</div>\n<div class="line">    int b);</div>\n'
+        '</div><!-- fragment --><div class="line">  not code</div>')
+
+
 @pytest.mark.parametrize("tool", ["doxygen", "dot"])
 def test_a_missing_tool_is_named_with_its_mend(monkeypatch: pytest.MonkeyPatch, tool: str) -> None:
     which = handouts.shutil.which
