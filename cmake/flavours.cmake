@@ -9,7 +9,7 @@ set(NEST_HOST_FLAVOURS asan tsan)
 option(NEST_DEBUG "Check locks and poison memory in the kernel" ON)
 
 set(NEST_COMMON_FLAGS -std=c++23 -g -Wall -Wextra -Wshadow -fno-exceptions -fno-rtti
-    -I${CMAKE_SOURCE_DIR})
+    -fmacro-prefix-map=${CMAKE_SOURCE_DIR}/= -I${CMAKE_SOURCE_DIR})
 if(NEST_DEBUG)
   list(APPEND NEST_COMMON_FLAGS -DNEST_DEBUG=1)
 endif()
@@ -18,7 +18,7 @@ endif()
 set(NEST_FLAGS_kernel ${NEST_COMMON_FLAGS} -O2 -ffreestanding -mno-red-zone -mgeneral-regs-only
     -mcmodel=kernel -fno-pic -fno-pie -fno-stack-protector -fno-threadsafe-statics
     -fno-asynchronous-unwind-tables -fcf-protection=none -fno-omit-frame-pointer
-    -fno-use-cxa-atexit)
+    -fno-optimize-sibling-calls -fno-use-cxa-atexit)
 set(NEST_FLAGS_asan ${NEST_COMMON_FLAGS} -O1 -fno-omit-frame-pointer
     -fsanitize=address,undefined -fno-sanitize-recover=all)
 set(NEST_FLAGS_tsan ${NEST_COMMON_FLAGS} -O1 -fno-omit-frame-pointer -fsanitize=thread)

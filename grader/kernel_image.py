@@ -28,6 +28,7 @@ _HEADER = struct.Struct("<8sIII4x")
 _ENTRY = struct.Struct("<II")
 _MAGIC = b"NESTSYM1"
 _LONGEST_NAME = 120
+_SHORTER = {"std::basic_string_view<char, std::char_traits<char> >": "std::string_view"}
 
 
 class ImageError(Exception):
@@ -63,6 +64,8 @@ def fill_symbols(elf: Path) -> int:
     for line in listing.stdout.splitlines():
         address, kind, name = line.split(" ", 2)
         if kind in "tTwW":
+            for long, short in _SHORTER.items():
+                name = name.replace(long, short)
             functions.append((int(address, 16), name))
         elif name == "symbol_table":
             places[name] = int(address, 16)

@@ -48,14 +48,23 @@ void print_place(std::uint64_t address, unsigned depth) {
 }
 
 /// Follows the chain of saved frame pointers: each frame holds the caller's, then the return address.
-void print_backtrace(std::uint64_t rip, std::uint64_t frame) {
-    console_write("backtrace:\n");
-    print_place(rip, 0);
-    for (unsigned depth = 1; depth < deepest_backtrace && is_in_stack(frame); ++depth) {
+/// A recursion's calls of itself take one line together.
+void print_callers(std::uint64_t frame) {
+    std::uint64_t last = 0;
+    unsigned repeated = 0;
+    for (unsigned depth = 1; depth < deepest_backtrace && is_in_stack(frame);) {
         const auto* words = reinterpret_cast<const std::uint64_t*>(frame);
-        if (words[1] == 0) return;
-        print_place(words[1] - 1, depth);  // the call, not what follows it
-        if (words[0] <= frame) return;     // callers lie higher
+        const std::uint64_t caller = words[1];
+        if (caller == last) {
+            ++repeated;
+        } else {
+            if (repeated != 0) print("  (the same {} times more)\n", repeated);
+            repeated = 0;
+            if (caller == 0) return;
+            print_place(caller - 1, depth++);  // the call, not what follows it
+        }
+        last = caller;
+        if (words[0] <= frame) return;  // callers lie higher
         frame = words[0];
     }
 }
@@ -91,7 +100,14 @@ void die_with_frame(std::string_view message, const TrapFrame& frame) {
     print("\npanic on CPU {}: {}\n", cpu_index(), message);
     print_registers(frame);
     print_control_registers();
-    print_backtrace(frame.rip, frame.rbp);
+    console_write("backtrace:\n");
+    print_place(frame.rip, 0);
+    // After a jump to where no code is, the place that it came from may still be on the stack.
+    if (find_symbol(frame.rip).name.empty() && is_in_stack(frame.rsp)) {
+        const std::uint64_t caller = *reinterpret_cast<const std::uint64_t*>(frame.rsp);
+        if (!find_symbol(caller).name.empty()) print_place(caller - 1, 0);
+    }
+    print_callers(frame.rbp);
     power_off(panic_status);
 }
 
@@ -101,8 +117,8 @@ void die(std::string_view message, std::string_view file, unsigned line) {
     print("\npanic on CPU {}: {}\n  at {}:{}\n", cpu_index(), message, file, line);
     print("rsp {:016x} rflags {:08x}\n", x86::read_rsp(), x86::read_rflags());
     print_control_registers();
-    const auto frame = reinterpret_cast<std::uint64_t>(__builtin_frame_address(0));
-    print_backtrace(reinterpret_cast<std::uint64_t>(&die), frame);
+    console_write("backtrace:\n");
+    print_callers(reinterpret_cast<std::uint64_t>(__builtin_frame_address(0)));
     power_off(panic_status);
 }
 

@@ -139,8 +139,7 @@ std::uintptr_t opaque(std::uintptr_t value) {
         arch::start_on(1, [](void*) { kprint("{}\n", recurse(0)); }, nullptr);
         while (true) arch::relax();
     } else if (what == "divide") {
-        volatile int zero = 0;
-        kprint("{}\n", 1 / zero);
+        kprint("{}\n", 100 / opaque(0));
     } else if (what == "ud2") {
         __builtin_trap();
     } else if (what == "deadlock") {
