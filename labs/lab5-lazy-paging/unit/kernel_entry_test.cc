@@ -48,15 +48,20 @@ TEST_F(KernelEntry, IsThePhysicalAddressOfTheFirstInstruction) {
 
 TEST_F(KernelEntry, ComesFromTheSegmentThatHoldsIt) {
     // Each segment has a distance of its own between virtual and physical, and none is in order.
-    const std::vector<kern::elf::ProgramHeader> segments{
-        segment(kernel_base), segment(kernel_base + 0x1000'0000), segment(0x7000'0000),
-        segment(kernel_base + 0x3000'0000)};
-    for (const auto& holder : segments) {
-        const std::uint64_t distance = random().between(1, holder.p_memsz - 1);
-        EXPECT_TRUE(
-            is_entry(entry_of({.entry = holder.p_vaddr + distance, .program_headers = segments}),
-                     holder.p_paddr + distance))
-            << "the entry is in the segment with p_vaddr " << hex(holder.p_vaddr);
+    for (const bool is_64_bit : {true, false}) {
+        const std::uint64_t base = is_64_bit ? kernel_base : 0xa000'0000;
+        const std::vector<kern::elf::ProgramHeader> segments{
+            segment(base), segment(base + 0x1000'0000), segment(0x5000'0000),
+            segment(base - 0x1000'0000)};
+        for (const auto& holder : segments) {
+            const std::uint64_t distance = random().between(1, holder.p_memsz - 1);
+            EXPECT_TRUE(is_entry(entry_of({.is_64_bit = is_64_bit,
+                                           .entry = holder.p_vaddr + distance,
+                                           .program_headers = segments}),
+                                 holder.p_paddr + distance))
+                << (is_64_bit ? "ELF64" : "ELF32") << ", the entry is in the segment with p_vaddr "
+                << hex(holder.p_vaddr);
+        }
     }
 }
 
@@ -85,16 +90,6 @@ TEST_F(KernelEntry, IgnoresHeadersThatLoadNothing) {
                  loaded.p_paddr + distance));
 }
 
-TEST_F(KernelEntry, OfA32BitKernel) {
-    const auto low = segment(0);
-    const auto high = segment(0xa000'0000);
-    const std::uint64_t distance = random().between(1, high.p_memsz - 1);
-    EXPECT_TRUE(is_entry(
-        entry_of(
-            {.is_64_bit = false, .entry = high.p_vaddr + distance, .program_headers = {low, high}}),
-        high.p_paddr + distance));
-}
-
 TEST_F(KernelEntry, OutsideEverySegmentIsNotFound) {
     const auto only = segment(kernel_base);
     for (const std::uint64_t entry :
@@ -103,13 +98,12 @@ TEST_F(KernelEntry, OutsideEverySegmentIsNotFound) {
             fails_with(entry_of({.entry = entry, .program_headers = {only}}), Error::NotFound))
             << "entry " << hex(entry) << ", the segment is [" << hex(only.p_vaddr) << ", "
             << hex(only.p_vaddr + only.p_memsz) << ")";
-}
 
-TEST_F(KernelEntry, ASegmentThatWrapsHoldsNothing) {
     auto wraps = segment(kernel_base);
     wraps.p_memsz = 0 - wraps.p_vaddr + random().page_between(1, 16);
     EXPECT_TRUE(fails_with(entry_of({.entry = wraps.p_vaddr + 16, .program_headers = {wraps}}),
-                           Error::NotFound));
+                           Error::NotFound))
+        << "a segment whose p_vaddr + p_memsz wraps holds nothing";
 }
 
 TEST_F(KernelEntry, BeyondGuestPhysicalMemoryIsOutOfRange) {

@@ -142,7 +142,9 @@ TEST_F(LoadPhdr, RegistersBothSegmentsOfASharedPage) {
 TEST_F(LoadPhdr, ReadsNothingAndTakesNoFrame) {
     const std::uint64_t reads = disk().reads();
     const std::uint64_t frames = kern::frames().in_use();
-    ASSERT_TRUE(succeeds(register_segment(load(0x1000, 0, somewhere(), 0x20000, 0x40000))));
+    const std::uint64_t at = somewhere();
+    ASSERT_TRUE(succeeds(register_segment(load(0x1000, 0, at, 0x20000, 0x40000))));
+    EXPECT_TRUE(registered_is(at, at + 0x40000));
     EXPECT_EQ(disk().reads(), reads) << "reads of the disk: that is for the first touch of a page";
     EXPECT_EQ(kern::frames().in_use(), frames) << "frames in use";
 }
@@ -158,24 +160,28 @@ TEST_F(LoadPhdr, RegistersALongSegmentAsEasilyAsAShortOne) {
 }
 
 TEST_F(LoadPhdr, OfAnEmptySegmentRegistersNothing) {
-    for (const std::uint64_t at : {std::uint64_t{0}, somewhere(), hole_begin, hole_end - 1})
+    const std::uint64_t other = somewhere();
+    ASSERT_TRUE(succeeds(register_segment(load(0x1000, 0, other, 0x1000, 0x1000))));
+    for (const std::uint64_t at : {std::uint64_t{0}, other + 0x800, hole_begin, hole_end - 1})
         EXPECT_TRUE(succeeds(register_segment(load(0x1000, 0, at, 0, 0)))) << "at " << hex(at);
-    EXPECT_TRUE(loaders().all().empty()) << loaders().all().size() << " loaders are registered";
+    EXPECT_TRUE(registered_is(other, other + 0x1000)) << "the segment that is not empty";
 }
 
 TEST_F(LoadPhdr, AcceptsSegmentsThatJustFit) {
+    const auto expect_accepted = [&](const ProgramHeader& phdr, const char* why) {
+        EXPECT_TRUE(succeeds(register_segment(phdr))) << why;
+        const Gpa last{phdr.p_paddr + phdr.p_memsz - 1};
+        EXPECT_TRUE(loaders().overlaps(last, last + 1))
+            << "the last byte of a segment that " << why << " has no loader";
+    };
     const std::uint64_t end = vmm::guest_physical_end;
-    EXPECT_TRUE(succeeds(register_segment(load(0, 0, end - 0x1001, 0x1001, 0x1001))))
-        << "ends at 2^40";
-    EXPECT_TRUE(succeeds(register_segment(load(0, 0, hole_begin - 0x800, 0x400, 0x800))))
-        << "ends where the MMIO hole begins";
-    EXPECT_TRUE(succeeds(register_segment(load(0, 0, hole_end, 0x400, 0x800))))
-        << "begins where the MMIO hole ends";
-    EXPECT_TRUE(succeeds(register_segment(load(file_bytes - 0x123, 0, 0x10'0000, 0x123, 0x1000))))
-        << "ends with the file";
-    EXPECT_TRUE(succeeds(register_segment(load(0, 0, 0x10'1000, 0x20, 0x20))))
-        << "begins where another segment ends";
-    EXPECT_TRUE(succeeds(register_segment(load(0, 0, 0, 0x20, 0x20)))) << "begins at 0";
+    expect_accepted(load(0, 0, end - 0x1001, 0x1001, 0x1001), "ends at 2^40");
+    expect_accepted(load(0, 0, hole_begin - 0x800, 0x400, 0x800),
+                    "ends where the MMIO hole begins");
+    expect_accepted(load(0, 0, hole_end, 0x400, 0x800), "begins where the MMIO hole ends");
+    expect_accepted(load(file_bytes - 0x123, 0, 0x10'0000, 0x123, 0x1000), "ends with the file");
+    expect_accepted(load(0, 0, 0x10'1000, 0x20, 0x20), "begins where another one ends");
+    expect_accepted(load(0, 0, 0, 0x20, 0x20), "begins at 0");
 }
 
 TEST_F(LoadPhdr, RefusesMoreBytesInTheFileThanInMemory) {
