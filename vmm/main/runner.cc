@@ -9,7 +9,7 @@
 #include "kern/arch/arch.hh"
 #include "kern/lib/print.hh"
 #include "vmm/frame_owners.hh"
-#include "vmm/main/multiboot2_header.hh"
+#include "vmm/pager/multiboot2_header.hh"
 #include "vmm/vm.hh"
 
 namespace vmm {

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <new>
 
+#include "vmm/pager/multiboot2_header.hh"
+
 namespace vmm {
 namespace {
 
@@ -31,6 +33,9 @@ std::expected<std::unique_ptr<KernelVmPager>, Error> KernelVmPager::from_image(
     const kern::FilePeeker peeker{kernel};
     const auto image = kern::elf::Executable::parse(peeker);
     if (!image) return std::unexpected(image.error());
+
+    if (auto served = check_multiboot2_header(kernel); !served)
+        return std::unexpected(served.error().error);
 
     auto pager = create(format);
     if (!pager) return pager;

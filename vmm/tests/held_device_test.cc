@@ -10,7 +10,7 @@
 #include "kern/arch/host/fake.hh"
 #include "kern/elf/elf.hh"
 #include "vmm/frame_owners.hh"
-#include "vmm/main/multiboot2_header.hh"
+#include "vmm/pager/multiboot2_header.hh"
 
 namespace vmm {
 namespace {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "vmm/main/multiboot2_header.hh"
+#include "vmm/pager/multiboot2_header.hh"
 
 #include <algorithm>
 #include <array>
