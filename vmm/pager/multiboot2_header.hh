@@ -10,7 +10,7 @@ namespace vmm {
 
 /// Why a file cannot be started as a multiboot2 kernel.
 struct HeaderRefusal {
-    Error error;
+    Error error;         ///< BadFormat, Unsupported, or what reading found
     const char* reason;  ///< in words; a constant
 };
 
