@@ -129,14 +129,18 @@ TEST_F(LoadPhdr, ServesAnOffsetThatIsNotThatOfThePage) {
 }
 
 TEST_F(LoadPhdr, RegistersBothSegmentsOfASharedPage) {
-    const std::uint64_t at = somewhere();
-    const std::uint64_t border = 0x1000 + random().between(0x100, 0xe00);
-    const auto low = load(0x7000, 0, at, border, border);
-    const auto high = load(0xa000 + border, 0, at + border + 0x10, 0x1800, 0x2000);
-    ASSERT_TRUE(succeeds(register_segment(high)));
-    ASSERT_TRUE(succeeds(register_segment(low)));
-    EXPECT_GE(loaders().on_page(Gpa{at + 0x1000}).size(), 2U) << "both segments are on this page";
-    expect_pages(at, at + border + 0x2010, {low, high});
+    std::uint64_t at = somewhere();
+    for (const bool low_first : {true, false}) {
+        const std::uint64_t border = 0x1000 + random().between(0x100, 0xe00);
+        const auto low = load(0x7000, 0, at, border, border);
+        const auto high = load(0xa000 + border, 0, at + border + 0x10, 0x1800, 0x2000);
+        ASSERT_TRUE(succeeds(register_segment(low_first ? low : high)));
+        ASSERT_TRUE(succeeds(register_segment(low_first ? high : low)));
+        EXPECT_GE(loaders().on_page(Gpa{at + 0x1000}).size(), 2U)
+            << "loaders on the page that both segments are on";
+        expect_pages(at, at + border + 0x2010, {low, high});
+        at += 0x10'0000;
+    }
 }
 
 TEST_F(LoadPhdr, ReadsNothingAndTakesNoFrame) {
