@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Link a kernel image from kit.json's recipe, and give it its own symbols.
+"""Give a linked kernel image its own symbols.
 
 The kernel names the functions of a backtrace from a table in its constants, which can only be filled
 once the addresses are known: after linking. `fill_symbols` writes it into the image in place; the room
@@ -11,9 +11,8 @@ from __future__ import annotations
 import struct
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 # Elf64_Ehdr from e_phoff on, and Elf64_Phdr, as far as they are needed.
 _PHOFF = struct.Struct("<Q")
@@ -32,24 +31,7 @@ _SHORTER = {"std::basic_string_view<char, std::char_traits<char> >": "std::strin
 
 
 class ImageError(Exception):
-    """An image cannot be linked or is not one of this kernel's."""
-
-
-def link(kit: Mapping[str, Any], objects: Sequence[Path], output: Path) -> None:
-    """Link the host kernel from `objects`, the kit's boot objects and its libraries.
-
-    Objects come before the libraries, so a student's file takes the place of the reference answer of
-    the same task. Raises ImageError with the linker's words.
-    """
-    recipe = kit["kernel"]
-    libraries = kit["flavours"]["kernel"]["libraries"]
-    command = [recipe["linker"], *recipe["flags"], "-o", str(output), *recipe["objects"]]
-    command += [*map(str, objects), "--start-group"]
-    command += [*(libraries[name] for name in recipe["archives"]), "--end-group"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise ImageError(f"the kernel does not link:\n{done.stderr.strip()}")
-    fill_symbols(output)
+    """A file is no image of this kernel."""
 
 
 def fill_symbols(elf: Path) -> int:
