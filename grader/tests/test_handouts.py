@@ -42,7 +42,7 @@ def test_points_come_by_ground_and_are_escaped(tmp_path: Path) -> None:
     handouts.write_parts([make_lab(tmp_path)], tmp_path)
     page = (tmp_path / "lab9.first.html").read_text()
     assert "6 on the host, under AddressSanitizer, 1 in the booted machine" in page
-    assert page.index("<code>First.Refuses") < page.index("<code>First.Works") < page.index("::test_seen")
+    assert page.index("<code>Refuses") < page.index("<code>Works") < page.index("<code>test_seen")
     assert "It &lt;is&gt; seen." in page
     assert page.count("error case") == 1
     assert "lab9.html" in (tmp_path / "header.html").read_text()
