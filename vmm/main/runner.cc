@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "kern/arch/arch.hh"
+#include "kern/elf/elf.hh"
 #include "kern/lib/print.hh"
 #include "vmm/frame_owners.hh"
 #include "vmm/pager/multiboot2_header.hh"
@@ -46,6 +47,15 @@ struct Refusal {
     const char* step;
 };
 
+/// Where it is the multiboot2 header that was refused, that header's words say more than `error`.
+const char* why_refused(const kern::File& file, Error error) {
+    const kern::FilePeeker peeker{file};
+    const auto served = check_multiboot2_header(file);
+    const bool is_header =
+        kern::elf::Executable::parse(peeker) && !served && served.error().error == error;
+    return is_header ? served.error().reason : "reading its image";
+}
+
 std::expected<void, Refusal> map_devices(KernelVmPager& pager, const VmPlan& plan) {
     for (const Gpa page : std::span{plan.mmio}.first(plan.mmio_count)) {
         auto frame = kern::Frame::allocate(frame_owner::guest_memory);
@@ -75,11 +85,8 @@ std::expected<std::unique_ptr<Vm>, Refusal> make(const VmPlan& plan, const kern:
                                                  Watcher& watcher) {
     const auto file = files.open(plan.file);
     if (!file) return std::unexpected(Refusal{file.error(), "opening its file"});
-    // Whoever put no ELF file there should hear of that first: from_image says it.
     auto pager = KernelVmPager::from_image(*file, plan.ram_kib, *backend.format);
-    if (!pager) return std::unexpected(Refusal{pager.error(), "reading its image"});
-    if (const auto served = check_multiboot2_header(*file); !served)
-        return std::unexpected(Refusal{served.error().error, served.error().reason});
+    if (!pager) return std::unexpected(Refusal{pager.error(), why_refused(*file, pager.error())});
     if (const auto mapped = map_devices(**pager, plan); !mapped)
         return std::unexpected(mapped.error());
     auto vm = Vm::create(std::move(*pager), {.name = plan.name,
