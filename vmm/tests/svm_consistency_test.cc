@@ -117,7 +117,7 @@ INSTANTIATE_TEST_SUITE_P(
              [](Vmcb& v, CpuLimits&) { v.control.n_cr3 = 1ULL << 40; }},
         Case{"PatType", "G_PAT", "memory type", 0x0007'0406'0207'0406,
              [](Vmcb& v, CpuLimits&) { v.save.g_pat = 0x0007'0406'0207'0406; }}),
-    [](const auto& info) { return info.param.name; });
+    [](const auto& chosen) { return chosen.param.name; });
 
 TEST(SvmConsistencyRules, AGoodVmcbBreaksNone) {
     EXPECT_FALSE(find_broken_rule(good(), limits).has_value());
