@@ -61,12 +61,12 @@ extern "C" void kernel_start(std::uint32_t magic, std::uint32_t info) {
     console_write("Nestling starts");
     boot_info = read_boot_info(magic, Hpa{info});
     kprint(" by {}\n", describe(boot_info.protocol));
-    for (auto* constructor = init_array_begin; constructor != init_array_end; ++constructor)
-        (*constructor)();
-
     fill_frame_allocator(boot_info);
     build_kernel_map(boot_info);
     set_up_cpu();
+    // Not earlier: a constructor may want the heap.
+    for (auto* constructor = init_array_begin; constructor != init_array_end; ++constructor)
+        (*constructor)();
     apic::enable();
     clock::begin_measurement();
     start_other_cpus(boot_info);
