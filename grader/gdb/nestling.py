@@ -13,8 +13,17 @@ import gdb
 import gdb.printing
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from grader.evidence import EvidenceError, TableFormat  # noqa: E402
+from grader.evidence import (  # noqa: E402
+    EVIDENCE_SIZE,
+    KERNEL_OFFSET,
+    SYMBOL,
+    Evidence,
+    EvidenceError,
+    TableFormat,
+    parse,
+)
 from grader.second_level import span, steps  # noqa: E402
+from grader.symbols import SymbolError, Symbols  # noqa: E402
 
 SPACES = {
     "kern::HostPhysical": "Hpa",
@@ -139,10 +148,15 @@ class NestWalk(gdb.Command):
         words = gdb.string_to_argv(argument)
         if not 1 <= len(words) <= 3:
             raise gdb.GdbError("nest walk GPA [ROOT [npt|ept]]")
+        if not gdb.selected_inferior().pid:
+            raise gdb.GdbError("there is no machine any more")
         gpa = _number(gdb.parse_and_eval(words[0]))
         if len(words) > 1:
+            name = words[2] if len(words) > 2 else "npt"
+            if name not in ("npt", "ept"):
+                raise gdb.GdbError(f"a table is npt or ept, not {name}")
             root = _number(gdb.parse_and_eval(words[1]))
-            form = TableFormat[(words[2] if len(words) > 2 else "npt").upper()]
+            form = TableFormat[name.upper()]
             whose = "the given table"
         else:
             root, form, whose = _table()
@@ -194,13 +208,19 @@ def _table() -> tuple[int, TableFormat, str]:
         if kind == "vmm::SecondLevelTable":
             name = this["format_"].dereference()["name"]["_M_str"].string(length=3)
             return _number(this["root_"]), TableFormat[name.upper()], f"this frame's {kind}"
-    block = gdb.parse_and_eval("&vmm_evidence").dereference()
-    for index in reversed(range(min(int(block["record_count"]), 32))):
-        record = block["records"]["_M_elems"][index]
-        if root := int(record["table_root"]):
-            name = record["name"]["_M_elems"].string().rstrip("\0")
-            return root, TableFormat(int(record["table_format"])), f"VM {name}"
+    for record in reversed(_evidence().records):
+        if record.table_root:
+            return record.table_root, record.table_format, f"VM {record.name}"
     raise gdb.GdbError("no VM has a table yet; stop in the pager, or give ROOT")
+
+
+def _evidence() -> Evidence:
+    # By physical address: a CPU that is in a guest shows the guest's memory only.
+    try:
+        symbol = Symbols.of(Path(gdb.current_progspace().filename)).exactly_one(SYMBOL)
+        return parse(Memory().read(symbol.address - KERNEL_OFFSET, EVIDENCE_SIZE))
+    except (SymbolError, EvidenceError) as problem:
+        raise gdb.GdbError(f"{problem}; stop in the pager, or give ROOT") from None
 
 
 def _frames() -> list[gdb.Frame]:

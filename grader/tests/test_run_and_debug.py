@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: MIT
+"""`nest run` and `nest debug`, with a kernel of a few instructions in place of a lab's."""
+
+import os
+import select
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from grader.tests import tiny_kernel
+from grader.tests.tiny_kernel import power_off, say
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# The command itself, but for what it builds.
+DRIVER = """
+import sys
+from pathlib import Path
+from grader import cli, lab, lab_kernel
+kernel = Path(sys.argv.pop(1))
+lab_kernel.build = lambda *_, **__: lab_kernel.LabKernel(kernel, {"gkernel.elf": kernel})
+name = lab.load_all()[0].id
+sys.argv = [name if word == "LAB" else word for word in sys.argv]
+sys.exit(cli.main())
+"""
+
+
+def nest(kernel: Path, *words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", DRIVER, str(kernel), *words],
+        cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
+        start_new_session=True,
+    )  # fmt: skip
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    out, err = process.communicate(timeout=60)
+    return process.returncode, out, err
+
+
+def running_with(path: Path) -> list[str]:
+    """Processes that have this path among their arguments."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            try:
+                words = (entry / "cmdline").read_bytes()
+            except OSError:
+                continue
+            if str(path).encode() in words:
+                found.append(words.replace(b"\0", b" ").decode(errors="replace"))
+    return found
+
+
+def test_serial_line_and_status(tmp_path: Path) -> None:
+    kernel = tiny_kernel.build(tmp_path, say("hello\n") + power_off(0))
+    status, out, err = finish(nest(kernel, "run", "LAB", "--direct"))
+    assert (status, out) == (0, "hello\n"), err
+    assert "powered off with 0" in err
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [(power_off(120), "powered off with 120"), ("lidt 0\nud2\n", "triple fault of the host kernel")],
+)
+def test_bad_end_is_told(tmp_path: Path, code: str, words: str) -> None:
+    status, _, err = finish(nest(tiny_kernel.build(tmp_path, code), "run", "LAB", "--direct"))
+    assert status == 3 and words in err
+
+
+def test_time_limit_shows_where_it_was(tmp_path: Path) -> None:
+    kernel = tiny_kernel.build(tmp_path, "spin: jmp spin\n")
+    status, _, err = finish(nest(kernel, "run", "LAB", "--direct", "--seconds", "2"))
+    assert status == 0 and "spin+0x0" in err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupt_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
+    kernel = tiny_kernel.build(tmp_path, say("up\n") + "spin: jmp spin\n")
+    process = nest(kernel, "run", "LAB", "--direct")
+    assert process.stdout and process.stdout.readline() == "up\n"
+    assert running_with(kernel)
+    process.send_signal(number)
+    status, _, err = finish(process)
+    assert status == 130, err
+    assert running_with(kernel) == []
+
+
+def test_killed_nest_leaves_nothing(tmp_path: Path) -> None:
+    kernel = tiny_kernel.build(tmp_path, say("up\n") + "spin: jmp spin\n")
+    process = nest(kernel, "run", "LAB", "--direct")
+    assert process.stdout and process.stdout.readline() == "up\n"
+    emulators = [int(entry) for entry in os.listdir("/proc") if _is_emulator(entry, kernel)]
+    waits = [os.pidfd_open(pid) for pid in emulators]
+    process.kill()
+    process.communicate(timeout=60)
+    for fd in waits:
+        assert select.select([fd], [], [], 60)[0], "an emulator is still there"
+        os.close(fd)
+    assert emulators and running_with(kernel) == []
+
+
+def _is_emulator(entry: str, kernel: Path) -> bool:
+    try:
+        words = Path(f"/proc/{entry}/cmdline").read_bytes() if entry.isdigit() else b""
+    except OSError:
+        return False
+    return words.startswith(b"qemu-system") and str(kernel).encode() in words
+
+
+TABLES = """
+.data
+.balign 4096
+root:  .quad middle + 7
+.balign 4096
+middle: .quad low + 7
+.balign 4096
+low: .quad leaf + 7
+.balign 4096
+leaf: .quad 0, 0x9005
+.balign 4096
+.text
+"""
+
+
+def debug(kernel: Path, *commands: str, places: tuple[str, ...] = ()) -> tuple[int, str]:
+    words = ["debug", "LAB", "--batch"]
+    for place in places:
+        words += ["--break", place]
+    for one in commands:
+        words += ["--ex", one]
+    status, out, err = finish(nest(kernel, *words))
+    return status, out + err
+
+
+def test_debugger_stops_at_a_place_and_walks(tmp_path: Path) -> None:
+    code = say("up\n") + ".globl here\nhere: nop\n" + power_off(0) + TABLES
+    kernel = tiny_kernel.build(tmp_path, code)
+    status, text = debug(
+        kernel, "continue", "nest walk 0 (long)&root sparc", "info registers rip",
+        "nest walk 0x1234 (long)&root", "nest walk 0x2000 (long)&root", places=("here",),
+    )  # fmt: skip
+    assert status == 0, text
+    assert "up\n" in text and "<here>" in text
+    assert "r-x, page of 4 KiB at Hpa 0x9000; the byte is Hpa 0x9234" in text
+    assert "not present: nobody has loaded this page" in text
+    assert "a table is npt or ept, not sparc" in text
+    assert running_with(kernel) == []
+
+
+def test_walk_without_a_machine_is_refused(tmp_path: Path) -> None:
+    kernel = tiny_kernel.build(tmp_path, power_off(0))
+    _, text = debug(kernel, "continue", "nest walk 0")
+    assert "there is no machine any more" in text
+
+
+def test_walk_without_evidence_is_refused(tmp_path: Path) -> None:
+    kernel = tiny_kernel.build(tmp_path, "here: nop\n" + power_off(0))
+    _, text = debug(kernel, "continue", "nest walk 0", places=("here",))
+    assert "stop in the pager, or give ROOT" in text
