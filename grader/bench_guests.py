@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: MIT
+"""The guests of the benchmark kernel: hand-made images of a few instructions (32-bit, paging off).
+
+The numbers are those of vmm/bench/guests.hh.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+
+from grader.images import PAGE_SIZE, Segment, elf_image
+
+MARKS = 4000
+TOUCHED_PAGES = 2048
+TOUCHED_BEGIN = 0x40_0000
+CODE = 0x10_0000
+MIB = 1 << 20
+
+#: The multiboot2 header of a kernel that asks for nothing: magic, architecture i386, length, checksum,
+#: end tag.
+HEADER = struct.pack("<IIIIHHI", 0xE85250D6, 0, 24, -(0xE85250D6 + 24) & 0xFFFFFFFF, 0, 0, 8)
+
+EXIT = bytes.fromhex("31db 31c0 0f01d9")  # xor ebx,ebx; xor eax,eax; vmmcall
+
+
+def _word(value: int) -> bytes:
+    return struct.pack("<I", value)
+
+
+def marks() -> bytes:
+    """Executes the hypercall `mark` MARKS times, then exits."""
+    # mov ecx,MARKS; 1: mov eax,2; vmmcall; dec ecx; jnz 1b
+    return _image(b"\xb9" + _word(MARKS) + bytes.fromhex("b802000000 0f01d9 49 75f5") + EXIT)
+
+
+def touch() -> bytes:
+    """Reads one word of each of TOUCHED_PAGES pages that come from the file, then exits. Uses no
+    register but EAX until then."""
+    # mov eax,BEGIN; 1: cmp dword [eax],0; add eax,4096; cmp eax,END; jne 1b
+    end = TOUCHED_BEGIN + TOUCHED_PAGES * PAGE_SIZE
+    code = (b"\xb8" + _word(TOUCHED_BEGIN) + bytes.fromhex("833800 0500100000 3d") + _word(end)
+            + bytes.fromhex("75f1") + EXIT)
+    return _image(code, Segment(paddr=TOUCHED_BEGIN, data=os.urandom(TOUCHED_PAGES * PAGE_SIZE)))
+
+
+def sized(mebibytes: int) -> bytes:
+    """Exits at once; its second segment has so many bytes in the file."""
+    return _image(EXIT, Segment(paddr=TOUCHED_BEGIN, data=os.urandom(MIB) * mebibytes))
+
+
+def _image(code: bytes, *more: Segment) -> bytes:
+    text = Segment(paddr=CODE, data=HEADER + code)
+    return elf_image([text, *more], entry=CODE + len(HEADER))

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+
+#include "vmm/address.hh"
+
+/// What the guests of the benchmark do; grader/bench_guests.py makes them by the same numbers.
+namespace vmm::bench {
+
+/// marks.elf executes the hypercall `mark` so many times.
+inline constexpr std::uint64_t guest_marks = 4000;
+/// touch.elf reads one word of so many pages, from this one on.
+inline constexpr std::uint64_t touched_pages = 2048;
+inline constexpr Gpa touched_begin{0x40'0000};
+
+}  // namespace vmm::bench
