@@ -18,9 +18,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from grader import kernel_image, lab as labs, machines
+from grader import lab as labs, machines
 from grader.bench import MACHINE, WALL_SECONDS, Row
 from grader.errors import CannotRun
+from grader.kernel_image import fill_symbols
 from grader.lab import ROOT, Lab
 from grader.schedule import cores
 from grader.workshop import Progress
@@ -133,8 +134,12 @@ class _ByHand:
                    "-Wl,--start-group", *libraries, "-Wl,--end-group", "-lgtest", "-lpthread"])
 
     def _kernel(self, turn: int) -> None:
-        kernel_image.link(self.kit, [self._object(file, "kernel") for file in self._files()],
-                          self.place / f"kernel.{turn}")
+        recipe, libraries = self.kit["kernel"], self.kit["flavours"]["kernel"]["libraries"]
+        image = self.place / f"kernel.{turn}"
+        self._run([recipe["linker"], *recipe["flags"], "-o", image, *recipe["objects"],
+                   *(self._object(file, "kernel") for file in self._files()),
+                   "--start-group", libraries["vmm"], libraries["kern"], "--end-group"])
+        fill_symbols(image)
 
     def _boot(self, module: Path) -> None:
         configuration = machines.Configuration(kernel=self.place / "kernel.0", module=module)
