@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: MIT
+"""lab.json: good ones load, bad ones are refused with file, line and key."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from grader import lab
+from grader.errors import LabError, UsageError
+from grader.tests.toy_tree import lab_json
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A good lab in a tree of its own."""
+    monkeypatch.setattr(lab, "ROOT", tmp_path)
+    path = tmp_path / "labs" / "lab1-toy"
+    path.mkdir(parents=True)
+    write(path, lab_json())
+    return path
+
+
+def write(folder: Path, data: Any) -> list[str]:
+    text = json.dumps(data, indent=1)
+    (folder / "lab.json").write_text(text)
+    return text.splitlines()
+
+
+def test_a_good_lab(folder: Path) -> None:
+    for _ in range(2):  # the second time by the note that it was checked
+        loaded = lab.load(folder)
+        assert loaded.points == 30 and [task.id for task in loaded.tasks] == ["lab1.twice", "lab1.half"]
+        half = loaded.task("half")
+        assert half is loaded.task("lab1.half") and half.first_positive is half.tests[0]
+        assert [test.kind for test in half.tests] == ["unit", "race", "unit", "boot"]
+        assert half.tests[3].module == "test_toy.py" and half.tests[2].negative
+
+
+def test_found_by_id_name_and_folder(folder: Path) -> None:
+    root = folder.parent.parent
+    for name in ("lab1", "toy", "lab1-toy", "labs/lab1-toy/"):
+        assert lab.find(name, root).id == "lab1"
+    with pytest.raises(UsageError, match="lab1-toy"):
+        lab.find("lab2", root)
+
+
+Change = Callable[[dict[str, Any]], Any]
+CASES: list[tuple[Change, str, str]] = [
+    (lambda d: d.update(points=31), '"points": 31', "points: is 31, but the tasks' points add up to 30"),
+    (lambda d: d["tasks"][1].update(points=19), '"points": 19', "tasks[1].points: is 19, but its tests' points"),
+    (lambda d: d["tasks"][0].update(extra=1), '"extra": 1', "tasks[0].extra: unknown key"),
+    (lambda d: d["tasks"][1]["tests"][0].update(points="6"), '"points": "6"', "tasks[1].tests[0].points: '6' is not"),
+    (lambda d: d["tasks"][0]["tests"][0].update(name="gtest:A.B"), '"name": "gtest:A.B"', "tasks[0].tests[0].name"),
+    (lambda d: d["tasks"][1].update(id="lab1.twice"), '"id": "lab1.twice"', "tasks[1].id: 'lab1.twice' stands twice"),
+    (lambda d: d["tasks"][1].update(id="lab2.half"), '"id": "lab2.half"', "tasks[1].id: should start with 'lab1.'"),
+    (lambda d: d["tasks"][1].update(file="vmm/twice.cc"), '"file": "vmm/twice.cc"', "tasks[1].file"),
+    (lambda d: d["tasks"][0].update(file="vmm/../../x.cc"), '"file": "vmm/../../x.cc"', "leaves its room"),
+    (lambda d: d["tasks"][0]["tests"][1].update(name="unit:Twice.OfThree"), "unit:Twice.OfThree", "stands twice"),
+    (lambda d: [t.update(negative=True) for t in d["tasks"][0]["tests"]], '"tests"', "no positive test"),
+    (lambda d: d["tasks"][0].pop("header"), "{", "'header' is a required property"),
+    (lambda d: d.update(name="other"), '"name": "other"', "should be 'lab1-other'"),
+]
+
+
+@pytest.mark.parametrize(("change", "line_text", "words"), CASES)
+def test_faults_name_file_line_and_key(folder: Path, change: Change, line_text: str, words: str) -> None:
+    data = lab_json()
+    change(data)
+    lines = write(folder, data)
+    with pytest.raises(LabError) as caught:
+        lab.load(folder)
+    message = str(caught.value)
+    assert words in message
+    path, number, _ = next(line for line in message.split("\n") if words in line).split(":", 2)
+    assert path == str(folder / "lab.json") and line_text in lines[int(number) - 1]
+
+
+@pytest.mark.parametrize(("text", "words"), [
+    ("", ":1:1: not JSON"),
+    ('{\n "id": }', ":2:8: not JSON"),
+    ('{"id": 1, "id": 2}', "'id' stands twice"),
+    ("[" * 100000, "nested too deeply"),
+    ("[]", "is not of type 'object'"),
+    ("7", "is not of type 'object'"),
+])
+def test_texts_that_are_no_lab(folder: Path, text: str, words: str) -> None:
+    (folder / "lab.json").write_text(text)
+    with pytest.raises(LabError) as caught:
+        lab.load(folder)
+    assert words in str(caught.value)
+
+
+def test_bytes_that_are_no_text(folder: Path) -> None:
+    (folder / "lab.json").write_bytes(b'{"id": "\xff"}')
+    with pytest.raises(LabError, match="not UTF-8 at byte 8"):
+        lab.load(folder)
+
+
+def test_positions_are_those_of_the_keys() -> None:
+    text = '{\n "a": [\n  1,\n  {"b\\"c": "}:,"}\n ],\n "d":\n   null\n}'
+    assert lab.positions(text) == {(): 1, ("a",): 2, ("a", 0): 3, ("a", 1): 4, ("a", 1, 'b"c'): 4, ("d",): 6}

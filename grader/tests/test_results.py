@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: MIT
+"""Points, texts and forms of a result; the matrix's rules; the cache and the schedule."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from grader import outcome, results
+from grader.cache import Cache, digest
+from grader.lab import Task, Test
+from grader.outcome import Outcome, shortened, stub_reached
+from grader.results import score_task
+from grader.schedule import Schedule
+from grader.verify import Row
+
+
+def task(*points: int, negative: tuple[int, ...] = ()) -> Task:
+    tests = tuple(Test(f"unit:Suite.Case{i}", "lab1.one", n, i in negative, "a rule", "", "#there")
+                  for i, n in enumerate(points))
+    return Task("lab1.one", "One", "vmm/one.cc", "vmm/one.hh", sum(points), "#one", tests)
+
+
+def scored(one: Task, *kinds: str) -> results.TaskResult:
+    found = {test.name: Outcome(kind) for test, kind in zip(one.tests, kinds) if kind}
+    result = score_task(one, found, elsewhere="reference", alone="run {}")
+    assert result is not None
+    return result
+
+
+P, F = outcome.PASSED, outcome.FAILED
+
+
+@pytest.mark.parametrize(("points", "negative", "kinds", "score"), [
+    ((5, 3, 2), (), (P, P, P), 10),
+    ((5, 3, 2), (), (F, P, P), 5),
+    ((5, 3, 2), (2,), (F, P, P), 3),     # the gate fails: the negative one does not count
+    ((5, 3, 2), (0,), (P, F, P), 2),     # the first positive is the second test
+    ((5, 3, 2), (0,), (P, P, F), 8),
+    ((5, 3, 2), (2,), ("", P, P), 5),    # the gate was not selected: nothing to say against it
+    ((5, 3, 2), (2,), (outcome.TIMEOUT, outcome.CRASHED, P), 0),
+])
+def test_points(points: tuple[int, ...], negative: tuple[int, ...], kinds: tuple[str, ...], score: int) -> None:
+    assert scored(task(*points, negative=negative), *kinds).score == score
+
+
+def test_an_unstable_test_stays_failed() -> None:
+    found = Outcome(F, "seen 1, wanted 2").replayed(Outcome(P))
+    assert not found.passed and found.unstable
+    assert not Outcome(F).replayed(Outcome(F)).unstable
+
+
+def test_nothing_selected_is_no_result() -> None:
+    assert score_task(task(1), {}, elsewhere="", alone="") is None
+
+
+def test_stub_lines() -> None:
+    line = "panic: TODO lab5.load_page: vmm/pager/load_page.cc:12 is not written yet"
+    mine = stub_reached(f"a\n{line}\nb", "lab5.load_page")
+    assert mine is not None and mine.kind == outcome.NOT_WRITTEN
+    assert mine.detail == "lab5.load_page is not written yet: vmm/pager/load_page.cc:12"
+    other = stub_reached(line, "lab5.load_phdr")
+    assert other is not None and other.kind == outcome.BLOCKED and "blocked by lab5.load_page" in other.detail
+    assert stub_reached("TODO write this", "lab5.load_page") is None
+
+
+def test_long_and_wild_text_is_cut_sensibly() -> None:
+    text = shortened("\n".join(f"line {i}" for i in range(1000)), lines=9)
+    assert text.splitlines() == [*(f"line {i}" for i in range(6)), "[... 991 lines are left out ...]",
+                                 *(f"line {i}" for i in range(997, 1000))]
+    assert shortened("x" * 1000, columns=10) == "x" * 9 + "…"
+    assert shortened("\x1b[2Jgone\0") == "\\x1b[2Jgone\\x00"
+
+
+@pytest.mark.parametrize(("kind", "name", "kinds", "words"), [
+    ("skeleton", "skeleton", (F, F), ""),
+    ("skeleton", "skeleton", (F, P), "a stub gets points"),
+    ("reference", "reference", (P, P), ""),
+    ("reference", "reference", (P, F), "a right answer loses"),
+    ("variant", "variant a", (P, F), "a right answer loses"),
+    ("mutant", "mutant a", (P, F), ""),
+    ("mutant", "mutant a", (P, P), "no test notices"),
+    ("mutant", "mutant a", (outcome.NOT_BUILT, outcome.NOT_BUILT), "proves nothing"),
+    ("mutant", "mutant constant", (F, P), "always the same"),
+    ("mutant", "mutant constant", (F, F), ""),
+])
+def test_wrong_cells(kind: str, name: str, kinds: tuple[str, ...], words: str) -> None:
+    one = task(6, 4)
+    row = Row(name, kind, {}, {one.id: scored(one, *kinds)})
+    assert words in row.wrong(one) if words else not row.wrong(one)
+
+
+def test_cache_keeps_finds_and_trims(tmp_path: Path) -> None:
+    cache = Cache(tmp_path / "cache")
+    keys = [digest("thing", i) for i in range(4)]
+    assert len(set(keys)) == 4 and cache.get(keys[0]) is None
+    for age, key in zip((9000, 8000, 7000, 10), keys):
+        with cache.workplace() as place:
+            (place / "made").write_bytes(b"x" * 100)
+            path = cache.put(key, place / "made")
+        assert not place.exists()
+        os.utime(path, (time.time() - age,) * 2)
+    assert cache.get(keys[0]) is not None  # and with that it is the newest
+    cache.trim(limit=200)
+    assert [cache.get(key) is not None for key in keys] == [True, False, False, True]
+    cache.trim(limit=0)  # both were used just now: another grading may want them
+    assert cache.get(keys[0]) is not None
+
+
+def test_schedule_runs_after_what_it_waits_for_and_by_rank() -> None:
+    schedule = Schedule(1)
+    order: list[str] = []
+    gate = threading.Event()
+    first = schedule.submit(lambda: gate.wait(10))
+    low = schedule.submit(lambda: order.append("low"), rank=5)
+    high = schedule.submit(lambda: order.append("high"), rank=1)
+    after = schedule.submit(lambda a, b: order.append(f"after {a} {b}"), low, high, rank=-1)
+    gate.set()
+    after.result(10)
+    assert first.result() and order == ["high", "low", "after None None"]
+
+    def fail() -> None:
+        raise ValueError("no")
+
+    never = schedule.submit(lambda _: order.append("never"), schedule.submit(fail))
+    with pytest.raises(ValueError, match="no"):
+        never.result(10)
+    schedule.close(lambda: None)
+    assert schedule.submit(lambda: 1).cancelled() and "never" not in order
