@@ -135,6 +135,7 @@ unsigned cpu_count() {
 }
 
 void relax() {
+    machine().cpus[cpu_index()].relaxes.fetch_add(1, std::memory_order_relaxed);
     ::sched_yield();
 }
 

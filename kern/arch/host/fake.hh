@@ -20,6 +20,7 @@ namespace kern::arch::fake {
 /// pointer, and above 4 GiB, so that an HPA taken for a pointer, or cut to 32 bits, shows at once.
 inline constexpr Hpa arena_begin{0x5'4000'0000};
 
+/// What reset() makes.
 struct Options {
     std::size_t arena_bytes =
         16 << 20;       ///< rounded up to pages; the first and the last are not used
@@ -29,6 +30,7 @@ struct Options {
 /// A machine fresh from boot: new memory, the frame allocator over it, no ports, MSRs or CPUID
 /// leaves, time 0. The calling thread becomes CPU 0. Waits for work of start_on that still runs.
 void reset(const Options& options);
+/// The same, with so many bytes of memory.
 void reset(std::size_t arena_bytes = Options{}.arena_bytes);
 
 /// The end of the arena.
@@ -44,15 +46,19 @@ bool interrupts_enabled();
 
 // Ports. Reading one that nobody has set gives ones, as on the hardware; writing is recorded.
 
+/// One write to a port.
 struct PortWrite {
-    std::uint16_t port;
-    std::uint8_t bytes;  ///< 1 or 4
-    std::uint32_t value;
+    std::uint16_t port;   ///< where to
+    std::uint8_t bytes;   ///< 1 or 4
+    std::uint32_t value;  ///< what
+    /// All three alike.
     bool operator==(const PortWrite&) const = default;
 };
+/// What reads of the port give from now on.
 void set_port(std::uint16_t port, std::uint32_t value);
 /// Asks `answer` at each read of the port.
 void on_port_read(std::uint16_t port, std::function<std::uint32_t()> answer);
+/// Runs at each write to the port, with what was written.
 void on_port_write(std::uint16_t port, std::function<void(std::uint32_t)> effect);
 /// All writes so far, oldest first.
 std::vector<PortWrite> port_writes();
@@ -72,6 +78,7 @@ void set_cpuid(std::uint32_t leaf, std::uint32_t subleaf, const CpuidResult& res
 // Time. timestamp() runs at 1 GHz, so that a tick is a nanosecond, and goes on by `step` at each
 // read: loops with a deadline end, and nothing depends on the real clock.
 
+/// What timestamp() gives next.
 void set_timestamp(std::uint64_t value);
 void set_timestamp_step(std::uint64_t step);  ///< 1000 after reset
 /// The deadline of this CPU's set_timer, as a timestamp; 0: none.
@@ -85,6 +92,8 @@ std::vector<std::uint64_t> shootdowns();
 void on_interrupt_and_wait(std::function<void(std::uint64_t cpus)> effect);
 /// How often kick(cpu) was called.
 unsigned kicks(unsigned cpu);
+/// How often CPU `cpu` called relax(): a test sees by it that a CPU waits for another.
+std::uint64_t relaxes(unsigned cpu);
 
 /// Waits until no work of start_on runs.
 void join();

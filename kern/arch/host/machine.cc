@@ -141,6 +141,10 @@ void on_interrupt_and_wait(std::function<void(std::uint64_t)> effect) {
     machine().on_interrupt_and_wait = std::move(effect);
 }
 
+std::uint64_t relaxes(unsigned cpu) {
+    return machine().cpus.at(cpu).relaxes.load(std::memory_order_relaxed);
+}
+
 unsigned kicks(unsigned cpu) {
     const std::lock_guard guard{machine().lock};
     return machine().cpus.at(cpu).kicks;

@@ -41,6 +41,7 @@ struct Cpu {
     bool interrupt_pending = false;  // under Machine::lock
     std::condition_variable interrupted;
     unsigned kicks = 0;
+    std::atomic<std::uint64_t> relaxes{0};
     std::uint64_t timer_deadline = 0;
     std::map<std::uint32_t, std::uint64_t> msrs;
 };
