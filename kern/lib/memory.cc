@@ -6,8 +6,11 @@
 
 namespace {
 
-/// Eight bytes of anything, anywhere.
-using Word [[gnu::may_alias, gnu::aligned(1)]] = std::uint64_t;
+/// Eight bytes of anything, anywhere. A struct, as attributes of a plain alias get lost in
+/// templates.
+struct [[gnu::packed, gnu::may_alias]] Word {
+    std::uint64_t value;
+};
 constexpr std::size_t word_size = sizeof(Word);
 constexpr std::uint64_t every_byte = 0x0101'0101'0101'0101;
 
@@ -15,7 +18,7 @@ void copy_forward(std::byte* to, const std::byte* from, std::size_t count) {
     for (; count >= 4 * word_size; count -= 4 * word_size) {
         const auto* in = reinterpret_cast<const Word*>(from);
         auto* out = reinterpret_cast<Word*>(to);
-        const std::uint64_t a = in[0], b = in[1], c = in[2], d = in[3];
+        const Word a = in[0], b = in[1], c = in[2], d = in[3];
         out[0] = a;
         out[1] = b;
         out[2] = c;
@@ -66,7 +69,7 @@ void* memmove(void* to, const void* from, std::size_t count) {
 void* memset(void* to, int value, std::size_t count) {
     auto* out = static_cast<unsigned char*>(to);
     const auto byte = static_cast<unsigned char>(value);
-    const std::uint64_t word = every_byte * byte;
+    const Word word{every_byte * byte};
     for (; count >= 4 * word_size; count -= 4 * word_size) {
         auto* words = reinterpret_cast<Word*>(out);
         words[0] = word;
@@ -83,7 +86,8 @@ int memcmp(const void* left, const void* right, std::size_t count) {
     const auto* a = static_cast<const unsigned char*>(left);
     const auto* b = static_cast<const unsigned char*>(right);
     for (; count >= word_size; count -= word_size) {
-        if (*reinterpret_cast<const Word*>(a) != *reinterpret_cast<const Word*>(b)) break;
+        if (reinterpret_cast<const Word*>(a)->value != reinterpret_cast<const Word*>(b)->value)
+            break;
         a += word_size;
         b += word_size;
     }
@@ -99,7 +103,7 @@ void* memchr(const void* bytes, int value, std::size_t count) {
     // A byte of x is zero where the one of `word` is the wanted one; subtracting 1 from each
     // borrows into the top bit of the first such byte.
     for (; count >= word_size; count -= word_size) {
-        const std::uint64_t x = *reinterpret_cast<const Word*>(at) ^ (every_byte * wanted);
+        const std::uint64_t x = reinterpret_cast<const Word*>(at)->value ^ (every_byte * wanted);
         if (((x - every_byte) & ~x & (every_byte << 7)) != 0) break;
         at += word_size;
     }

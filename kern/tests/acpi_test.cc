@@ -10,8 +10,8 @@
 namespace kern::acpi {
 namespace {
 
-/// 1 MiB of memory with an RSDP in the BIOS area, an RSDT or XSDT, and a MADT of three CPUs, of which
-/// one is disabled.
+/// 1 MiB of memory with an RSDP in the BIOS area, an RSDT or XSDT, and a MADT of three CPUs, of
+/// which one is disabled.
 class Tables {
    public:
     static constexpr std::uint64_t rsdp = 0xe0010, root = 0x1000, other = 0x2000, madt = 0x3000;
@@ -98,7 +98,8 @@ TEST(Acpi, DamagedTablesAreErrors) {
     EXPECT_EQ(find_cpus(tables.view(), Hpa{Tables::rsdp}).error(), Error::Truncated);
     tables.put<std::uint32_t>(Tables::madt + 4, 0xffff'ffff);
     EXPECT_FALSE(find_cpus(tables.view(), Hpa{Tables::rsdp}).has_value());
-    EXPECT_EQ(find_cpus(tables.view(), Hpa{~0ULL - 3}).error(), Error::BadFormat) << "no root pointer";
+    EXPECT_EQ(find_cpus(tables.view(), Hpa{~0ULL - 3}).error(), Error::BadFormat)
+        << "no root pointer";
     EXPECT_FALSE(find_cpus(tables.view().first(Tables::madt), Hpa{0}).has_value());
 }
 

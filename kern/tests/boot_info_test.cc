@@ -32,11 +32,15 @@ class Memory {
 
 constexpr Hpa info{0x100};
 
-std::vector<MemoryRange> list(const auto& ranges) { return {ranges.begin(), ranges.end()}; }
-MemoryRange range(std::uint64_t begin, std::uint64_t end) { return {Hpa{begin}, Hpa{end}}; }
+std::vector<MemoryRange> list(const auto& ranges) {
+    return {ranges.begin(), ranges.end()};
+}
+MemoryRange range(std::uint64_t begin, std::uint64_t end) {
+    return {Hpa{begin}, Hpa{end}};
+}
 
-/// A structure with a command line, a module, an unknown tag, a map of three entries of 32 bytes (more
-/// than the 24 that this kernel knows), and a copy of an RSDP.
+/// A structure with a command line, a module, an unknown tag, a map of three entries of 32 bytes
+/// (more than the 24 that this kernel knows), and a copy of an RSDP.
 Memory multiboot2() {
     Memory memory;
     std::uint64_t at = info.value() + 8;
@@ -56,7 +60,8 @@ Memory multiboot2() {
     body = tag(6, 16 + 3 * 32);
     memory.put<std::uint32_t>(body, 32);
     memory.put<std::uint32_t>(body + 4, 0);
-    const std::uint64_t entries[3][3] = {{0, 0x9fc00, 1}, {0x9fc00, 0x400, 2}, {0x100000, 0x700000, 1}};
+    const std::uint64_t entries[3][3] = {
+        {0, 0x9fc00, 1}, {0x9fc00, 0x400, 2}, {0x100000, 0x700000, 1}};
     for (unsigned i = 0; i < 3; ++i)
         for (unsigned j = 0; j < 3; ++j) memory.put(body + 8 + i * 32 + j * 8, entries[i][j]);
     memory.text(tag(14, 8 + 20), "RSD PTR ");
@@ -101,10 +106,12 @@ TEST(Multiboot2, ContradictionsAreErrors) {
         memory.put(info.value() + at, value);
         return parse_multiboot2(memory.view(), info);
     };
-    EXPECT_EQ(with(8 + 4, 0).error(), Error::BadFormat) << "a tag of no size would be read for ever";
+    EXPECT_EQ(with(8 + 4, 0).error(), Error::BadFormat)
+        << "a tag of no size would be read for ever";
     EXPECT_EQ(with(8 + 4, 7).error(), Error::BadFormat);
     EXPECT_EQ(with(8 + 4, 0xffff'ffff).error(), Error::Truncated);
-    EXPECT_EQ(with(8 + 24 + 8, 0x7000).error(), Error::BadFormat) << "a module that ends before it begins";
+    EXPECT_EQ(with(8 + 24 + 8, 0x7000).error(), Error::BadFormat)
+        << "a module that ends before it begins";
 }
 
 TEST(Multiboot2, MapEntriesOfNoSizeAreAnError) {
@@ -126,7 +133,8 @@ Memory pvh() {
     memory.put<std::uint64_t>(0x308, 0x1001);
     memory.put<std::uint64_t>(0x310, 0x220);
     memory.put<std::uint64_t>(0x318, 0);
-    const std::uint64_t entries[3][3] = {{0, 0x9fc00, 1}, {0x9fc00, 0x400, 2}, {0x100000, 0x700000, 1}};
+    const std::uint64_t entries[3][3] = {
+        {0, 0x9fc00, 1}, {0x9fc00, 0x400, 2}, {0x100000, 0x700000, 1}};
     for (unsigned i = 0; i < 3; ++i)
         for (unsigned j = 0; j < 3; ++j) memory.put(0x400 + i * 24 + j * 8, entries[i][j]);
     const std::uint64_t at = info.value();
@@ -180,14 +188,15 @@ TEST(FreeMemory, LeavesOutWhatIsTakenAndPartsOfPages) {
     boot.modules.add({range(0x300000, 0x300001), {}});
     const std::array taken{range(0x0, 0x1000), range(0x7ff000, 0x900000)};
     EXPECT_EQ(list(free_memory(boot, taken)),
-              (std::vector{range(0x3000, 0x9f000), range(0x101000, 0x300000), range(0x301000, 0x7ff000)}));
+              (std::vector{range(0x3000, 0x9f000), range(0x101000, 0x300000),
+                           range(0x301000, 0x7ff000)}));
 }
 
 TEST(FreeMemory, OverlapsAreHandedOutOnce) {
     BootInfo boot;
     boot.usable.add(range(0x1000, 0x5000));
     boot.usable.add(range(0x3000, 0x8000));
-    boot.usable.add(range(0x9800, 0x9900));  // not a whole page
+    boot.usable.add(range(0x9800, 0x9900));    // not a whole page
     boot.reserved.add(range(0x6000, 0x6000));  // empty
     std::uint64_t total = 0;
     Hpa last{0};
