@@ -147,7 +147,7 @@ def _alternatives(lab: Lab, root: Path, kind: str) -> list[tuple[str, Task, Path
     found = []
     folder = root / "solutions-private" / kind / lab.id
     for place in sorted(path for path in folder.glob("*") if path.is_dir()):
-        files = [path for path in sorted(place.rglob("*")) if path.is_file()]
+        files = [path for path in sorted(place.rglob("*")) if path.is_file() and path.name != "WHY"]
         tasks = [task for task in lab.tasks if (place / task.file) in files]
         if len(files) != 1 or len(tasks) != 1:
             raise CannotRun(f"{place.relative_to(root)} should hold one file, at the path of a task of {lab.id}")
