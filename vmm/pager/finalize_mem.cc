@@ -50,7 +50,7 @@ class Writer {
             fits_ = false;
             return;
         }
-        std::memcpy(page_.data() + position_, data, size);
+        if (size != 0) std::memcpy(page_.data() + position_, data, size);  // data may be null
         position_ += size;
     }
     template <class T>
