@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: MIT
+#include "vmm/vm.hh"
+
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "kern/arch/host/fake.hh"
+#include "vmm/hypercall.hh"
+#include "vmm/tests/support/pager_fixture.hh"
+
+namespace vmm {
+namespace {
+
+namespace fake = kern::arch::fake;
+
+/// A guest that is a C++ function: it is asked for the next exit.
+class FakeVcpu final : public VcpuBackend {
+   public:
+    using Guest = std::function<Exit(FakeVcpu&)>;
+
+    void start_protected_mode(Gpa entry, std::uint32_t eax, std::uint32_t ebx) override {
+        registers = {.rax = eax, .rbx = ebx, .rip = entry.value(), .rflags = 2};
+    }
+    void start_real_mode(std::uint8_t vector) override {
+        registers = {.rip = std::uint64_t{vector} << 12, .rflags = 2};
+        startups.push_back(vector);
+    }
+    SystemRegisters system_registers() const override { return {.efer = efer, .pat = 0}; }
+    void set_efer(std::uint64_t value) override { efer = value; }
+    void set_pat(std::uint64_t) override {}
+    unsigned task_priority_class() const override { return priority; }
+    void set_task_priority_class(unsigned value) override { priority = value; }
+    void enter_cpu() override { ++entered; }
+    void leave_cpu() override { ++left; }
+    Exit run() override {
+        EXPECT_FALSE(fake::interrupts_enabled()) << "a timer could go off unseen";
+        if (return_requested()) return {.reason = exit::ExternalInterrupt{}};
+        pending = false;
+        return guest(*this);
+    }
+    bool can_inject_interrupt() const override {
+        return can_inject() && (registers.rflags & rflags::interrupt_enable) != 0;
+    }
+    bool can_inject() const override { return !pending; }
+    void inject(const Event& event) override {
+        EXPECT_TRUE(can_inject()) << "an event was lost";
+        pending = true;
+        injected.push_back(event.vector);
+    }
+    void request_interrupt_window(bool wanted) override { window = wanted; }
+    void skip_instruction(const Exit&) override { ++registers.rip; }
+    void flush_tlb() override { ++flushes; }
+    Hpa control_block() const override { return {}; }
+
+    Guest guest;
+    std::uint64_t efer = 0;
+    unsigned priority = 0;
+    bool window = false;
+    bool pending = false;
+    int entered = 0, left = 0;
+    std::atomic<int> flushes = 0;
+    std::vector<std::uint8_t> injected, startups;
+};
+
+std::vector<FakeVcpu::Guest>* guests_to_be = nullptr;
+
+const Backend fake_backend{
+    .name = "fake",
+    .format = &npt_format,
+    .why_unavailable = [] { return static_cast<const char*>(nullptr); },
+    .start = [] { return std::expected<void, Error>{}; },
+    .enable_on_this_cpu = [] { return std::expected<void, Error>{}; },
+    .create_vcpu = [](Hpa) -> std::expected<std::unique_ptr<VcpuBackend>, Error> {
+        auto vcpu = std::make_unique<FakeVcpu>();
+        vcpu->guest = guests_to_be->front();
+        guests_to_be->erase(guests_to_be->begin());
+        return vcpu;
+    },
+};
+
+Exit exits_with(auto reason) {
+    return {.reason = reason};
+}
+
+/// The exit of a guest that writes `value` into `msr`.
+Exit write_msr(FakeVcpu& self, std::uint32_t msr, std::uint64_t value) {
+    self.registers.rax = value & 0xffff'ffff;
+    self.registers.rdx = value >> 32;
+    return exits_with(exit::MsrAccess{.msr = msr, .write = true});
+}
+
+Exit end_with(FakeVcpu& self, std::uint64_t status) {
+    self.registers.rax = hypercall::exit;
+    self.registers.rbx = status;
+    return exits_with(exit::Hypercall{});
+}
+
+class VirtualMachine : public testing::Test {
+   protected:
+    void SetUp() override {
+        fake::reset();
+        ASSERT_TRUE(Vm::prepare(fake_backend));
+    }
+    std::unique_ptr<Vm> make(std::vector<FakeVcpu::Guest> guests, std::uint64_t limit_ms = 0) {
+        auto pager = KernelVmPager::create(npt_format);
+        EXPECT_TRUE(pager.has_value());
+        EXPECT_TRUE(PagerTestAccess::loaders(**pager).add(Loader::zeros(Gpa{0}, Gpa{0x10'0000})));
+        const auto count = static_cast<unsigned>(guests.size());
+        guests_to_be = &guests;
+        auto vm = Vm::create(std::move(*pager),
+                             {.name = "test", .vcpu_count = count, .time_limit_ms = limit_ms});
+        EXPECT_TRUE(vm.has_value());
+        return vm ? std::move(*vm) : nullptr;
+    }
+    static FakeVcpu& vcpu(Vm& vm, unsigned index) {
+        return static_cast<FakeVcpu&>(vm.vcpu(index).backend());
+    }
+};
+
+TEST_F(VirtualMachine, EndsWithTheStatusOfTheGuest) {
+    auto vm = make({[](FakeVcpu& self) { return end_with(self, 7); }});
+    const VmResult result = vm->run();
+    EXPECT_EQ(result.end, VmResult::End::Exited);
+    EXPECT_EQ(result.status, 7U);
+    EXPECT_EQ(vm->exits(), 1U);
+    EXPECT_EQ(vcpu(*vm, 0).entered, 1);
+    EXPECT_EQ(vcpu(*vm, 0).left, 1) << "its FPU state stays on the CPU";
+}
+
+TEST_F(VirtualMachine, StartsAsMultiboot2Says) {
+    std::uint64_t eax = 0;
+    auto vm = make({[&](FakeVcpu& self) {
+        eax = self.registers.rax;
+        return end_with(self, 0);
+    }});
+    (void)vm->run();
+    EXPECT_EQ(eax, 0x36d76289U);
+}
+
+TEST_F(VirtualMachine, MoreVcpusThanCpusAreRefused) {
+    fake::reset(fake::Options{.cpus = 2});
+    auto pager = KernelVmPager::create(npt_format);
+    ASSERT_TRUE(pager.has_value());
+    const auto vm = Vm::create(std::move(*pager), {.name = "test", .vcpu_count = 3});
+    ASSERT_FALSE(vm.has_value());
+    EXPECT_EQ(vm.error().error, Error::InvalidArgument);
+    EXPECT_NE(std::string{vm.error().reason}.find("more virtual CPUs"), std::string::npos);
+}
+
+TEST_F(VirtualMachine, AllHaltedForEverIsAFailure) {
+    auto vm = make({[](FakeVcpu&) { return exits_with(exit::Halt{}); },
+                    [](FakeVcpu&) { return exits_with(exit::Halt{}); }});
+    const VmResult result = vm->run();
+    EXPECT_EQ(result.end, VmResult::End::Failed);
+    EXPECT_STREQ(result.reason, "all virtual CPUs are halted for ever");
+    EXPECT_NE(fake::console().find("all virtual CPUs are halted for ever"), std::string::npos);
+}
+
+TEST_F(VirtualMachine, TheTimeLimitStopsALoop) {
+    auto vm = make({[](FakeVcpu&) { return exits_with(exit::ExternalInterrupt{}); },
+                    [](FakeVcpu&) { return exits_with(exit::ExternalInterrupt{}); }},
+                   1);
+    EXPECT_EQ(vm->run().end, VmResult::End::Stopped);
+}
+
+TEST_F(VirtualMachine, TheApicTimerWakesAHaltedVcpu) {
+    int step = 0;
+    auto vm = make({[&](FakeVcpu& self) {
+        self.registers.rflags |= rflags::interrupt_enable;
+        switch (step++) {
+            case 0: return write_msr(self, 0x80f, 0x1ff);
+            case 1: return write_msr(self, 0x83e, 0xb);
+            case 2: return write_msr(self, 0x832, 0x40);
+            case 3: return write_msr(self, 0x838, 1'000'000);
+            case 4: return exits_with(exit::Halt{});
+            default: return end_with(self, self.injected.size());
+        }
+    }});
+    const VmResult result = vm->run();
+    EXPECT_EQ(result.end, VmResult::End::Exited) << result.reason;
+    EXPECT_EQ(vcpu(*vm, 0).injected, std::vector<std::uint8_t>{0x40});
+}
+
+TEST_F(VirtualMachine, StartupAndAnInterruptBack) {
+    int step = 0;
+    auto vm = make({[&](FakeVcpu& self) {
+                        self.registers.rflags |= rflags::interrupt_enable;
+                        switch (step++) {
+                            case 0: return write_msr(self, 0x830, 0x0000'0001'0000'4500);
+                            case 1: return write_msr(self, 0x830, 0x0000'0001'0000'4608);
+                            default: break;
+                        }
+                        if (self.injected.empty()) return exits_with(exit::Halt{});
+                        return end_with(self, self.injected[0]);
+                    },
+                    [&, sent = false](FakeVcpu& self) mutable {
+                        if (std::exchange(sent, true)) return exits_with(exit::Halt{});
+                        return write_msr(self, 0x830, 0x51);
+                    }});
+    const VmResult result = vm->run();
+    EXPECT_EQ(result.end, VmResult::End::Exited) << result.reason;
+    EXPECT_EQ(result.status, 0x51U);
+    EXPECT_EQ(vcpu(*vm, 1).startups, std::vector<std::uint8_t>{8});
+}
+
+TEST_F(VirtualMachine, AnInterruptThatMustWaitAsksForTheWindow) {
+    int step = 0;
+    bool window = false;
+    auto vm = make({[&](FakeVcpu& self) {
+        switch (step++) {
+            case 0: return write_msr(self, 0x83f, 0x60);
+            case 1:
+                window = self.window;
+                EXPECT_TRUE(self.injected.empty()) << "IF is clear";
+                self.registers.rflags |= rflags::interrupt_enable;
+                return exits_with(exit::InterruptWindow{});
+            default: return end_with(self, self.injected.size());
+        }
+    }});
+    EXPECT_EQ(vm->run().status, 1U);
+    EXPECT_TRUE(window);
+}
+
+TEST_F(VirtualMachine, AnUnknownMsrRaisesAProtectionFault) {
+    int step = 0;
+    std::uint64_t rip = 0;
+    auto vm = make({[&](FakeVcpu& self) {
+        if (step++ == 0) {
+            rip = self.registers.rip;
+            return exits_with(exit::MsrAccess{.msr = 0x1234});
+        }
+        EXPECT_EQ(self.registers.rip, rip) << "a fault, not a trap";
+        return end_with(self, self.injected.at(0));
+    }});
+    EXPECT_EQ(vm->run().status, 13U);
+}
+
+TEST_F(VirtualMachine, AnUnknownPortEndsIt) {
+    auto vm = make({[](FakeVcpu&) { return exits_with(exit::PortAccess{.port = 0x1234}); }});
+    const VmResult result = vm->run();
+    EXPECT_EQ(result.end, VmResult::End::Failed);
+    EXPECT_NE(fake::console().find("port        0x1234"), std::string::npos) << fake::console();
+}
+
+TEST_F(VirtualMachine, AShootdownFlushesEveryVcpuBeforeItInterrupts) {
+    std::unique_ptr<Vm> vm;
+    int flushed_at_interrupt = 0;
+    bool removed = false;
+    vm = make({[&](FakeVcpu& self) {
+                   removed = vm->pager().table().unmap(Gpa{0}).has_value();
+                   return end_with(self, 0);
+               },
+               [](FakeVcpu&) { return exits_with(exit::Halt{}); }});
+    fake::on_interrupt_and_wait(
+        [&](std::uint64_t) { flushed_at_interrupt = vcpu(*vm, 0).flushes + vcpu(*vm, 1).flushes; });
+    const std::uint64_t guest_frames = kern::frames().accounts()[frame_owner::guest_memory.index];
+    (void)vm->run();
+    EXPECT_TRUE(removed);
+    EXPECT_EQ(fake::shootdowns(), std::vector<std::uint64_t>{0b11});
+    EXPECT_EQ(flushed_at_interrupt, 2);
+    EXPECT_EQ(guest_frames, 1U) << "the information's page, which the guest has unmapped";
+}
+
+}  // namespace
+}  // namespace vmm
