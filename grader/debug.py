@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -17,6 +18,7 @@ import click
 from grader import lab, lab_kernel, machines
 from grader.boot import VmPlan
 from grader.errors import CANNOT_RUN, DONE, CannotRun
+from grader.lab import ROOT
 from grader.run import configure, say, show_serial
 
 SCRIPT = Path(__file__).resolve().parent / "gdb" / "nestling.py"
@@ -46,6 +48,8 @@ def command(lab_name: str, reference: bool, task_name: str | None, places: tuple
     plan = VmPlan("gkernel", lab_kernel.GUEST, min(vcpus or cpus, 8), limit_ms=0, args=args)
     with tempfile.TemporaryDirectory(prefix="nestling-debug-") as folder:
         socket = Path(folder) / "gdb"
+        # A copy: the cache may be trimmed, and gdb reads the file more than once.
+        built = replace(built, kernel=Path(shutil.copy(built.kernel, Path(folder) / "nestling.elf")))
         configuration = configure(
             built, plan, Path(folder), cpus=cpus, memory_mib=256, direct=True, debugger=socket
         )
@@ -66,6 +70,7 @@ def _first_commands(
 ) -> Iterator[str]:
     yield "set confirm off"
     yield "set pagination off"
+    yield f"directory {ROOT}"
     yield f"file {_quoted(built.kernel)}"
     yield f"add-symbol-file {_quoted(built.guest)}"
     yield f"source {SCRIPT}"

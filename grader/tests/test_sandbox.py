@@ -2,6 +2,7 @@
 """The sandbox lets honest programs work and dishonest ones do no harm."""
 
 import os
+import select
 import threading
 from pathlib import Path
 
@@ -229,5 +230,6 @@ def test_parent_death_ends_the_child(mode: str, tmp_path: Path) -> None:
         os.close(writer)
         assert os.read(reader, 2) == b"up"
         os.kill(nest.pid, 9)
+        assert select.select([reader], [], [], 20)[0], "the child is still there"
         assert os.read(reader, 1) == b""
     os.close(reader)

@@ -44,6 +44,7 @@ def test_small_pages(table_format: TableFormat) -> None:
     wanted = {0x5000: Leaf(0x9000, True, True, True), 0x1FF000: Leaf(0xA000, True, True, True)}
     assert walk(tables.memory, 0x1000, table_format) == wanted
     assert translate(tables.memory, 0x1000, table_format, 0x5FFF) == wanted[0x5000]
+    assert translate(tables.memory, 0x1000, table_format, 0x1FF123) == wanted[0x1FF000]
     assert translate(tables.memory, 0x1000, table_format, 0x6000) is None
     assert len(list(steps(tables.memory, 0x1000, table_format, 0x6000))) == 4
     assert len(list(steps(tables.memory, 0x1000, table_format, 0x4000_0000))) == 2
