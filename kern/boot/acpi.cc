@@ -51,7 +51,8 @@ constexpr std::uint32_t enabled_flag = 1;
 
 bool sums_to_zero(Bytes bytes) {
     std::uint8_t sum = 0;
-    for (const std::byte byte : bytes) sum = static_cast<std::uint8_t>(sum + std::to_integer<int>(byte));
+    for (const std::byte byte : bytes)
+        sum = static_cast<std::uint8_t>(sum + std::to_integer<int>(byte));
     return sum == 0;
 }
 
@@ -90,9 +91,10 @@ std::expected<Bytes, Error> find_madt(Bytes memory, Hpa rsdp) {
     if (!root) return root;
     if (!has_signature(*root, extended ? "XSDT" : "RSDT")) return std::unexpected{Error::BadFormat};
     const std::uint64_t pointer_size = extended ? sizeof(std::uint64_t) : sizeof(std::uint32_t);
-    for (std::uint64_t at = sizeof(TableHeader); at + pointer_size <= root->size(); at += pointer_size) {
-        const std::uint64_t address = extended ? *value_at<std::uint64_t>(*root, at)
-                                               : *value_at<std::uint32_t>(*root, at);
+    for (std::uint64_t at = sizeof(TableHeader); at + pointer_size <= root->size();
+         at += pointer_size) {
+        const std::uint64_t address =
+            extended ? *value_at<std::uint64_t>(*root, at) : *value_at<std::uint32_t>(*root, at);
         const auto bytes = bytes_at(memory, address, sizeof(TableHeader));
         if (bytes && has_signature(*bytes, "APIC")) return table_at(memory, address);
     }
@@ -109,7 +111,8 @@ std::expected<Hpa, Error> find_rsdp(std::span<const std::byte> memory) {
             if (is_rsdp(memory, at)) return at;
         return 0;
     };
-    const std::uint64_t ebda = std::uint64_t{value_at<std::uint16_t>(memory, ebda_pointer).value_or(0)} * 16;
+    const std::uint64_t ebda =
+        std::uint64_t{value_at<std::uint16_t>(memory, ebda_pointer).value_or(0)} * 16;
     std::uint64_t found = ebda != 0 ? search(ebda, ebda + ebda_size) : 0;
     if (found == 0) found = search(bios_begin, bios_end);
     if (found == 0) return std::unexpected{Error::NotFound};

@@ -20,7 +20,8 @@ inline std::optional<Bytes> bytes_at(Bytes bytes, std::uint64_t offset, std::uin
     return bytes.subspan(offset, size);
 }
 
-/// The value of type T at `offset`, which need not be aligned, or nothing if it does not lie in `bytes`.
+/// The value of type T at `offset`, which need not be aligned, or nothing if it does not lie in
+/// `bytes`.
 template <class T>
     requires std::is_trivially_copyable_v<T>
 std::optional<T> value_at(Bytes bytes, std::uint64_t offset) {

@@ -29,12 +29,14 @@ struct MemoryMapEntry {
     std::uint64_t address, length;
     std::uint32_t type, reserved;
 };
-static_assert(sizeof(ModuleTag) == 16 && sizeof(MemoryMapTag) == 16 && sizeof(MemoryMapEntry) == 24);
+static_assert(sizeof(ModuleTag) == 16 && sizeof(MemoryMapTag) == 16 &&
+              sizeof(MemoryMapEntry) == 24);
 constexpr std::uint64_t tag_alignment = 8;
 
 std::expected<void, Error> read_memory_map(BootInfo& boot, Bytes tag_bytes) {
     const auto head = value_at<MemoryMapTag>(tag_bytes, 0);
-    if (!head || head->entry_size < sizeof(MemoryMapEntry)) return std::unexpected{Error::BadFormat};
+    if (!head || head->entry_size < sizeof(MemoryMapEntry))
+        return std::unexpected{Error::BadFormat};
     for (std::uint64_t at = sizeof(MemoryMapTag); at < tag_bytes.size(); at += head->entry_size) {
         const auto entry = value_at<MemoryMapEntry>(tag_bytes, at);
         if (!entry) return std::unexpected{Error::Truncated};

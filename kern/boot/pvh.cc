@@ -45,8 +45,8 @@ std::expected<BootInfo, Error> parse_pvh(std::span<const std::byte> memory, Hpa 
 
     const auto entries = bytes_at(memory, more->memory_map,
                                   std::uint64_t{more->memory_map_entries} * sizeof(MemoryMapEntry));
-    const auto modules = bytes_at(memory, start->modules,
-                                  std::uint64_t{start->module_count} * sizeof(ModuleEntry));
+    const auto modules =
+        bytes_at(memory, start->modules, std::uint64_t{start->module_count} * sizeof(ModuleEntry));
     if (!entries || !modules) return std::unexpected{Error::Truncated};
     for (std::uint64_t at = 0; at < entries->size(); at += sizeof(MemoryMapEntry)) {
         const auto entry = *value_at<MemoryMapEntry>(*entries, at);

@@ -11,7 +11,8 @@
 namespace kern::arch::apic {
 namespace {
 
-/// Registers by number: xAPIC has them 16 bytes apart, x2APIC as consecutive MSRs [amd/vol2 16.3.2].
+/// Registers by number: xAPIC has them 16 bytes apart, x2APIC as consecutive MSRs
+/// [amd/vol2 16.3.2].
 enum class Register : std::uint32_t {
     Id = 0x02,
     TaskPriority = 0x08,
@@ -60,8 +61,8 @@ void write(Register number, std::uint32_t value) {
 }
 
 void command(std::uint32_t to, std::uint32_t what) {
-    // An MSR write does not wait for earlier stores, unlike a write to uncached memory: the receiver
-    // must see what this CPU wrote before [intel/vol3a 10.12.3].
+    // An MSR write does not wait for earlier stores, unlike a write to uncached memory: the
+    // receiver must see what this CPU wrote before [intel/vol3a 10.12.3].
     std::atomic_thread_fence(std::memory_order_seq_cst);
     if (use_x2apic) {
         write_msr(x86::msr::x2apic_base + static_cast<std::uint32_t>(Register::CommandLow),
@@ -99,17 +100,25 @@ void enable() {
     write(Register::SpuriousVector, software_enable | vector::spurious);
 }
 
-bool is_x2apic() { return use_x2apic; }
+bool is_x2apic() {
+    return use_x2apic;
+}
 
 std::uint32_t id() {
     const std::uint32_t value = read(Register::Id);
     return use_x2apic ? value : value >> xapic_id_shift;
 }
 
-void end_of_interrupt() { write(Register::EndOfInterrupt, 0); }
+void end_of_interrupt() {
+    write(Register::EndOfInterrupt, 0);
+}
 
-void send(std::uint32_t to, std::uint8_t vector) { command(to, level_assert | vector); }
-void send_init(std::uint32_t to) { command(to, level_assert | mode_init); }
+void send(std::uint32_t to, std::uint8_t vector) {
+    command(to, level_assert | vector);
+}
+void send_init(std::uint32_t to) {
+    command(to, level_assert | mode_init);
+}
 void send_startup(std::uint32_t to, std::uint8_t vector) {
     command(to, level_assert | mode_startup | vector);
 }
@@ -121,6 +130,8 @@ void start_timer(std::uint32_t ticks, bool silent) {
     write(Register::TimerEntry, (silent ? masked : 0) | vector::timer);
     write(Register::TimerInitial, ticks);
 }
-std::uint32_t timer_left() { return read(Register::TimerCurrent); }
+std::uint32_t timer_left() {
+    return read(Register::TimerCurrent);
+}
 
 }  // namespace kern::arch::apic

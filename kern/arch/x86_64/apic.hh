@@ -7,8 +7,8 @@
 /// once for all CPUs [amd/vol2 16, intel/vol3a 10].
 namespace kern::arch::apic {
 
-/// Switches this CPU's APIC on. On the first CPU also chooses between xAPIC and x2APIC, and masks the
-/// old interrupt controllers, unless this kernel is a guest without them.
+/// Switches this CPU's APIC on. On the first CPU also chooses between xAPIC and x2APIC, and masks
+/// the old interrupt controllers, unless this kernel is a guest without them.
 void enable();
 bool is_x2apic();
 
@@ -24,8 +24,8 @@ void send_startup(std::uint32_t to, std::uint8_t vector);
 /// A non-maskable interrupt to all CPUs but this one.
 void send_nmi_to_others();
 
-/// Starts the one-shot timer, in ticks of the undivided clock; 0 stops it. The interrupt is masked if
-/// `silent`, for measuring.
+/// Starts the one-shot timer, in ticks of the undivided clock; 0 stops it. The interrupt is masked
+/// if `silent`, for measuring.
 void start_timer(std::uint32_t ticks, bool silent = false);
 /// Ticks left of start_timer.
 std::uint32_t timer_left();

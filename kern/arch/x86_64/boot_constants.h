@@ -2,7 +2,7 @@
 // Numbers that assembly shares with C++, for the preprocessor of both. registers.hh asserts them.
 #pragma once
 
-#define CPUID_LONG_MODE (1 << 29)   // leaf 0x80000001, EDX
+#define CPUID_LONG_MODE (1 << 29)  // leaf 0x80000001, EDX
 #define CPUID_NX (1 << 20)
 
 #define PTE_PRESENT (1 << 0)
@@ -12,14 +12,14 @@
 #define PTE_NX_HIGH_HALF (1 << 31)  // bit 63
 #define LARGE_PAGE 0x200000
 
-#define CR0_KERNEL 0x80010033       // PG, WP, NE, ET, MP, PE
+#define CR0_KERNEL 0x80010033  // PG, WP, NE, ET, MP, PE
 #define CR4_PAE (1 << 5)
 #define MSR_EFER 0xc0000080
 #define EFER_LME (1 << 8)
 #define EFER_NXE (1 << 11)
 
-#define BOOT_CODE 0x08                              // selector
-#define BOOT_CODE_DESCRIPTOR 0x00af9b000000ffff     // 64-bit code, ring 0, accessed
+#define BOOT_CODE 0x08                           // selector
+#define BOOT_CODE_DESCRIPTOR 0x00af9b000000ffff  // 64-bit code, ring 0, accessed
 
 #define BOOT_STACK_SIZE 0x8000
 

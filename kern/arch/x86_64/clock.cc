@@ -36,8 +36,8 @@ struct Sample {
 };
 Sample first;
 
-/// An emulator may lose its processor between two instructions, so the best of a few tries is taken:
-/// the one whose readings lie closest together.
+/// An emulator may lose its processor between two instructions, so the best of a few tries is
+/// taken: the one whose readings lie closest together.
 Sample take_sample() {
     constexpr unsigned tries = 5;
     Sample best;
@@ -105,7 +105,9 @@ bool clock::has_passed(std::uint64_t since, std::uint64_t ns) {
     return timestamp() - since > ns * (fastest_cpu / second);
 }
 
-std::uint64_t timestamp_rate() { return timestamp_hz; }
+std::uint64_t timestamp_rate() {
+    return timestamp_hz;
+}
 
 std::uint64_t nanoseconds() {
     using Wide = unsigned __int128;
@@ -117,7 +119,8 @@ void set_timer(std::uint64_t nanoseconds) {
         apic::start_timer(0);
         return;
     }
-    // At least one tick, at most what the counter holds: a timer that comes early is asked for again.
+    // At least one tick, at most what the counter holds: a timer that comes early is asked for
+    // again.
     const std::uint64_t longest = std::uint64_t{~0U} * second / apic_hz;
     const std::uint64_t bounded = std::min({nanoseconds, longest, 16 * second});
     const std::uint64_t ticks = bounded * (apic_hz / 1000) / (second / 1000);

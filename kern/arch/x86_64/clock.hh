@@ -3,9 +3,9 @@
 
 #include <cstdint>
 
-/// The rates of the time-stamp counter and of the APIC timer. A guest is told by its host. Otherwise
-/// both are measured against the PIT, whose rate is known; starting the other CPUs falls between the
-/// measurement's begin and end, so that it costs no time of its own.
+/// The rates of the time-stamp counter and of the APIC timer. A guest is told by its host.
+/// Otherwise both are measured against the PIT, whose rate is known; starting the other CPUs falls
+/// between the measurement's begin and end, so that it costs no time of its own.
 namespace kern::arch::clock {
 
 void begin_measurement();

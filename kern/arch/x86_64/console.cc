@@ -14,8 +14,8 @@ namespace {
 // COM1, a 16550 UART [ns16550].
 constexpr std::uint16_t com1 = 0x3f8;
 constexpr std::uint16_t transmit = com1, divisor_low = com1, divisor_high = com1 + 1,
-                        interrupt_enable = com1 + 1, fifo_control = com1 + 2, line_control = com1 + 3,
-                        modem_control = com1 + 4, line_status = com1 + 5;
+                        interrupt_enable = com1 + 1, fifo_control = com1 + 2,
+                        line_control = com1 + 3, modem_control = com1 + 4, line_status = com1 + 5;
 constexpr std::uint8_t divisor_access = 0x80, eight_bits = 0x03, fifo_on = 0x07, dtr_and_rts = 0x03;
 constexpr std::uint8_t transmitter_empty = 0x20;
 constexpr unsigned fifo_size = 16;

@@ -12,10 +12,11 @@ inline constexpr std::uint16_t kernel_code = 0x08, kernel_data = 0x10, user_data
                                user_code = 0x20 | 3, task_state = 0x28;
 }
 
-/// The stacks that the CPU changes to by itself, by IST index: one each, so that a fault does not need
-/// the stack on which it happened.
+/// The stacks that the CPU changes to by itself, by IST index: one each, so that a fault does not
+/// need the stack on which it happened.
 namespace interrupt_stack {
-inline constexpr std::uint8_t none = 0, double_fault = 1, non_maskable = 2, page_fault = 3, count = 3;
+inline constexpr std::uint8_t none = 0, double_fault = 1, non_maskable = 2, page_fault = 3,
+                              count = 3;
 }
 
 /// The 64-bit TSS [amd/vol2 12.2.5].
@@ -36,8 +37,8 @@ struct Descriptors {
     TaskState task{};
 };
 
-/// Fills `descriptors` for the executing CPU and loads them and the IDT. Stack tops by IST index; those of
-/// index 0 are left out.
+/// Fills `descriptors` for the executing CPU and loads them and the IDT. Stack tops by IST index;
+/// those of index 0 are left out.
 void load_descriptors(Descriptors& descriptors,
                       const std::array<std::uint64_t, interrupt_stack::count + 1>& stack_tops);
 

@@ -47,8 +47,8 @@ void print_place(std::uint64_t address, unsigned depth) {
         print("  #{} {} {} +{:x}\n", depth, Hva{address}, symbol.name, symbol.offset);
 }
 
-/// Follows the chain of saved frame pointers: each frame holds the caller's, then the return address.
-/// A recursion's calls of itself take one line together.
+/// Follows the chain of saved frame pointers: each frame holds the caller's, then the return
+/// address. A recursion's calls of itself take one line together.
 void print_callers(std::uint64_t frame) {
     std::uint64_t last = 0;
     unsigned repeated = 0;
@@ -75,17 +75,20 @@ void print_control_registers() {
 }
 
 void print_registers(const TrapFrame& f) {
-    print("rip {:016x} rsp {:016x} rflags {:08x} cs {:x} ss {:x}\n", f.rip, f.rsp, f.rflags, f.cs, f.ss);
+    print("rip {:016x} rsp {:016x} rflags {:08x} cs {:x} ss {:x}\n", f.rip, f.rsp, f.rflags, f.cs,
+          f.ss);
     print("rax {:016x} rbx {:016x} rcx {:016x} rdx {:016x}\n", f.rax, f.rbx, f.rcx, f.rdx);
     print("rsi {:016x} rdi {:016x} rbp {:016x} r8  {:016x}\n", f.rsi, f.rdi, f.rbp, f.r8);
     print("r9  {:016x} r10 {:016x} r11 {:016x} r12 {:016x}\n", f.r9, f.r10, f.r11, f.r12);
-    print("r13 {:016x} r14 {:016x} r15 {:016x} vector {} error {:x}\n", f.r13, f.r14, f.r15, f.vector,
-          f.error_code);
+    print("r13 {:016x} r14 {:016x} r15 {:016x} vector {} error {:x}\n", f.r13, f.r14, f.r15,
+          f.vector, f.error_code);
 }
 
 }  // namespace
 
-bool is_dying() { return dying_cpu.load() != nobody; }
+bool is_dying() {
+    return dying_cpu.load() != nobody;
+}
 
 void stop_this_cpu() {
     while (true) {

@@ -22,9 +22,9 @@ constexpr std::uint64_t direct_map_limit = entries * gib;
 
 constexpr std::uint64_t stack_base = 0xffff'9000'0000'0000;
 /// Each stack lies at the top of a slot; the rest of the slot is its guard.
-constexpr std::uint64_t stack_slot = 64 * 1024;
+constexpr std::uint64_t stack_slot = 64ULL * 1024;
 constexpr std::uint64_t largest_stack = stack_slot / 2;
-constexpr std::uint64_t stack_slots = max_cpus * (interrupt_stack::count + 1);
+constexpr std::uint64_t stack_slots = max_cpus * (interrupt_stack::count + 1ULL);
 constexpr std::uint64_t slots_per_table = large_page_size / stack_slot;
 constexpr std::uint64_t stack_tables = (stack_slots + slots_per_table - 1) / slots_per_table;
 
@@ -45,7 +45,7 @@ std::uint64_t pointer_to(const std::uint64_t* table) {
 }
 
 std::uint64_t* pml4 = nullptr;
-std::uint64_t* stack_entries = nullptr;                       // one for each page of the stacks' region
+std::uint64_t* stack_entries = nullptr;  // one for each page of the stacks' region
 std::array<std::atomic<std::uint32_t>, stack_slots> stack_sizes{};  // bytes by slot; 0: unused
 std::atomic<unsigned> stacks_made{0};
 
@@ -86,7 +86,8 @@ void map_image() {
         else if (address < reinterpret_cast<std::uint64_t>(rodata_end))
             rights = x86::pte::no_execute;
         if (address != reinterpret_cast<std::uint64_t>(boot_stack_guard))
-            table[(address - first) / page_size] = (address - kernel_offset) | x86::pte::present | rights;
+            table[(address - first) / page_size] =
+                (address - kernel_offset) | x86::pte::present | rights;
     }
     std::uint64_t* directory = make_tables(1);
     for (std::uint64_t i = 0; i < tables; ++i)
@@ -100,7 +101,8 @@ void prepare_stacks() {
     stack_entries = make_tables(stack_tables);
     std::uint64_t* directory = make_tables(1);
     for (std::uint64_t i = 0; i < stack_tables; ++i)
-        directory[index_in(stack_base, directory_shift) + i] = pointer_to(stack_entries + i * entries);
+        directory[index_in(stack_base, directory_shift) + i] =
+            pointer_to(stack_entries + i * entries);
     std::uint64_t* pdpt = make_tables(1);
     pdpt[index_in(stack_base, pdpt_shift)] = pointer_to(directory);
     pml4[index_in(stack_base, pml4_shift)] = pointer_to(pdpt);
@@ -116,7 +118,9 @@ void build_kernel_map(const BootInfo& boot) {
     x86::write_cr3(physical_address(pml4).value());
 }
 
-std::span<const std::byte> low_memory() { return {direct_map(Hpa{0}), four_gib}; }
+std::span<const std::byte> low_memory() {
+    return {direct_map(Hpa{0}), four_gib};
+}
 
 std::uint64_t make_stack(std::uint64_t size) {
     const unsigned slot = stacks_made.fetch_add(1);

@@ -32,12 +32,14 @@ struct alignas(64) PerCpu {
 };
 
 /// By CPU number; only the first cpu_count() are in use.
-extern std::array<PerCpu, max_cpus> cpus;
+extern constinit std::array<PerCpu, max_cpus> cpus;
 
 /// Makes cpus[index] the executing CPU's. The first thing that a CPU does in C++.
 void enter_cpu(unsigned index);
 
-inline PerCpu& this_cpu() { return cpus[cpu_index()]; }
+inline PerCpu& this_cpu() {
+    return cpus[cpu_index()];
+}
 
 /// Answers a request of interrupt_and_wait, if there is one. The interrupt's handler does this, and
 /// every loop that waits with interrupts disabled, or two CPUs could wait for each other for ever.

@@ -71,8 +71,12 @@ inline std::uint64_t read_cr4() {
     asm volatile("mov %%cr4, %0" : "=r"(value));
     return value;
 }
-inline void write_cr3(std::uint64_t value) { asm volatile("mov %0, %%cr3" : : "r"(value) : "memory"); }
-inline void write_cr4(std::uint64_t value) { asm volatile("mov %0, %%cr4" : : "r"(value) : "memory"); }
+inline void write_cr3(std::uint64_t value) {
+    asm volatile("mov %0, %%cr3" : : "r"(value) : "memory");
+}
+inline void write_cr4(std::uint64_t value) {
+    asm volatile("mov %0, %%cr4" : : "r"(value) : "memory");
+}
 
 /// XCR0: which state XSAVE saves [amd/vol2 11.5.2].
 inline void write_xcr0(std::uint64_t value) {
@@ -92,11 +96,19 @@ inline std::uint64_t read_rsp() {
     asm volatile("mov %%rsp, %0" : "=r"(value));
     return value;
 }
-inline void enable_interrupts() { asm volatile("sti" : : : "memory"); }
-inline void disable_interrupts() { asm volatile("cli" : : : "memory"); }
+inline void enable_interrupts() {
+    asm volatile("sti" : : : "memory");
+}
+inline void disable_interrupts() {
+    asm volatile("cli" : : : "memory");
+}
 /// Enables interrupts and sleeps until one comes, with no gap between: STI takes effect after the
 /// next instruction.
-inline void enable_and_halt() { asm volatile("sti; hlt" : : : "memory"); }
-inline void halt() { asm volatile("hlt" : : : "memory"); }
+inline void enable_and_halt() {
+    asm volatile("sti; hlt" : : : "memory");
+}
+inline void halt() {
+    asm volatile("hlt" : : : "memory");
+}
 
 }  // namespace kern::arch::x86

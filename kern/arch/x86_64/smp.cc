@@ -20,12 +20,12 @@ extern "C" const std::byte trampoline_begin[], trampoline_parameters[], trampoli
 
 namespace kern::arch {
 
-std::array<PerCpu, max_cpus> cpus;
+constinit std::array<PerCpu, max_cpus> cpus;
 
 namespace {
 
-constexpr std::uint64_t stack_size = 32 * 1024;
-constexpr std::uint64_t interrupt_stack_size = 8 * 1024;
+constexpr std::uint64_t stack_size = 32ULL * 1024;
+constexpr std::uint64_t interrupt_stack_size = 8ULL * 1024;
 constexpr std::uint64_t millisecond = 1'000'000;
 constexpr std::uint32_t cpuid_xsave = 1 << 26;  // leaf 1, ECX
 constexpr std::uint32_t xsave_leaf = 0xd;
@@ -123,7 +123,8 @@ void start_other_cpus(const BootInfo& boot) {
     if (others.size() == 0) return;
 
     std::byte* const page = direct_map(Hpa{TRAMPOLINE});
-    std::memcpy(page, trampoline_begin, static_cast<std::size_t>(trampoline_end - trampoline_begin));
+    std::memcpy(page, trampoline_begin,
+                static_cast<std::size_t>(trampoline_end - trampoline_begin));
     std::byte* const parameters_at = page + (trampoline_parameters - trampoline_begin);
     unsigned index = 1;
     for (const std::uint32_t id : others) {
@@ -131,11 +132,11 @@ void start_other_cpus(const BootInfo& boot) {
             kprint("CPU with APIC ID {} is left out: this kernel uses {} at most\n", id, max_cpus);
             continue;
         }
-        const TrampolineParameters parameters{
-            image_physical(boot_pml4).value(), x86::read_cr3(), make_stack(stack_size), index};
+        const TrampolineParameters parameters{image_physical(boot_pml4).value(), x86::read_cr3(),
+                                              make_stack(stack_size), index};
         std::memcpy(parameters_at, &parameters, sizeof(parameters));
-        // INIT, then start-up, and once more if nothing happens: no CPU of the last twenty years wants
-        // the old manuals' 10 ms in between [intel/vol3a 8.4.4.1 is for the oldest].
+        // INIT, then start-up, and once more if nothing happens: no CPU of the last twenty years
+        // wants the old manuals' 10 ms in between [intel/vol3a 8.4.4.1 is for the oldest].
         apic::send_init(id);
         apic::send_startup(id, TRAMPOLINE_VECTOR);
         if (!wait_until_up(cpus[index], 10 * millisecond)) {
@@ -150,7 +151,9 @@ void start_other_cpus(const BootInfo& boot) {
     }
 }
 
-unsigned cpu_count() { return cpus_up.load(std::memory_order_relaxed); }
+unsigned cpu_count() {
+    return cpus_up.load(std::memory_order_relaxed);
+}
 
 bool start_on(unsigned cpu, void (*work)(void*), void* context) {
     if (cpu == 0 || cpu >= cpu_count() || cpu == cpu_index()) return false;

@@ -5,8 +5,8 @@
 
 namespace kern::arch {
 
-/// Loads this CPU's descriptors, with stacks of their own for the faults that need one, and switches
-/// on what the guests' FPU and SSE state needs.
+/// Loads this CPU's descriptors, with stacks of their own for the faults that need one, and
+/// switches on what the guests' FPU and SSE state needs.
 void set_up_cpu();
 
 /// Starts the other CPUs, one after the other, each into its idle loop. What does not start is left

@@ -31,7 +31,8 @@ BootInfo boot_info;
 BootInfo read_boot_info(std::uint32_t magic, Hpa info) {
     // The final map is made from what this finds; until then it is boot.S's direct map.
     const std::span<const std::byte> memory = low_memory();
-    const auto boot = magic == multiboot2_magic ? parse_multiboot2(memory, info) : parse_pvh(memory, info);
+    const auto boot =
+        magic == multiboot2_magic ? parse_multiboot2(memory, info) : parse_pvh(memory, info);
     if (boot) return *boot;
     kprint("EAX {:x}, EBX {:x}: {}\n", magic, info.value(), boot.error());
     panic("the boot loader's information cannot be used");
@@ -47,7 +48,8 @@ void fill_frame_allocator(const BootInfo& boot) {
     constexpr std::uint64_t room_for_maps = 64 * page_size;
     bool found = false;
     for (const MemoryRange& range : free) {
-        found = found || (range.size() > table + room_for_maps && range.begin.value() < boot_mapped);
+        found =
+            found || (range.size() > table + room_for_maps && range.begin.value() < boot_mapped);
         if (found) frames().add_range(range.begin, range.end, highest);
     }
     check(found, "not enough memory");

@@ -56,19 +56,20 @@ constexpr std::array<std::string_view, 32> exception_names{
 std::string_view describe_page_fault(std::span<char> buffer, std::uint64_t error, Hva address) {
     using namespace x86::page_fault;
     if ((error & present) == 0 && is_stack_guard(address))
-        return format_text(buffer, "stack overflow: {} is in the guard page under a stack", address);
-    const std::string_view why = (error & reserved_bit) != 0 ? "a table entry has a reserved bit set"
-                                 : (error & present) == 0    ? "the page is not present"
-                                 : (error & fetch) != 0      ? "the page is not executable"
-                                 : (error & write) != 0      ? "the page is read-only"
-                                                             : "the page is not accessible";
+        return format_text(buffer, "stack overflow: {} is in the guard page under a stack",
+                           address);
+    const std::string_view why = (error & reserved_bit) != 0
+                                     ? "a table entry has a reserved bit set"
+                                 : (error & present) == 0 ? "the page is not present"
+                                 : (error & fetch) != 0   ? "the page is not executable"
+                                 : (error & write) != 0   ? "the page is read-only"
+                                                          : "the page is not accessible";
     return format_text(buffer, "page fault (#PF): {} {} at {}: {}{}",
                        (error & user) != 0 ? "user" : "kernel",
                        (error & fetch) != 0   ? "fetch"
                        : (error & write) != 0 ? "write"
                                               : "read",
-                       address, why,
-                       address.value() < page_size ? " (a null pointer)" : "");
+                       address, why, address.value() < page_size ? " (a null pointer)" : "");
 }
 
 [[noreturn]] void report_exception(const TrapFrame& frame) {
@@ -78,7 +79,8 @@ std::string_view describe_page_fault(std::span<char> buffer, std::uint64_t error
     if (frame.vector == page_fault) {
         text = describe_page_fault(buffer, frame.error_code, address);
     } else if (frame.vector == double_fault && is_stack_guard(address)) {
-        text = format_text(buffer, "stack overflow (#DF): {} is in the guard page under a stack", address);
+        text = format_text(buffer, "stack overflow (#DF): {} is in the guard page under a stack",
+                           address);
     } else if (frame.error_code != 0) {
         text = format_text(buffer, "{}, error code {:x}", text, frame.error_code);
     }
@@ -103,7 +105,8 @@ extern "C" void handle_trap(TrapFrame* frame) {
         default:
             if (frame->vector < vector::first_interrupt) report_exception(*frame);
             std::array<char, 64> buffer;
-            die_with_frame(format_text(buffer, "unexpected interrupt, vector {}", frame->vector), *frame);
+            die_with_frame(format_text(buffer, "unexpected interrupt, vector {}", frame->vector),
+                           *frame);
     }
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A kernel that tries out the machine under it and says what it found. kern/tests/test_boot.py boots
-// it, and gives on the command line what to provoke: "provoke=NAME".
+// A kernel that tries out the machine under it and says what it found. kern/tests/test_boot.py
+// boots it, and gives on the command line what to provoke: "provoke=NAME".
 #include <array>
 #include <atomic>
 #include <cstdint>
@@ -24,7 +24,8 @@ struct Constructed {
 
 void print_boot(const BootInfo& boot) {
     kprint("command line: {}\n", boot.command_line.view());
-    for (const MemoryRange& range : boot.usable) kprint("usable {} to {}\n", range.begin, range.end);
+    for (const MemoryRange& range : boot.usable)
+        kprint("usable {} to {}\n", range.begin, range.end);
     for (const BootModule& module : boot.modules) {
         const auto* bytes = reinterpret_cast<const char*>(arch::direct_map(module.range.begin));
         kprint("module of {} bytes: {}\n", module.range.size(),
@@ -60,7 +61,7 @@ void try_cpus() {
     answers.store(0);
     const auto ping = [](void*) {
         const bool enabled = arch::disable_interrupts();
-        for (unsigned i = 0; i < 200; ++i) arch::interrupt_and_wait(~0ULL);
+        for (unsigned i = 0; i < 50; ++i) arch::interrupt_and_wait(~0ULL);
         arch::restore_interrupts(enabled);
         answers.fetch_add(1);
     };
@@ -107,7 +108,8 @@ void try_timer() {
            arch::timestamp_rate() / 1000);
 }
 
-/// A number about which the compiler knows nothing, so that it believes in what is provoked with it.
+/// A number about which the compiler knows nothing, so that it believes in what is provoked with
+/// it.
 std::uintptr_t opaque(std::uintptr_t value) {
     asm volatile("" : "+r"(value));
     return value;
