@@ -16,6 +16,7 @@ namespace arch = kern::arch;
 constexpr unsigned priority_class_shift = 4;
 /// How often an interrupt that waits for a lower CR8 is tried again.
 constexpr std::uint64_t priority_poll_ns = 1'000'000;
+constexpr std::uint64_t longest_alarm_ns = 1'000'000'000;
 
 /// The earlier of two points of time, of which 0 means never.
 constexpr std::uint64_t earlier(std::uint64_t a, std::uint64_t b) {
@@ -75,6 +76,8 @@ void Vcpu::look_at_clock() {
     apic_.advance_timer(now);
     std::uint64_t next = earlier(limit_, apic_.timer_deadline().value_or(0));
     if (polls_priority_) next = earlier(next, now + priority_poll_ns);
+    // The host's timer may come early where it cannot hold so long a time: ask again by then.
+    if (next != 0) next = std::min(next, now + longest_alarm_ns);
     if (next == armed_for_ && now < armed_for_) return;
     if (next != 0 || armed_for_ != 0)
         arch::set_timer(next == 0 ? 0 : std::max<std::uint64_t>(next - std::min(next, now), 1));

@@ -23,7 +23,13 @@ Handled handle(Vcpu& vcpu, const Exit& exit, const exit::NestedPageFault& fault)
     if (VmObserver* const observer = vcpu.vm().observer())
         observer->before_lazy_paging(fault.address.page(), vcpu.index());
     const auto served = vcpu.vm().pager().try_lazy_paging(exit);
-    if (served) return {};  // the guest executes the same instruction again
+    if (served) {
+        // The guest executes the same instruction again. Were the page still missing, it would do
+        // so for ever.
+        if (vcpu.vm().pager().gpa2hpa(fault.address)) return {};
+        return std::unexpected{ExitFailure{
+            "load_page reported success, and the page is not present", Error::NotFound}};
+    }
     return std::unexpected{ExitFailure{why_not_served(fault, served.error()), served.error()}};
 }
 
