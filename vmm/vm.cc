@@ -80,16 +80,18 @@ void Vm::run_vcpu(void* vcpu_pointer) {
 VmResult Vm::run() {
     kern::check(arch::cpu_index() == 0, "Vm::run: virtual CPU 0 runs on CPU 0");
     running_.store(1);
-    for (unsigned index = 1; index < vcpu_count_; ++index) {
+    unsigned started = 1;
+    for (; started < vcpu_count_; ++started) {
         running_.fetch_add(1);
-        if (arch::start_on(index, run_vcpu, vcpus_[index].get())) continue;
+        if (arch::start_on(started, run_vcpu, vcpus_[started].get())) continue;
         running_.fetch_sub(1);
-        end({.reason = "a CPU that this VM needs is busy", .vcpu = index});
+        end({.reason = "a CPU that this VM needs is busy", .vcpu = started});
+        break;
     }
     run_vcpu(vcpus_[0].get());
     while (running_.load(std::memory_order_acquire) != 0) arch::relax();
     // A CPU that has left its run loop is on its way home still.
-    for (unsigned index = 1; index < vcpu_count_; ++index)
+    for (unsigned index = 1; index < started; ++index)
         while (!arch::is_idle(index)) arch::relax();
     uart_.flush();
     if (result_.end == VmResult::End::Failed) report(*this, result_);
