@@ -27,8 +27,8 @@ Handled handle(Vcpu& vcpu, const Exit& exit, const exit::NestedPageFault& fault)
         // The guest executes the same instruction again. Were the page still missing, it would do
         // so for ever.
         if (vcpu.vm().pager().gpa2hpa(fault.address)) return {};
-        return std::unexpected{ExitFailure{
-            "load_page reported success, and the page is not present", Error::NotFound}};
+        return std::unexpected{
+            ExitFailure{"load_page reported success, and the page is not present"}};
     }
     return std::unexpected{ExitFailure{why_not_served(fault, served.error()), served.error()}};
 }
