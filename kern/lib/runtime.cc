@@ -81,11 +81,12 @@ void operator delete[](void* memory, const std::nothrow_t&) noexcept {
     kern::heap().free(memory);
 }
 
+// NOLINTBEGIN(bugprone-reserved-identifier,readability-identifier-naming): the compiler chose them.
 extern "C" {
 
-void* __dso_handle = nullptr;  // NOLINT(bugprone-reserved-identifier)
+void* __dso_handle = nullptr;
 
-[[noreturn]] void __cxa_pure_virtual() {  // NOLINT(bugprone-reserved-identifier)
+[[noreturn]] void __cxa_pure_virtual() {
     kern::panic("a pure virtual function was called");
 }
 
@@ -94,12 +95,12 @@ int atexit(void (*)()) {
     return 0;
 }
 
-[[noreturn]] void abort() {
+void abort() {
     kern::panic("abort was called: a library precondition is broken");
 }
 
 /// std::popcount, for CPUs that may lack the instruction: adds neighbours, then pairs, then fours.
-int __popcountdi2(std::int64_t signed_value) {  // NOLINT(bugprone-reserved-identifier)
+int __popcountdi2(std::int64_t signed_value) {
     auto value = static_cast<std::uint64_t>(signed_value);
     value -= (value >> 1) & 0x5555'5555'5555'5555;
     value = (value & 0x3333'3333'3333'3333) + ((value >> 2) & 0x3333'3333'3333'3333);
@@ -108,6 +109,7 @@ int __popcountdi2(std::int64_t signed_value) {  // NOLINT(bugprone-reserved-iden
 }
 
 }  // extern "C"
+// NOLINTEND(bugprone-reserved-identifier,readability-identifier-naming)
 
 // What containers and views call where a hosted program would throw.
 namespace std {

@@ -59,6 +59,7 @@ struct Heap::Large {
 
 namespace {
 
+constexpr std::size_t note_class = 1;                // the size class of a Large
 constexpr std::size_t largest_small_alignment = 64;  // the slab header's size, and some classes'
 
 constexpr auto take_out = [](auto*& head, auto* slab) {
@@ -76,7 +77,7 @@ constexpr auto put_in = [](auto*& head, auto* slab) {
 }  // namespace
 
 void* Heap::allocate(std::size_t bytes, std::size_t alignment) {
-    static_assert(sizeof(Slab) <= Slab::header_size);
+    static_assert(sizeof(Slab) <= Slab::header_size && sizeof(Large) <= class_sizes[note_class]);
     static_assert((page_size - Slab::header_size) / class_sizes[0] <= Slab::most_places);
     check(std::has_single_bit(alignment) && alignment <= page_size,
           "the heap aligns to powers of two up to a frame's size");
@@ -140,12 +141,12 @@ void Heap::free_small(void* memory) {
 void* Heap::allocate_large(std::size_t bytes) {
     // What is larger than all memory would wrap when it is rounded up.
     if (bytes > frames().available() * page_size) return nullptr;
-    void* const note = allocate(sizeof(Large));
+    void* const note = allocate_small(note_class);
     if (note == nullptr) return nullptr;
     const std::uint64_t count = bytes == 0 ? 1 : align_up(bytes, page_size) >> page_shift;
     const auto first = frames().allocate_run(frame_owner::heap, count);
     if (!first) {
-        free(note);
+        free_small(note);
         return nullptr;
     }
     const LockGuard guard{lock_};
@@ -165,7 +166,7 @@ void Heap::free_large(void* memory) {
         *link = found->next;
     }
     frames().free_run(frame_owner::heap, first, found->count);
-    free(found);
+    free_small(found);
 }
 
 Heap& heap() {
