@@ -12,7 +12,7 @@
 
 /// Kernel images of any layout, built in memory, with contents and addresses that depend on the
 /// run.
-namespace lab {
+namespace vmm::test {
 
 using Bytes = std::vector<std::byte>;
 
@@ -138,4 +138,4 @@ inline Bytes make_image(const ImageLayout& layout, Random& random) {
     return file;
 }
 
-}  // namespace lab
+}  // namespace vmm::test

@@ -7,11 +7,11 @@
 #include <functional>
 #include <utility>
 
-#include "image.hh"
 #include "kern/fs/block_device.hh"
 #include "kern/fs/file_system.hh"
+#include "vmm/tests/support/image.hh"
 
-namespace lab {
+namespace vmm::test {
 
 /// A disk with one file, `kernel`, whose reads a test can count, watch, hold and fail.
 class TestDisk final : public kern::BlockDevice {
@@ -66,4 +66,4 @@ class TestDisk final : public kern::BlockDevice {
     std::function<void(std::uint64_t, std::size_t)> hook_;
 };
 
-}  // namespace lab
+}  // namespace vmm::test

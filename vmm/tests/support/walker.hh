@@ -11,7 +11,7 @@
 
 /// Reads second-level tables as the hardware would, from the bytes in the machine's memory and from
 /// the manuals alone: nothing here comes from vmm/paging, so a mistake there is seen here.
-namespace lab {
+namespace vmm::test {
 
 /// A page as the processor would find it.
 struct WalkedPage {
@@ -90,4 +90,4 @@ inline std::map<std::uint64_t, WalkedPage> all_pages(const TableInMemory& table)
     return pages;
 }
 
-}  // namespace lab
+}  // namespace vmm::test

@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: MIT
+// KernelVmPager::from_image: what becomes of an image and of RAM around it, and hostile images.
+#include "vmm/tests/support/pager_fixture.hh"
+
+namespace vmm::test {
+namespace {
+
+using Ranges = std::vector<std::pair<std::uint64_t, std::uint64_t>>;
+constexpr std::uint64_t mib = 1 << 20;
+constexpr std::uint64_t kib_per_mib = 1024;
+
+class PagerImage : public PagerTest {
+   protected:
+    std::expected<std::unique_ptr<KernelVmPager>, Error> make(const ImageLayout& layout,
+                                                              std::uint64_t ram_kib) {
+        return make(make_image(layout, random()), ram_kib);
+    }
+    std::expected<std::unique_ptr<KernelVmPager>, Error> make(Bytes image, std::uint64_t ram_kib) {
+        return KernelVmPager::from_image(put_file(std::move(image)), ram_kib, npt_format);
+    }
+    /// Pages with a registered byte, neighbours merged.
+    static Ranges registered(const KernelVmPager& pager) {
+        Ranges ranges;
+        for (const Loader& loader : pager.loaders().all()) {
+            const std::uint64_t begin = loader.begin().page().value();
+            const std::uint64_t end = kern::align_up(loader.end().value(), page_size);
+            if (ranges.empty() || ranges.back().second < begin)
+                ranges.emplace_back(begin, end);
+            else
+                ranges.back().second = end;
+        }
+        return ranges;
+    }
+    static std::uint64_t bytes_in(const Ranges& ranges) {
+        std::uint64_t bytes = 0;
+        for (const auto& [begin, end] : ranges) bytes += end - begin;
+        return bytes;
+    }
+    /// A kernel of one segment at 1 MiB.
+    static ImageLayout small_kernel() {
+        return {.entry = 0x10'0010,
+                .program_headers = {load(0, 0x10'0000, 0x10'0000, 0x3000, 0x5000)}};
+    }
+};
+
+TEST_F(PagerImage, FillsRamBelowTheImageAndThenBehindIt) {
+    const auto pager = make(small_kernel(), 8 * kib_per_mib);
+    ASSERT_TRUE(succeeds(pager));
+    EXPECT_EQ((*pager)->entry(), Gpa{0x10'0010});
+    EXPECT_EQ(registered(**pager), (Ranges{{0, 8 * mib}}));
+}
+
+TEST_F(PagerImage, FillsLowMemoryFirst) {
+    const auto pager = make(
+        {.entry = 0x80'0000, .program_headers = {load(0, 0x80'0000, 0x80'0000, 0x1000, 0x1000)}},
+        0x1000 / 1024 + kib_per_mib);
+    ASSERT_TRUE(succeeds(pager));
+    EXPECT_EQ(registered(**pager), (Ranges{{0, mib}, {0x80'0000, 0x80'1000}}));
+}
+
+TEST_F(PagerImage, CountsTheImagesSpanWithItsGaps) {
+    const ImageLayout layout{.entry = 0x10'0000,
+                             .program_headers = {load(0, 0x10'0000, 0x10'0000, 0x1234, 0x1234),
+                                                 load(0, 0x20'0800, 0x20'0800, 0x100, 0x100)}};
+    const auto exact = make(layout, 0x10'1000 / 1024);
+    ASSERT_TRUE(succeeds(exact)) << "RAM of just the image";
+    EXPECT_EQ(registered(**exact), (Ranges{{0x10'0000, 0x20'1000}}));
+    EXPECT_TRUE(fails_with(make(layout, 0x10'1000 / 1024 - 4), Error::InvalidArgument))
+        << "a page less than the image";
+}
+
+TEST_F(PagerImage, LeavesTheMmioHoleOut) {
+    const auto pager = make(small_kernel(), 4 * 1024 * kib_per_mib);
+    ASSERT_TRUE(succeeds(pager));
+    const std::uint64_t beyond = 4096 * mib - mmio_hole_begin.value();
+    EXPECT_EQ(registered(**pager),
+              (Ranges{{0, mmio_hole_begin.value()},
+                      {mmio_hole_end.value(), mmio_hole_end.value() + beyond}}));
+}
+
+TEST_F(PagerImage, AnImageAroundTheHoleKeepsItFree) {
+    const auto pager = make({.entry = 0xb000'0000,
+                             .program_headers = {load(0, 0xb000'0000, 0xb000'0000, 0x10, 0x1000),
+                                                 load(0, 0x0, 0x1'1000'0000, 0x10, 0x1000)}},
+                            64 * kib_per_mib * 64);
+    ASSERT_TRUE(succeeds(pager));
+    EXPECT_EQ(bytes_in(registered(**pager)), 64 * 64 * mib);
+    EXPECT_FALSE((*pager)->loaders().overlaps(mmio_hole_begin, mmio_hole_end));
+}
+
+TEST_F(PagerImage, AnImageAtZeroHasRamBehindItAlone) {
+    const auto pager =
+        make({.entry = 0, .program_headers = {load(0, 0, 0, 0x1000, 0x1000)}}, kib_per_mib);
+    ASSERT_TRUE(succeeds(pager));
+    EXPECT_EQ(registered(**pager), (Ranges{{0, mib}}));
+}
+
+TEST_F(PagerImage, RoundsRamDownToPages) {
+    const auto pager = make(small_kernel(), kib_per_mib + 23);
+    ASSERT_TRUE(succeeds(pager));
+    EXPECT_EQ(bytes_in(registered(**pager)), mib + 0x5000);
+}
+
+TEST_F(PagerImage, TakesOneFrameAndReadsHeadersAlone) {
+    ImageLayout layout = small_kernel();
+    layout.size = 2 * mib;
+    layout.program_headers = {load(0, 0x10'0000, 0x10'0000, 2 * mib, 2 * mib)};
+    auto image = make_image(layout, random());
+    const auto file = put_file(std::move(image));
+    const auto before = kern::frames().in_use();
+    std::uint64_t read = 0;
+    disk().on_read([&](std::uint64_t, std::size_t bytes) { read += bytes; });
+    const auto pager = KernelVmPager::from_image(file, 64ULL * 1024 * kib_per_mib, npt_format);
+    ASSERT_TRUE(succeeds(pager));
+    EXPECT_EQ(kern::frames().in_use(), before + 1) << "the root of the table";
+    EXPECT_LE(read, 64 * 1024U) << "bytes read of an image of 2 MiB";
+    EXPECT_LE((*pager)->loaders().all().size(), 8U) << "loaders for 64 GiB of RAM";
+}
+
+TEST_F(PagerImage, RefusesRamThatIsTooLittleOrTooMuch) {
+    for (const std::uint64_t kib : {std::uint64_t{0}, std::uint64_t{3}, std::uint64_t{16},
+                                    guest_physical_end / 1024, ~std::uint64_t{0}})
+        EXPECT_TRUE(fails_with(make(small_kernel(), kib), Error::InvalidArgument)) << kib << " KiB";
+}
+
+TEST_F(PagerImage, RefusesFilesThatAreNoKernel) {
+    EXPECT_FALSE(make(Bytes{}, kib_per_mib)) << "an empty file";
+    EXPECT_FALSE(make(random().bytes(8192), kib_per_mib)) << "no ELF";
+    ImageLayout layout = small_kernel();
+    layout.multiboot2 = false;
+    EXPECT_TRUE(fails_with(make(layout, 2 * kib_per_mib), Error::BadFormat)) << "no multiboot2";
+    layout = small_kernel();
+    layout.program_headers.clear();
+    EXPECT_FALSE(make(layout, 2 * kib_per_mib)) << "no program header";
+    layout = small_kernel();
+    layout.entry = 1;
+    EXPECT_TRUE(fails_with(make(layout, 2 * kib_per_mib), Error::NotFound)) << "no entry";
+}
+
+TEST_F(PagerImage, RefusesARequiredTagThatIsNotServed) {
+    ImageLayout layout = small_kernel();
+    const auto tag = [](std::uint16_t type, std::uint16_t flags) {
+        Bytes bytes(8);
+        Patch{bytes, 0}.put(type).put(flags).put<std::uint32_t>(8);
+        return bytes;
+    };
+    constexpr std::uint16_t framebuffer = 5;
+    constexpr std::uint16_t optional = 1;
+    layout.multiboot2_tags = tag(framebuffer, 0);
+    EXPECT_TRUE(fails_with(make(layout, 2 * kib_per_mib), Error::Unsupported));
+    layout.multiboot2_tags = tag(framebuffer, optional);
+    EXPECT_TRUE(succeeds(make(layout, 2 * kib_per_mib)));
+}
+
+TEST_F(PagerImage, SurvivesTruncationAnywhereInItsHeaders) {
+    const Bytes whole = make_image(small_kernel(), random());
+    for (std::size_t size = 0; size < 0x100; ++size)
+        EXPECT_FALSE(make(Bytes{whole.begin(), whole.begin() + size}, 2 * kib_per_mib))
+            << "cut to " << size << " bytes";
+}
+
+TEST_F(PagerImage, SurvivesEveryCountOfProgramHeaders) {
+    for (const std::uint16_t count : {0, 1000, 65535}) {
+        Bytes image = make_image(small_kernel(), random());
+        constexpr std::size_t e_phnum = 56;
+        Patch{image, e_phnum}.put(count);
+        EXPECT_FALSE(make(std::move(image), 2 * kib_per_mib)) << count << " program headers";
+    }
+}
+
+TEST_F(PagerImage, SurvivesHostileHeaders) {
+    for (int round = 0; round < 300; ++round) {
+        Bytes image = make_image(small_kernel(), random());
+        for (int change = 0; change < 4; ++change)  // the ELF header and its program header
+            image[random().between(16, 64 + 56 - 1)] = std::byte(random().next());
+        const auto pager = make(std::move(image), 2 * kib_per_mib);
+        if (!pager) continue;
+        for (const Loader& loader : (*pager)->loaders().all()) {
+            EXPECT_LE(loader.end().value(), guest_physical_end);
+            EXPECT_TRUE(loader.end() <= mmio_hole_begin || loader.begin() >= mmio_hole_end);
+        }
+    }
+}
+
+TEST_F(PagerImage, SurvivesEveryReadAndEveryAllocationFailing) {
+    const auto file = put_file(make_image(small_kernel(), random()));
+    std::uint64_t failing = 1;
+    for (; failing < 100; ++failing) {
+        disk().fail_from(failing);
+        const auto pager = KernelVmPager::from_image(file, 2 * kib_per_mib, npt_format);
+        if (pager) break;
+        EXPECT_TRUE(fails_with(pager, Error::DeviceFailure)) << "read " << failing;
+    }
+    EXPECT_GT(failing, 1U);
+    EXPECT_LT(failing, 100U);
+    disk().fail_from(0);
+    kern::frames().fail_from(1);
+    EXPECT_TRUE(fails_with(KernelVmPager::from_image(file, 2 * kib_per_mib, npt_format),
+                           Error::OutOfMemory));
+}
+
+}  // namespace
+}  // namespace vmm::test
