@@ -3,6 +3,7 @@
 
 Blame isolation: a task is judged with its own answer beside the references of all other tasks, so that
 one bug costs one task. Where there are no references, as in a release, the tree's own files serve.
+Once no stub is left, all of the tree's own files are booted together too, which is reported, not scored.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from grader import lab as labs_module
 from grader import outcome
 from grader.engine import Case, Engine, Settings, new_transcripts
 from grader.errors import CannotRun, UsageError
-from grader.kit import Answers, disk_trouble, own_answers, reference_answers
+from grader.kit import Answers, content, disk_trouble, own_answers, reference_answers
 from grader.lab import ROOT, Lab, Task
 from grader.outcome import Outcome
 from grader.results import Results, Together, score_task
@@ -85,8 +86,9 @@ def grade(lab: Lab, *, reference: bool = False, task: str | None = None, keyword
     else:
         plan = {one.id: (references or own).replaced(one.file, own[one.file]) for one in tasks}
     cases = planned(tasks, plan)
-    if not (reference or task or keyword) and references is not None:
-        cases += [Case(test, own, TOGETHER) for one in tasks for test in one.tests]
+    if not (reference or task or keyword) and references is not None and not unwritten(tasks, own):
+        # Booted, since that is where they meet; a unit case is about one of them.
+        cases += [Case(test, own, TOGETHER) for one in tasks for test in one.tests if test.kind == "boot"]
     with workshop(progress) as kit:
         try:
             transcripts = new_transcripts(ROOT, lab.id)
@@ -109,6 +111,12 @@ def grade(lab: Lab, *, reference: bool = False, task: str | None = None, keyword
     return Results(lab, REFERENCE if reference else "own", seed, engine.settings.machine,
                    sum(len(one.tests) for one in judged) < len(lab.tests), tuple(judged),
                    together(found), str(transcripts.relative_to(ROOT)), time.monotonic() - started)
+
+
+def unwritten(tasks: list[Task], own: Answers) -> list[Task]:
+    """The tasks whose stub still stands: a run of all files together would end there."""
+    return [task for task in tasks
+            if f'todo("{task.id}")' in (content(own[task.file]) or b"").decode("utf-8", "replace")]
 
 
 def label_of(task: Task) -> str:

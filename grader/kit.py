@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Callable, Iterator, Mapping
+from typing import IO, Any, Callable, Iterator, Mapping
 
 from grader import sandbox
 from grader.cache import Cache, digest
@@ -97,13 +97,13 @@ class Kit:
         """Compiles one answer to the task whose file is `file`."""
         name = self._shown(source)
         try:
-            content = source.read_bytes()
+            text = source.read_bytes()
         except OSError as error:
             failed: Future[Path] = Future()
             failed.set_exception(
                 BuildFailure(f"{name}: {error.strerror}", file=file, stage="does not compile"))
             return failed
-        key = digest("object", name, content, self._kit["flavours"][flavour]["compile"], self._ground)
+        key = digest("object", name, text, self._kit["flavours"][flavour]["compile"], self._ground)
         return self._once(key, lambda: self._compile(key, file, source, name, flavour), rank=rank)
 
     def program(self, lab: Lab, answers: Answers, flavour: str, rank: int = 0) -> Future[Path]:
@@ -197,7 +197,7 @@ class Kit:
               finish: Callable[[Path], None] = lambda image: None) -> Future[Path]:
         objects = [self.object(file, source, flavour, rank) for file, source in answers.files]
         # An object is named by its content key, so the key of what is linked is known before.
-        sources = [(file, self._shown(source), _content(source)) for file, source in answers.files]
+        sources = [(file, self._shown(source), content(source)) for file, source in answers.files]
         identity = _identity(inputs)
         key = digest(what, sources, flavour, identity, recipe, self._ground,
                      self._kit["flavours"][flavour])
@@ -231,23 +231,46 @@ def _identity(paths: list[Path]) -> list[tuple[str, int, int]]:
     return [(str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in paths]
 
 
-def _content(path: Path) -> bytes | None:
+def content(path: Path) -> bytes | None:
+    """A file's bytes, or None if it cannot be read."""
     try:
         return path.read_bytes()
     except OSError:
         return None
 
 
-def open_kit(schedule: Schedule, say: Say, root: Path = ROOT) -> Kit:
-    """Brings the kit up to date and opens it. Raises CannotRun if the tree's own code does not build."""
+@contextmanager
+def open_kit(schedule: Schedule, say: Say, root: Path = ROOT) -> Iterator[Kit]:
+    """Brings the kit up to date and keeps it as it is while it is used.
+
+    Raises CannotRun if the tree's own code does not build.
+    """
     build = root / "build"
     try:
-        with locked(build, say):
-            _make(root, build / "cmake", say)
-            description = json.loads((build / "cmake" / "kit.json").read_text())
-        return Kit(description, root, Cache(build / "cache"), schedule)
+        build.mkdir(parents=True, exist_ok=True)
+        lock = open(build / ".nest-lock", "w")
     except OSError as error:
         raise disk_trouble(error, build) from error
+    with lock:
+        try:
+            _up_to_date(root, build / "cmake", lock, say)
+            description = json.loads((build / "cmake" / "kit.json").read_text())
+            kit = Kit(description, root, Cache(build / "cache"), schedule)
+        except OSError as error:
+            raise disk_trouble(error, build) from error
+        yield kit
+
+
+def _up_to_date(root: Path, folder: Path, lock: IO[str], say: Say) -> None:
+    """Leaves with a shared lock: any number may use a kit, and one may build it while none does."""
+    _take(lock, fcntl.LOCK_SH, say)
+    if (folder / "build.ninja").exists() and "no work to do" in _tool(
+            ["ninja", "-n", "-C", str(folder), "kit"], root, lambda line: None):
+        return
+    fcntl.flock(lock, fcntl.LOCK_UN)
+    _take(lock, fcntl.LOCK_EX, say)
+    _make(root, folder, say)
+    fcntl.flock(lock, fcntl.LOCK_SH)
 
 
 def disk_trouble(error: OSError, where: Path) -> CannotRun:
@@ -257,17 +280,12 @@ def disk_trouble(error: OSError, where: Path) -> CannotRun:
                      "or work in a copy of the tree on a disk that can be written")
 
 
-@contextmanager
-def locked(build: Path, say: Say) -> Iterator[None]:
-    """Holds the tree's build folder; waits, and says so, while another nest builds there."""
-    build.mkdir(parents=True, exist_ok=True)
-    with open(build / ".nest-lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say("waiting for another nest, which builds in this tree")
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+def _take(lock: IO[str], kind: int, say: Say) -> None:
+    try:
+        fcntl.flock(lock, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        say("waiting for another nest, which is at work in this tree")
+        fcntl.flock(lock, kind)
 
 
 def _make(root: Path, folder: Path, say: Say) -> None:
@@ -282,8 +300,8 @@ def _make(root: Path, folder: Path, say: Say) -> None:
     _tool(["ninja", "-C", str(folder), "-j", str(cores()), "kit"], root, progress)
 
 
-def _tool(argv: list[str], cwd: Path, line_seen: Say) -> None:
-    """Runs a build tool of ours; its output is shown only where it fails."""
+def _tool(argv: list[str], cwd: Path, line_seen: Say) -> str:
+    """Runs a build tool of ours; the output, which is shown only where it fails."""
     output = bytearray()
     pending = bytearray()
 
@@ -309,3 +327,4 @@ def _tool(argv: list[str], cwd: Path, line_seen: Say) -> None:
         raise CannotRun("\n".join([*shown[-60:], f"{' '.join(argv)} ended with {status}: the tree's own "
                                    "code does not build\n  mend: undo what was changed beside the "
                                    "tasks' files, or remove build/ and try again"]))
+    return output.decode("utf-8", "replace")

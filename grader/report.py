@@ -93,7 +93,7 @@ def closing(results: Results) -> Iterator[str]:
     """What is said under the table."""
     if results.together is not None:
         both = results.together
-        yield f"all your files together (not scored): {both.passed} of {both.total} tests pass"
+        yield f"all your files together (not scored): {both.passed} of {both.total} booted tests pass"
         own = {one.test.name for one in results.tests if not one.passed}
         for name, why in [one for one in both.failed if one[0] not in own][:5]:
             yield f"  only together: {name}: {why}"

@@ -48,9 +48,9 @@ def workshop(progress: Progress) -> Iterator[Kit]:
     """A kit that is up to date and a schedule to work with it. At the end nothing runs any more."""
     schedule = Schedule()
     try:
-        kit = open_kit(schedule, progress, ROOT)
-        yield kit
-        kit.cache.trim()
+        with open_kit(schedule, progress, ROOT) as kit:
+            yield kit
+            kit.cache.trim()
     finally:
         progress.clear()
         main = threading.current_thread() is threading.main_thread()

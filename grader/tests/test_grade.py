@@ -67,6 +67,7 @@ def test_stubs_get_nothing_and_are_named_once(tree: Tree) -> None:
         line = f"lab1.{name} is not written yet: vmm/{name}.cc:2"
         assert done.stdout.count(line) == 1
         assert set(kinds(result, f"lab1.{name}").values()) == {"not written"}
+    assert result["extra_data"]["together"] is None
 
 
 def test_a_wrong_answer_costs_its_task_alone_and_is_explained(tree: Tree) -> None:
@@ -85,8 +86,8 @@ def test_a_wrong_answer_costs_its_task_alone_and_is_explained(tree: Tree) -> Non
     booted = next(test for test in result["tests"] if test["name"] == "boot:test_toy.py::test_twice")
     assert "seen ['twice 441'], wanted twice 42" in booted["output"]
     together = result["extra_data"]["together"]
-    assert together["total"] == 7 and {one["name"] for one in together["failed"]} == {
-        "unit:Twice.OfThree", "boot:test_toy.py::test_twice", "race:Half.Race"}
+    assert together["total"] == 2 and [one["name"] for one in together["failed"]] == [
+        "boot:test_toy.py::test_twice"]
 
 
 def test_negative_cases_need_the_first_positive(tree: Tree) -> None:
@@ -260,7 +261,7 @@ def test_two_at_once_wait_for_each_other_and_both_are_right(tree: Tree) -> None:
                              stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(2)]
     ends = [(one.communicate(timeout=120), one.returncode) for one in both]
     assert [status for _, status in ends] == [0, 0], ends
-    assert sum("waiting for another nest" in err for (_, err), _ in ends) == 1
+    assert sum("waiting for another nest" in err for (_, err), _ in ends) >= 1
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
