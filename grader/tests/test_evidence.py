@@ -121,5 +121,6 @@ def test_names_are_the_kernels() -> None:
     owners = {}
     for header in ("kern/mm/frame_allocator.hh", "vmm/frame_owners.hh"):
         text = (ROOT / header).read_text()
-        owners |= {int(n): name for n, name in re.findall(r"FrameOwner \w+{(\d+), \"(.*)\"}", text)}
+        found = re.findall(r"FrameOwner\s+\w+\s*\{\s*(\d+),\s*\"(.*?)\"\s*\}", text)
+        owners |= {int(index): name for index, name in found}
     assert owners == evidence.OWNERS
