@@ -19,6 +19,7 @@ from grader import lab, lab_kernel, machines
 from grader.boot import VmPlan
 from grader.errors import CANNOT_RUN, DONE, CannotRun
 from grader.lab import ROOT
+from grader.processes import stop_all
 from grader.run import configure, say, show_serial
 
 SCRIPT = Path(__file__).resolve().parent / "gdb" / "nestling.py"
@@ -103,7 +104,7 @@ def _waiting(running: machines.Running, socket: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        running.stop()
+        stop_all()  # the thread sees the end and cleans up
         thread.join()
 
 

@@ -214,7 +214,10 @@ class Child:
         if self._process.returncode is not None:
             return True
         flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
-        return os.waitid(os.P_PID, self.pid, flags) is not None
+        try:
+            return os.waitid(os.P_PID, self.pid, flags) is not None
+        except ChildProcessError:  # another thread has reaped it just now
+            return True
 
     def _signal_group(self) -> None:
         if self._process.returncode is None:
