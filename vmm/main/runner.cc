@@ -47,13 +47,24 @@ struct Refusal {
     const char* step;
 };
 
-/// Where it is the multiboot2 header that was refused, that header's words say more than `error`.
+/// What from_image's `error` means for who made the image, in words.
 const char* why_refused(const kern::File& file, Error error) {
+    // Where it is the multiboot2 header that was refused, that header's words say more.
     const kern::FilePeeker peeker{file};
     const auto served = check_multiboot2_header(file);
-    const bool is_header =
-        kern::elf::Executable::parse(peeker) && !served && served.error().error == error;
-    return is_header ? served.error().reason : "reading its image";
+    if (kern::elf::Executable::parse(peeker) && !served && served.error().error == error)
+        return served.error().reason;
+    switch (error) {
+        case Error::InvalidArgument: return "ram= is 0, or less than its image";
+        case Error::BadFormat:
+            return "it is no ELF executable, or its headers contradict themselves";
+        case Error::Truncated: return "its headers tell of more bytes than the file has";
+        case Error::Overlap: return "two of its segments share a byte";
+        case Error::OutOfRange: return "a segment lies beyond 2^40 or in the MMIO hole";
+        case Error::NotFound: return "no segment holds its entry point";
+        case Error::Unsupported: return "it is no x86 executable, or has too many program headers";
+        default: return "reading its image";
+    }
 }
 
 std::expected<void, Refusal> map_devices(KernelVmPager& pager, const VmPlan& plan) {
@@ -84,7 +95,7 @@ std::expected<std::unique_ptr<Vm>, Refusal> make(const VmPlan& plan, const kern:
                                                  HeldDevice& device, const Backend& backend,
                                                  Watcher& watcher) {
     const auto file = files.open(plan.file);
-    if (!file) return std::unexpected(Refusal{file.error(), "opening its file"});
+    if (!file) return std::unexpected(Refusal{file.error(), "opening the file in the boot module"});
     auto pager = KernelVmPager::from_image(*file, plan.ram_kib, *backend.format);
     if (!pager) return std::unexpected(Refusal{pager.error(), why_refused(*file, pager.error())});
     if (const auto mapped = map_devices(**pager, plan); !mapped)
@@ -163,7 +174,8 @@ void run_virtual_machine(const VmPlan& plan, const kern::FileSystem& files, Held
         record.error = static_cast<std::uint64_t>(vm.error().error) + 1;
         copy_text(record.reason, vm.error().step);
         record.ended = record.after = record.created;
-        kprint("{}: refused: {}: {}\n", plan.name, vm.error().step, vm.error().error);
+        kprint("{}: refused: {}: {} ({})\n", plan.name, plan.file, vm.error().step,
+               vm.error().error);
         return;
     }
     describe_start(plan, **vm, record);
