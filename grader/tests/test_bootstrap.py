@@ -121,3 +121,10 @@ def test_help_needs_no_heavy_module() -> None:
          "print([name for name in ('pytest', 'rich', 'jsonschema', 'elftools') if name in sys.modules])"],
         capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_the_line_without_python_is_enough_for_every_verb() -> None:
+    text = (bootstrap.ROOT / "nest").read_text()
+    listed = text.partition("packages='")[2].partition("'")[0].split()
+    wanted = {"python3"}.union(*bootstrap.PACKAGES.values())
+    assert sorted(listed) == sorted(wanted), "the list in ./nest and PACKAGES in grader/bootstrap.py differ"
