@@ -19,19 +19,6 @@ constexpr std::uint16_t control_word = 0x37f;
 constexpr std::size_t mxcsr_at = 24;
 constexpr std::uint32_t mxcsr = 0x1f80;
 
-std::uint64_t read_xcr0() {
-    std::uint32_t low = 0, high = 0;
-    asm volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-    return std::uint64_t{high} << 32 | low;
-}
-
-void write_xcr0(std::uint64_t value) {
-    asm volatile("xsetbv"
-                 :
-                 : "c"(0), "a"(static_cast<std::uint32_t>(value)),
-                   "d"(static_cast<std::uint32_t>(value >> 32)));
-}
-
 }  // namespace
 
 std::expected<ProcessorState, kern::Error> ProcessorState::create() {
@@ -66,44 +53,25 @@ ProcessorState::~ProcessorState() {
 }
 
 void ProcessorState::load() {
-    std::byte* const area = kern::arch::direct_map(area_);
+    const std::byte* const area = kern::arch::direct_map(area_);
     if (components_ != 0) {
-        host_xcr0_ = read_xcr0();
+        host_xcr0_ = kern::arch::read_xcr0();
         // The guest may have turned on and off what it liked: all components move.
-        write_xcr0(components_);
-        asm volatile("xrstor64 (%0)"
-                     :
-                     : "r"(area), "a"(static_cast<std::uint32_t>(components_)),
-                       "d"(static_cast<std::uint32_t>(components_ >> 32))
-                     : "memory");
-        write_xcr0(xcr0_);
-    } else {
-        asm volatile("fxrstor64 (%0)" : : "r"(area) : "memory");
+        kern::arch::write_xcr0(components_);
     }
-    asm volatile("mov %0, %%dr0" : : "r"(breakpoints_[0]));
-    asm volatile("mov %0, %%dr1" : : "r"(breakpoints_[1]));
-    asm volatile("mov %0, %%dr2" : : "r"(breakpoints_[2]));
-    asm volatile("mov %0, %%dr3" : : "r"(breakpoints_[3]));
+    kern::arch::load_fpu(area, components_);
+    if (components_ != 0) kern::arch::write_xcr0(xcr0_);
+    kern::arch::write_breakpoints(breakpoints_);
 }
 
 void ProcessorState::save() {
-    asm volatile("mov %%dr0, %0" : "=r"(breakpoints_[0]));
-    asm volatile("mov %%dr1, %0" : "=r"(breakpoints_[1]));
-    asm volatile("mov %%dr2, %0" : "=r"(breakpoints_[2]));
-    asm volatile("mov %%dr3, %0" : "=r"(breakpoints_[3]));
-    std::byte* const area = kern::arch::direct_map(area_);
+    breakpoints_ = kern::arch::read_breakpoints();
     if (components_ != 0) {
-        xcr0_ = read_xcr0();
-        write_xcr0(components_);
-        asm volatile("xsave64 (%0)"
-                     :
-                     : "r"(area), "a"(static_cast<std::uint32_t>(components_)),
-                       "d"(static_cast<std::uint32_t>(components_ >> 32))
-                     : "memory");
-        write_xcr0(host_xcr0_);
-    } else {
-        asm volatile("fxsave64 (%0)" : : "r"(area) : "memory");
+        xcr0_ = kern::arch::read_xcr0();
+        kern::arch::write_xcr0(components_);
     }
+    kern::arch::save_fpu(kern::arch::direct_map(area_), components_);
+    if (components_ != 0) kern::arch::write_xcr0(host_xcr0_);
 }
 
 }  // namespace vmm

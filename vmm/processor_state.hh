@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <expected>
 
+#include "kern/arch/x86_64/processor_state.hh"
 #include "kern/lib/address.hh"
 #include "kern/lib/error.hh"
 
@@ -37,7 +37,7 @@ class ProcessorState {
     std::uint64_t components_;   // all that XCR0 may enable; 0: there is only FXSAVE
     std::uint64_t xcr0_ = 1;     // x87 alone, as after a reset
     std::uint64_t host_xcr0_ = 0;
-    std::array<std::uint64_t, 4> breakpoints_{};  // DR0 to DR3
+    kern::arch::Breakpoints breakpoints_{};
 };
 
 }  // namespace vmm

@@ -33,11 +33,10 @@ LOOK_INSIDE = ("vmm/tests", "vmm/bench")
 INLINE_ASSEMBLY = (
     "kern/arch/x86_64",
     "kern/tests/boot",  # runs on the bare machine only
-    "vmm/processor_state.cc",  # FPU and debug registers, which no backend switches by itself
     "vmm/vmx",
     "guest",
 )
-ASSEMBLY_FILES = (*INLINE_ASSEMBLY, "vmm/svm", "vmm/bench")
+ASSEMBLY_FILES = (*INLINE_ASSEMBLY, "vmm/svm", "vmm/bench", "vmm/tests/boot")
 
 _INCLUDE = re.compile(
     r'^[ \t]*#[ \t]*include\s*(?:"([^"\n]*)"|<((?:kern|vmm|guest|labs)/[^>\n]*)>)', re.MULTILINE

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: MIT
+#include "kern/arch/x86_64/processor_state.hh"
+
+namespace kern::arch {
+namespace {
+
+constexpr std::uint32_t low(std::uint64_t value) {
+    return static_cast<std::uint32_t>(value);
+}
+constexpr std::uint32_t high(std::uint64_t value) {
+    return static_cast<std::uint32_t>(value >> 32);
+}
+
+}  // namespace
+
+std::uint64_t read_xcr0() {
+    std::uint32_t low = 0, high = 0;
+    asm volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return std::uint64_t{high} << 32 | low;
+}
+
+void write_xcr0(std::uint64_t value) {
+    asm volatile("xsetbv" : : "c"(0), "a"(low(value)), "d"(high(value)));
+}
+
+void save_fpu(std::byte* area, std::uint64_t components) {
+    if (components != 0)
+        asm volatile("xsave64 (%0)"
+                     :
+                     : "r"(area), "a"(low(components)), "d"(high(components))
+                     : "memory");
+    else
+        asm volatile("fxsave64 (%0)" : : "r"(area) : "memory");
+}
+
+void load_fpu(const std::byte* area, std::uint64_t components) {
+    if (components != 0)
+        asm volatile("xrstor64 (%0)"
+                     :
+                     : "r"(area), "a"(low(components)), "d"(high(components))
+                     : "memory");
+    else
+        asm volatile("fxrstor64 (%0)" : : "r"(area) : "memory");
+}
+
+Breakpoints read_breakpoints() {
+    Breakpoints breakpoints;
+    asm volatile("mov %%dr0, %0" : "=r"(breakpoints[0]));
+    asm volatile("mov %%dr1, %0" : "=r"(breakpoints[1]));
+    asm volatile("mov %%dr2, %0" : "=r"(breakpoints[2]));
+    asm volatile("mov %%dr3, %0" : "=r"(breakpoints[3]));
+    return breakpoints;
+}
+
+void write_breakpoints(const Breakpoints& breakpoints) {
+    asm volatile("mov %0, %%dr0" : : "r"(breakpoints[0]));
+    asm volatile("mov %0, %%dr1" : : "r"(breakpoints[1]));
+    asm volatile("mov %0, %%dr2" : : "r"(breakpoints[2]));
+    asm volatile("mov %0, %%dr3" : : "r"(breakpoints[3]));
+}
+
+}  // namespace kern::arch

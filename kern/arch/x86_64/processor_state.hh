@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+/// Registers that the kernel itself never uses, because it is compiled without floating point and
+/// sets no breakpoints: whoever runs other people's code moves them [amd/vol2 11.5, 13.1.1].
+namespace kern::arch {
+
+///@{
+/// Extended control register 0: the components of XSAVE that are on. Only where CR4.OSXSAVE is set.
+std::uint64_t read_xcr0();
+void write_xcr0(std::uint64_t value);
+///@}
+
+///@{
+/// Saves or loads the FPU's state at `area`, 64-byte aligned: the `components` of XSAVE, which XCR0
+/// must have on; or what FXSAVE knows, if `components` is 0.
+void save_fpu(std::byte* area, std::uint64_t components);
+void load_fpu(const std::byte* area, std::uint64_t components);
+///@}
+
+/// DR0 to DR3. DR7, which turns them on, is not among them.
+using Breakpoints = std::array<std::uint64_t, 4>;
+///@{
+/// This CPU's.
+Breakpoints read_breakpoints();
+void write_breakpoints(const Breakpoints& breakpoints);
+///@}
+
+}  // namespace kern::arch
