@@ -28,6 +28,7 @@ struct Registers {
 
 namespace rflags {
 inline constexpr std::uint64_t reserved_one = 1ULL << 1;  ///< always set
+inline constexpr std::uint64_t trap = 1ULL << 8;
 inline constexpr std::uint64_t interrupt_enable = 1ULL << 9;
 }  // namespace rflags
 
@@ -130,8 +131,11 @@ class VcpuBackend {
     /// Whether an external interrupt can be injected now: RFLAGS.IF is set, no interrupt shadow,
     /// and no other event is waiting.
     virtual bool can_inject_interrupt() const = 0;
-    /// Whether an exception or NMI can be injected now: no other event is waiting.
+    /// Whether an exception can be injected now: no other event is waiting.
     virtual bool can_inject() const = 0;
+    /// Whether an NMI can be injected now: no other event is waiting, and no handler of an NMI
+    /// runs. When that one ends, there is an InterruptWindow exit.
+    virtual bool can_inject_nmi() const = 0;
     /// Makes `event` happen when the guest is entered next. One event an entry: see can_inject.
     virtual void inject(const Event& event) = 0;
     /// Asks for an InterruptWindow exit as soon as the guest could take an interrupt (or no

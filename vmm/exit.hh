@@ -45,7 +45,7 @@ struct Halt {};
 struct Hypercall {};
 /// A physical interrupt arrived and has been handled by the host.
 struct ExternalInterrupt {};
-/// The guest can take an interrupt now.
+/// The guest can take an interrupt or NMI now that it could not take before.
 struct InterruptWindow {};
 /// A triple fault.
 struct Shutdown {};

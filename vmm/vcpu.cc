@@ -95,7 +95,7 @@ void Vcpu::deliver_interrupts() {
     if (apic_.task_priority() >> priority_class_shift != static_cast<int>(priority))
         apic_.set_task_priority(static_cast<std::uint8_t>(priority << priority_class_shift));
 
-    if (nmi_pending_.load() && backend_->can_inject() && nmi_pending_.exchange(false))
+    if (nmi_pending_.load() && backend_->can_inject_nmi() && nmi_pending_.exchange(false))
         backend_->inject(
             {.kind = Event::Kind::NonMaskableInterrupt, .vector = vector::non_maskable_interrupt});
 

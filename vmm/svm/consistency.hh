@@ -28,8 +28,8 @@ struct ConsistencyRule {
 /// All rules, in the order of the manual [amd/vol2 15.5.1].
 std::span<const ConsistencyRule> consistency_rules();
 
-/// The first rule that `vmcb` breaks. To be asked before VMRUN has failed several times: emulators
-/// write host state over the guest's save area then.
+/// The first rule that `vmcb` breaks. To be asked before VMRUN: QEMU, when it refuses one, writes
+/// state of its own over the guest's.
 std::optional<exit::EntryFailure> find_broken_rule(const Vmcb& vmcb, const CpuLimits& limits);
 
 }  // namespace vmm::svm

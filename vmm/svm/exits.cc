@@ -177,14 +177,25 @@ exit::PortAccess decode_port_access(std::uint64_t info, std::uint64_t next_rip) 
             .next_rip = next_rip};
 }
 
-decltype(Exit::reason) decode_reason(const ControlArea& control, std::uint64_t rcx) {
+/// The negative codes are 64 bits wide [amd/vol2 appendix C], but QEMU writes their lower half
+/// alone.
+std::uint64_t exit_code_of(const ControlArea& control) {
+    constexpr std::uint32_t lowest_negative = 0xffff'fffc;
     const std::uint64_t code = control.exit_code;
+    if (code >= lowest_negative && code <= ~std::uint32_t{0})
+        return code | std::uint64_t{~std::uint32_t{0}} << 32;
+    return code;
+}
+
+decltype(Exit::reason) decode_reason(const ControlArea& control, std::uint64_t rcx) {
+    const std::uint64_t code = exit_code_of(control);
     switch (code) {
         case exit_code::nested_page_fault:
             return decode_nested_page_fault(control.exit_info1, Gpa{control.exit_info2});
         case exit_code::interrupt:
         case exit_code::nmi: return exit::ExternalInterrupt{};
-        case exit_code::virtual_interrupt: return exit::InterruptWindow{};
+        case exit_code::virtual_interrupt:
+        case exit_code::iret: return exit::InterruptWindow{};
         case exit_code::hlt: return exit::Halt{};
         case exit_code::cpuid: return exit::Cpuid{};
         case exit_code::msr:
@@ -194,8 +205,7 @@ decltype(Exit::reason) decode_reason(const ControlArea& control, std::uint64_t r
         case exit_code::vmmcall: return exit::Hypercall{};
         case exit_code::shutdown: return exit::Shutdown{};
         case exit_code::invd:
-        case exit_code::wbinvd:
-            return exit::IgnoredInstruction{exit_name(code)};
+        case exit_code::wbinvd: return exit::IgnoredInstruction{exit_name(code)};
         case exit_code::rdpmc: return exit::Exception{exit_name(code), vector::general_protection};
         case exit_code::rsm:
         case exit_code::invlpga:
@@ -242,7 +252,7 @@ const char* exit_name(std::uint64_t code) {
 Exit decode_exit(const Vmcb& vmcb, std::uint64_t rcx) {
     return {.reason = decode_reason(vmcb.control, rcx),
             .rip = vmcb.save.rip,
-            .code = vmcb.control.exit_code,
+            .code = exit_code_of(vmcb.control),
             .information = {vmcb.control.exit_info1, vmcb.control.exit_info2}};
 }
 

@@ -18,6 +18,7 @@ inline constexpr std::uint64_t virtual_interrupt = 0x64;
 inline constexpr std::uint64_t rdpmc = 0x6f;
 inline constexpr std::uint64_t cpuid = 0x72;
 inline constexpr std::uint64_t rsm = 0x73;
+inline constexpr std::uint64_t iret = 0x74;
 inline constexpr std::uint64_t invd = 0x76;
 inline constexpr std::uint64_t hlt = 0x78;
 inline constexpr std::uint64_t invlpga = 0x7a;

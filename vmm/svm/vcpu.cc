@@ -50,6 +50,8 @@ void SvmVcpu::start(std::uint64_t rip) {
     registers.rflags = rflags::reserved_one;
     vmcb().control.event_injection = 0;
     vmcb().control.interrupt_state = 0;
+    unproven_ = true;
+    end_nmi_blocking();
     request_interrupt_window(false);
     flush_tlb();  // CR0 and CR3 have changed behind the TLB's back
 }
@@ -86,11 +88,13 @@ void SvmVcpu::set_efer(std::uint64_t value) {
     // VMRUN fails without SVME, so it stays set behind the guest's back [amd/vol2 15.5.1].
     now = (value & ~efer::long_mode_active) | (now & efer::long_mode_active) |
           efer::secure_virtual_machine_enable;
+    unproven_ = true;
     flush_tlb();  // NXE changes what entries mean
 }
 
 void SvmVcpu::set_pat(std::uint64_t value) {
     vmcb().save.g_pat = value;
+    unproven_ = true;
     flush_tlb();
 }
 
@@ -113,28 +117,45 @@ Exit SvmVcpu::run() {
     save.rip = registers.rip;
     save.rflags = registers.rflags;
 
-    if (!svm_world_switch(&registers, frame_.address().value(), host_area_of_this_cpu().value(),
-                          &return_requested_, &flush_requested_, &control.tlb_control))
+    const auto suspicion = unproven_ ? find_broken_rule(vmcb(), cpu_limits()) : std::nullopt;
+    if (!(suspicion ? enter_suspect() : enter()))
         return {.reason = exit::ExternalInterrupt{},
                 .rip = registers.rip,
                 .code = exit_code::interrupt};
 
     control.tlb_control = tlb_control::nothing;
+    Exit exit = decode_exit(vmcb(), registers.rcx);
+    if (exit.code == exit_code::invalid) {
+        exit.rip = registers.rip;  // the guest has not moved, whatever the VMCB says now
+        exit.reason = suspicion.value_or(
+            vmm::exit::EntryFailure{"VMCB", "a rule that this hypervisor does not know", 0});
+        return exit;
+    }
+    unproven_ = false;
     registers.rax = save.rax;
     registers.rsp = save.rsp;
     registers.rip = save.rip;
     registers.rflags = save.rflags;
-
-    Exit exit = decode_exit(vmcb(), registers.rcx);
-    if (exit.code == exit_code::invalid) {
-        exit.reason = find_broken_rule(vmcb(), cpu_limits())
-                          .value_or(vmm::exit::EntryFailure{
-                              "VMCB", "a rule that this hypervisor does not know", 0});
-        return exit;
-    }
     // A shutdown leaves the VMCB undefined [amd/vol2 15.14.3]: nothing of it is used again.
-    if (exit.code != exit_code::shutdown) keep_interrupted_event();
+    if (exit.code == exit_code::shutdown) return exit;
+    keep_interrupted_event();
+    if (nmi_blocking_ != NmiBlocking::None) follow_nmi_handler(exit);
     return exit;
+}
+
+bool SvmVcpu::enter() {
+    return svm_world_switch(&registers, frame_.address().value(), host_area_of_this_cpu().value(),
+                            &return_requested_, &flush_requested_, &vmcb().control.tlb_control);
+}
+
+/// Like enter(), for a VMCB that breaks a rule. Whether VMRUN fails is the CPU's decision; but an
+/// emulator that refuses it writes its own state over the guest's, and the report wants the
+/// guest's.
+bool SvmVcpu::enter_suspect() {
+    const SaveArea before = vmcb().save;
+    const bool entered = enter();
+    if (entered && decode_exit(vmcb(), 0).code == exit_code::invalid) vmcb().save = before;
+    return entered;
 }
 
 void SvmVcpu::keep_interrupted_event() {
@@ -151,13 +172,47 @@ void SvmVcpu::keep_interrupted_event() {
     control.event_injection = interrupted;
 }
 
+void SvmVcpu::follow_nmi_handler(Exit& exit) {
+    // The handler of an NMI ends with IRET, and the next NMI must not come before that has been
+    // executed: it would find the stack still in use. So IRET is intercepted, and then stepped over
+    // with TF.
+    SaveArea& save = vmcb().save;
+    if (nmi_blocking_ == NmiBlocking::UntilReturn) {
+        if (exit.code != exit_code::iret) return;
+        vmcb().control.intercept1 &= ~intercept1::iret;
+        if ((registers.rflags & rflags::trap) != 0) return end_nmi_blocking();  // it steps itself
+        nmi_blocking_ = NmiBlocking::Stepping;
+        return_rip_ = registers.rip;
+        return_dr6_ = save.dr6;
+        registers.rflags |= rflags::trap;
+        return;
+    }
+    const bool is_step = exit.code == exit_code::exception + vector::debug;
+    if (!is_step && registers.rip == return_rip_) return;  // the IRET itself waits for a page
+    if (is_step) {
+        save.dr6 = return_dr6_;
+        exit.reason = vmm::exit::InterruptWindow{};
+    }
+    end_nmi_blocking();
+}
+
+void SvmVcpu::end_nmi_blocking() {
+    nmi_blocking_ = NmiBlocking::None;
+    vmcb().control.intercept1 &= ~intercept1::iret;
+}
+
+bool SvmVcpu::can_inject_nmi() const {
+    return can_inject() && nmi_blocking_ == NmiBlocking::None;
+}
+
 bool SvmVcpu::can_inject() const {
     return (vmcb_->control.event_injection & event::valid) == 0;
 }
 
 bool SvmVcpu::can_inject_interrupt() const {
     return can_inject() && (registers.rflags & rflags::interrupt_enable) != 0 &&
-           (vmcb_->control.interrupt_state & interrupt_shadow) == 0;
+           (vmcb_->control.interrupt_state & interrupt_shadow) == 0 &&
+           nmi_blocking_ != NmiBlocking::Stepping;  // it would push our TF
 }
 
 void SvmVcpu::inject(const Event& injected) {
@@ -171,6 +226,11 @@ void SvmVcpu::inject(const Event& injected) {
         value |= event::has_error_code | std::uint64_t{*injected.error_code}
                                              << event::error_code_shift;
     vmcb().control.event_injection = value;
+    unproven_ = true;
+    if (injected.kind == Event::Kind::NonMaskableInterrupt) {
+        nmi_blocking_ = NmiBlocking::UntilReturn;
+        vmcb().control.intercept1 |= intercept1::iret;
+    }
 }
 
 void SvmVcpu::request_interrupt_window(bool wanted) {
@@ -179,7 +239,8 @@ void SvmVcpu::request_interrupt_window(bool wanted) {
     constexpr std::uint64_t window =
         virtual_interrupt::pending | virtual_interrupt::ignore_priority;
     ControlArea& control = vmcb().control;
-    if (wanted) {
+    // There is an exit behind the step anyway.
+    if (wanted && nmi_blocking_ != NmiBlocking::Stepping) {
         control.virtual_interrupt |= window;
         control.intercept1 |= intercept1::virtual_interrupt;
     } else {

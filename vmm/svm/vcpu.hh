@@ -30,6 +30,7 @@ class SvmVcpu final : public VcpuBackend {
     Exit run() override;
     bool can_inject_interrupt() const override;
     bool can_inject() const override;
+    bool can_inject_nmi() const override;
     void inject(const Event& event) override;
     void request_interrupt_window(bool wanted) override;
     void skip_instruction(const Exit& exit) override;
@@ -38,13 +39,28 @@ class SvmVcpu final : public VcpuBackend {
 
    private:
     Vmcb& vmcb() { return *vmcb_; }
+    /// The guest's way out of an NMI handler, behind which the next NMI may come.
+    enum class NmiBlocking : std::uint8_t {
+        None,
+        UntilReturn,  ///< IRET is intercepted
+        Stepping,     ///< IRET is being executed, with TF set behind the guest's back
+    };
+
     void start(std::uint64_t rip);
+    bool enter();
+    bool enter_suspect();
     void keep_interrupted_event();
+    void follow_nmi_handler(Exit& exit);
+    void end_nmi_blocking();
 
     kern::Frame frame_;
     Vmcb* vmcb_;
     ProcessorState state_;
     AsidTag asid_{};
+    bool unproven_ = true;  // the host has changed what VMRUN checks since it was last accepted
+    NmiBlocking nmi_blocking_ = NmiBlocking::None;
+    std::uint64_t return_rip_ = 0;  // while Stepping: of the IRET
+    std::uint64_t return_dr6_ = 0;  // while Stepping: the guest's
     std::atomic<std::uint8_t> flush_requested_{tlb_control::nothing};
 };
 

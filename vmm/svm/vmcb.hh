@@ -19,6 +19,7 @@ inline constexpr std::uint32_t virtual_interrupt = 1U << 4;
 inline constexpr std::uint32_t rdpmc = 1U << 15;
 inline constexpr std::uint32_t cpuid = 1U << 18;
 inline constexpr std::uint32_t rsm = 1U << 19;
+inline constexpr std::uint32_t iret = 1U << 20;
 inline constexpr std::uint32_t invd = 1U << 22;
 inline constexpr std::uint32_t hlt = 1U << 24;
 inline constexpr std::uint32_t invlpga = 1U << 26;

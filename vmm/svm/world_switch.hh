@@ -18,7 +18,8 @@ namespace vmm::svm {
 /// @param flush_requested  taken (set to 0), and merged into `tlb_control`
 /// @param tlb_control      the VMCB's TLB_CONTROL byte
 /// @return whether the guest was entered
-/// @note Interrupts are disabled when it is called and enabled when it returns: a pending one has been
+/// @note Interrupts are disabled when it is called and enabled when it returns: a pending one has
+/// been
 ///       taken by then.
 extern "C" bool svm_world_switch(Registers* guest, std::uint64_t vmcb, std::uint64_t host_area,
                                  const std::atomic<std::uint32_t>* return_requested,

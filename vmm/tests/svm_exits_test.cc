@@ -52,6 +52,16 @@ TEST(SvmExits, AReservedBitInATableIsNoLazyFault) {
     EXPECT_TRUE(std::holds_alternative<exit::Unknown>(decode(0x400, 0x1'0000'000c).reason));
 }
 
+// [amd/vol2 appendix C] has 64 bits; QEMU writes the lower half.
+TEST(SvmExits, ARefusedEntryIsKnownByEitherWidth) {
+    for (const std::uint64_t code : {~0ULL, 0xffff'ffffULL}) {
+        const Exit exit = decode(code);
+        EXPECT_TRUE(std::holds_alternative<exit::EntryFailure>(exit.reason)) << describe(exit);
+        EXPECT_EQ(exit.code, exit_code::invalid);
+    }
+    EXPECT_EQ(decode(0xf000'0000).code, 0xf000'0000U);
+}
+
 TEST(SvmExits, PortAccesses) {
     const Exit out_exit = decode(0x7b, 0x03f8'0010, 0x1235);
     const auto& out = as<exit::PortAccess>(out_exit);

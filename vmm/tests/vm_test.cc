@@ -47,6 +47,7 @@ class FakeVcpu final : public VcpuBackend {
         return can_inject() && (registers.rflags & rflags::interrupt_enable) != 0;
     }
     bool can_inject() const override { return !pending; }
+    bool can_inject_nmi() const override { return !pending; }
     void inject(const Event& event) override {
         EXPECT_TRUE(can_inject()) << "an event was lost";
         pending = true;
