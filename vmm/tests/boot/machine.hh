@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string_view>
+
+#include "kern/lib/panic.hh"
+#include "kern/lib/print.hh"
+#include "vmm/svm/vmcb.hh"
+#include "vmm/tests/boot/layout.h"
+#include "vmm/vm.hh"
+
+/// Tests of the hypervisor on real virtualization: guests from guests.S, facts printed as lines
+/// `fact KEY VALUE` for vmm/tests/test_boot.py, which knows what they must be.
+namespace vmm::test {
+
+/// A label in guests.S.
+using Label = const std::byte[];
+extern "C" Label guests_begin, guests_end;
+
+/// The number of this boot, from the command line: guests give it back, so nothing that is printed
+/// can be known before.
+extern std::uint32_t nonce;
+
+/// Where the guests' physical memory has `label`.
+Gpa place(Label label);
+
+/// Prints `fact GROUP.KEY VALUE`.
+template <class Value>
+void fact(std::string_view group, std::string_view key, const Value& value) {
+    if constexpr (std::integral<Value> && !std::same_as<Value, bool>)
+        kern::kprint("fact {}.{} 0x{:x}\n", group, key, static_cast<std::uint64_t>(value));
+    else
+        kern::kprint("fact {}.{} {}\n", group, key, value);
+}
+
+/// A pager that has the guests of guests.S, zeroed memory, and one page whose first word is given.
+/// Nothing of it is present before the guest touches it, but for the multiboot2 information.
+std::unique_ptr<KernelVmPager> make_pager(const std::uint32_t& watched_word);
+
+/// A VM with such a pager that begins at `entry`, with EAX = nonce and EBX = `what`.
+struct Setup {
+    std::string_view name;
+    const std::byte* entry;
+    std::uint32_t what = 0;
+    unsigned vcpus = 1;
+    std::uint64_t limit_ms = 30'000;
+    VmObserver* observer = nullptr;
+};
+std::unique_ptr<Vm> make_vm(const Setup& setup);
+
+/// Runs it and prints how it ended as facts of its name: end, status, reason.
+VmResult run(Vm& vm);
+
+/// The guest's word at `address`, which must be present.
+volatile std::uint32_t& word(const KernelVmPager& pager, std::uint64_t address);
+
+/// The VMCB of a vCPU that does not run.
+svm::Vmcb& vmcb_of(const VcpuBackend& vcpu);
+
+/// Counts the frames in use; the difference is printed when it goes, and must be 0.
+class FrameBalance {
+   public:
+    explicit FrameBalance(std::string_view group);
+    ~FrameBalance();
+    FrameBalance(const FrameBalance&) = delete;
+    FrameBalance& operator=(const FrameBalance&) = delete;
+
+   private:
+    std::string_view group_;
+    std::uint64_t before_;
+};
+
+/// Runs `vcpu` on this CPU up to its next hypercall, serving its pages.
+void run_to_hypercall(VcpuBackend& vcpu, KernelVmPager& pager);
+
+// The groups of facts, one file each.
+void test_entry_failures();
+void test_interrupts();
+void test_reinjection();
+void test_shootdown();
+void test_sharing_a_cpu();
+void test_kills();
+
+}  // namespace vmm::test

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: MIT
+// A kernel that tries out the hypervisor on the machine's own virtualization.
+// vmm/tests/test_boot.py boots it with a command line of `nonce=NUMBER` and, to run one part alone,
+// `only=PART`.
+#include "kern/boot/boot_info.hh"
+#include "vmm/tests/boot/machine.hh"
+
+namespace {
+
+using namespace vmm::test;
+
+std::string_view option(std::string_view line, std::string_view key) {
+    const std::size_t at = line.find(key);
+    if (at == std::string_view::npos) return {};
+    line.remove_prefix(at + key.size());
+    return line.substr(0, line.find(' '));
+}
+
+std::uint32_t number(std::string_view text) {
+    std::uint32_t value = 0;
+    for (const char c : text)
+        if (c >= '0' && c <= '9') value = value * 10 + static_cast<std::uint32_t>(c - '0');
+    return value;
+}
+
+struct Part {
+    std::string_view name;
+    void (*run)();
+};
+
+constexpr std::array parts{
+    Part{"interrupts", test_interrupts},   Part{"reinjection", test_reinjection},
+    Part{"shootdown", test_shootdown},     Part{"sharing", test_sharing_a_cpu},
+    Part{"refusals", test_entry_failures}, Part{"kills", test_kills},
+};
+
+}  // namespace
+
+void kernel_main(const kern::BootInfo& boot) {
+    const std::string_view line = boot.command_line.view();
+    nonce = number(option(line, "nonce="));
+    const std::string_view only = option(line, "only=");
+    if (const auto ready = vmm::Vm::prepare(vmm::svm_backend); !ready) {
+        kern::kprint("no virtual machines: {}\n", ready.error());
+        return;
+    }
+    for (const Part& part : parts)
+        if (only.empty() || only == part.name) part.run();
+    kern::kprint("all done\n");
+}

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: MIT
+// Many vCPUs in turn on one CPU: none sees another's memory or registers.
+#include <cstring>
+
+#include "kern/arch/arch.hh"
+#include "vmm/tests/boot/machine.hh"
+
+namespace vmm::test {
+
+extern "C" Label guest_memory, guest_state;
+
+namespace {
+
+/// A vCPU with memory of its own, run by hand on this CPU.
+struct Guest {
+    std::uint32_t word = 0;
+    std::unique_ptr<KernelVmPager> pager;
+    std::unique_ptr<VcpuBackend> vcpu;
+
+    void make(std::uint32_t value, const std::byte* entry, std::uint32_t what) {
+        word = value;
+        pager = make_pager(word);
+        auto made = svm_backend.create_vcpu(pager->table().root());
+        kern::check(made.has_value(), "no memory for a vCPU");
+        vcpu = std::move(*made);
+        vcpu->start_protected_mode(place(entry), value, what);
+    }
+    void run() { run_to_hypercall(*vcpu, *pager); }
+};
+
+constexpr unsigned guest_count = 40;  // QEMU's CPUs have 15 ASIDs for guests
+constexpr unsigned rounds = 5;
+
+/// Spreads the nonce.
+std::uint32_t value_of(unsigned index) {
+    return (nonce + index) * 0x9e37'79b1U;
+}
+
+void share_address_spaces() {
+    constexpr std::string_view name = "asid";
+    const FrameBalance balance{name};
+    const auto guests = std::make_unique<std::array<Guest, guest_count>>();
+    for (unsigned i = 0; i < guest_count; ++i) (*guests)[i].make(value_of(i), guest_memory, 0);
+    unsigned wrong = 0, zero_asids = 0, highest_asid = 0;
+    const auto visit = [&](Guest& guest, std::uint64_t visits) {
+        guest.run();
+        if (guest.vcpu->registers.rdx != guest.word) ++wrong;
+        if (guest.vcpu->registers.rsi != visits) ++wrong;
+        const std::uint32_t asid = vmcb_of(*guest.vcpu).control.asid;
+        if (asid == 0) ++zero_asids;
+        highest_asid = std::max(highest_asid, asid);
+    };
+    // All in turn, which takes a new generation in each round; then two that keep their ASIDs.
+    for (unsigned round = 1; round <= rounds; ++round)
+        for (Guest& guest : *guests) visit(guest, round);
+    for (unsigned round = rounds + 1; round <= 4 * rounds; ++round) {
+        visit((*guests)[0], round);
+        visit((*guests)[1], round);
+    }
+    fact(name, "wrong", wrong);
+    fact(name, "zero", zero_asids);
+    fact(name, "highest", highest_asid);
+    fact(name, "two-apart",
+         vmcb_of(*(*guests)[0].vcpu).control.asid != vmcb_of(*(*guests)[1].vcpu).control.asid);
+    fact(name, "available", kern::arch::cpuid(0x8000'000a).ebx);
+}
+
+constexpr std::size_t saved_size = SAVED_AVX + 8 * 32 - SAVED;
+using Saved = std::array<std::byte, saved_size>;
+
+Saved saved_by(const Guest& guest) {
+    Saved saved;
+    const auto at = guest.pager->gpa2hpa(Gpa{SAVED});
+    kern::check(at.has_value(), "the guest has saved nothing");
+    std::memcpy(saved.data(), kern::arch::direct_map(*at), saved.size());
+    return saved;
+}
+
+std::uint32_t word_of(const Saved& saved, std::size_t at) {
+    std::uint32_t value;
+    std::memcpy(&value, saved.data() + at, sizeof(value));
+    return value;
+}
+
+/// What guest_state put into the registers.
+std::uint32_t pattern(const Guest& guest, unsigned index) {
+    return guest.word + index * 0x9e37'79b9U;
+}
+
+// Within FXSAVE's area [amd/vol2 11.4.4].
+constexpr std::size_t mxcsr_at = 24;
+constexpr std::size_t xmm_at = 160;
+constexpr std::uint32_t mxcsr_rounding = 0x6000;
+constexpr std::uint32_t reset_mxcsr = 0x1f80;
+
+bool holds_pattern(const Guest& guest, const Saved& saved, bool with_avx) {
+    bool good = word_of(saved, mxcsr_at) == ((guest.word & mxcsr_rounding) | reset_mxcsr);
+    for (unsigned i = 0; i < 8 * 4; ++i)
+        good = good && word_of(saved, xmm_at + 4 * i) == pattern(guest, i);
+    for (unsigned i = 0; i < 4; ++i)
+        good = good && word_of(saved, SAVED_DEBUG - SAVED + 4 * i) == pattern(guest, i);
+    for (unsigned i = 0; with_avx && i < 8 * 4; ++i) {
+        const unsigned upper = 4 * (7 - i / 4) + i % 4;
+        const std::size_t at = SAVED_AVX - SAVED + 32 * (i / 4) + 16 + 4 * (i % 4);
+        good = good && word_of(saved, at) == pattern(guest, upper);
+    }
+    return good;
+}
+
+bool is_reset_state(const Saved& saved) {
+    bool good = word_of(saved, 0) == 0x37f && word_of(saved, mxcsr_at) == reset_mxcsr;
+    for (std::size_t at = 32; at < SAVED_DEBUG + 16 - SAVED; at += 4)
+        good = good && word_of(saved, at) == 0;
+    return good;
+}
+
+void share_registers() {
+    constexpr std::string_view name = "state";
+    constexpr std::uint32_t cpuid_xsave = 1U << 26, cpuid_avx = 1U << 28;
+    const std::uint32_t features = kern::arch::cpuid(1).ecx;
+    const bool has_avx = (features & cpuid_xsave) != 0 && (features & cpuid_avx) != 0;
+    fact(name, "avx", has_avx);
+    const FrameBalance balance{name};
+    const std::uint32_t what = has_avx ? 2 : 1;
+    Guest a, b, untouched;
+    a.make(value_of(100), guest_state, what);
+    b.make(value_of(200) ^ mxcsr_rounding, guest_state, what);
+    untouched.make(value_of(300), guest_state, 0);
+    a.run();
+    const Saved a_first = saved_by(a);
+    b.run();
+    const Saved b_first = saved_by(b);
+    unsigned changed = 0;
+    for (unsigned round = 0; round < rounds; ++round) {
+        a.run();
+        if (saved_by(a) != a_first) ++changed;
+        b.run();
+        if (saved_by(b) != b_first) ++changed;
+    }
+    untouched.run();
+    fact(name, "a-holds", holds_pattern(a, a_first, has_avx));
+    fact(name, "b-holds", holds_pattern(b, b_first, has_avx));
+    fact(name, "apart", a_first != b_first);
+    fact(name, "changed", changed);
+    fact(name, "third-is-fresh", is_reset_state(saved_by(untouched)));
+}
+
+}  // namespace
+
+void test_sharing_a_cpu() {
+    kern::check(svm_backend.enable_on_this_cpu().has_value(), "SVM cannot be turned on");
+    share_address_spaces();
+    share_registers();
+}
+
+}  // namespace vmm::test

@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: MIT
+"""Boots of vmm/tests/boot: the hypervisor on the virtualization that QEMU emulates. That kernel runs
+guests with a nonce, looks at their registers and memory itself, and prints what it found as lines
+``fact GROUP.KEY VALUE``; here stands what the facts must be."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from grader.processes import Child, Limits
+
+ROOT = Path(__file__).resolve().parents[2]
+BUILD = Path(os.environ.get("NEST_BUILD", ROOT / "build" / "cmake"))
+KERNEL = BUILD / "vmm" / "tests" / "boot" / "vmm-boot-test.elf"
+WALL_SECONDS = 180
+FACT = re.compile(r"^fact ([^.\n]+)\.(\S+) ?(.*)$", re.MULTILINE)
+
+
+@dataclass
+class Boot:
+    """What one boot printed."""
+
+    nonce: int
+    serial: str
+    facts: dict[str, dict[str, str]]
+
+    def group(self, name: str, *, exited: bool = True) -> dict[str, str]:
+        """The facts of one guest, which must have ended with the nonce, and left no frame behind."""
+        assert name in self.facts, f"nothing is known of {name}:\n{self.serial[-4000:]}"
+        facts = self.facts[name]
+        if exited:
+            assert facts["end"] == "exited", facts
+            assert int(facts["status"], 16) == self.nonce, facts
+        assert int(facts.get("frames-left", "0"), 16) == 0, facts
+        return facts
+
+    def numbers(self, name: str, *keys: str, **options: bool) -> list[int]:
+        """Some facts of one guest as numbers."""
+        facts = self.group(name, **options)
+        return [int(facts[key], 16) for key in keys]
+
+
+def run(model: str, line: str = "") -> Boot:
+    """Boots the kernel, which must come to its end."""
+    if not KERNEL.is_file():
+        pytest.fail(f"{KERNEL} is not built; mend: ninja -C {BUILD} vmm-boot-test")
+    nonce = secrets.randbelow(1 << 31) + 1
+    text = bytearray()
+    with Child([
+        "qemu-system-x86_64", "-display", "none", "-no-reboot", "-serial", "stdio", "-nodefaults",
+        "-vga", "none", "-nic", "none", "-device", "isa-debug-exit,iobase=0xf4,iosize=4",
+        "-kernel", str(KERNEL), "-append", f"nonce={nonce} {line}",
+        "-cpu", model, "-smp", "2", "-m", "256",
+    ], on_stdout=text.extend) as child:  # fmt: skip
+        ended = child.wait(Limits(seconds=WALL_SECONDS))
+    serial = text.decode(errors="replace")
+    assert ended == 1 and "\nall done\n" in serial, serial[-4000:]
+    facts: dict[str, dict[str, str]] = {}
+    for group, key, value in FACT.findall(serial):
+        facts.setdefault(group, {})[key] = value.strip()
+    return Boot(nonce, serial, facts)
+
+
+@pytest.fixture(scope="module")
+def boot() -> Boot:
+    """The boot that most tests look at."""
+    return run("max")
+
+
+def test_interrupts_wait_for_the_guest(boot: Boot) -> None:
+    """Not with IF clear, not in the shadow of STI, but right behind it; the higher priority first."""
+    facts = boot.group("interrupts")
+    assert boot.numbers("interrupts", "while-disabled", "in-shadow", "behind-shadow") == [0, 0, 1]
+    for where in ("shadow", "cpuid", "halt", "priority"):
+        assert facts[f"{where}-return"] == "true", f"the interrupt came elsewhere: {where}"
+    first, then = boot.numbers("interrupts", "sequence", "next-in-sequence")
+    assert (first.to_bytes(4, "little"), then) == (b"\x60\x61\x62\x6a", 0x63)
+    assert boot.numbers("interrupts", "held-by-priority") == [0]
+
+
+def test_the_apic_timer(boot: Boot) -> None:
+    """Once is once; periodic goes on while the guest never exits by itself."""
+    assert boot.numbers("interrupts", "one-shot", "one-shot-left") == [1, 0]
+    assert boot.group("interrupts")["periodic-came"] == "true"
+
+
+def test_interrupts_between_vcpus(boot: Boot) -> None:
+    """Each once, to its destination only; an NMI also ends a HLT with IF clear."""
+    keys = ("ipi-from-second", "ipi-to-second", "broadcast", "broadcast-to-self")
+    assert boot.numbers("interrupts", *keys) == [4, 1, 1, 0]
+    assert boot.group("interrupts")["nmi-to-second"] == "true"
+
+
+def test_an_nmi_waits_for_the_handler_of_another(boot: Boot) -> None:
+    """The handler sends the second one; its IRET lets it come."""
+    assert boot.numbers("two-nmis", "in-first-handler", "in-all") == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("case", "error"),
+    [("interrupt", 0), ("int-n", 0), ("int3", 0), ("ud", 0), ("gp", 0xF00), ("nmi", 0), ("pf", 2),
+     ("host-gp", 0)],
+)  # fmt: skip
+def test_an_event_whose_delivery_faults_comes_once(boot: Boot, case: str, error: int) -> None:
+    """The IDT and the stack are not in memory when the event comes: two nested faults on the way."""
+    name = f"reinject-{case}"
+    facts = boot.group(name)
+    assert boot.numbers(name, "faults-on-idt", "faults-on-stack") == [1, 1], "the test tests nothing"
+    assert boot.numbers(name, "handlers", "count", "error") == [1, 1, error]
+    assert facts["return"] == "true", "the handler returns to another instruction"
+    if case == "pf":
+        assert boot.numbers(name, "cr2") == [0x40000124]
+
+
+def test_no_access_after_a_shootdown(boot: Boot) -> None:
+    """What unmap and protect took away is not used once more by a vCPU that runs meanwhile."""
+    facts = boot.group("shootdown", exited=False)
+    assert boot.numbers("shootdown", "rounds", "taken", exited=False) == [20, 40]
+    assert (facts["stale-reads"], facts["stale-writes"]) == ("false", "false")
+    assert facts["protected-kept"] == "true"
+    assert facts["reason"] == "write to a page that the guest may not write"
+    assert boot.numbers("shootdown", "ended-by", exited=False) == [1]
+
+
+def test_a_missing_shootdown_is_seen(boot: Boot) -> None:
+    """The same with the shootdown left out: the test before this one can fail."""
+    facts = boot.group("no-shootdown")
+    assert (facts["stale-reads"], facts["stale-writes"]) == ("true", "true")
+
+
+def test_address_spaces_stay_apart(boot: Boot) -> None:
+    """40 VMs in turn on one CPU, which has fewer ASIDs, and two alternately."""
+    names = ("wrong", "zero", "highest", "available")
+    wrong, zero, highest, available = boot.numbers("asid", *names, exited=False)
+    assert (wrong, zero) == (0, 0)
+    assert highest == available - 1 < 40, "the ASIDs did not run out: the test tests nothing"
+    assert boot.group("asid", exited=False)["two-apart"] == "true"
+
+
+def check_registers(boot: Boot, *, avx: bool) -> None:
+    """The facts of two vCPUs that alternate on one CPU, and of a third that has touched nothing."""
+    facts = boot.group("state", exited=False)
+    assert facts["avx"] == str(avx).lower()
+    for key in ("a-holds", "b-holds", "apart", "third-is-fresh"):
+        assert facts[key] == "true", key
+    assert boot.numbers("state", "changed", exited=False) == [0]
+
+
+def test_registers_stay_apart(boot: Boot) -> None:
+    """FPU, SSE, AVX, DR0 to DR3."""
+    check_registers(boot, avx=True)
+
+
+def test_registers_stay_apart_without_xsave() -> None:
+    """The same by FXSAVE."""
+    check_registers(run("max,-xsave", "only=sharing"), avx=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "field", "rule"),
+    [
+        ("svme", "EFER", "SVME"),
+        ("nw-without-cd", "CR0", "CR0.NW"),
+        ("cr0-upper", "CR0", "bits 63:32"),
+        ("cr3-beyond", "CR3", "physical address width"),
+        ("cr4-upper", "CR4", "bits 63:32"),
+        ("cr4-reserved", "CR4", "reserved"),
+        ("dr6-upper", "DR6", "bits 63:32"),
+        ("dr7-upper", "DR7", "bits 63:32"),
+        ("efer-reserved", "EFER", "reserved"),
+        ("long-mode-without-pae", "CR4", "CR4.PAE must be set"),
+        ("paging-without-protection", "CR0", "CR0.PE must be set"),
+        ("cs-both", "CS attributes", "CS.L and CS.D"),
+        ("vmrun-intercept", "intercepts at 0x010", "VMRUN must be intercepted"),
+        ("iopm", "IOPM_BASE_PA", "I/O permission map"),
+        ("msrpm", "MSRPM_BASE_PA", "MSR permission map"),
+        ("event-type", "EVENTINJ", "type"),
+        ("event-vector", "EVENTINJ", "below 32"),
+        ("event-nmi", "EVENTINJ", "vector 2"),
+        ("asid-zero", "ASID", "must not be zero"),
+    ],
+)
+def test_a_refused_entry_is_explained(boot: Boot, name: str, field: str, rule: str) -> None:
+    """VMRUN fails, and field and rule are named; the report shows the guest as it was."""
+    facts = boot.group(name, exited=False)
+    assert facts["refused"] == "true", "QEMU takes it: the test tests nothing"
+    assert facts["field"] == field
+    assert rule in facts["rule"]
+    if name == "asid-zero":
+        return
+    assert (facts["end"], facts["rip-kept"]) == ("failed", "true")
+    assert facts["reason"] == "the CPU refused to enter the guest"
+    assert f"\n  rule        {field} is {facts['value']}: {facts['rule']}\n" in boot.serial
+
+
+@pytest.mark.parametrize("name", ["after-refusals", "after-kills"])
+def test_the_next_guest_runs(boot: Boot, name: str) -> None:
+    """Whatever others have done before."""
+    boot.group(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "exit_words", "reason"),
+    [
+        ("triple-fault", "shutdown (triple fault) (code 0x7f", "a triple fault of the guest"),
+        ("out", "OUT (code 0x7b", "OUT to a port that no device serves"),
+        ("in", "IN (code 0x7b", "IN from a port that no device serves"),
+        ("ins", "IN (code 0x7b", "INS or OUTS"),
+        ("outs", "OUT (code 0x7b", "INS or OUTS"),
+        ("nowhere", "nested page fault: fetch (code 0x400", "memory that is not there"),
+        ("hole", "nested page fault: read (code 0x400", "MMIO hole"),
+        ("halt", "HLT (code 0x78", "halted for ever"),
+    ],
+)
+def test_a_guest_that_goes_wrong_is_reported(
+    boot: Boot, name: str, exit_words: str, reason: str
+) -> None:
+    """The exit in words, the registers, the bytes at RIP, the last exits; and the host goes on."""
+    facts = boot.group(name, exited=False)
+    report = boot.serial.split(f"\nbegin {name}\n")[1].split(f"\nend {name}\n")[0]
+    assert facts["end"] == "failed" and reason in facts["reason"], facts
+    assert f"VM {name} ended by the host: {facts['reason']}\n" in report
+    assert f"\n  exit        {exit_words}" in report
+    rip = int(facts["rip"], 16)
+    assert f"\n  rip {rip:016x} " in report
+    if name == "nowhere":
+        assert rip == 0x90000000
+        assert "bytes at rip: none" in report
+    if "wanted-rip" in facts:
+        assert rip == int(facts["wanted-rip"], 16)
+        assert f"\n  bytes at rip: {facts['bytes']}" in report
+    exits = int(facts["exits"], 16)
+    history = report.split(f"\n  virtual CPU 0: {exits} exits")[1].splitlines()[1:]
+    listed = [line for line in history if line.startswith("    rip ")]
+    assert len(listed) == exits
+    assert exit_words.split(" (code")[0] in listed[-1]
+
+
+def test_a_loop_is_stopped(boot: Boot) -> None:
+    """By its time limit."""
+    assert boot.group("loop", exited=False)["end"] == "stopped"
+
+
+def test_instructions_that_are_refused(boot: Boot) -> None:
+    """SVM's own, RSM, MONITOR, MWAIT, XSETBV: #UD. EFER.SVME, VM_HSAVE_PA, RDPMC: #GP."""
+    assert boot.numbers("refused", "invalid-opcode", "protection") == [11, 3]
