@@ -16,6 +16,8 @@ TOUCHED_PAGES = 2048
 TOUCHED_BEGIN = 0x40_0000
 CODE = 0x10_0000
 MIB = 1 << 20
+ELF_HEADER, PROGRAM_HEADER = 64, 56
+"""bytes in the file, ELF64"""
 
 #: The multiboot2 header of a kernel that asks for nothing: magic, architecture i386, length, checksum,
 #: end tag.
@@ -50,5 +52,7 @@ def sized(mebibytes: int) -> bytes:
 
 
 def _image(code: bytes, *more: Segment) -> bytes:
-    text = Segment(paddr=CODE, data=HEADER + code)
+    # The second segment begins on a page of the file, as linkers lay it.
+    headers = ELF_HEADER + PROGRAM_HEADER * (1 + len(more))
+    text = Segment(paddr=CODE, data=(HEADER + code).ljust(PAGE_SIZE - headers, b"\0"))
     return elf_image([text, *more], entry=CODE + len(HEADER))
