@@ -94,8 +94,8 @@ def main() -> int:
         _end_children()
         if error.errno not in TROUBLE:
             raise
-        where = f" {error.filename}" if error.filename else ""
-        print(f"nest: cannot go on:{where}: {error.strerror}\n  mend: make room on the disk, or work in a "
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"nest: cannot go on: {where}{error.strerror}\n  mend: make room on the disk, or work in a "
               "copy of the tree that can be written", file=sys.stderr)
         return CANNOT_RUN
 

@@ -31,6 +31,7 @@ import pytest
 
 from grader import outcome
 from grader.engine import Boot, Case, Engine
+from grader.errors import UsageError
 from grader.kit import Answers
 from grader.outcome import Outcome, shortened, stub_reached
 
@@ -68,6 +69,8 @@ class Session:
             raise self.problem
         if status == pytest.ExitCode.INTERRUPTED:
             raise KeyboardInterrupt
+        if status == pytest.ExitCode.USAGE_ERROR and self.keyword:
+            raise UsageError(f"-k takes parts of names, joined by and, or, not; this is none: '{self.keyword}'")
         if status in (pytest.ExitCode.INTERNAL_ERROR, pytest.ExitCode.USAGE_ERROR):
             raise RuntimeError(f"pytest ended with {status!r}")
 
@@ -307,6 +310,8 @@ def _failure(call: pytest.CallInfo[None], boot: Boot) -> Outcome:
     if not isinstance(error, AssertionError):
         text = f"{type(error).__name__}: {text}"
     entry = call.excinfo.traceback[-1]
+    if call.excinfo.errisinstance(AssertionError) and not text.startswith("assert "):
+        text = text.partition("\nassert ")[0]  # the test says in words what pytest says in values
     parts = [shortened(text, 16)]
     for one in call.excinfo.traceback:
         if Path(str(one.path)).name.startswith("test_"):
@@ -316,9 +321,20 @@ def _failure(call: pytest.CallInfo[None], boot: Boot) -> Outcome:
     result = boot.result
     if result is not None and (result.ended != "powered off" or result.status != 0):
         how = result.ended if result.status is None else f"{result.ended} with status {result.status}"
+        parts[0] = parts[0].partition("; its last words: ")[0]  # they follow
         parts.append(f"the machine: {how}; the end of its serial line:")
-        parts.append(shortened("\n".join(result.serial.strip().splitlines()[-12:]), 12))
+        parts.append(shortened("\n".join(last_words(result.serial)), 12))
         if result.registers:
             parts.append(shortened(result.registers, 12))
         kind = outcome.TIMEOUT if result.ended == "timeout" else outcome.CRASHED
     return Outcome(kind, "\n".join(parts))
+
+
+def last_words(serial: str) -> list[str]:
+    """The end of what a machine printed; of a panic what it says and its backtrace, without the registers."""
+    lines = serial.strip().splitlines()
+    panic = next((i for i, line in enumerate(lines) if line.startswith("panic")), None)
+    if panic is None:
+        return lines[-12:]
+    trace = next((i for i in range(panic, len(lines)) if lines[i].startswith("backtrace")), panic + 1)
+    return [lines[panic], *lines[trace:]]

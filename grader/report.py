@@ -3,13 +3,20 @@
 
 from __future__ import annotations
 
+import re
 from typing import IO, Iterator
 
 from grader import outcome
 from grader.results import Results, TaskResult, TestResult, failure_text
 
 MANY = 12
-"""More failures than this of one task are only named: the first ones are where to begin."""
+"""More different failures than this of one task are only named: the first ones are where to begin."""
+
+NUMBER = re.compile(r"0x[0-9a-f]+")
+"""What differs between two crashes in one line."""
+
+PANIC = re.compile(r"^panic on CPU.*", re.MULTILINE)
+"""Tests that share a boot share its end."""
 
 
 def show(results: Results, out: IO[str]) -> None:
@@ -47,20 +54,26 @@ def failures(results: Results, task: TaskResult) -> Iterator[tuple[str, str]]:
             f"  contract {task.task.header}\n"
             f"  read     labs/{results.lab.folder.name}/handout.md#{task.task.handout.lstrip('#')}")
         return
-    failed = [one for one in task.tests if not one.passed]
-    stubs: set[str] = set()
-    shown = 0
-    for one in failed:
-        stub = one.outcome.stub
-        if stub and stub in stubs:
-            continue
-        stubs.add(stub)
-        if shown == MANY:
-            rest = [f"  {other.test.name}" for other in failed[failed.index(one):]]
-            yield f"... and {len(rest)} more of {task.task.id}:", "\n".join(rest)
-            return
-        shown += 1
-        yield f"{_word(one)} {one.test.name}", failure_text(results, one)
+    alike: dict[tuple[str, ...], list[TestResult]] = {}
+    for one in task.tests:
+        if not one.passed:
+            alike.setdefault(_cause(one), []).append(one)
+    groups = list(alike.values())
+    for first, *others in groups[:MANY]:
+        text = failure_text(results, first)
+        if not first.outcome.stub:
+            for i, one in enumerate(others):
+                text += f"\n  {'' if i else 'likewise':<9}{one.test.name}"
+        yield f"{_word(first)} {first.test.name}", text
+    if rest := [f"  {one.test.name}" for group in groups[MANY:] for one in group]:
+        yield f"... and {len(rest)} more of {task.task.id}:", "\n".join(rest)
+
+
+def _cause(one: TestResult) -> tuple[str, ...]:
+    """The same for failures that look alike: of those, one is shown and the others are named."""
+    panic = PANIC.search(one.detail)
+    cause = one.outcome.stub or NUMBER.sub("", panic[0] if panic else one.detail)
+    return one.kind, cause, str(one.outcome.unstable)
 
 
 def _word(one: TestResult) -> str:

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 from pathlib import Path
 
 from grader import outcome, sandbox
 from grader.errors import CannotRun
+from grader.lab import ROOT
 from grader.outcome import Outcome, shortened, stub_reached
 
 CASE_SECONDS = 20.0
@@ -24,6 +26,9 @@ SANITIZERS = {
     "TSAN_OPTIONS": "exitcode=99:halt_on_error=1:report_signal_unsafe=0",
     "LSAN_OPTIONS": "exitcode=99",
 }
+
+ADDRESSES = re.compile(r" (at pc|\(pc) 0x.*")
+FRAME = re.compile(r"#\d+ 0x[0-9a-f]+ in |#\d+ ")
 
 
 def run_case(program: Path, case: str, *, task: str, seed: int, transcript: Path,
@@ -70,7 +75,7 @@ def _judge(done: sandbox.Completed, records: list[str], token: str, case: str, t
         stub = stub_reached(done.stderr, task)
         if stub:
             return stub
-    report = _sanitizer_report(done.stderr)
+    report = sanitizer_report(done.stderr)
     if report:
         return Outcome(outcome.CRASHED, report)
     if done.killed or done.returncode < 0:
@@ -93,7 +98,7 @@ def _case_text(stdout: str) -> str:
     return "\n".join(lines[start + 1:end]) + "\n"
 
 
-def _sanitizer_report(stderr: str) -> str:
+def sanitizer_report(stderr: str) -> str:
     """The part of a sanitizer's report that a reader wants: what, and where in the tree."""
     lines = stderr.splitlines()
     marks = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "runtime error:",
@@ -101,12 +106,17 @@ def _sanitizer_report(stderr: str) -> str:
     start = next((i for i, line in enumerate(lines) if any(mark in line for mark in marks)), None)
     if start is None:
         return ""
-    picked = [lines[start].split("==")[-1].strip()]
+    picked = [ADDRESSES.sub("", lines[start].split("==")[-1]).strip()
+              .replace("use-after-poison", "use-after-poison (of a frame that is not in use)")]
     for line in lines[start + 1:]:
         text = line.strip()
         frame = text.startswith("#")
-        if frame and not any(room in text for room in (" kern/", " vmm/", " labs/", "/kern/", "/vmm/")):
+        if frame and not any(room in text for room in (" kern/", " vmm/", " labs/", "/kern/", "/vmm/", "/labs/")):
             continue  # frames of the sanitizer, of GoogleTest and of the C++ library
+        if frame:
+            text = FRAME.sub("in ", text.replace(f"{ROOT}/", ""))
+        if text == picked[-1] or "is a wild pointer" in text or "labs/unit_main.cc" in text:
+            continue  # a recursion; what says nothing
         if text and not text.startswith(("=", "SUMMARY", "Shadow", "0x", "=>0x", "Addressable")):
             picked.append(text)
         if len(picked) > 14 or text.startswith("SUMMARY"):

@@ -38,6 +38,7 @@ from grader.processes import Child, Limits
 
 PROGRAM = "qemu-system-x86_64"
 INSTALL = "apt-get install qemu-system-x86"
+REINSTALL = "apt-get install --reinstall qemu-system-x86 qemu-system-data"
 FAST_BIOS = Path("/usr/share/qemu/qboot.rom")
 """A firmware that does nothing but enter a kernel: half the time of a boot."""
 MONITOR_SECONDS = 5.0
@@ -234,8 +235,13 @@ def _version() -> str:
         told = subprocess.run(
             [PROGRAM, "--version"], capture_output=True, text=True, timeout=20, check=True
         )
+    except subprocess.CalledProcessError as problem:
+        status = _status_in_words(problem.returncode)
+        raise MachineError(
+            f"{PROGRAM} does not start: it {status}: {problem.stderr.strip()[-300:]}", REINSTALL
+        ) from problem
     except (OSError, subprocess.SubprocessError) as problem:
-        raise MachineError(f"{PROGRAM} does not start: {problem}", INSTALL) from problem
+        raise MachineError(f"{PROGRAM} does not start: {problem}", REINSTALL) from problem
     return told.stdout.splitlines()[0] if told.stdout else PROGRAM
 
 

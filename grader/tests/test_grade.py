@@ -204,6 +204,7 @@ def test_selection(tree: Tree) -> None:
     (["grade", "lab9"], "lab1-toy"),
     (["grade", "lab1", "--task", "third"], "lab1.twice, lab1.half"),
     (["grade", "lab1", "--seed", "x"], "--seed"),
+    (["grade", "lab1", "--reference", "-k", "a b("], "this is none: 'a b('"),
     (["grade"], "LAB"),
     (["graed", "lab1"], "grade"),
 ])

@@ -96,6 +96,17 @@ def test_missing_emulator_is_no_fault_of_the_kernel(
     assert "apt-get install" in caught.value.mend
 
 
+def test_broken_emulator_is_reported_with_its_mend(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(amd_qemu, "PROGRAM", "false")
+    amd_qemu._version.cache_clear()
+    with pytest.raises(machines.MachineError, match="does not start: it ended with 1") as caught:
+        boot(tmp_path, power_off(0))
+    amd_qemu._version.cache_clear()
+    assert "--reinstall" in caught.value.mend
+
+
 def test_emulator_that_dies_at_start_is_no_fault_of_the_kernel(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

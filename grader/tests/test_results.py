@@ -10,12 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from grader import outcome, results
+from grader import outcome, report, results
 from grader.cache import Cache, digest
-from grader.lab import Task, Test
+from grader.lab import ROOT, Lab, Task, Test
 from grader.outcome import Outcome, shortened, stub_reached
+from grader.plugin import last_words
 from grader.results import score_task
 from grader.schedule import Schedule
+from grader.unit import sanitizer_report
 from grader.verify import Row
 
 
@@ -131,3 +133,44 @@ def test_schedule_runs_after_what_it_waits_for_and_by_rank() -> None:
         never.result(10)
     schedule.close(lambda: None)
     assert schedule.submit(lambda: 1).cancelled() and "never" not in order
+
+
+def shown(*found: Outcome) -> list[str]:
+    """The lines that say why the tests of a task with one point each failed."""
+    lab = Lab("lab1", "toy", "A toy", len(found), (), (), (), Path("labs/lab1-toy"))
+    one = task(*[1] * len(found))
+    result = score_task(one, {test.name: end for test, end in zip(one.tests, found)}, elsewhere="", alone="run {}")
+    assert result is not None
+    everything = results.Results(lab, "own", 1, "amd-qemu", False, (result,), None, "there", 1.0)
+    return list(report.plain(everything))
+
+
+def test_failures_that_look_alike_are_shown_once_and_named() -> None:
+    lines = shown(Outcome(F, "at 0x10: bad"), Outcome(F, "seen 1"), Outcome(F, "at 0x20: bad"), Outcome(P))
+    titles = [line for line in lines if line.startswith("FAILED")]
+    assert titles == ["FAILED unit:Suite.Case0", "FAILED unit:Suite.Case1"]
+    assert lines.count("  likewise unit:Suite.Case2") == 1 and not any("Case3" in line for line in lines)
+    panic = "panic on CPU 1: no\nbacktrace:\n  "
+    lines = shown(Outcome(F, f"no a\n{panic}a"), Outcome(F, f"no b\n{panic}b"), Outcome(F, "no b\npanic on CPU 1: yes"))
+    assert "  likewise unit:Suite.Case1" in lines and "FAILED unit:Suite.Case2" in lines
+
+
+def test_a_sanitizers_report_is_cut_to_what_a_student_can_use() -> None:
+    frame = f"#{{}} 0x55d42c6dc420 in vmm::f(int) {ROOT}/vmm/f.cc:9"
+    text = sanitizer_report("\n".join([
+        "=" * 40, "==2==ERROR: AddressSanitizer: use-after-poison on address 0x7f00 at pc 0x55 bp 0x7f sp 0x7e",
+        "READ of size 1 at 0x7f00 thread T0", "    #0 0x55d4 in std::equal /usr/include/c++/12/bits/x.h:93",
+        *(f"    {frame.format(i)}" for i in range(1, 40)), f"    #40 0x1 in main {ROOT}/labs/unit_main.cc:57", "",
+        "Address 0x7f00 is a wild pointer inside of access range of size 0x1.", "SUMMARY: AddressSanitizer: x"]))
+    assert text.splitlines() == [
+        "ERROR: AddressSanitizer: use-after-poison (of a frame that is not in use) on address 0x7f00",
+        "READ of size 1 at 0x7f00 thread T0", "in vmm::f(int) vmm/f.cc:9"]
+    assert sanitizer_report("nothing") == ""
+
+
+def test_last_words_of_a_panic_are_what_it_says_and_where() -> None:
+    head, registers, trace = [f"line {i}" for i in range(30)], ["rip 1", "rax 2"], ["backtrace:", "  #0 f"]
+    panic = "panic on CPU 0: no"
+    assert last_words("\n".join([*head, panic, *registers, *trace])) == [panic, *trace]
+    assert last_words("\n".join([*head, panic])) == [panic]
+    assert last_words("\n".join(head)) == head[-12:] and last_words("") == []
