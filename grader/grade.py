@@ -155,6 +155,11 @@ def together(found: dict[tuple[str, str], Outcome]) -> Together | None:
     mine = {name: result for (label, name), result in found.items() if label == TOGETHER}
     if not mine:
         return None
-    failed = tuple((name, result.detail.split("\n")[0] or result.kind)
-                   for name, result in mine.items() if result.kind != outcome.PASSED)
+    failed = tuple((name, _in_a_line(result)) for name, result in mine.items() if not result.passed)
     return Together(len(mine) - len(failed), len(mine), failed)
+
+
+def _in_a_line(result: Outcome) -> str:
+    """Why a test failed; where nothing was built, what the tool said first."""
+    lines = result.detail.split("\n")
+    return " ".join(line.strip() for line in lines[:3 if result.kind == outcome.NOT_BUILT else 1]) or result.kind

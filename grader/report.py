@@ -107,15 +107,18 @@ def closing(results: Results) -> Iterator[str]:
     if results.together is not None:
         both = results.together
         yield f"all your files together (not scored): {both.passed} of {both.total} booted tests pass"
-        own = {one.test.name for one in results.tests if not one.passed}
-        for name, why in [one for one in both.failed if one[0] not in own][:5]:
-            yield f"  only together: {name}: {why}"
+        if results.score == results.max_score:  # else they fail for what is said above
+            alike: dict[str, list[str]] = {}
+            for name, why in both.failed:
+                alike.setdefault(why, []).append(name)
+            for why, (name, *others) in list(alike.items())[:5]:
+                yield f"  only together: {name}{f' and {len(others)} more' if others else ''}: {why}"
     if results.partial:
         yield f"only {len(results.tests)} of {len(results.lab.tests)} tests were selected"
     whose = "the reference answers" if results.answers == "reference" else "your own files"
     yield (f"{results.lab.id} {results.lab.title}: {results.score} of {results.max_score} points for {whose}, "
            f"seed {results.seed}, {results.seconds:.1f} s")
-    if results.score < results.max_score:
+    if results.score < results.max_score or (results.together and results.together.failed):
         yield f"transcripts: {results.transcripts}"
 
 

@@ -27,6 +27,8 @@ SANITIZERS = {
     "LSAN_OPTIONS": "exitcode=99",
 }
 
+FAILURES = 3
+"""More failures than this of one case, as of a loop, are counted."""
 ADDRESSES = re.compile(r" (at pc|\(pc) 0x.*")
 FRAME = re.compile(r"#\d+ 0x[0-9a-f]+ in |#\d+ ")
 
@@ -80,22 +82,26 @@ def _judge(done: sandbox.Completed, records: list[str], token: str, case: str, t
         return Outcome(outcome.CRASHED, report)
     if done.killed or done.returncode < 0:
         return Outcome(outcome.CRASHED, f"the test's process {done.ended()}\n"
-                       + shortened(_case_text(done.stdout) + done.stderr, 12))
+                       + shortened(case_text(done.stdout) + done.stderr, 12))
     if failed:
-        return Outcome(outcome.FAILED, shortened(_case_text(done.stdout)) or "failed without a word")
+        return Outcome(outcome.FAILED, shortened(case_text(done.stdout)) or "failed without a word")
     if passed:
         return Outcome(outcome.FAILED, f"the case passed, but its process {done.ended()}\n"
                        + shortened(done.stderr, 12))
     return Outcome(outcome.CRASHED, f"the test's process {done.ended()} before the case was done\n"
-                   + shortened(_case_text(done.stdout) + done.stderr, 12))
+                   + shortened(case_text(done.stdout) + done.stderr, 12))
 
 
-def _case_text(stdout: str) -> str:
+def case_text(stdout: str) -> str:
     """What GoogleTest printed between the case's start and its end."""
     lines = stdout.splitlines()
     start = next((i for i, line in enumerate(lines) if line.startswith("[ RUN      ]")), -1)
     end = next((i for i, line in enumerate(lines) if line.startswith("[  FAILED  ]")), len(lines))
-    return "\n".join(lines[start + 1:end]) + "\n"
+    mine = lines[start + 1:end]
+    failures = [i for i, line in enumerate(mine) if line.endswith(": Failure")]
+    if len(failures) > FAILURES:
+        mine[failures[FAILURES]:] = [f"... and {len(failures) - FAILURES} failures more, see the log"]
+    return "\n".join(mine) + "\n"
 
 
 def sanitizer_report(stderr: str) -> str:

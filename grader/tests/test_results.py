@@ -17,7 +17,7 @@ from grader.outcome import Outcome, shortened, stub_reached
 from grader.plugin import last_words
 from grader.results import score_task
 from grader.schedule import Schedule
-from grader.unit import sanitizer_report
+from grader.unit import case_text, sanitizer_report
 from grader.verify import Row
 
 
@@ -135,13 +135,13 @@ def test_schedule_runs_after_what_it_waits_for_and_by_rank() -> None:
     assert schedule.submit(lambda: 1).cancelled() and "never" not in order
 
 
-def shown(*found: Outcome) -> list[str]:
+def shown(*found: Outcome, together: results.Together | None = None) -> list[str]:
     """The lines that say why the tests of a task with one point each failed."""
     lab = Lab("lab1", "toy", "A toy", len(found), (), (), (), Path("labs/lab1-toy"))
     one = task(*[1] * len(found))
     result = score_task(one, {test.name: end for test, end in zip(one.tests, found)}, elsewhere="", alone="run {}")
     assert result is not None
-    everything = results.Results(lab, "own", 1, "amd-qemu", False, (result,), None, "there", 1.0)
+    everything = results.Results(lab, "own", 1, "amd-qemu", False, (result,), together, "there", 1.0)
     return list(report.plain(everything))
 
 
@@ -153,6 +153,18 @@ def test_failures_that_look_alike_are_shown_once_and_named() -> None:
     panic = "panic on CPU 1: no\nbacktrace:\n  "
     lines = shown(Outcome(F, f"no a\n{panic}a"), Outcome(F, f"no b\n{panic}b"), Outcome(F, "no b\npanic on CPU 1: yes"))
     assert "  likewise unit:Suite.Case1" in lines and "FAILED unit:Suite.Case2" in lines
+
+
+def test_what_fails_only_together_is_said_once_and_if_all_else_is_right() -> None:
+    both = results.Together(1, 3, (("boot:a", "no"), ("boot:b", "no")))
+    lines = shown(Outcome(P), together=both)
+    assert "  only together: boot:a and 1 more: no" in lines and "transcripts: there" in lines
+    assert not any("only together" in line for line in shown(Outcome(F, "seen"), together=both))
+
+
+def test_a_case_that_fails_in_a_loop_is_cut() -> None:
+    text = "\n".join(["noise", "[ RUN      ] A.B", *("a.cc:1: Failure\nseen" for _ in range(9)), "[  FAILED  ] A.B"])
+    assert case_text(text).splitlines() == ["a.cc:1: Failure", "seen"] * 3 + ["... and 6 failures more, see the log"]
 
 
 def test_a_sanitizers_report_is_cut_to_what_a_student_can_use() -> None:
