@@ -21,7 +21,8 @@ EMULATE = ("qemu-system-x86",)
 GRADE = (*COMMAND, *BUILD, *EMULATE, "python3-pytest")
 RUN = (*COMMAND, *BUILD, *EMULATE, "grub-pc-bin", "grub-common", "xorriso", "mtools")
 HANDOUTS = (*COMMAND, "doxygen", "graphviz", "python3-jinja2")
-TEST = (*GRADE, *RUN, *HANDOUTS, "clang-format-19", "gdb", "python3-defusedxml")
+TEST = (*GRADE, *RUN, *HANDOUTS, "clang-format-19", "clang-tidy-19", "gdb",
+        "python3-defusedxml")
 
 PACKAGES: dict[str, tuple[str, ...]] = {
     "": (*COMMAND,),

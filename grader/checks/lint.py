@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: MIT
+"""clang-tidy over every C++ file that is compiled here, once, the way it is compiled.
+
+``python3 -m grader.checks.lint [--build FOLDER] [FILE...]``: the commands come from the build folder's
+compile_commands.json, put into clang's words. What was clean is remembered by all that it was made
+from (the file, its headers, the command, the checks), so that only what has changed is looked at.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import shlex
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from grader.cache import Cache, digest
+from grader.checks import PRIVATE, ROOT
+from grader.schedule import cores
+
+TIDY = "clang-tidy-19"
+ROOMS = ("kern", "vmm", "guest", "labs", PRIVATE)
+LEFT_OUT = (f"{PRIVATE}/mutants",)
+"""Wrong on purpose."""
+
+FOR_TESTS = "--checks=-clang-analyzer-*"
+"""It would walk through GoogleTest's macros for longer than all other checks take together, and the
+sanitizers watch these files run."""
+
+FOR_CLANG = {
+    # Without SSE alone, a long double in the standard headers still has registers to return in.
+    "-mgeneral-regs-only": ["-mno-sse", "-mno-mmx"],
+    "-fno-tree-loop-distribute-patterns": [],
+    "-Werror": [],
+}
+"""What GCC's words are in clang's."""
+
+_FINDING = re.compile(r"^(?P<place>[^\s:][^:\n]*:\d+:\d+): (?:warning|error|fatal error): ", re.MULTILINE)
+_INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*"([^"\n]+)"', re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One source file with the command that compiles it."""
+
+    path: str
+    """from the root"""
+    command: tuple[str, ...]
+    """for clang, without the file and without its output"""
+
+    @property
+    def is_test(self) -> bool:
+        return self.path.endswith("_test.cc")
+
+
+class CannotRun(Exception):
+    """There is nothing to look at, or nothing to look with; the text names the mend."""
+
+
+def units(root: Path, commands: list[dict[str, str]]) -> list[Unit]:
+    """One unit for each source of the rooms, in the flavour that a reader means: the kernel's, or else
+    an ordinary process's. A file that only students compile (a stub, a variant) is taken as the kernel's.
+    """
+    chosen: dict[str, tuple[int, tuple[str, ...]]] = {}
+    for entry in commands:
+        path = Path(entry["file"])
+        if path.suffix != ".cc" or not path.is_relative_to(root):
+            continue
+        argv = shlex.split(entry["command"])
+        rank = 0 if "-mgeneral-regs-only" in argv else 2 if "-fsanitize=thread" in argv else 1
+        name = path.relative_to(root).as_posix()
+        if name not in chosen or rank < chosen[name][0]:
+            chosen[name] = (rank, _for_clang(argv, entry["file"]))
+    kernel = next((command for rank, command in chosen.values() if rank == 0), None)
+    found = []
+    for room in ROOMS:
+        for path in sorted((root / room).rglob("*.cc")):
+            name = path.relative_to(root).as_posix()
+            if any(name.startswith(folder + "/") for folder in LEFT_OUT):
+                continue
+            command = chosen[name][1] if name in chosen else kernel
+            if command is None:
+                raise CannotRun(f"{name}: no command compiles it, and none compiles for the kernel")
+            found.append(Unit(name, command))
+    # Tests take longest, since they read GoogleTest: what is begun last should be short.
+    return sorted(found, key=lambda unit: not unit.is_test)
+
+
+def _for_clang(argv: list[str], source: str) -> tuple[str, ...]:
+    start = next(i for i, word in enumerate(argv) if word.startswith("-"))  # after ccache and c++
+    result = []
+    words = iter(argv[start:])
+    for word in words:
+        if word == "-o":
+            next(words)
+        elif word not in ("-c", source):
+            result += FOR_CLANG.get(word, [word])
+    return tuple(result)
+
+
+class Reader:
+    """The files' contents and what they include, each read once."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.text = cache(self._text)
+
+    def _text(self, name: str) -> str:
+        try:
+            return (self.root / name).read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return ""
+
+    def closure(self, name: str) -> list[str]:
+        """The file and every header of the tree that it may reach."""
+        seen = {name}
+        waiting = [name]
+        while waiting:
+            for target in _INCLUDE.findall(self.text(waiting.pop())):
+                if target not in seen and (self.root / target).is_file():
+                    seen.add(target)
+                    waiting.append(target)
+        return sorted(seen)
+
+
+class Linter:
+    """Looks at units, at most one for each core at a time."""
+
+    def __init__(self, root: Path, known: Cache) -> None:
+        self.root = root
+        self.known = known
+        self._files = Reader(root)
+        self._version = _output([TIDY, "--version"])
+        self._checks = self._files.text(".clang-tidy")
+        self._lock = threading.Lock()
+        self._shown: set[str] = set()
+
+    def key(self, unit: Unit) -> str:
+        """Names all that a verdict on the unit is made from."""
+        files = [(name, self._files.text(name)) for name in self._files.closure(unit.path)]
+        # The command names the root (-I); two trees with the same files should share a verdict.
+        command = [word.replace(str(self.root), "") for word in unit.command]
+        return digest("lint", FOR_TESTS, self._version, self._checks, command, files)
+
+    def check(self, unit: Unit) -> list[str] | None:
+        """What is wrong, each with its place and its check's name; None if it was known to be right."""
+        key = self.key(unit)
+        if self.known.get(key):
+            return None
+        done = subprocess.run(
+            [TIDY, "--quiet", f"--config-file={self.root / '.clang-tidy'}",
+             *([FOR_TESTS] if unit.is_test else []), str(self.root / unit.path), "--", *unit.command],
+            cwd=self.root, text=True, capture_output=True, check=False, errors="replace")  # fmt: skip
+        found = self._new(done.stdout.replace(f"{self.root}/", ""))
+        if done.returncode == 0:
+            with self.known.workplace() as folder:
+                clean = folder / "clean"
+                clean.touch()
+                self.known.put(key, clean)
+        elif not _FINDING.search(done.stdout):
+            found = [f"{unit.path}:1:1: error: {TIDY} ended with {done.returncode}:\n{done.stderr}"]
+        return found
+
+    def _new(self, output: str) -> list[str]:
+        """The findings that no other unit has shown: a header's come with each file that includes it."""
+        starts = [match.start() for match in _FINDING.finditer(output)]
+        blocks = [output[a:b].rstrip() for a, b in zip(starts, [*starts[1:], len(output)])]
+        with self._lock:
+            fresh = [block for block in dict.fromkeys(blocks) if block not in self._shown]
+            self._shown.update(fresh)
+        return fresh
+
+
+def _output(argv: list[str]) -> str:
+    try:
+        return subprocess.run(argv, text=True, capture_output=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError) as problem:
+        raise CannotRun(f"{argv[0]} does not run ({problem}): ./nest setup installs it") from None
+
+
+def lint(root: Path, build: Path, known: Cache, only: Iterable[str] = (),
+         show: Callable[[str], None] = print) -> int:  # fmt: skip
+    """Looks at all units, or those named; shows findings as they come, and returns how many there are."""
+    database = build / "compile_commands.json"
+    try:
+        commands = json.loads(database.read_text())
+    except (OSError, ValueError) as problem:
+        raise CannotRun(f"{database}: {problem}: configure first: cmake --preset default") from None
+    chosen = units(root, commands)
+    if wanted := set(only):
+        chosen = [unit for unit in chosen if unit.path in wanted]
+        if missing := wanted - {unit.path for unit in chosen}:
+            raise CannotRun(f"no such source: {', '.join(sorted(missing))}")
+    linter = Linter(root, known)
+    count = anew = 0
+    with ThreadPoolExecutor(cores()) as pool:
+        for found in pool.map(linter.check, chosen):
+            anew += found is not None
+            for finding in found or ():
+                count += 1
+                show(finding)
+    verdict = f"{count} findings" if count else "nothing found"
+    show(f"clang-tidy: {len(chosen)} files, {anew} of them looked at anew: {verdict}")
+    return count
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Ends with 0: clean, 1: there are findings, 3: cannot run."""
+    parser = argparse.ArgumentParser(prog="lint", description=__doc__)
+    parser.add_argument("--build", type=Path, default=ROOT / "build" / "cmake", metavar="FOLDER")
+    parser.add_argument("files", nargs="*", metavar="FILE", help="look at these only (from the root)")
+    options = parser.parse_args(argv)
+    try:
+        known = Cache(ROOT / "build" / "cache")
+        return 1 if lint(ROOT, options.build, known, options.files) else 0
+    except CannotRun as problem:
+        print(f"lint: {problem}", file=sys.stderr)
+        return 3
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: MIT
+"""The linter finds what is bad, once, and looks again only at what has changed."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from grader.cache import Cache
+from grader.checks import lint
+
+BAD = '#include "kern/a.hh"\nint* none() { return 0; }\n'
+GOOD = '#include "kern/a.hh"\nint* none() { return nullptr; }\n'
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A tree with one header and one source, which the kernel's and two ordinary flavours compile."""
+    (tmp_path / "kern").mkdir()
+    (tmp_path / ".clang-tidy").write_text(
+        "Checks: '-*,modernize-use-nullptr'\nWarningsAsErrors: '*'\nHeaderFilterRegex: 'kern/.*'\n")
+    (tmp_path / "kern/a.hh").write_text("#pragma once\nint* none();\n")
+    (tmp_path / "kern/a.cc").write_text(GOOD)
+    commands = [{"file": str(tmp_path / "kern/a.cc"), "directory": str(tmp_path),
+                 "command": f"/usr/bin/ccache g++ {flags} -Werror -I{tmp_path} -o a.o -c {tmp_path}/kern/a.cc"}
+                for flags in ("-fsanitize=thread", "-mgeneral-regs-only -fno-tree-loop-distribute-patterns",
+                              "-fsanitize=address")]
+    (tmp_path / "compile_commands.json").write_text(json.dumps(commands))
+    return tmp_path
+
+
+def run(root: Path) -> tuple[int, list[str]]:
+    shown: list[str] = []
+    return lint.lint(root, root, Cache(root / "cache"), show=shown.append), shown
+
+
+def test_bad_file_is_found_each_time_until_it_is_mended(root: Path) -> None:
+    (root / "kern/a.cc").write_text(BAD)
+    for _ in range(2):
+        count, shown = run(root)
+        assert count == 1
+        assert shown[0].startswith("kern/a.cc:2:22: error:") and "modernize-use-nullptr" in shown[0]
+    (root / "kern/a.cc").write_text(GOOD)
+    assert run(root)[0] == 0
+
+
+def test_clean_file_is_looked_at_once_and_again_after_a_change_of_header_or_checks(root: Path) -> None:
+    def looked_at() -> str:
+        count, shown = run(root)
+        assert count == 0
+        return shown[-1].split(":")[1].strip()
+
+    assert looked_at() == "1 files, 1 of them looked at anew"
+    assert looked_at() == "1 files, 0 of them looked at anew"
+    header = root / "kern/a.hh"
+    header.write_text(header.read_text() + "int more();\n")
+    assert looked_at() == "1 files, 1 of them looked at anew"
+    checks = root / ".clang-tidy"
+    checks.write_text(checks.read_text() + "FormatStyle: none\n")
+    assert looked_at() == "1 files, 1 of them looked at anew"
+
+
+def test_headers_finding_is_shown_once_for_all_that_include_it(root: Path) -> None:
+    (root / "kern/a.hh").write_text("#pragma once\ninline int* none() { return 0; }\n")
+    for name in ("a", "b"):
+        (root / f"kern/{name}.cc").write_text('#include "kern/a.hh"\n')
+    count, shown = run(root)
+    assert count == 1 and shown[0].startswith("kern/a.hh:2:"), shown
+
+
+def test_what_clang_cannot_read_is_a_finding(root: Path) -> None:
+    (root / "kern/a.cc").write_text("int a = ;\n")
+    count, shown = run(root)
+    assert count == 1 and "kern/a.cc:1:" in shown[0]
+
+
+def test_units_are_one_for_each_source_as_the_kernel_compiles_it(root: Path) -> None:
+    for name in ("solutions-private/mutants/lab1/m/kern/a.cc", "vmm/stub.cc"):
+        (root / name).parent.mkdir(parents=True)
+        (root / name).write_text("")
+    found = lint.units(root, json.loads((root / "compile_commands.json").read_text()))
+    assert sorted(unit.path for unit in found) == ["kern/a.cc", "vmm/stub.cc"]
+    assert all(unit.command == ("-mno-sse", "-mno-mmx", f"-I{root}") for unit in found)
+
+
+def test_missing_database_names_the_mend(root: Path) -> None:
+    (root / "compile_commands.json").unlink()
+    with pytest.raises(lint.CannotRun, match="cmake --preset default"):
+        run(root)
