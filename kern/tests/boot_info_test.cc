@@ -62,8 +62,8 @@ Memory multiboot2() {
     memory.put<std::uint32_t>(body + 4, 0);
     const std::uint64_t entries[3][3] = {
         {0, 0x9fc00, 1}, {0x9fc00, 0x400, 2}, {0x100000, 0x700000, 1}};
-    for (unsigned i = 0; i < 3; ++i)
-        for (unsigned j = 0; j < 3; ++j) memory.put(body + 8 + i * 32 + j * 8, entries[i][j]);
+    for (std::uint64_t i = 0; i < 3; ++i)
+        for (std::uint64_t j = 0; j < 3; ++j) memory.put(body + 8 + i * 32 + j * 8, entries[i][j]);
     memory.text(tag(14, 8 + 20), "RSD PTR ");
     tag(0, 8);
     memory.put<std::uint32_t>(at - 1, 0);

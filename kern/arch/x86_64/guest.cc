@@ -20,6 +20,7 @@ constexpr std::uint32_t four_characters(const char* text) {
 }  // namespace
 
 void HostOfThisGuest::exit(std::uint64_t status) const {
+    // NOLINTNEXTLINE(misc-const-correctness): the instruction may write to it, which asm hides.
     std::uint64_t number = exit_hypercall;
     asm volatile("vmmcall" : "+a"(number) : "b"(status) : "memory");
 }
