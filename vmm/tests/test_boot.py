@@ -147,7 +147,7 @@ def check_registers(boot: Boot, *, avx: bool) -> None:
     """The facts of two vCPUs that alternate on one CPU, and of a third that has touched nothing."""
     facts = boot.group("state", exited=False)
     assert facts["avx"] == str(avx).lower()
-    for key in ("a-holds", "b-holds", "apart", "third-is-fresh"):
+    for key in ("a-holds", "b-holds", "apart", "third-is-fresh", "host-kept"):
         assert facts[key] == "true", key
     assert boot.numbers("state", "changed", exited=False) == [0]
 
@@ -194,7 +194,7 @@ def test_a_refused_entry_is_explained(boot: Boot, name: str, field: str, rule: s
     assert rule in facts["rule"]
     if name == "asid-zero":
         return
-    assert (facts["end"], facts["rip-kept"]) == ("failed", "true")
+    assert (facts["end"], facts["guest-kept"]) == ("failed", "true")
     assert facts["reason"] == "the CPU refused to enter the guest"
     assert f"\n  rule        {field} is {facts['value']}: {facts['rule']}\n" in boot.serial
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "kern/arch/x86_64/processor_state.hh"
 
+#include "kern/arch/x86_64/registers.hh"
+
 namespace kern::arch {
 namespace {
 
@@ -14,13 +16,13 @@ constexpr std::uint32_t high(std::uint64_t value) {
 }  // namespace
 
 std::uint64_t read_xcr0() {
-    std::uint32_t low = 0, high = 0;
+    std::uint64_t low, high;  // each in the lower half of its register
     asm volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-    return std::uint64_t{high} << 32 | low;
+    return high << 32 | low;
 }
 
 void write_xcr0(std::uint64_t value) {
-    asm volatile("xsetbv" : : "c"(0), "a"(low(value)), "d"(high(value)));
+    x86::write_xcr0(value);
 }
 
 void save_fpu(std::byte* area, std::uint64_t components) {

@@ -89,13 +89,18 @@ void try_break(const Break& broken) {
     const FrameBalance balance{broken.name};
     const auto vm = make_vm({.name = broken.name, .entry = guest_finish, .limit_ms = 5000});
     broken.apply(vmcb_of(vm->vcpu(0).backend()));
+    const VcpuBackend& vcpu = vm->vcpu(0).backend();
+    const SystemRegisters before = vcpu.system_registers();
     (void)run(*vm);
+    const SystemRegisters after = vcpu.system_registers();
     const Exit& last = vm->vcpu(0).history().back(0);
     const auto* failure = std::get_if<exit::EntryFailure>(&last.reason);
     fact(broken.name, "refused", failure != nullptr);
     if (failure == nullptr) return;
     state_rule(broken.name, *failure);
-    fact(broken.name, "rip-kept", vm->vcpu(0).registers().rip == place(guest_finish).value());
+    fact(broken.name, "guest-kept",
+         vcpu.registers.rip == place(guest_finish).value() && before.cr0 == after.cr0 &&
+             before.cr3 == after.cr3 && before.cr4 == after.cr4 && before.efer == after.efer);
 }
 
 /// run() sets the ASID anew each time, so this one is broken below it.

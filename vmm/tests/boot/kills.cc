@@ -61,9 +61,11 @@ void test_kills() {
 
     const auto refused = make_vm({.name = "refused", .entry = guest_refused});
     (void)run(*refused);
-    constexpr std::uint64_t counts = RESULTS + COUNTS;
-    fact("refused", "invalid-opcode", word(refused->pager(), counts + 4 * vector::invalid_opcode));
-    fact("refused", "protection", word(refused->pager(), counts + 4 * vector::general_protection));
+    const auto count = [&](std::uint64_t vector) -> std::uint32_t {
+        return word(refused->pager(), RESULTS + COUNTS + 4 * vector);
+    };
+    fact("refused", "invalid-opcode", count(vector::invalid_opcode));
+    fact("refused", "protection", count(vector::general_protection));
 
     (void)run(*make_vm({.name = "after-kills", .entry = guest_finish}));
 }

@@ -3,7 +3,8 @@
 
 // Where things are in the guests' physical memory. For assembly too, so it has #defines only.
 
-#define BLOB 0x8000 /* guests.S, loaded page by page; below 64 KiB, so a gate holds it in one half */
+#define BLOB \
+    0x8000 /* guests.S, loaded page by page; below 64 KiB, so a gate holds it in one half */
 #define STACK_TOP 0x21000
 #define STACK_TOP_AP 0x23000
 #define RESULTS 0x30000 /* %fs of virtual CPU 0 */
@@ -21,7 +22,7 @@
 #define INFORMATION 0x7000 /* the multiboot2 information */
 #define ZEROS_BEGIN 0x20000
 #define ZEROS_END 0x60000
-#define NOWHERE 0x90000000 /* no loader */
+#define NOWHERE 0x90000000  /* no loader */
 #define UNMAPPED 0x40000124 /* not in the guest's own page directory */
 
 /* Offsets in a results page; the tables have a word for each vector. */

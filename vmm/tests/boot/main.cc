@@ -29,8 +29,8 @@ struct Part {
 };
 
 constexpr std::array parts{
-    Part{"interrupts", test_interrupts},   Part{"reinjection", test_reinjection},
-    Part{"shootdown", test_shootdown},     Part{"sharing", test_sharing_a_cpu},
+    Part{"sharing", test_sharing_a_cpu},   Part{"interrupts", test_interrupts},
+    Part{"reinjection", test_reinjection}, Part{"shootdown", test_shootdown},
     Part{"refusals", test_entry_failures}, Part{"kills", test_kills},
 };
 

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "kern/arch/arch.hh"
+#include "kern/arch/x86_64/processor_state.hh"
 #include "vmm/tests/boot/machine.hh"
 
 namespace vmm::test {
@@ -34,6 +35,14 @@ constexpr unsigned rounds = 5;
 /// Spreads the nonce.
 std::uint32_t value_of(unsigned index) {
     return (nonce + index) * 0x9e37'79b1U;
+}
+
+// ECX of leaf 1.
+constexpr std::uint32_t cpuid_xsave = 1U << 27;  // and CR4.OSXSAVE is set
+constexpr std::uint32_t cpuid_avx = 1U << 28;
+
+bool has_features(std::uint32_t bits) {
+    return (kern::arch::cpuid(1).ecx & bits) == bits;
 }
 
 void share_address_spaces() {
@@ -83,8 +92,8 @@ std::uint32_t word_of(const Saved& saved, std::size_t at) {
 }
 
 /// What guest_state put into the registers.
-std::uint32_t pattern(const Guest& guest, unsigned index) {
-    return guest.word + index * 0x9e37'79b9U;
+std::uint32_t pattern(const Guest& guest, std::size_t index) {
+    return guest.word + static_cast<std::uint32_t>(index) * 0x9e37'79b9U;
 }
 
 // Within FXSAVE's area [amd/vol2 11.4.4].
@@ -95,12 +104,12 @@ constexpr std::uint32_t reset_mxcsr = 0x1f80;
 
 bool holds_pattern(const Guest& guest, const Saved& saved, bool with_avx) {
     bool good = word_of(saved, mxcsr_at) == ((guest.word & mxcsr_rounding) | reset_mxcsr);
-    for (unsigned i = 0; i < 8 * 4; ++i)
+    for (std::size_t i = 0; i < 8 * 4; ++i)
         good = good && word_of(saved, xmm_at + 4 * i) == pattern(guest, i);
-    for (unsigned i = 0; i < 4; ++i)
+    for (std::size_t i = 0; i < 4; ++i)
         good = good && word_of(saved, SAVED_DEBUG - SAVED + 4 * i) == pattern(guest, i);
-    for (unsigned i = 0; with_avx && i < 8 * 4; ++i) {
-        const unsigned upper = 4 * (7 - i / 4) + i % 4;
+    for (std::size_t i = 0; with_avx && i < 8 * 4; ++i) {
+        const std::size_t upper = 4 * (7 - i / 4) + i % 4;
         const std::size_t at = SAVED_AVX - SAVED + 32 * (i / 4) + 16 + 4 * (i % 4);
         good = good && word_of(saved, at) == pattern(guest, upper);
     }
@@ -116,9 +125,7 @@ bool is_reset_state(const Saved& saved) {
 
 void share_registers() {
     constexpr std::string_view name = "state";
-    constexpr std::uint32_t cpuid_xsave = 1U << 26, cpuid_avx = 1U << 28;
-    const std::uint32_t features = kern::arch::cpuid(1).ecx;
-    const bool has_avx = (features & cpuid_xsave) != 0 && (features & cpuid_avx) != 0;
+    const bool has_avx = has_features(cpuid_xsave | cpuid_avx);
     fact(name, "avx", has_avx);
     const FrameBalance balance{name};
     const std::uint32_t what = has_avx ? 2 : 1;
@@ -149,8 +156,12 @@ void share_registers() {
 
 void test_sharing_a_cpu() {
     kern::check(svm_backend.enable_on_this_cpu().has_value(), "SVM cannot be turned on");
+    // Comes first in this boot: no vCPU has been here yet.
+    const bool has_xsave = has_features(cpuid_xsave);
+    const std::uint64_t host_xcr0 = has_xsave ? kern::arch::read_xcr0() : 0;
     share_address_spaces();
     share_registers();
+    fact("state", "host-kept", !has_xsave || kern::arch::read_xcr0() == host_xcr0);
 }
 
 }  // namespace vmm::test

@@ -31,7 +31,9 @@ class PageTaker final : public VmObserver {
     }
 
     /// The page that lost its permission, looked at when the guest is gone.
-    bool kept_its_value() const { return word(vm->pager(), WRITTEN) == protected_value_; }
+    bool kept_its_value() const {
+        return protected_ && word(vm->pager(), WRITTEN) == protected_value_;
+    }
 
     unsigned taken() const { return taken_count_; }
 
@@ -74,18 +76,19 @@ class PageTaker final : public VmObserver {
     }
 
     void take_permission() {
-        kern::check(vm->pager().table().protect(Gpa{WRITTEN}, read_only).has_value(),
-                    "protect failed");
+        if (!vm->pager().table().protect(Gpa{WRITTEN}, read_only)) return;
+        protected_ = true;
         protected_value_ = word(vm->pager(), WRITTEN);
         start_ = kern::arch::nanoseconds();
         while (!vm->ending() && kern::arch::nanoseconds() - start_ < patience_ns)
             kern::arch::relax();
     }
 
-    std::array<Hpa, 2 * SHOOTDOWN_ROUNDS> taken_{};
+    std::array<Hpa, std::size_t{2} * SHOOTDOWN_ROUNDS> taken_{};
     unsigned taken_count_ = 0;
     volatile std::uint32_t *watched_ = nullptr, *written_ = nullptr;
     std::uint64_t start_ = 0;
+    bool protected_ = false;
     std::uint32_t protected_value_ = 0;
 };
 
