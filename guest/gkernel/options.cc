@@ -5,26 +5,11 @@
 #include <initializer_list>
 #include <optional>
 
+#include "kern/lib/number.hh"
+
 namespace guest {
 
 namespace {
-
-std::optional<std::uint64_t> parse_number(std::string_view text, std::uint64_t base) {
-    if (text.starts_with("0x")) {
-        text.remove_prefix(2);
-        base = 16;
-    }
-    if (text.empty() || text.size() > 16) return std::nullopt;
-    std::uint64_t value = 0;
-    for (const char c : text) {
-        std::uint64_t digit = base;
-        if (c >= '0' && c <= '9') digit = static_cast<std::uint64_t>(c - '0');
-        if (c >= 'a' && c <= 'f') digit = static_cast<std::uint64_t>(c - 'a') + 10;
-        if (digit >= base) return std::nullopt;
-        value = value * base + digit;
-    }
-    return value;
-}
 
 std::string_view take_until(std::string_view& text, char divider) {
     const auto end = std::min(text.find(divider), text.size());
@@ -51,7 +36,7 @@ std::optional<Pages> parse_pages(std::string_view text,
     Pages pages{.area = *area};
     for (const auto field : fields) {
         if (text.empty() || text == "w") break;
-        const auto value = parse_number(take_until(text, ':'), 10);
+        const auto value = kern::parse_number(take_until(text, ':'), 10);
         if (!value) return std::nullopt;
         pages.*field = *value;
     }
@@ -79,7 +64,7 @@ bool parse_touches(Options& options, std::string_view list) {
 bool parse_word(Options& options, std::string_view word) {
     const auto key = take_until(word, '=');
     if (key == "nonce" || key == "cpus") {
-        const auto value = parse_number(word.substr(0, 16), key == "nonce" ? 16 : 10);
+        const auto value = kern::parse_number(word.substr(0, 16), key == "nonce" ? 16 : 10);
         if (value) (key == "nonce" ? options.key : options.cpus) = *value;
         return value.has_value();
     }

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <optional>
 
+#include "kern/lib/number.hh"
+
 namespace vmm {
 
 namespace {
@@ -11,34 +13,17 @@ namespace {
 /// A key's value was accepted (nullptr), or what is wrong with it.
 using Problem = const char*;
 
-std::optional<std::uint64_t> parse_number(std::string_view text) {
-    const bool hexadecimal = text.starts_with("0x");
-    if (hexadecimal) text.remove_prefix(2);
-    const std::uint64_t base = hexadecimal ? 16 : 10;
-    if (text.empty()) return std::nullopt;
-    std::uint64_t value = 0;
-    for (const char c : text) {
-        std::uint64_t digit = base;
-        if (c >= '0' && c <= '9') digit = static_cast<std::uint64_t>(c - '0');
-        if (c >= 'a' && c <= 'f') digit = static_cast<std::uint64_t>(c - 'a') + 10;
-        if (c >= 'A' && c <= 'F') digit = static_cast<std::uint64_t>(c - 'A') + 10;
-        if (digit >= base || value > (~0ULL - digit) / base) return std::nullopt;
-        value = value * base + digit;
-    }
-    return value;
-}
-
 template <class Number>
 Problem set_number(Number& out, std::string_view text, std::uint64_t least, std::uint64_t most,
                    Problem problem) {
-    const auto value = parse_number(text);
+    const auto value = kern::parse_number(text);
     if (!value || *value < least || *value > most) return problem;
     out = static_cast<Number>(*value);
     return nullptr;
 }
 
 Problem set_page(Gpa& out, std::string_view text) {
-    const auto value = parse_number(text);
+    const auto value = kern::parse_number(text);
     if (!value || *value >= guest_physical_end || !Gpa{*value}.is_aligned())
         return "wants a page-aligned guest-physical address below 2^40";
     out = Gpa{*value};
