@@ -99,8 +99,9 @@ class PagerTest : public ::testing::Test {
         const auto after = kern::frames().accounts();
         expect_account("guest memory", vmm::frame_owner::guest_memory.index, after);
         expect_account("second-level table", vmm::frame_owner::second_level_table.index, after);
-        if (!HasFailure())
+        if (!HasFailure()) {
             EXPECT_EQ(after, before_) << "frames in use, by owner, at the end and at the start";
+        }
     }
 
     /// Puts `contents` on the disk as the file `kernel`.
