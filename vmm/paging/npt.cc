@@ -24,6 +24,7 @@ struct NptEntry {
     std::uint64_t no_execute : 1 = 0;
 };
 static_assert(sizeof(NptEntry) == sizeof(std::uint64_t));
+#ifndef __clang__  // clang-tidy 19 evaluates no bit_cast to bit-fields
 static_assert(std::bit_cast<NptEntry>(0x1ULL).present == 1);
 static_assert(std::bit_cast<NptEntry>(0x2ULL).writable == 1);
 static_assert(std::bit_cast<NptEntry>(0x4ULL).user == 1);
@@ -32,6 +33,7 @@ static_assert(std::bit_cast<NptEntry>(0x40ULL).dirty == 1);
 static_assert(std::bit_cast<NptEntry>(0x80ULL).large == 1);
 static_assert(std::bit_cast<NptEntry>(0x1000ULL).frame == 1);
 static_assert(std::bit_cast<NptEntry>(0x8000'0000'0000'0000ULL).no_execute == 1);
+#endif
 
 std::uint64_t with_permission(std::uint64_t entry, Permission permission) {
     auto npt = std::bit_cast<NptEntry>(entry);
