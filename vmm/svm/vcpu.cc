@@ -107,6 +107,11 @@ void SvmVcpu::set_task_priority_class(unsigned priority) {
     control = (control & ~virtual_interrupt::task_priority) | (priority & 0xf);
 }
 
+void SvmVcpu::enter_cpu() {
+    svm_save_host_state(host_area_of_this_cpu().value());
+    state_.load();
+}
+
 Exit SvmVcpu::run() {
     ControlArea& control = vmcb().control;
     SaveArea& save = vmcb().save;

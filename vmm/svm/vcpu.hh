@@ -25,7 +25,7 @@ class SvmVcpu final : public VcpuBackend {
     void set_pat(std::uint64_t value) override;
     unsigned task_priority_class() const override;
     void set_task_priority_class(unsigned priority) override;
-    void enter_cpu() override { state_.load(); }
+    void enter_cpu() override;
     void leave_cpu() override { state_.save(); }
     Exit run() override;
     bool can_inject_interrupt() const override;

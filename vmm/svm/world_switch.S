@@ -33,6 +33,14 @@
 #define REG_R15 120
 
     .text
+    .global svm_save_host_state
+    .type svm_save_host_state, @function
+svm_save_host_state:
+    movq %rdi, %rax
+    vmsave %rax
+    ret
+    .size svm_save_host_state, . - svm_save_host_state
+
     .global svm_world_switch
     .type svm_world_switch, @function
 svm_world_switch:
@@ -61,9 +69,8 @@ svm_world_switch:
     pushq %rdx          //  8(%rsp): host area
     pushq %rsi          //  0(%rsp): VMCB
 
-    // 4. Put away the host's half of the VMSAVE state and take the guest's.
-    movq %rdx, %rax
-    vmsave %rax
+    // 4. Take the guest's half of the VMSAVE state. The host's was put away by svm_save_host_state: it
+    //    does not change while this CPU runs guests.
     movq %rsi, %rax
     vmload %rax
 

@@ -9,6 +9,11 @@
 
 namespace vmm::svm {
 
+/// Puts this CPU's own VMSAVE state into the page at `host_area` (physical), from where the world
+/// switch takes it back: TR, FS, GS and the MSRs of SYSCALL and SYSENTER. Once before a CPU runs
+/// guests, since the host changes none of these meanwhile.
+extern "C" void svm_save_host_state(std::uint64_t host_area);
+
 /// Enters the guest, and returns when it has exited. World_switch.S tells the story.
 /// @param guest            its registers but RAX, RSP, RIP and RFLAGS, which are in the VMCB
 /// @param vmcb             physical address of the VMCB
