@@ -101,6 +101,10 @@ class LabPlugin:
         metafunc.fixturenames.insert(0, "answers")
         metafunc.parametrize("answers", cases, ids=[case.label for case in cases], indirect=True)
 
+    def pytest_itemcollected(self, item: pytest.Item) -> None:
+        """Lets -k find a test by its whole name, as lab.json and a verdict spell it."""
+        item.extra_keyword_matches.add(case_of(item).test.name)
+
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         place = {(case.label, case.test.name): i for i, case in enumerate(self.session.cases)}

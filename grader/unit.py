@@ -31,6 +31,7 @@ FAILURES = 3
 """More failures than this of one case, as of a loop, are counted."""
 ADDRESSES = re.compile(r" (at pc|\(pc) 0x.*")
 FRAME = re.compile(r"#\d+ 0x[0-9a-f]+ in |#\d+ ")
+OFFSET = re.compile(r" \(\w+\+0x[0-9a-f]+\)$")
 
 
 def run_case(program: Path, case: str, *, task: str, seed: int, transcript: Path,
@@ -120,7 +121,7 @@ def sanitizer_report(stderr: str) -> str:
         if frame and not any(room in text for room in (" kern/", " vmm/", " labs/", "/kern/", "/vmm/", "/labs/")):
             continue  # frames of the sanitizer, of GoogleTest and of the C++ library
         if frame:
-            text = FRAME.sub("in ", text.replace(f"{ROOT}/", ""))
+            text = OFFSET.sub("", FRAME.sub("in ", text.replace(f"{ROOT}/", "")))
         if text == picked[-1] or "is a wild pointer" in text or "labs/unit_main.cc" in text:
             continue  # a recursion; what says nothing
         if text and not text.startswith(("=", "SUMMARY", "Shadow", "0x", "=>0x", "Addressable")):

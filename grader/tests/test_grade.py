@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -188,6 +189,15 @@ def test_unstable_is_failed_and_marked(tree: Tree) -> None:
     assert done.returncode == 1 and result["score"] == 20
     test = next(test for test in result["tests"] if test["name"] == "boot:test_toy.py::test_half")
     assert test["status"] == "failed" and test["extra_data"]["unstable"] and "unstable" in test["tags"]
+
+
+def test_the_command_that_is_printed_runs_that_test_alone(tree: Tree) -> None:
+    tree.solve()
+    tree.write("vmm/twice.cc", TWICE.replace("n + n", "n * n"))
+    for test in tree.grade("--task", "twice")[0]["tests"]:
+        _, _, lab, *argv = shlex.split(test["extra_data"]["alone"])
+        assert lab == "lab1" and [one["name"] for one in tree.grade(*argv)[0]["tests"]] == [test["name"]]
+        assert [one["name"] for one in tree.grade("-k", test["name"])[0]["tests"]] == [test["name"]]
 
 
 def test_selection(tree: Tree) -> None:
