@@ -181,7 +181,7 @@ class Kit:
             done = sandbox.run(
                 [self._kit["compiler"], *self._kit["flavours"][flavour]["compile"],
                  f"-ffile-prefix-map={self.root}/=", f"-iquote{(self.root / file).parent}",
-                 "-fdiagnostics-color=never", "-fmax-errors=10", "-c", name, "-o", str(output)],
+                 "-fdiagnostics-color=never", "-fmax-errors=3", "-c", name, "-o", str(output)],
                 timeout=COMPILE_SECONDS, cwd=self.root, writable=[place],
                 readable=[self.root / room for room in ROOMS if (self.root / room).is_dir()] + [source])
             if not done.ok:
