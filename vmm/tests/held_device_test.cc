@@ -34,11 +34,11 @@ class HeldDeviceTest : public testing::Test {
         kern::arch::fake::reset(4 << 20);
         kern::arch::fake::enter_cpu(0);
         bytes_.resize(file_block * block_size + image_offset + image_size + block_size);
-        kern::ImageHeader header{.magic = {'N', 'E', 'S', 'T', 'F', 'S', '1', 0},
-                                 .file_count = 1,
-                                 .block_count = bytes_.size() / block_size};
+        const kern::ImageHeader header{.magic = {'N', 'E', 'S', 'T', 'F', 'S', '1', 0},
+                                       .file_count = 1,
+                                       .block_count = bytes_.size() / block_size};
         put(bytes_, 0, header);
-        kern::DirectoryEntry entry{
+        const kern::DirectoryEntry entry{
             .name = {'g'}, .first_block = file_block, .size = image_offset + image_size};
         put(bytes_, block_size, entry);
         const std::uint64_t file = file_block * block_size;
@@ -51,12 +51,12 @@ class HeldDeviceTest : public testing::Test {
         put<std::uint16_t>(bytes_, file + 52, 64);
         put<std::uint16_t>(bytes_, file + 54, sizeof(kern::elf::ProgramHeader));
         put<std::uint16_t>(bytes_, file + 56, 1);
-        kern::elf::ProgramHeader segment{.p_type = kern::elf::pt_load,
-                                         .p_offset = image_offset,
-                                         .p_vaddr = image_begin.value(),
-                                         .p_paddr = image_begin.value(),
-                                         .p_filesz = image_size,
-                                         .p_memsz = 2 * image_size};
+        const kern::elf::ProgramHeader segment{.p_type = kern::elf::pt_load,
+                                               .p_offset = image_offset,
+                                               .p_vaddr = image_begin.value(),
+                                               .p_paddr = image_begin.value(),
+                                               .p_filesz = image_size,
+                                               .p_memsz = 2 * image_size};
         put(bytes_, file + 64, segment);
     }
 

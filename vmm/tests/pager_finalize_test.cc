@@ -39,7 +39,7 @@ class PagerFinalize : public PagerTest {
                 ADD_FAILURE() << "tag " << type << " has size " << size;
                 return found;
             }
-            found.emplace(type, Bytes{page.begin() + offset + 8, page.begin() + offset + size});
+            found.emplace(type, Bytes{page.data() + offset + 8, page.data() + offset + size});
             offset = kern::align_up(offset + size, 8);
             if (type == 0) {
                 EXPECT_EQ(offset, total) << "total_size, at the end tag";

@@ -115,7 +115,7 @@ std::uintptr_t opaque(std::uintptr_t value) {
     return value;
 }
 
-// NOLINTNEXTLINE(misc-no-recursion): it is there to run out of stack.
+/// It is there to run out of stack.
 [[gnu::noinline]] std::uint64_t recurse(std::uint64_t depth) {
     std::array<volatile std::uint64_t, 64> local;
     local[depth % local.size()] = depth;
