@@ -45,7 +45,7 @@ def command(lab_name: str, reference: bool, task_name: str | None, places: tuple
         raise CannotRun("gdb is not installed\nmend: apt-get install gdb")
     chosen = lab.find(lab_name)
     task = chosen.task(task_name) if task_name else chosen.tasks[-1]
-    built = lab_kernel.build(say, reference=reference, own=task)
+    built = lab_kernel.build(say, chosen, reference=reference, own=task)
     plan = VmPlan("gkernel", lab_kernel.GUEST, min(vcpus or cpus, 8), limit_ms=0, args=args)
     with tempfile.TemporaryDirectory(prefix="nestling-debug-") as folder:
         socket = Path(folder) / "gdb"

@@ -7,13 +7,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from grader.errors import CannotRun
+from grader.errors import CannotRun, UsageError
 from grader.kit import Answers, own_answers, reference_answers
 from grader.lab import ROOT, Lab, Task, load_all
 from grader.workshop import Progress, workshop
 
 GUEST = "gkernel.elf"
 """The kit's file that runs as the guest."""
+PROGRAMS = "user/"
+"""The kit's files that are user programs begin with it."""
 
 Say = Callable[[str], None]
 
@@ -24,7 +26,9 @@ class LabKernel:
 
     kernel: Path
     files: dict[str, Path]
-    """the kit's other files: guests and probes"""
+    """the kit's other files: guests, probes and user programs"""
+    runs: str = "guests"
+    """or `programs`"""
 
     @property
     def guest(self) -> Path:
@@ -32,6 +36,21 @@ class LabKernel:
         if GUEST not in self.files:
             raise CannotRun(f"the kit has no {GUEST}\nmend: remove build/ and try again")
         return self.files[GUEST]
+
+    @property
+    def programs(self) -> dict[str, Path]:
+        """The user programs, by name."""
+        return {
+            key.removeprefix(PROGRAMS).removesuffix(".elf"): path
+            for key, path in self.files.items() if key.startswith(PROGRAMS)
+        }  # fmt: skip
+
+    def program(self, name: str) -> Path:
+        """One user program. Raises UsageError with the list of them."""
+        if name not in self.programs:
+            known = ", ".join(sorted(self.programs)) or "none"
+            raise UsageError(f"there is no program '{name}'; the programs are: {known}")
+        return self.programs[name]
 
 
 def is_stub(task: Task, root: Path = ROOT) -> bool:
@@ -42,8 +61,8 @@ def is_stub(task: Task, root: Path = ROOT) -> bool:
         return True
 
 
-def build(say: Say, *, reference: bool = False, own: Task | None = None) -> LabKernel:
-    """Builds the kernel; raises CannotRun or BuildFailure.
+def build(say: Say, lab: Lab, *, reference: bool = False, own: Task | None = None) -> LabKernel:
+    """Builds the lab's kernel; raises CannotRun or BuildFailure.
 
     With ``own``, other tasks that are stubs still are taken from the references, where there are any,
     so that the kernel comes as far as that task.
@@ -61,7 +80,7 @@ def build(say: Say, *, reference: bool = False, own: Task | None = None) -> LabK
     elif own is not None and references is not None:
         answers = _caught_up(answers, references, labs, own, say)
     with workshop(Progress()) as kit:
-        return LabKernel(kit.kernel(answers).result(), kit.files)
+        return LabKernel(kit.kernel(lab.kernel, answers).result(), kit.files, kit.runs(lab.kernel))
 
 
 def _caught_up(

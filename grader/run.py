@@ -30,8 +30,7 @@ from grader.images import file_system_image
 def command(lab_name: str, reference: bool, cpus: int, vcpus: int | None, memory: int, ram: int,
             args: str, direct: bool, seconds: float | None) -> int:  # fmt: skip
     """Boots the lab's kernel; Ctrl-C ends it."""
-    lab.find(lab_name)
-    built = lab_kernel.build(say, reference=reference)
+    built = lab_kernel.build(say, lab.find(lab_name), reference=reference)
     plan = VmPlan("gkernel", lab_kernel.GUEST, min(vcpus or cpus, 8), ram << 10, limit_ms=0, args=args)
     with tempfile.TemporaryDirectory(prefix="nestling-run-") as folder:
         configuration = configure(
