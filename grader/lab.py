@@ -70,6 +70,11 @@ class Task:
         """The test without which the negative ones do not count."""
         return next((test for test in self.tests if not test.negative), None)
 
+    def bearer(self, test: Test) -> Test:
+        """The test that bears this one's points: itself, or the last before it that has points."""
+        upto = self.tests[:self.tests.index(test) + 1]
+        return next((one for one in reversed(upto) if one.points), test)
+
 
 @dataclass(frozen=True)
 class Lab:
@@ -227,6 +232,8 @@ def _semantic_faults(data: dict[str, Any], path: Path) -> Iterator[tuple[tuple[s
             for j, test in enumerate(task["tests"]):
                 if not test["name"].startswith("boot:"):
                     yield (*at, "tests", j, "name"), "assembly is for the bare machine: only boot tests can see it"
+        if task["tests"][0]["points"] == 0:
+            yield (*at, "tests", 0, "points"), "is 0, but there is no test before it that it could belong to"
         if all(test.get("negative", False) for test in task["tests"]):
             yield (*at, "tests"), "has no positive test, so its negative ones could never count"
         for j, test in enumerate(task["tests"]):

@@ -54,6 +54,7 @@ CASES: list[tuple[Change, str, str]] = [
     (lambda d: d.update(points=31), '"points": 31', "points: is 31, but the tasks' points add up to 30"),
     (lambda d: d["tasks"][1].update(points=19), '"points": 19', "tasks[1].points: is 19, but its tests' points"),
     (lambda d: d["tasks"][0].update(extra=1), '"extra": 1', "tasks[0].extra: unknown key"),
+    (lambda d: d["tasks"][1]["tests"][0].update(points=0), '"points": 0', "tasks[1].tests[0].points: is 0, but"),
     (lambda d: d["tasks"][1]["tests"][0].update(points="6"), '"points": "6"', "tasks[1].tests[0].points: '6' is not"),
     (lambda d: d["tasks"][0]["tests"][0].update(name="gtest:A.B"), '"name": "gtest:A.B"', "tasks[0].tests[0].name"),
     (lambda d: d["tasks"][1].update(id="lab1.twice"), '"id": "lab1.twice"', "tasks[1].id: 'lab1.twice' stands twice"),
