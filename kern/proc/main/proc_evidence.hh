@@ -21,6 +21,7 @@ enum class ProgramEnd : std::uint64_t {
     Exited = 3,   ///< by system call, with `status`
     Faulted = 4,  ///< by an exception of its own; see `vector`
     Killed = 5,   ///< the step's time limit
+    Stuck = 6,    ///< it waited for a message, and nobody was left who could send one
 };
 
 /// One step of the plan. Where a step has several environments, what is said of one is said of the
@@ -34,19 +35,17 @@ struct ProgramRecord {
     /// Faulted: the trap frame's numbers, and CR2 of a page fault.
     std::uint64_t vector = 0, error_code = 0, cr2 = 0, rip = 0, rsp = 0;
     ///@}
-    std::uint64_t entry = 0;         ///< virtual address of the first instruction
     std::uint64_t table_root = 0;    ///< Hpa of its top-level table; still there if `kept`
     std::uint64_t kept = 0;          ///< 1: it was not destroyed, its memory can be read
     std::uint64_t environments = 0;  ///< how many were asked for, over all repetitions
     ///@{
     /// How they ended, over all repetitions.
-    std::uint64_t exited = 0, faulted = 0, killed = 0, refused = 0;
+    std::uint64_t exited = 0, faulted = 0, killed = 0, stuck = 0, refused = 0;
     ///@}
     std::uint64_t status_sum = 0;    ///< of all that exited, modulo 2^64
     std::uint64_t system_calls = 0;  ///< of all of them
     std::uint64_t preemptions = 0;   ///< taken off a CPU by the timer
     std::uint64_t switches = 0;      ///< put onto a CPU
-    std::uint64_t cpus_used = 0;     ///< bit n: CPU n ran one of them
     FrameAccounts before{};          ///< frames in use before the first was made
     FrameAccounts started{};         ///< when all were ready to run (of the last repetition)
     FrameAccounts ended{};           ///< when the last one had ended
@@ -56,7 +55,7 @@ struct ProgramRecord {
     std::array<char, 96> reason{};           ///< the end in words, padded with zeros
 };
 // grader/proc_evidence.py reads this layout: change both.
-static_assert(sizeof(ProgramRecord) == 32 + 21 * 8 + 4 * 128 + 2 * 8 + 96);
+static_assert(sizeof(ProgramRecord) == 32 + 20 * 8 + 4 * 128 + 2 * 8 + 96);
 
 /// The whole block.
 struct ProcEvidence {
