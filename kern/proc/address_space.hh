@@ -77,6 +77,9 @@ class AddressSpace {
     /// Errors: Unaligned, OutOfRange (outside [user_layout::begin, user_layout::end)),
     /// AlreadyExists, OutOfMemory. After an error nothing has changed.
     std::expected<UserPage, Error> allocate_page(Uva address, Rights rights);
+    /// The same, but a page that is already there is replaced by the new one. Errors: as
+    /// allocate_page without AlreadyExists.
+    std::expected<void, Error> renew_page(Uva address, Rights rights);
     /// Maps the page that `source` has at `source_address` at `address` too: one frame, seen
     /// through both. A page that is already there is replaced. `rights` must not exceed those that
     /// `source` has. Errors: as allocate_page without AlreadyExists; NotFound (`source` has no such

@@ -7,6 +7,9 @@
 
 namespace kern::arch {
 
+/// What handle_user_trap calls once the machine's own part of a trap out of ring 3 is done.
+extern void (*user_trap_handler)(const TrapFrame& frame);
+
 /// Interrupt vectors above the exceptions. All but `spurious` want an end of interrupt.
 namespace vector {
 inline constexpr std::uint8_t first_interrupt = 32;
