@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,7 +82,17 @@ def build(say: Say, lab: Lab, *, reference: bool = False, own: Task | None = Non
     elif own is not None and references is not None:
         answers = _caught_up(answers, references, labs, own, say)
     with workshop(Progress()) as kit:
-        return LabKernel(kit.kernel(lab.kernel, answers).result(), kit.files, kit.runs(lab.kernel))
+        image = _kept(kit.kernel(lab.kernel, answers).result(), lab.kernel)
+        return LabKernel(image, kit.files, kit.runs(lab.kernel))
+
+
+def _kept(image: Path, name: str) -> Path:
+    """The kernel at a place that a person can type, and that no trimmed cache takes away."""
+    place = ROOT / "build" / "run" / f"{name}.elf"
+    place.parent.mkdir(exist_ok=True)
+    new = place.with_suffix(f".{os.getpid()}")
+    shutil.copyfile(image, new)
+    return new.replace(place)
 
 
 def _caught_up(

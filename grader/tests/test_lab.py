@@ -34,6 +34,7 @@ def write(folder: Path, data: Any) -> list[str]:
 def test_a_good_lab(folder: Path) -> None:
     for _ in range(2):  # the second time by the note that it was checked
         loaded = lab.load(folder)
+        assert loaded.kernel == "nestling"
         assert loaded.points == 30 and [task.id for task in loaded.tasks] == ["lab1.twice", "lab1.half"]
         half = loaded.task("half")
         assert half is loaded.task("lab1.half") and half.first_positive is half.tests[0]
@@ -64,6 +65,8 @@ CASES: list[tuple[Change, str, str]] = [
     (lambda d: d["tasks"][0]["tests"][1].update(name="unit:Twice.OfThree"), "unit:Twice.OfThree", "stands twice"),
     (lambda d: [t.update(negative=True) for t in d["tasks"][0]["tests"]], '"tests"', "no positive test"),
     (lambda d: d["tasks"][0].pop("header"), "{", "'header' is a required property"),
+    (lambda d: d["tasks"][0].update(file="vmm/twice.S"), '"name": "unit:Twice.OfThree"', "only boot tests can see it"),
+    (lambda d: d.update(kernel="Nest ling"), '"kernel"', "kernel: 'Nest ling' does not match"),
     (lambda d: d.update(name="other"), '"name": "other"', "should be 'lab1-other'"),
 ]
 

@@ -209,7 +209,7 @@ def make(root: Path) -> Tree:
     library = tree.compile("library", LIBRARY)
     archive = str(root / "build" / "cmake" / "lib.a")
     subprocess.run(["ar", "rcs", archive, library], check=True)
-    flavour = {"assemble": [], "compile": ["-std=c++23", f"-I{root}", "-fno-exceptions"], "link": ["-O0"],
+    flavour = {"assemble": [f"-I{root}"], "compile": ["-std=c++23", f"-I{root}", "-fno-exceptions"], "link": ["-O0"],
                "libraries": {"vmm": archive, "kern": archive}}
     tests = tree.compile("tests", TESTS)
     tree.write("build/cmake/kit.json", json.dumps({
