@@ -51,7 +51,7 @@ std::uint16_t x87_control() {
 }  // namespace
 
 extern "C" void main(const char*, std::uint64_t, std::int64_t id) {
-    constexpr std::uint32_t start_mxcsr = 0x1f80, rounding = 0x6000;
+    constexpr std::uint32_t start_mxcsr = 0x1f80, rounding = 0x6000, happened = 0x3f;
     constexpr std::uint16_t start_control = 0x37f, precision = 0x0300;
     user::require_equal(mxcsr(), start_mxcsr, "MXCSR at the start");
     user::require_equal(x87_control(), start_control, "the x87 control word at the start");
@@ -73,7 +73,7 @@ extern "C" void main(const char*, std::uint64_t, std::int64_t id) {
             in.xmm[i] = {mine << 32 | round << 8 | i, ~(mine << 32 | round << 8 | i)};
         hold(in, out, round % 2 == 0 ? 0 : turns);
         user::require(in.xmm == out.xmm, "an SSE register was changed by another program");
-        user::require_equal(mxcsr(), my_mxcsr, "MXCSR");
+        user::require_equal(mxcsr() & ~happened, my_mxcsr, "MXCSR");
         user::require_equal(x87_control(), my_control, "the x87 control word");
     }
     double back = 0;

@@ -60,9 +60,10 @@ std::expected<void, Error> fill(const UserPage& page, Uva begin, Uva file_end, U
 std::expected<void, Error> map_segment(AddressSpace& space, const elf::ProgramHeader& segment,
                                        const Peeker& file) {
     const Uva begin{segment.p_vaddr};
-    if (segment.p_filesz > segment.p_memsz || begin.page_offset() != segment.p_offset % page_size)
-        return std::unexpected(Error::BadFormat);
+    if (segment.p_filesz > segment.p_memsz) return std::unexpected(Error::BadFormat);
     if (segment.p_memsz == 0) return {};
+    if (begin.page_offset() != segment.p_offset % page_size)
+        return std::unexpected(Error::BadFormat);
     // Compared by subtraction: the sums may wrap.
     if (begin < user_layout::begin || begin >= user_layout::end ||
         segment.p_memsz > user_layout::end - begin)
