@@ -41,8 +41,8 @@ extern "C" void main() {
     user::require_equal(user::page_map(user::utemp, here, read_write),
                         user::error(user::Failure::invalid_argument),
                         "page_map with more rights than the page has");
-    user::require_equal(user::page_alloc(0, read_write),
-                        user::error(user::Failure::invalid_argument), "page_alloc of page zero");
+    user::require_equal(user::page_alloc(0, read_write), user::error(user::Failure::bad_address),
+                        "page_alloc of page zero");
     digest.add(word(user::utemp));
     if (user::argument("write", 0) != 0) word(user::utemp) = 1;  // read-only: must fault
     if (user::argument("gone", 0) != 0) {

@@ -97,14 +97,20 @@ void numbers(std::int64_t file) {
             "a descriptor that was not opened");
     refuses(user::system_call(Number::read, ~0ULL, user::utemp, 0), Failure::not_found, "read",
             "descriptor -1");
+    const auto mine = user::address_of(constant) & ~(user::page_size - 1);
     for (const std::uint64_t address : std::initializer_list<std::uint64_t>{
-             0, kernel_image, direct_map, not_canonical, user::utemp + 1, ~0ULL << 12}) {
-        refuses(user::page_alloc(address, user::right_read), Failure::invalid_argument,
-                "page_alloc", "an address that is not page-aligned, or not the program's");
-        refuses(user::page_map(user::address_of(constant) & ~(user::page_size - 1), address,
-                               user::right_read),
-                Failure::invalid_argument, "page_map", "to such an address");
+             0, kernel_image, direct_map, not_canonical, 0x7fff'ffff'f000, ~0ULL << 12}) {
+        refuses(user::page_alloc(address, user::right_read), Failure::bad_address, "page_alloc",
+                "an address that is not the program's");
+        refuses(user::page_map(mine, address, user::right_read), Failure::bad_address, "page_map",
+                "to an address that is not the program's");
+        refuses(user::page_unmap(address), Failure::bad_address, "page_unmap",
+                "an address that is not the program's");
     }
+    refuses(user::page_alloc(user::utemp + 1, user::right_read), Failure::invalid_argument,
+            "page_alloc", "an address that is not page-aligned");
+    refuses(user::page_map(mine, user::utemp + 8, user::right_read), Failure::invalid_argument,
+            "page_map", "an address that is not page-aligned");
     refuses(user::page_alloc(user::utemp, 8), Failure::invalid_argument, "page_alloc",
             "rights that do not exist");
     refuses(user::page_map(unmapped, user::utemp, user::right_read), Failure::not_found, "page_map",
