@@ -66,8 +66,8 @@ def is_stub(task: Task, root: Path = ROOT) -> bool:
 def build(say: Say, lab: Lab, *, reference: bool = False, own: Task | None = None) -> LabKernel:
     """Builds the lab's kernel; raises CannotRun or BuildFailure.
 
-    With ``own``, other tasks that are stubs still are taken from the references, where there are any,
-    so that the kernel comes as far as that task.
+    Other labs' tasks that are stubs still are taken from the references, where there are any; with
+    ``own`` this lab's other tasks too, so that the kernel comes as far as that task.
     """
     labs = load_all()
     answers = own_answers(labs)
@@ -79,8 +79,9 @@ def build(say: Say, lab: Lab, *, reference: bool = False, own: Task | None = Non
                 "mend: leave out --reference"
             )
         answers = references
-    elif own is not None and references is not None:
-        answers = _caught_up(answers, references, labs, own, say)
+    elif references is not None:
+        others = [task for one in labs for task in one.tasks if one.id != lab.id or own is not None]
+        answers = _caught_up(answers, references, [task for task in others if task != own], say)
     with workshop(Progress()) as kit:
         image = _kept(kit.kernel(lab.kernel, answers).result(), lab.kernel)
         return LabKernel(image, kit.files, kit.runs(lab.kernel))
@@ -95,12 +96,10 @@ def _kept(image: Path, name: str) -> Path:
     return new.replace(place)
 
 
-def _caught_up(
-    answers: Answers, references: Answers, labs: list[Lab], own: Task, say: Say
-) -> Answers:
+def _caught_up(answers: Answers, references: Answers, tasks: list[Task], say: Say) -> Answers:
     taken = []
-    for task in (task for lab in labs for task in lab.tasks):
-        if task.id != own.id and is_stub(task):
+    for task in tasks:
+        if is_stub(task):
             answers = answers.replaced(task.file, references[task.file])
             taken.append(task.id)
     if taken:
