@@ -167,7 +167,7 @@ void run_step(const RunPlan& plan, const FileSystem& files, ProgramRecord& recor
 }
 
 void run_root_program(const Peeker& program, ProgramRecord& record) {
-    const RunPlan plan{.name = "root", .file = "boot module", .keep = true, .root = true};
+    const RunPlan plan{.name = "root", .file = "boot module", .keep = true, .limit_ms = 0, .root = true};
     copy_text(record.name, plan.name);
     record.before = frames().accounts();
     run(plan, program, record);

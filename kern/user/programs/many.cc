@@ -13,7 +13,8 @@ volatile std::uint64_t memory[words];
 
 extern "C" void main(const char*, std::uint64_t, std::int64_t id) {
     user::require_equal(user::env_id(), id, "the identifier");
-    for (std::uint64_t round = 1; round <= 8; ++round) {
+    const auto rounds = user::argument("rounds", 8);
+    for (std::uint64_t round = 1; round <= rounds; ++round) {
         const auto mine = static_cast<std::uint64_t>(id) * 1000 + round;
         for (std::uint64_t i = 0; i < words; ++i) memory[i] = user::scramble(mine + i);
         user::yield();
