@@ -52,8 +52,7 @@ struct Env {
         Ended,      ///< kept for whoever looks at it
     };
 
-    /// Its registers while it is not running. (First: the size of one trap frame decides how
-    /// traps.S is written, and nothing else may come between.)
+    /// Its registers, as they were when it last left ring 3.
     arch::TrapFrame frame{};
     EnvId id = 0;                         ///< its identifier
     EnvId parent = 0;                     ///< of who spawned it; 0: nobody
@@ -62,7 +61,7 @@ struct Env {
     std::unique_ptr<AddressSpace> space;  ///< its memory
     std::optional<FpuState> fpu;          ///< its FPU registers
     Ending ending{};                      ///< how it ended
-    std::uint64_t preemptions = 0;        ///< how often a timer interrupt took the CPU from it
+    std::uint64_t preemptions = 0;        ///< how often a timer interrupt stopped it
     std::uint64_t switches = 0;           ///< how often it came to a CPU that another had before
     std::uint64_t system_calls = 0;       ///< how many it has made
     Uva receive_at{};                     ///< in Receiving: where a page goes; 0: nowhere

@@ -62,7 +62,8 @@ void wait() {
     const std::uint64_t self = 1ULL << arch::cpu_index();
     environments.idle_cpus |= self;
     environments.lock.unlock();
-    arch::set_timer(deadline != 0 ? time_slice : 0);
+    const std::uint64_t now = arch::nanoseconds();
+    arch::set_timer(deadline == 0 ? 0 : deadline > now ? deadline - now : 1);
     arch::wait_for_interrupt();
     environments.lock.lock();
     environments.idle_cpus &= ~self;
@@ -128,6 +129,20 @@ void report_fault(const Env& env, std::uint64_t address) {
                       .rip = frame.rip});
 }
 
+/// The time slice of `env` is over.
+[[noreturn]] void preempt(Env& env) {
+    ++env.preemptions;
+    look_at_the_clock();
+    if (limit_reached) end_current(env, {.kind = Ending::Kind::LimitReached, .rip = env.frame.rip});
+    if (!environments.has_runnable()) {
+        arch::set_timer(time_slice);
+        resume(env);
+    }
+    --environments.running;
+    environments.make_runnable(env);
+    schedule();
+}
+
 /// Every trap out of ring 3 comes here, on an empty stack, with interrupts disabled.
 void on_trap(const arch::TrapFrame& frame) {
     environments.lock.lock();
@@ -140,12 +155,7 @@ void on_trap(const arch::TrapFrame& frame) {
         if (environments.current() == nullptr || env->state != Env::State::Running) schedule();
         resume(*env);
     }
-    if (frame.vector == arch::vector::timer) {
-        ++env->preemptions;
-        --environments.running;
-        environments.make_runnable(*env);
-        schedule();
-    }
+    if (frame.vector == arch::vector::timer) preempt(*env);
     if (frame.vector >= arch::vector::first_interrupt || frame.vector == non_maskable) resume(*env);
     fault(*env);
 }
