@@ -8,7 +8,10 @@
 /// wants [amd/vol2 6.1.1].
 namespace kern::arch::selector {
 
+///@{
+/// The selector of that segment.
 inline constexpr std::uint16_t kernel_code = 0x08, kernel_data = 0x10, user_data = 0x18 | 3,
                                user_code = 0x20 | 3, task_state = 0x28;
+///@}
 
 }  // namespace kern::arch::selector

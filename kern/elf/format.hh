@@ -56,8 +56,11 @@ struct FileHeader {
     std::uint16_t e_shnum;      ///< number of section headers
     std::uint16_t e_shstrndx;   ///< which section holds the names of sections
 };
+///@{
+/// The file header of one class.
 using FileHeader32 = FileHeader<std::uint32_t>;
 using FileHeader64 = FileHeader<std::uint64_t>;
+///@}
 static_assert(sizeof(FileHeader32) == 52 && sizeof(FileHeader64) == 64);
 
 ///@{
@@ -85,7 +88,10 @@ static_assert(sizeof(ProgramHeader) == 56);
 
 /// A program header of an ELF32 file: other widths, and p_flags stands elsewhere.
 struct ProgramHeader32 {
+    ///@{
+    /// As in ProgramHeader.
     std::uint32_t p_type, p_offset, p_vaddr, p_paddr, p_filesz, p_memsz, p_flags, p_align;
+    ///@}
 };
 static_assert(sizeof(ProgramHeader32) == 32);
 

@@ -57,9 +57,11 @@ enum class Failure : std::int64_t {
     failed = 8,            ///< the device failed
 };
 
+///@{
 /// Bounds of what programs pass.
 inline constexpr std::uint64_t longest_name = 48, longest_arguments = 256, open_files = 8,
                                longest_write = 4096;
+///@}
 
 // What a program finds at its start: RDI holds the address of its arguments' text, RSI their
 // length in bytes, RDX its own identifier; RSP is user_layout::stack_top, all else is 0. The text
