@@ -50,13 +50,14 @@ constexpr std::array<std::uint64_t, 22> interesting{
 };
 
 /// A number that may well be an address, a size, an identifier or nothing at all.
-std::uint64_t any(Random& random) {
-    switch (random.below(6)) {
+std::uint64_t any(Random& random, std::uint64_t self) {
+    switch (random.below(7)) {
         case 0: return interesting[random.below(interesting.size())];
         case 1: return scratch + random.below(scratch_pages) * user::page_size;
         case 2: return scratch + random.below(scratch_pages * user::page_size);
         case 3: return random.below(64);
         case 4: return random.next() >> random.below(64);
+        case 5: return self + (random.below(3) << 8) + random.below(3);  // an environment
         default: return interesting[random.below(interesting.size())] + random.below(64) - 32;
     }
 }
@@ -73,14 +74,15 @@ bool is_own(std::uint64_t address) {
 }  // namespace
 
 extern "C" void main() {
-    Random random{user::argument("key", 1)};
+    const auto self = static_cast<std::uint64_t>(user::env_id());
+    Random random{user::argument("key", 1) ^ self};
     const auto calls = user::argument("calls", 100'000);
     std::uint64_t spawned = 0, served = 0;
     for (std::uint64_t made = 0; made < calls;) {
         std::uint64_t number = random.below(kern::syscall::number_count + 3);
-        if (random.below(64) == 0) number = any(random);
+        if (random.below(64) == 0) number = any(random, self);
         std::array<std::uint64_t, 5> arguments{};
-        for (auto& argument : arguments) argument = any(random);
+        for (auto& argument : arguments) argument = any(random, self);
         switch (static_cast<Number>(number)) {
             case Number::exit:
             case Number::ipc_receive: continue;

@@ -24,7 +24,7 @@ from grader.user_programs import (
 )  # fmt: skip
 
 CPUS = 4
-WALL_SECONDS = 40
+WALL_SECONDS = 30
 PAGE = 4096
 MASK = (1 << 64) - 1
 USER_PAGE, TABLE, ENVIRONMENT = "user page", "page table", "environment"
