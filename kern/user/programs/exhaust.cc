@@ -24,8 +24,8 @@ std::uint64_t take_all() {
 }
 
 void give_back(std::uint64_t count) {
-    for (std::uint64_t i = 0; i < count; ++i) {
-        const std::uint64_t at = begin + i * user::page_size;
+    while (count-- > 0) {
+        const std::uint64_t at = begin + count * user::page_size;
         user::require(*reinterpret_cast<volatile std::uint64_t*>(at) == at,
                       "a page holds what was written");
         user::require_equal(user::page_unmap(at), 0, "page_unmap");
