@@ -287,6 +287,8 @@ def test_headers_of_a_program_that_runs(
     written = struct.pack(f"<{len(words)}Q", *(word + i & MASK for i, word in enumerate(words)))
     _exited(booted, "hello", digest(constants + data + written, key_of(nonce)))
     assert "Hello world!" in booted.serial, "hello did not print `Hello world!`"
+    # Its program headers stand at the end of the file.
+    _exited(booted, "original", EXACT_STATUS)
 
 
 def test_headers_that_are_refused(booted: BootResult) -> None:
