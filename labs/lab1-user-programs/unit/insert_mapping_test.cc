@@ -162,6 +162,24 @@ TEST_F(InsertMapping, MakesATableOnlyWhereOneIsMissing) {
     EXPECT_TRUE(all_is_as_wanted());
 }
 
+TEST_F(InsertMapping, MindsNotWhatTheProcessorSets) {
+    // A processor that uses a page marks every entry on the way as accessed, and the last as dirty.
+    constexpr std::uint64_t accessed = 0x20, dirty = 0x40;
+    const std::uint64_t base = inner_page();
+    map(base, some_frame(), user_data);
+    std::uint64_t table = root();
+    for (unsigned level = 3; level > 0; --level) {
+        auto& entry = walker::entry_at(table, base / steps[level] % 512);
+        entry |= accessed;
+        table = entry & walker::frame_mask;
+    }
+    walker::entry_at(table, base / page % 512) |= accessed | dirty;
+    map(base, some_frame(), user_code);
+    for (const std::uint64_t step : steps) map(base + step, some_frame(), user_data);
+    EXPECT_TRUE(all_is_as_wanted());
+    EXPECT_EQ(tables(), 9U);
+}
+
 TEST_F(InsertMapping, ReplacesAMapping) {
     const std::uint64_t base = inner_page();
     map(base + page, some_frame(), user_data);

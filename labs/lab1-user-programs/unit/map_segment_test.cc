@@ -256,6 +256,12 @@ TEST_F(MapSegment, FillsTheRestWithZeros) {
     load(with_memsz(segment(some_page(), size, pf_r | pf_w),
                     size + 2 * page + random().between(1, page - 1)));
     EXPECT_TRUE(all_is_as_wanted());
+
+    auto last = with_memsz(segment(0x9000'0000, page + page / 2, pf_r | pf_w), 4 * page);
+    last.p_offset = file_size - 2 * page;
+    last.p_filesz = 2 * page;
+    load(last);
+    EXPECT_TRUE(all_is_as_wanted()) << "the file ends where the zeros begin";
 }
 
 TEST_F(MapSegment, MapsASegmentThatHasNothingInTheFile) {
@@ -273,6 +279,14 @@ TEST_F(MapSegment, StartsAndEndsWithinAPage) {
 
 TEST_F(MapSegment, MapsNothingForAnEmptySegment) {
     load(segment(some_page(), 0));
+    EXPECT_TRUE(all_is_as_wanted());
+    // Linkers leave empty segments behind whose other numbers mean nothing.
+    for (const std::uint64_t vaddr :
+         std::initializer_list<std::uint64_t>{0, 1ULL << 47, 0 - page}) {
+        auto header = segment(vaddr, 0);
+        header.p_offset += 5;
+        load(header);
+    }
     EXPECT_TRUE(all_is_as_wanted());
 }
 

@@ -38,8 +38,8 @@ namespace walker {
 constexpr std::uint64_t frame_mask = 0x000f'ffff'ffff'f000;
 constexpr std::uint64_t p = 1, rw = 2, us = 4, ps = 0x80, nx = 1ULL << 63;
 
-inline std::uint64_t entry_at(std::uint64_t table, std::uint64_t index) {
-    return reinterpret_cast<const std::uint64_t*>(kern::arch::direct_map(kern::Hpa{table}))[index];
+inline std::uint64_t& entry_at(std::uint64_t table, std::uint64_t index) {
+    return reinterpret_cast<std::uint64_t*>(kern::arch::direct_map(kern::Hpa{table}))[index];
 }
 
 inline void collect(std::uint64_t table, unsigned shift, std::uint64_t base,
