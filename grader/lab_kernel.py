@@ -66,8 +66,8 @@ def is_stub(task: Task, root: Path = ROOT) -> bool:
 def build(say: Say, lab: Lab, *, reference: bool = False, own: Task | None = None) -> LabKernel:
     """Builds the lab's kernel; raises CannotRun or BuildFailure.
 
-    Other labs' tasks that are stubs still are taken from the references, where there are any; with
-    ``own`` this lab's other tasks too, so that the kernel comes as far as that task.
+    Tasks of the labs that it builds on, if they are stubs still, are taken from the references, where
+    there are any; with ``own`` this lab's other tasks too, so that the kernel comes as far as that task.
     """
     labs = load_all()
     answers = own_answers(labs)
@@ -80,8 +80,9 @@ def build(say: Say, lab: Lab, *, reference: bool = False, own: Task | None = Non
             )
         answers = references
     elif references is not None:
-        others = [task for one in labs for task in one.tasks if one.id != lab.id or own is not None]
-        answers = _caught_up(answers, references, [task for task in others if task != own], say)
+        below = [task for one in labs if one.id in lab.builds_on for task in one.tasks]
+        beside = [task for task in lab.tasks if own is not None and task != own]
+        answers = _caught_up(answers, references, [*below, *beside], say)
     with workshop(Progress()) as kit:
         image = _kept(kit.kernel(lab.kernel, answers).result(), lab.kernel)
         return LabKernel(image, kit.files, kit.runs(lab.kernel))

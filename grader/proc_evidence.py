@@ -53,6 +53,8 @@ class RunPlan:
     """what still runs then is killed"""
     memory: int | None = None
     """frames that are left once the environments are made"""
+    root: bool = False
+    """started as the exercise's program is: its segments are printed, and an error is a panic"""
     args: str = ""
 
     def line(self) -> str:
@@ -69,6 +71,8 @@ class RunPlan:
             pairs.append(("cpus", self.cpus))
         if self.memory is not None:
             pairs.append(("memory", self.memory))
+        if self.root:
+            pairs.append(("root", 1))
         words = [f"{key}={value}" for key, value in pairs]
         for word in words:
             if word.split() != [word]:

@@ -90,7 +90,7 @@ def _program(built: lab_kernel.LabKernel, name: str, cpus: int, args: str) -> Lo
     files = {f"{key}.elf": path.read_bytes() for key, path in built.programs.items()}
     file = f"{image.stem}.elf"
     files[file] = image.read_bytes()
-    plan = RunPlan(image.stem, file, cpus=cpus, limit_ms=LONGEST_MS, args=args)
+    plan = RunPlan(image.stem, file, cpus=cpus, limit_ms=LONGEST_MS, root=True, args=args)
     return Load(image, {**files, "plan": plan_text([plan]).encode()})
 
 

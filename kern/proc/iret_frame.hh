@@ -31,8 +31,8 @@ static_assert(sizeof(IretFrame) == 5 * 8 && offsetof(IretFrame, ss) == 4 * 8);
 ///
 /// Its rip is `entry`, its rsp is `stack_top`. Its cs and ss are the user's segments,
 /// arch::selector::user_code and user_data: with the privilege level in the selectors IRETQ changes
-/// to ring 3. Its rflags let interrupts come (rflags::interrupt_enable), since a program without them
-/// could never be stopped; all other flags are 0. rflags::reserved_one may be 0 or 1 here: the
+/// to ring 3. Its rflags let interrupts come (rflags::interrupt_enable), since a program without
+/// them could never be stopped; all other flags are 0. rflags::reserved_one may be 0 or 1 here: the
 /// hardware has a one there in any case.
 ///
 /// @param entry      the program's first instruction
