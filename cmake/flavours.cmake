@@ -22,6 +22,7 @@ set(NEST_FLAGS_kernel ${NEST_COMMON_FLAGS} -O2 -ffreestanding -mno-red-zone -mge
 set(NEST_FLAGS_asan ${NEST_COMMON_FLAGS} -O1 -fno-omit-frame-pointer
     -fsanitize=address,undefined -fno-sanitize-recover=all)
 set(NEST_FLAGS_tsan ${NEST_COMMON_FLAGS} -O1 -fno-omit-frame-pointer -fsanitize=thread)
+set(NEST_ASSEMBLE_FLAGS -g -I${CMAKE_SOURCE_DIR})
 set(NEST_LINK_asan -fsanitize=address,undefined)
 set(NEST_LINK_tsan -fsanitize=thread)
 
@@ -37,7 +38,7 @@ function(nest_library name)
     set_target_properties(${name}.${flavour} PROPERTIES LINKER_LANGUAGE CXX)
     target_compile_options(${name}.${flavour} PRIVATE
       $<$<COMPILE_LANGUAGE:CXX>:${NEST_FLAGS_${flavour}} -Werror>
-      $<$<COMPILE_LANGUAGE:ASM>:-I${CMAKE_SOURCE_DIR}>)
+      $<$<COMPILE_LANGUAGE:ASM>:${NEST_ASSEMBLE_FLAGS}>)
   endforeach()
 endfunction()
 

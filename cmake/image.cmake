@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Kernel images: the host kernel and guest kernels are the same objects, linked at different addresses.
-# How to link one stands in kit.json too (key "kernel"), so that the grader does it without CMake.
+# How to link one stands in kit.json too (key "kernels"), so that the grader does it without CMake.
 find_program(NEST_LD ld REQUIRED)
 # The interpreter that Debian packages serve; another may come first on PATH.
 set(Python3_EXECUTABLE /usr/bin/python3)
@@ -38,14 +38,15 @@ function(nest_kernel name place)
     set(arg_LIBRARIES kern)
   endif()
   string(TOUPPER ${place} upper)
-  set(objects $<TARGET_OBJECTS:boot-${place}>)
+  set(object_libraries boot-${place})
   if(arg_SOURCES)
     add_library(${name}-objects OBJECT ${arg_SOURCES})
     target_compile_options(${name}-objects PRIVATE
       $<$<COMPILE_LANGUAGE:CXX>:${NEST_FLAGS_kernel} -Werror>
-      $<$<COMPILE_LANGUAGE:ASM>:-g -I${CMAKE_SOURCE_DIR}>)
-    list(APPEND objects $<TARGET_OBJECTS:${name}-objects>)
+      $<$<COMPILE_LANGUAGE:ASM>:${NEST_ASSEMBLE_FLAGS}>)
+    list(APPEND object_libraries ${name}-objects)
   endif()
+  list(TRANSFORM object_libraries REPLACE "(.+)" "$<TARGET_OBJECTS:\\1>" OUTPUT_VARIABLE objects)
   set(archives "")
   set(archive_targets "")
   foreach(library IN LISTS arg_LIBRARIES)
@@ -63,21 +64,37 @@ function(nest_kernel name place)
     COMMAND_EXPAND_LISTS VERBATIM
     COMMENT "Linking kernel image ${name}.elf")
   add_custom_target(${name} ALL DEPENDS ${image})
-  set_property(TARGET ${name} PROPERTY NEST_IMAGE ${image})
+  set_target_properties(${name} PROPERTIES NEST_IMAGE ${image}
+    NEST_OBJECT_LIBRARIES "${object_libraries}" NEST_LIBRARIES "${arg_LIBRARIES}" NEST_SCRIPT ${arg_SCRIPT})
 endfunction()
 
-# The value of kit.json's "kernel": link(objects) = "linker" "flags" "objects" OBJECTS
-# --start-group ARCHIVES --end-group -o ELF, then grader/kernel_image.py. ARCHIVES are the kernel
-# flavour's libraries in the order of "archives"; OBJECTS (the student's) come before the archives, so
-# that they take the place of the references in `tasks`.
-function(nest_kernel_recipe result)
+# nest_kit_kernel(NAME guests|programs): the grader links the host kernel NAME (of nest_kernel) anew with
+# each answer, and knows by the second word what its boot module and its evidence look like: VMs
+# (vmm/main/plan.hh, vmm_evidence) or user programs (kern/proc, proc_evidence).
+#
+# The recipe in kit.json: "linker" "flags" "objects" OBJECTS --start-group ARCHIVES --end-group -o ELF,
+# then grader/kernel_image.py. ARCHIVES are the kernel flavour's libraries in the order of "archives".
+# OBJECTS, the answers, stand in the place of the library `tasks`, which is not linked; a kernel without
+# the hypervisor takes only those of kern.
+function(nest_kit_kernel name runs)
+  get_target_property(objects ${name} NEST_OBJECT_LIBRARIES)
+  get_target_property(archives ${name} NEST_LIBRARIES)
+  get_target_property(script ${name} NEST_SCRIPT)
+  list(REMOVE_ITEM archives tasks)
   list(JOIN NEST_KERNEL_LINK_FLAGS "\", \"" flags)
-  string(APPEND flags "\", \"-T\", \"${NEST_KERNEL_SCRIPT}")
-  set(${result} "{
-    \"linker\": \"${NEST_LD}\",
-    \"flags\": [\"${flags}\",
-      \"--defsym=KERNEL_OFFSET=${NEST_HOST_OFFSET}\", \"--defsym=KERNEL_LMA=${NEST_HOST_LMA}\"],
-    \"objects\": [\"$<JOIN:$<TARGET_OBJECTS:boot-host>,\", \">\"],
-    \"archives\": [\"vmm\", \"tasks\", \"kern\"]
-  }" PARENT_SCOPE)
+  list(JOIN archives "\", \"" archives)
+  set(lists "")
+  foreach(target IN LISTS objects)
+    list(APPEND lists "\"$<JOIN:$<TARGET_OBJECTS:${target}>,\", \">\"")
+  endforeach()
+  list(JOIN lists ", " lists)
+  set_property(GLOBAL APPEND PROPERTY NEST_KIT_TARGETS ${objects})
+  set_property(GLOBAL APPEND PROPERTY NEST_KIT_KERNELS "    \"${name}\": {
+      \"runs\": \"${runs}\",
+      \"linker\": \"${NEST_LD}\",
+      \"flags\": [\"${flags}\", \"-T\", \"${script}\",
+        \"--defsym=KERNEL_OFFSET=${NEST_HOST_OFFSET}\", \"--defsym=KERNEL_LMA=${NEST_HOST_LMA}\"],
+      \"objects\": [${lists}],
+      \"archives\": [\"${archives}\"]
+    }")
 endfunction()

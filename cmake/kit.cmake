@@ -3,13 +3,18 @@
 # grader how to compile one task's file and how to link it with the rest.
 
 # student_sources(FILE...): the tasks' files, relative to the root. The library `tasks` (the reference
-# answers) is made of the same paths under solutions-private/, where that folder exists.
+# answers) is made of the same paths under solutions-private/, where that folder exists. Assembly is for
+# the bare machine only.
 function(student_sources)
   foreach(file IN LISTS ARGN)
+    set(source ${CMAKE_SOURCE_DIR}/${file})
     if(EXISTS ${CMAKE_SOURCE_DIR}/solutions-private/${file})
-      nest_sources(tasks SOURCES ${CMAKE_SOURCE_DIR}/solutions-private/${file})
+      set(source ${CMAKE_SOURCE_DIR}/solutions-private/${file})
+    endif()
+    if(file MATCHES "\\.S$")
+      nest_sources(tasks FLAVOURS kernel SOURCES ${source})
     else()
-      nest_sources(tasks SOURCES ${CMAKE_SOURCE_DIR}/${file})
+      nest_sources(tasks SOURCES ${source})
     endif()
   endforeach()
 endfunction()
@@ -22,7 +27,7 @@ function(lab_unit_tests lab flavour)
   set_property(GLOBAL APPEND PROPERTY NEST_LAB_TESTS ${lab}-tests.${flavour})
 endfunction()
 
-# nest_kit_file(KEY TARGET): puts the target's file (a kernel's image) into kit.json under "files".
+# nest_kit_file(KEY TARGET): puts the target's file (a kernel's or a program's image) into kit.json under "files".
 function(nest_kit_file key target)
   get_target_property(file ${target} NEST_IMAGE)
   if(NOT file)
@@ -38,6 +43,7 @@ function(nest_write_kit)
   get_property(tests GLOBAL PROPERTY NEST_LAB_TESTS)
   get_property(files GLOBAL PROPERTY NEST_KIT_FILES)
   get_property(targets GLOBAL PROPERTY NEST_KIT_TARGETS)
+  get_property(kernels GLOBAL PROPERTY NEST_KIT_KERNELS)
   set(objects "")
   foreach(target IN LISTS tests)
     list(APPEND objects
@@ -55,19 +61,23 @@ function(nest_write_kit)
     # task alone.
     list(APPEND targets vmm.${flavour} kern.${flavour})
     list(JOIN libraries ", " libraries)
+    list(JOIN NEST_ASSEMBLE_FLAGS "\", \"" assemble)
     list(APPEND flavours "    \"${flavour}\": {\"compile\": [\"${flags}\"], \"link\": [\"${link}\"],
+      \"assemble\": [\"${assemble}\"],
       \"libraries\": {${libraries}}}")
   endforeach()
   list(JOIN flavours ",\n" flavours)
   list(JOIN objects ",\n" objects)
   list(JOIN files ",\n" files)
-  nest_kernel_recipe(kernel)
+  list(JOIN kernels ",\n" kernels)
   file(GENERATE OUTPUT ${CMAKE_BINARY_DIR}/kit.json CONTENT "{
   \"compiler\": \"${CMAKE_CXX_COMPILER}\",
   \"flavours\": {
 ${flavours}
   },
-  \"kernel\": ${kernel},
+  \"kernels\": {
+${kernels}
+  },
   \"test_objects\": {
 ${objects}
   },
@@ -76,5 +86,5 @@ ${files}
   }
 }
 ")
-  add_custom_target(kit DEPENDS ${targets} ${tests} boot-host)
+  add_custom_target(kit DEPENDS ${targets} ${tests})
 endfunction()

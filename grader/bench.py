@@ -116,7 +116,7 @@ def first_byte(kit: Kit, progress: Progress) -> Iterator[Row]:
     answers = reference_answers(lab.load_all())
     if answers is None:
         raise CannotRun("there are no reference answers in this tree: nothing to measure")
-    kernels = {"ours": kit.kernel(answers).result(), "theirs": kit.files["empty_pvh.elf"]}
+    kernels = {"ours": kit.kernel(lab.KERNEL, answers).result(), "theirs": kit.files["empty_pvh.elf"]}
     seconds = defaultdict(list)
     for turn in range(BOOTS + 1):
         progress(f"first byte [{turn}/{BOOTS}]")

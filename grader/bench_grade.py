@@ -22,6 +22,7 @@ from grader import lab as labs, machines
 from grader.bench import MACHINE, WALL_SECONDS, Row
 from grader.errors import CannotRun
 from grader.kernel_image import fill_symbols
+from grader.kit import ASSEMBLY
 from grader.lab import ROOT, Lab
 from grader.schedule import cores
 from grader.workshop import Progress
@@ -35,7 +36,7 @@ def grade_after_edit(progress: Progress) -> Row:
     """Measures both sides, in turn."""
     lab = max(labs.load_all(), key=lambda one: one.points)
     ours, floor = [], []
-    with _copied_tree(lab) as tree:
+    with _copied_tree() as tree:
         progress("grading a copy of the tree for the first time")
         _grade(tree, lab)
         by_hand = _ByHand(tree, lab)
@@ -56,13 +57,13 @@ def grade_after_edit(progress: Progress) -> Row:
 
 
 @contextmanager
-def _copied_tree(lab: Lab) -> Iterator[Path]:
+def _copied_tree() -> Iterator[Path]:
     tree = ROOT / "build" / "bench-tree"
     shutil.rmtree(tree, ignore_errors=True)
     shutil.copytree(ROOT, tree, symlinks=True,
                     ignore=shutil.ignore_patterns("build", ".git", "__pycache__"))
     try:
-        for task in lab.tasks:
+        for task in (task for one in labs.load_all(tree) for task in one.tasks):
             shutil.copyfile(tree / "solutions-private" / task.file, tree / task.file)
         yield tree
     finally:
@@ -93,7 +94,8 @@ class _ByHand:
         self.place.mkdir()
         self.pool = ThreadPoolExecutor(cores())
         self._all(lambda f=file, o=flavour: self._compile(f, o)
-                  for file in self._files() for flavour in self.kit["flavours"])
+                  for file in self._files() for flavour in self.kit["flavours"]
+                  if flavour == "kernel" or not file.endswith(ASSEMBLY))
 
     def judge(self, edited: Path, modules: list[Path]) -> None:
         """Compiles the file, links alone and together, runs every program and every boot."""
@@ -122,7 +124,8 @@ class _ByHand:
         return self.place / f"{Path(file).stem}.{flavour}.o"
 
     def _compile(self, file: str, flavour: str) -> None:
-        self._run([self.kit["compiler"], *self.kit["flavours"][flavour]["compile"], "-c", file,
+        kind = "assemble" if file.endswith(ASSEMBLY) else "compile"
+        self._run([self.kit["compiler"], *self.kit["flavours"][flavour][kind], "-c", file,
                    "-o", self._object(file, flavour)])
 
     def _program(self, flavour: str, turn: int) -> None:
@@ -130,11 +133,11 @@ class _ByHand:
         libraries = [kit["libraries"][name] for name in ("vmm", "kern")]
         self._run([self.kit["compiler"], *kit["link"], "-o", self.place / f"{flavour}.{turn}",
                    *self.kit["test_objects"][f"{self.lab.id}-tests.{flavour}"],
-                   *(self._object(file, flavour) for file in self._files()),
+                   *(self._object(file, flavour) for file in self._files() if not file.endswith(ASSEMBLY)),
                    "-Wl,--start-group", *libraries, "-Wl,--end-group", "-lgtest", "-lpthread"])
 
     def _kernel(self, turn: int) -> None:
-        recipe, libraries = self.kit["kernel"], self.kit["flavours"]["kernel"]["libraries"]
+        recipe, libraries = self.kit["kernels"][self.lab.kernel], self.kit["flavours"]["kernel"]["libraries"]
         image = self.place / f"kernel.{turn}"
         self._run([recipe["linker"], *recipe["flags"], "-o", image, *recipe["objects"],
                    *(self._object(file, "kernel") for file in self._files()),

@@ -1,20 +1,23 @@
 # SPDX-License-Identifier: MIT
-"""One boot of a hypervisor kernel: what to run in it, and what it left behind.
+"""One boot of a kernel: what to run in it, and what it left behind.
 
 :func:`run_boot` makes the boot's file-system image from the plan and the files, starts a machine,
 waits for its end, and hands back a :class:`BootResult`: what it printed, how it ended, and its memory
-with the evidence in it.
+with the evidence in it. A kernel runs guests, which :class:`VmPlan` and grader/evidence.py describe, or
+user programs: grader/proc_evidence.py.
 """
 
 from __future__ import annotations
 
+import importlib
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
-from grader import evidence, hung, machines, second_level
-from grader.evidence import Evidence, EvidenceError, PhysicalMemory, VmRecord, VmState
+from grader import hung, machines, second_level
+from grader.evidence import EvidenceError, PhysicalMemory, VmRecord, VmState
 from grader.images import file_system_image
 from grader.second_level import Leaf
 from grader.symbols import SymbolError
@@ -23,6 +26,8 @@ __all__ = ["BootResult", "Leaf", "VmPlan", "plan_text", "run_boot"]
 
 SERIAL_BYTES = 8 << 20
 """A kernel that prints more is stopped."""
+READERS = {"guests": "grader.evidence", "programs": "grader.proc_evidence"}
+"""By what a kernel runs: the module whose ``load(kernel, memory)`` reads the evidence."""
 SERIAL_TAIL = 400
 """How many characters of the serial log an explanation quotes."""
 
@@ -72,9 +77,17 @@ class VmPlan:
         return " ".join(["vm", *words, *([f"args={self.args}"] if self.args else [])])
 
 
-def plan_text(plan: Sequence[VmPlan]) -> str:
+class PlanLine(Protocol):
+    """One step of a boot."""
+
+    def line(self) -> str:
+        """The plan's line; a ValueError if it cannot be written in one."""
+        ...
+
+
+def plan_text(plan: Sequence[PlanLine]) -> str:
     """The file ``plan`` of a boot."""
-    return "".join(vm.line() + "\n" for vm in plan)
+    return "".join(one.line() + "\n" for one in plan)
 
 
 @dataclass
@@ -89,8 +102,9 @@ class BootResult:
     status: int | None
     """what the kernel gave to power_off, if it did"""
     memory: PhysicalMemory
-    evidence: Evidence | None
-    """None if the kernel never got so far; ``evidence_error`` says why"""
+    evidence: Any
+    """what the kernel published: an Evidence for guests, a ProcEvidence for programs; None if it never
+    got so far, and ``evidence_error`` says why"""
     evidence_error: str
     registers: str
     """for a machine that had to be stopped: where every CPU was, and its registers; else empty"""
@@ -144,25 +158,30 @@ class BootResult:
 def run_boot(
     kernel: Path,
     files: Mapping[str, bytes],
-    plan: Sequence[VmPlan],
+    plan: Sequence[PlanLine] | bytes,
     *,
     cpus: int = 4,
     memory_mib: int = 256,
     wall_seconds: float = 60,
     transcript_dir: Path,
     machine: str = "amd-qemu",
+    runs: str = "guests",
 ) -> BootResult:
     """Boots ``kernel`` with ``files`` (and the plan, as the file ``plan``) and waits for its end.
+
+    A plan that is bytes is the boot module as it is, in the place of a file-system image. ``runs`` says
+    what the kernel runs, ``guests`` or ``programs``, and so which evidence it leaves.
 
     Raises :class:`grader.errors.CannotRun` if the machine cannot be started at all: that is never
     the fault of the kernel.
     """
-    text = plan_text(plan)
+    raw = isinstance(plan, bytes)
+    text = "" if raw else plan_text(plan)
     module = transcript_dir / "module.img"
     try:
         transcript_dir.mkdir(parents=True, exist_ok=True)
-        module.write_bytes(file_system_image({**files, "plan": text.encode()}))
-        (transcript_dir / "plan").write_text(text)
+        module.write_bytes(plan if raw else file_system_image({**files, "plan": text.encode()}))
+        _keep(transcript_dir / "plan", text.encode())
     except OSError as problem:
         raise machines.MachineError(
             f"{transcript_dir} cannot be written: {problem.strerror}",
@@ -178,12 +197,12 @@ def run_boot(
         try:
             end = running.wait(wall_seconds, SERIAL_BYTES)
             if end.reason == machines.TIMEOUT:
-                registers = hung.describe(running, kernel, files)
+                registers = hung.describe(running, kernel, {"module": plan} if raw else files)
         finally:
             _keep(transcript_dir / "serial.txt", bytes(serial))
         seconds = running.seconds
     _keep(transcript_dir / "registers.txt", registers.encode())
-    found, why = _evidence(kernel, running.memory)
+    found, why = _evidence(kernel, running.memory, runs)
     return BootResult(
         serial=serial.decode("utf-8", "replace").replace("\r\n", "\n"),
         ended=end.reason,
@@ -197,9 +216,10 @@ def run_boot(
     )
 
 
-def _evidence(kernel: Path, memory: PhysicalMemory) -> tuple[Evidence | None, str]:
+def _evidence(kernel: Path, memory: PhysicalMemory, runs: str) -> tuple[Any, str]:
+    reader = importlib.import_module(READERS[runs])
     try:
-        return evidence.load(kernel, memory), ""
+        return reader.load(kernel, memory), ""
     except (EvidenceError, SymbolError) as problem:
         return None, str(problem)
 

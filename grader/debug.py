@@ -16,11 +16,10 @@ from pathlib import Path
 import click
 
 from grader import lab, lab_kernel, machines
-from grader.boot import VmPlan
 from grader.errors import CANNOT_RUN, DONE, CannotRun
 from grader.lab import ROOT
 from grader.processes import stop_all
-from grader.run import configure, say, show_serial
+from grader.run import choose, configure, say, show_serial
 
 SCRIPT = Path(__file__).resolve().parent / "gdb" / "nestling.py"
 
@@ -32,32 +31,35 @@ SCRIPT = Path(__file__).resolve().parent / "gdb" / "nestling.py"
 @click.option("--break", "places", multiple=True, metavar="PLACE",
               help="Where to stop (the task's function); may be given several times.")  # fmt: skip
 @click.option("--cpus", type=click.IntRange(1, 16), default=4, help="CPUs of the machine (4).")
+@click.option("--program", metavar="NAME",
+              help="The user program, by its name in the kit or by its file (hello).")  # fmt: skip
 @click.option("--vcpus", type=click.IntRange(1, 8), help="CPUs of the guest (as many).")
-@click.option("--args", default="", help="The guest's command line.")
+@click.option("--args", default="", help="The command line of the guest or program.")
 @click.option("--ex", "commands", multiple=True, metavar="COMMAND",
               help="A gdb command to begin with; may be given several times.")  # fmt: skip
 @click.option("--batch", is_flag=True, help="End after these commands.")
 def command(lab_name: str, reference: bool, task_name: str | None, places: tuple[str, ...], cpus: int,
-            vcpus: int | None, args: str, commands: tuple[str, ...], batch: bool) -> int:  # fmt: skip
-    """Starts gdb on the lab's kernel, with the symbols of host and guest."""
+            program: str | None, vcpus: int | None, args: str, commands: tuple[str, ...],
+            batch: bool) -> int:  # fmt: skip
+    """Starts gdb on the lab's kernel, with its symbols and those of the guest or user program."""
     gdb = shutil.which("gdb")
     if gdb is None:
         raise CannotRun("gdb is not installed\nmend: apt-get install gdb")
     chosen = lab.find(lab_name)
     task = chosen.task(task_name) if task_name else chosen.tasks[-1]
-    built = lab_kernel.build(say, reference=reference, own=task)
-    plan = VmPlan("gkernel", lab_kernel.GUEST, min(vcpus or cpus, 8), limit_ms=0, args=args)
+    built = lab_kernel.build(say, chosen, reference=reference, own=task)
+    load = choose(built, program=program, vcpus=vcpus, cpus=cpus, ram_mib=None, args=args)
     with tempfile.TemporaryDirectory(prefix="nestling-debug-") as folder:
         socket = Path(folder) / "gdb"
         # A copy: the cache may be trimmed, and gdb reads the file more than once.
         built = replace(built, kernel=Path(shutil.copy(built.kernel, Path(folder) / "nestling.elf")))
         configuration = configure(
-            built, plan, Path(folder), cpus=cpus, memory_mib=256, direct=True, debugger=socket
+            built, load, Path(folder), cpus=cpus, memory_mib=256, direct=True, debugger=socket
         )
         machine = machines.machine("amd-qemu")
         with machine.start(configuration, show_serial) as running, _waiting(running, socket):
             argv = [gdb, "-q", "-nx", *(["-batch"] if batch else [])]
-            for one in _first_commands(built, socket, places or (task.id.rpartition(".")[2],)):
+            for one in _first_commands(built.kernel, load.image, socket, places or (task.id.rpartition(".")[2],)):
                 argv += ["-ex", one]
             for one in commands:
                 argv += ["-ex", one]
@@ -67,13 +69,13 @@ def command(lab_name: str, reference: bool, task_name: str | None, places: tuple
 
 
 def _first_commands(
-    built: lab_kernel.LabKernel, socket: Path, places: tuple[str, ...]
+    kernel: Path, image: Path, socket: Path, places: tuple[str, ...]
 ) -> Iterator[str]:
     yield "set confirm off"
     yield "set pagination off"
     yield f"directory {ROOT}"
-    yield f"file {_quoted(built.kernel)}"
-    yield f"add-symbol-file {_quoted(built.guest)}"
+    yield f"file {_quoted(kernel)}"
+    yield f"add-symbol-file {_quoted(image)}"
     yield f"source {SCRIPT}"
     yield f"target remote {socket}"
     for place in places:

@@ -83,7 +83,7 @@ class Engine:
         for rank, case in enumerate(cases):
             if case.test.kind == "boot":
                 # Boots take longest, so their kernels come before programs of the same answers.
-                self.kit.kernel(case.answers, rank=rank - len(cases))
+                self.kit.kernel(self.lab.kernel, case.answers, rank=rank - len(cases))
         for rank, case in enumerate(cases):
             if case.test.kind != "boot":
                 self.kit.program(self.lab, case.answers, FLAVOURS[case.test.kind], rank=rank)
@@ -167,7 +167,7 @@ class Engine:
     def _boot(self, case: Case, attempt: int, rank: int) -> Future[Boot]:
         key = (case.test.module, case.answers, attempt)
         if key not in self._boots:
-            kernel = self.kit.kernel(case.answers, rank=rank)
+            kernel = self.kit.kernel(self.lab.kernel, case.answers, rank=rank)
             self._boots[key] = self._schedule.submit(
                 lambda path: self._run_boot(path, case, attempt), kernel, rank=rank)
         return self._boots[key]
@@ -188,7 +188,8 @@ class Engine:
         result = run_boot(kernel, files, plan, cpus=getattr(module, "CPUS", 4),
                           memory_mib=getattr(module, "MEMORY_MIB", 256),
                           wall_seconds=getattr(module, "WALL_SECONDS", 60.0),
-                          transcript_dir=folder, machine=self.settings.machine)
+                          transcript_dir=folder, machine=self.settings.machine,
+                          runs=self.kit.runs(self.lab.kernel))
         if result.ended == "interrupted":
             raise KeyboardInterrupt
         return Boot(result, None)

@@ -38,7 +38,7 @@ ERRORS = (
 # kern/mm/frame_allocator.hh and vmm/frame_owners.hh.
 MAX_OWNERS = 16
 OWNERS = {
-    0: "kernel", 1: "heap", 2: "page table", 3: "stack", 4: "test",
+    0: "kernel", 1: "heap", 2: "page table", 3: "stack", 4: "test", 5: "user page", 6: "environment",
     8: "guest memory", 9: "second-level table", 10: "virtual CPU",
 }  # fmt: skip
 

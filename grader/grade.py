@@ -87,8 +87,12 @@ def grade(lab: Lab, *, reference: bool = False, task: str | None = None, keyword
         plan = {one.id: (references or own).replaced(one.file, own[one.file]) for one in tasks}
     cases = planned(tasks, plan)
     if not (reference or task or keyword) and references is not None and not unwritten(tasks, own):
-        # Booted, since that is where they meet; a unit case is about one of them.
-        cases += [Case(test, own, TOGETHER) for one in tasks for test in one.tests if test.kind == "boot"]
+        # Booted, since that is where they meet; a unit case is about one of them. What other labs ask
+        # for is not asked here.
+        mine = references
+        for one in tasks:
+            mine = mine.replaced(one.file, own[one.file])
+        cases += [Case(test, mine, TOGETHER) for one in tasks for test in one.tests if test.kind == "boot"]
     with workshop(progress) as kit:
         try:
             transcripts = new_transcripts(ROOT, lab.id)
@@ -103,9 +107,9 @@ def grade(lab: Lab, *, reference: bool = False, task: str | None = None, keyword
     judged = []
     for one in tasks:
         label = label_of(one)
-        mine = {name: result for (where, name), result in found.items() if where == label}
+        outcomes = {name: result for (where, name), result in found.items() if where == label}
         alone = f"./nest grade {lab.id}{flag} -k '{{}}' --seed {seed}"
-        scored = score_task(one, mine, elsewhere=elsewhere, alone=alone)
+        scored = score_task(one, outcomes, elsewhere=elsewhere, alone=alone)
         if scored:
             judged.append(scored)
     return Results(lab, REFERENCE if reference else "own", seed, engine.settings.machine,

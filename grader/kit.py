@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any, Callable, Iterator, Mapping
+from typing import IO, Any, Callable, Iterable, Iterator, Mapping
 
 from grader import sandbox
 from grader.cache import Cache, digest
@@ -28,6 +28,7 @@ from grader.schedule import Schedule, cores
 COMPILE_SECONDS = 120.0
 LINK_SECONDS = 60.0
 HEADERS = (".hh", ".h", ".inc")
+ASSEMBLY = ".S"
 ROOMS = ("kern", "vmm")
 
 Say = Callable[[str], None]
@@ -58,6 +59,10 @@ class Answers:
     def replaced(self, file: str, by: Path) -> Answers:
         """These answers with another file for one task."""
         return Answers.of({**dict(self.files), file: by})
+
+    def where(self, wanted: Callable[[str], bool]) -> Answers:
+        """Those of the answers whose task file is wanted."""
+        return Answers(tuple((file, path) for file, path in self.files if wanted(file)))
 
     def __getitem__(self, file: str) -> Path:
         return dict(self.files)[file]
@@ -103,11 +108,12 @@ class Kit:
             failed.set_exception(
                 BuildFailure(f"{name}: {error.strerror}", file=file, stage="does not compile"))
             return failed
-        key = digest("object", name, text, self._kit["flavours"][flavour]["compile"], self._ground)
+        key = digest("object", name, text, self._flags(file, flavour), self._ground)
         return self._once(key, lambda: self._compile(key, file, source, name, flavour), rank=rank)
 
     def program(self, lab: Lab, answers: Answers, flavour: str, rank: int = 0) -> Future[Path]:
         """Links the lab's unit tests of one flavour (asan, tsan) with the answers."""
+        answers = answers.where(lambda file: not file.endswith(ASSEMBLY))  # the host has no use for it
         tests = [Path(path) for path in self._kit["test_objects"][f"{lab.id}-tests.{flavour}"]]
         libraries = self._libraries(flavour)
         link = self._kit["flavours"][flavour]["link"]
@@ -119,10 +125,16 @@ class Kit:
 
         return self._link(f"program {lab.id}", answers, flavour, tests + libraries, link, command, rank)
 
-    def kernel(self, answers: Answers, rank: int = 0) -> Future[Path]:
-        """Links the bootable hypervisor kernel with the answers."""
-        recipe = self._kit["kernel"]
-        libraries = self._libraries("kernel")
+    def runs(self, kernel: str) -> str:
+        """What a kernel runs, `guests` or `programs`. Raises CannotRun if the kit has none of that name."""
+        return self._recipe(kernel)["runs"]
+
+    def kernel(self, name: str, answers: Answers, rank: int = 0) -> Future[Path]:
+        """Links the bootable kernel of this name with those of the answers that stand in its rooms."""
+        recipe = self._recipe(name)
+        rooms = recipe["archives"]
+        answers = answers.where(lambda file: Path(file).parts[0] in rooms)
+        libraries = self._libraries("kernel", rooms)
         boot = [Path(path) for path in recipe["objects"]]
         flags = recipe["flags"]
         inputs = [*boot, *libraries, *(Path(word) for word in flags if word.startswith("/"))]
@@ -140,7 +152,14 @@ class Kit:
                 raise BuildFailure(str(error), file=None, stage="does not link") from error
 
         tool = (Path(__file__).parent / "kernel_image.py").read_bytes()
-        return self._link("kernel", answers, "kernel", inputs, [recipe, tool], command, rank, finish)
+        return self._link(f"kernel {name}", answers, "kernel", inputs, [recipe, tool], command, rank, finish)
+
+    def _recipe(self, kernel: str) -> dict[str, Any]:
+        kernels = self._kit["kernels"]
+        if kernel not in kernels:
+            raise CannotRun(f"this tree builds no kernel '{kernel}'; it builds: {', '.join(sorted(kernels))}\n"
+                            "  mend: a lab.json's \"kernel\" is the name given to nest_kit_kernel()")
+        return kernels[kernel]
 
     @cached_property
     def _ground(self) -> str:
@@ -159,9 +178,12 @@ class Kit:
     def _shown(self, source: Path) -> str:
         return str(source.relative_to(self.root)) if source.is_relative_to(self.root) else str(source)
 
-    def _libraries(self, flavour: str) -> list[Path]:
+    def _libraries(self, flavour: str, rooms: Iterable[str] = ("vmm", "kern")) -> list[Path]:
         libraries = self._kit["flavours"][flavour]["libraries"]
-        return [Path(libraries[name]) for name in ("vmm", "kern")]
+        return [Path(libraries[name]) for name in rooms]
+
+    def _flags(self, file: str, flavour: str) -> list[str]:
+        return self._kit["flavours"][flavour]["assemble" if file.endswith(ASSEMBLY) else "compile"]
 
     def _once(self, key: str, make: Callable[..., Path], *after: Future[Any], rank: int) -> Future[Path]:
         if key not in self._futures:
@@ -179,7 +201,7 @@ class Kit:
             output = place / "answer.o"
             # An answer sees the rooms and itself, so that it cannot include a reference.
             done = sandbox.run(
-                [self._kit["compiler"], *self._kit["flavours"][flavour]["compile"],
+                [self._kit["compiler"], *self._flags(file, flavour),
                  f"-ffile-prefix-map={self.root}/=", f"-iquote{(self.root / file).parent}",
                  "-fdiagnostics-color=never", "-fmax-errors=3", "-c", name, "-o", str(output)],
                 timeout=COMPILE_SECONDS, cwd=self.root, writable=[place],

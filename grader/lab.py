@@ -20,6 +20,8 @@ from grader.errors import LabError, UsageError
 
 ROOT = Path(__file__).resolve().parent.parent
 SCHEMAS = Path(__file__).resolve().parent / "schemas"
+KERNEL = "nestling"
+"""The kernel of a lab that names none: the hypervisor."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,11 @@ class Task:
         """The test without which the negative ones do not count."""
         return next((test for test in self.tests if not test.negative), None)
 
+    def bearer(self, test: Test) -> Test:
+        """The test that bears this one's points: itself, or the last before it that has points."""
+        upto = self.tests[:self.tests.index(test) + 1]
+        return next((one for one in reversed(upto) if one.points), test)
+
 
 @dataclass(frozen=True)
 class Lab:
@@ -79,6 +86,8 @@ class Lab:
     points: int
     builds_on: tuple[str, ...]
     machines: tuple[str, ...]
+    kernel: str
+    """the kernel that its boot tests, `nest run` and `nest debug` boot, by its name in the kit"""
     tasks: tuple[Task, ...]
     folder: Path
 
@@ -219,6 +228,12 @@ def _semantic_faults(data: dict[str, Any], path: Path) -> Iterator[tuple[tuple[s
         total = sum(test["points"] for test in task["tests"])
         if total != task["points"]:
             yield (*at, "points"), f"is {task['points']}, but its tests' points add up to {total}"
+        if task["file"].endswith(".S"):
+            for j, test in enumerate(task["tests"]):
+                if not test["name"].startswith("boot:"):
+                    yield (*at, "tests", j, "name"), "assembly is for the bare machine: only boot tests can see it"
+        if task["tests"][0]["points"] == 0:
+            yield (*at, "tests", 0, "points"), "is 0, but there is no test before it that it could belong to"
         if all(test.get("negative", False) for test in task["tests"]):
             yield (*at, "tests"), "has no positive test, so its negative ones could never count"
         for j, test in enumerate(task["tests"]):
@@ -239,7 +254,7 @@ def load(folder: Path) -> Lab:
         tasks.append(Task(task["id"], task["title"], task["file"], task["header"], task["points"],
                           task["handout"], tests))
     return Lab(data["id"], data["name"], data["title"], data["points"], tuple(data["builds_on"]),
-               tuple(data["machines"]), tuple(tasks), folder)
+               tuple(data["machines"]), data.get("kernel", KERNEL), tuple(tasks), folder)
 
 
 def load_all(root: Path = ROOT) -> list[Lab]:

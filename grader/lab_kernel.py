@@ -3,17 +3,21 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from grader.errors import CannotRun
+from grader.errors import CannotRun, UsageError
 from grader.kit import Answers, own_answers, reference_answers
 from grader.lab import ROOT, Lab, Task, load_all
 from grader.workshop import Progress, workshop
 
 GUEST = "gkernel.elf"
 """The kit's file that runs as the guest."""
+PROGRAMS = "user/"
+"""The kit's files that are user programs begin with it."""
 
 Say = Callable[[str], None]
 
@@ -24,7 +28,9 @@ class LabKernel:
 
     kernel: Path
     files: dict[str, Path]
-    """the kit's other files: guests and probes"""
+    """the kit's other files: guests, probes and user programs"""
+    runs: str = "guests"
+    """or `programs`"""
 
     @property
     def guest(self) -> Path:
@@ -32,6 +38,21 @@ class LabKernel:
         if GUEST not in self.files:
             raise CannotRun(f"the kit has no {GUEST}\nmend: remove build/ and try again")
         return self.files[GUEST]
+
+    @property
+    def programs(self) -> dict[str, Path]:
+        """The user programs, by name."""
+        return {
+            key.removeprefix(PROGRAMS).removesuffix(".elf"): path
+            for key, path in self.files.items() if key.startswith(PROGRAMS)
+        }  # fmt: skip
+
+    def program(self, name: str) -> Path:
+        """One user program. Raises UsageError with the list of them."""
+        if name not in self.programs:
+            known = ", ".join(sorted(self.programs)) or "none"
+            raise UsageError(f"there is no program '{name}'; the programs are: {known}")
+        return self.programs[name]
 
 
 def is_stub(task: Task, root: Path = ROOT) -> bool:
@@ -42,11 +63,11 @@ def is_stub(task: Task, root: Path = ROOT) -> bool:
         return True
 
 
-def build(say: Say, *, reference: bool = False, own: Task | None = None) -> LabKernel:
-    """Builds the kernel; raises CannotRun or BuildFailure.
+def build(say: Say, lab: Lab, *, reference: bool = False, own: Task | None = None) -> LabKernel:
+    """Builds the lab's kernel; raises CannotRun or BuildFailure.
 
-    With ``own``, other tasks that are stubs still are taken from the references, where there are any,
-    so that the kernel comes as far as that task.
+    Tasks of the labs that it builds on, if they are stubs still, are taken from the references, where
+    there are any; with ``own`` this lab's other tasks too, so that the kernel comes as far as that task.
     """
     labs = load_all()
     answers = own_answers(labs)
@@ -58,18 +79,28 @@ def build(say: Say, *, reference: bool = False, own: Task | None = None) -> LabK
                 "mend: leave out --reference"
             )
         answers = references
-    elif own is not None and references is not None:
-        answers = _caught_up(answers, references, labs, own, say)
+    elif references is not None:
+        below = [task for one in labs if one.id in lab.builds_on for task in one.tasks]
+        beside = [task for task in lab.tasks if own is not None and task != own]
+        answers = _caught_up(answers, references, [*below, *beside], say)
     with workshop(Progress()) as kit:
-        return LabKernel(kit.kernel(answers).result(), kit.files)
+        image = _kept(kit.kernel(lab.kernel, answers).result(), lab.kernel)
+        return LabKernel(image, kit.files, kit.runs(lab.kernel))
 
 
-def _caught_up(
-    answers: Answers, references: Answers, labs: list[Lab], own: Task, say: Say
-) -> Answers:
+def _kept(image: Path, name: str) -> Path:
+    """The kernel at a place that a person can type, and that no trimmed cache takes away."""
+    place = ROOT / "build" / "run" / f"{name}.elf"
+    place.parent.mkdir(exist_ok=True)
+    new = place.with_suffix(f".{os.getpid()}")
+    shutil.copyfile(image, new)
+    return new.replace(place)
+
+
+def _caught_up(answers: Answers, references: Answers, tasks: list[Task], say: Say) -> Answers:
     taken = []
-    for task in (task for lab in labs for task in lab.tasks):
-        if task.id != own.id and is_stub(task):
+    for task in tasks:
+        if is_stub(task):
             answers = answers.replaced(task.file, references[task.file])
             taken.append(task.id)
     if taken:

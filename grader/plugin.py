@@ -8,7 +8,9 @@ A boot module defines
 
     def plan(nonce: str) -> tuple[dict[str, bytes], list[VmPlan]]   # or plan(nonce, guests)
 
-and optionally CPUS (4), MEMORY_MIB (256) and WALL_SECONDS (60). Its tests take these fixtures:
+and optionally CPUS (4), MEMORY_MIB (256) and WALL_SECONDS (60). The list holds what has a method
+`line()`, a line of the file `plan`: VmPlan for a kernel that runs guests, and what grader/proc_evidence.py
+has for one that runs programs; or it is bytes, a boot module as it is. Its tests take these fixtures:
 
     booted   the BootResult of the module's boot under the answers that are being judged
     nonce    16 hexadecimal digits: what the guest is told, and what plan() was told

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """From outcomes to points, and the one result that every output is made from.
 
-Rules: a test gives all its points or none; a negative test counts only if its task's first positive
-test passed; a test that failed and passed when replayed stays failed and is marked unstable.
+Rules: a test gives all its points or none; a test of 0 points belongs to the last one before it that has
+some, which then gives its points only if both pass; a negative test counts only if its task's first
+positive test passed; a test that failed and passed when replayed stays failed and is marked unstable.
 """
 
 from __future__ import annotations
@@ -118,6 +119,8 @@ def score_task(task: Task, found: Mapping[str, Outcome], *, elsewhere: str, alon
             detail = f"refusing is right here, but it counts only once {gate.name} passes"
         results.append(TestResult(test, one, test.points if kind == outcome.PASSED else 0, kind, detail,
                                   alone.format(test.local)))
+    lost = {task.bearer(one.test).name for one in results if not one.passed}
+    results = [replace(one, score=0) if one.test.name in lost else one for one in results]
     state, note = _state(task, [one.outcome for one in results])
     return TaskResult(task, tuple(results), state, note, elsewhere)
 
@@ -196,7 +199,9 @@ def transcript(found: Outcome) -> str:
 def failure_text(results: Results, one: TestResult) -> str:
     """Everything that helps to mend one failure, in lines."""
     test, found = one.test, one.outcome
-    rows = [("task", f"{test.task}, {test.points} point{'s' * (test.points != 1)}"),
+    bearer = results.lab.task(test.task).bearer(test)
+    belongs = "" if bearer is test else f", with {bearer.local}"
+    rows = [("task", f"{test.task}, {bearer.points} point{'s' * (bearer.points != 1)}{belongs}"),
             ("checks", test.checks), ("seen", one.detail), ("hint", test.hint),
             ("read", read(results, test)), ("alone", one.alone),
             ("seed", f"{results.seed}" + (f", nonce {found.nonce}" if found.nonce else "")),

@@ -1,41 +1,49 @@
 # SPDX-License-Identifier: MIT
-"""``nest run LAB``: the hypervisor and its guest on a machine, with its serial line on this terminal."""
+"""``nest run LAB``: the lab's kernel with a guest or a user program on a machine, with its serial line on
+this terminal."""
 
 from __future__ import annotations
 
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
 from grader import hung, lab, lab_kernel, machines
 from grader.boot import VmPlan, plan_text
-from grader.errors import CANNOT_RUN, DONE, CannotRun
+from grader.errors import CANNOT_RUN, DONE, CannotRun, UsageError
 from grader.images import file_system_image
+from grader.proc_evidence import RunPlan
+
+LONGEST_MS = 600_000
+"""The most that a plan may give to a program (kern/proc/main/plan.hh)."""
 
 
 @click.command()
 @click.argument("lab_name", metavar="LAB")
 @click.option("--reference", is_flag=True, help="Run the reference answers.")
 @click.option("--cpus", type=click.IntRange(1, 16), default=4, help="CPUs of the machine (4).")
+@click.option("--program", metavar="NAME",
+              help="The user program, by its name in the kit or by its file (hello).")  # fmt: skip
 @click.option("--vcpus", type=click.IntRange(1, 8), help="CPUs of the guest (as many).")
 @click.option("--memory", type=click.IntRange(32, machines.MAX_MEMORY_MIB), default=256,
               help="Memory of the machine in MiB (256).")  # fmt: skip
-@click.option("--ram", type=click.IntRange(1), default=64, help="Memory of the guest in MiB (64).")
-@click.option("--args", default="", help="The guest's command line.")
+@click.option("--ram", type=click.IntRange(1), help="Memory of the guest in MiB (64).")
+@click.option("--args", default="", help="The command line of the guest or program.")
 @click.option("--direct", is_flag=True, help="Enter the kernel without GRUB: a faster start.")
 @click.option("--seconds", type=click.FloatRange(0, min_open=True),
               help="Stop the machine after this time, and show where it was.")  # fmt: skip
-def command(lab_name: str, reference: bool, cpus: int, vcpus: int | None, memory: int, ram: int,
-            args: str, direct: bool, seconds: float | None) -> int:  # fmt: skip
+def command(lab_name: str, reference: bool, cpus: int, program: str | None, vcpus: int | None,
+            memory: int, ram: int | None, args: str, direct: bool,
+            seconds: float | None) -> int:  # fmt: skip
     """Boots the lab's kernel; Ctrl-C ends it."""
-    lab.find(lab_name)
-    built = lab_kernel.build(say, reference=reference)
-    plan = VmPlan("gkernel", lab_kernel.GUEST, min(vcpus or cpus, 8), ram << 10, limit_ms=0, args=args)
+    built = lab_kernel.build(say, lab.find(lab_name), reference=reference)
+    load = choose(built, program=program, vcpus=vcpus, cpus=cpus, ram_mib=ram, args=args)
     with tempfile.TemporaryDirectory(prefix="nestling-run-") as folder:
         configuration = configure(
-            built, plan, Path(folder), cpus=cpus, memory_mib=memory, direct=direct
+            built, load, Path(folder), cpus=cpus, memory_mib=memory, direct=direct
         )
         say("the machine starts; Ctrl-C ends it")
         machine = machines.machine("amd-qemu")
@@ -43,23 +51,59 @@ def command(lab_name: str, reference: bool, cpus: int, vcpus: int | None, memory
             end = running.wait(seconds)
             if end.reason == machines.TIMEOUT:
                 say(f"stopped after {seconds:g} s")
-                files = {lab_kernel.GUEST: built.guest.read_bytes()}
-                click.echo(hung.describe(running, built.kernel, files), err=True)
+                click.echo(hung.describe(running, built.kernel, load.files), err=True)
     return report(end)
 
 
+@dataclass(frozen=True)
+class Load:
+    """What a kernel is to run."""
+
+    image: Path
+    """the guest's or the program's file, with its symbols"""
+    files: dict[str, bytes]
+    """what the boot module holds, the plan included"""
+
+
+def choose(
+    built: lab_kernel.LabKernel, *, program: str | None, vcpus: int | None, cpus: int,
+    ram_mib: int | None, args: str,
+) -> Load:  # fmt: skip
+    """The guest, or the user program, for a kernel that runs such. Raises UsageError."""
+    if built.runs == "programs":
+        if vcpus or ram_mib:
+            raise UsageError("--vcpus and --ram are for guests, and this lab's kernel runs user programs")
+        return _program(built, program or "hello", cpus, args)
+    if program:
+        raise UsageError("--program is for user programs, and this lab's kernel runs guests")
+    plan = VmPlan(
+        "gkernel", lab_kernel.GUEST, min(vcpus or cpus, 8), (ram_mib or 64) << 10, limit_ms=0, args=args
+    )
+    files = {"plan": plan_text([plan]).encode(), plan.file: built.guest.read_bytes()}
+    return Load(built.guest, files)
+
+
+def _program(built: lab_kernel.LabKernel, name: str, cpus: int, args: str) -> Load:
+    """All programs are in the boot module, since one may start another."""
+    own = Path(name)
+    image = own if name not in built.programs and own.is_file() else built.program(name)
+    files = {f"{key}.elf": path.read_bytes() for key, path in built.programs.items()}
+    file = f"{image.stem}.elf"
+    files[file] = image.read_bytes()
+    plan = RunPlan(image.stem, file, cpus=cpus, limit_ms=LONGEST_MS, root=True, args=args)
+    return Load(image, {**files, "plan": plan_text([plan]).encode()})
+
+
 def configure(
-    built: lab_kernel.LabKernel, plan: VmPlan, folder: Path, *, cpus: int, memory_mib: int,
+    built: lab_kernel.LabKernel, load: Load, folder: Path, *, cpus: int, memory_mib: int,
     direct: bool, debugger: Path | None = None,
 ) -> machines.Configuration:  # fmt: skip
-    """The machine that runs one VM on a built kernel; its files are made in ``folder``.
+    """The machine that runs one guest or program on a built kernel; its files are made in ``folder``.
 
     With ``debugger``, a socket, it waits there for gdb.
     """
     module = folder / "module.img"
-    module.write_bytes(
-        file_system_image({"plan": plan_text([plan]).encode(), plan.file: built.guest.read_bytes()})
-    )
+    module.write_bytes(file_system_image(load.files))
     if direct:
         return machines.Configuration(
             kernel=built.kernel, module=module, cpus=cpus, memory_mib=memory_mib,

@@ -33,6 +33,7 @@ LOOK_INSIDE = ("vmm/tests", "vmm/bench")
 INLINE_ASSEMBLY = (
     "kern/arch/x86_64",
     "kern/tests/boot",  # runs on the bare machine only
+    "kern/user",  # programs of ring 3
     "vmm/vmx",
     "guest",
 )

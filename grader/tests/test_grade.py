@@ -301,3 +301,34 @@ def test_a_disk_that_cannot_be_written_is_named(tree: Tree) -> None:
     (tree.root / "build").mkdir()
 
 
+def test_task_in_assembly_is_seen_by_the_kernel_alone(tree: Tree) -> None:
+    data = toy_tree.lab_json()
+    data["points"] += 3
+    data["tasks"].append({
+        "id": "lab1.third", "title": "The third", "file": "vmm/third.S", "header": "vmm/toy.hh", "points": 3,
+        "handout": "#third", "tests": [{"name": "boot:test_toy.py::test_third", "points": 3,
+                                        "checks": "third is right", "read": "#there"}]})
+    tree.write("labs/lab1-toy/lab.json", json.dumps(data, indent=1))
+    tree.write("labs/lab1-toy/boot/test_toy.py",
+               toy_tree.BOOT_TEST + "def test_third(booted):\n    assert 'third 3' in booted.serial\n")
+    tree.compile("kernel", toy_tree.KERNEL.replace("int main() {", """extern "C" int third();
+        int main() { std::printf("third %d\\n", third());"""))
+    text = '#include "vmm/number.h"\n.globl third\nthird: mov $NUMBER, %eax; ret\n'
+    tree.write("vmm/number.h", "#define NUMBER 3\n")
+    tree.write("solutions-private/vmm/third.S", text)
+    tree.write("vmm/third.S", text.replace("NUMBER,", "NUMBER + 1,"))
+    tree.solve()
+    result, done = tree.grade()
+    assert scores(result) == {"lab1.twice": 10, "lab1.half": 20, "lab1.third": 0}, done.stdout + done.stderr
+    tree.write("vmm/third.S", text.replace("mov", "move it"))
+    result, _ = tree.grade()
+    assert scores(result) == {"lab1.twice": 10, "lab1.half": 20, "lab1.third": 0}
+    assert kinds(result, "lab1.third") == {"boot:test_toy.py::test_third": "does not build"}
+    result, done = tree.grade("--reference")
+    assert result["score"] == 33, done.stdout + done.stderr
+
+
+def test_kernel_that_is_not_in_the_kit(tree: Tree) -> None:
+    tree.write("labs/lab1-toy/lab.json", json.dumps(toy_tree.lab_json() | {"kernel": "other"}, indent=1))
+    done = tree.nest("grade", "lab1", "--reference")
+    assert done.returncode == 3 and "no kernel 'other'; it builds: nestling" in done.stderr, done.stderr

@@ -34,6 +34,7 @@ def write(folder: Path, data: Any) -> list[str]:
 def test_a_good_lab(folder: Path) -> None:
     for _ in range(2):  # the second time by the note that it was checked
         loaded = lab.load(folder)
+        assert loaded.kernel == "nestling"
         assert loaded.points == 30 and [task.id for task in loaded.tasks] == ["lab1.twice", "lab1.half"]
         half = loaded.task("half")
         assert half is loaded.task("lab1.half") and half.first_positive is half.tests[0]
@@ -54,6 +55,7 @@ CASES: list[tuple[Change, str, str]] = [
     (lambda d: d.update(points=31), '"points": 31', "points: is 31, but the tasks' points add up to 30"),
     (lambda d: d["tasks"][1].update(points=19), '"points": 19', "tasks[1].points: is 19, but its tests' points"),
     (lambda d: d["tasks"][0].update(extra=1), '"extra": 1', "tasks[0].extra: unknown key"),
+    (lambda d: d["tasks"][1]["tests"][0].update(points=0), '"points": 0', "tasks[1].tests[0].points: is 0, but"),
     (lambda d: d["tasks"][1]["tests"][0].update(points="6"), '"points": "6"', "tasks[1].tests[0].points: '6' is not"),
     (lambda d: d["tasks"][0]["tests"][0].update(name="gtest:A.B"), '"name": "gtest:A.B"', "tasks[0].tests[0].name"),
     (lambda d: d["tasks"][1].update(id="lab1.twice"), '"id": "lab1.twice"', "tasks[1].id: 'lab1.twice' stands twice"),
@@ -63,6 +65,8 @@ CASES: list[tuple[Change, str, str]] = [
     (lambda d: d["tasks"][0]["tests"][1].update(name="unit:Twice.OfThree"), "unit:Twice.OfThree", "stands twice"),
     (lambda d: [t.update(negative=True) for t in d["tasks"][0]["tests"]], '"tests"', "no positive test"),
     (lambda d: d["tasks"][0].pop("header"), "{", "'header' is a required property"),
+    (lambda d: d["tasks"][0].update(file="vmm/twice.S"), '"name": "unit:Twice.OfThree"', "only boot tests can see it"),
+    (lambda d: d.update(kernel="Nest ling"), '"kernel"', "kernel: 'Nest ling' does not match"),
     (lambda d: d.update(name="other"), '"name": "other"', "should be 'lab1-other'"),
 ]
 

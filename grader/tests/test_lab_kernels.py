@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """`nest run` and `nest debug` on the labs as they are."""
 
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from grader.kit import reference_answers
-from grader.lab import ROOT, load_all
+from grader.lab import ROOT, Lab, load_all
 
 LABS = load_all()
 BUILD_SECONDS = 1800
@@ -25,21 +26,31 @@ def nest(*words: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
+def kernel_of(lab: Lab) -> str:
+    """What the lab's kernel runs."""
+    kernels = json.loads((ROOT / "build" / "cmake" / "kit.json").read_text())["kernels"]
+    return kernels[lab.kernel]["runs"]
+
+
 @pytest.mark.parametrize("lab", LABS, ids=lambda lab: lab.id)
 @pytest.mark.parametrize("way", ["GRUB", "direct"])
-def test_guest_comes_up_on_four_vcpus(lab, way: str) -> None:  # type: ignore[no-untyped-def]
+def test_what_it_runs_comes_up(lab: Lab, way: str) -> None:
     done = nest("run", lab.id, "--reference", *(["--direct"] if way == "direct" else []))
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "[gkernel] gkernel: 4 CPUs" in done.stdout
     assert f"booted by {'PVH' if way == 'direct' else 'multiboot2'}" in done.stdout
+    wanted = {"guests": "[gkernel] gkernel: 4 CPUs", "programs": "Hello world!"}[kernel_of(lab)]
+    assert wanted in done.stdout
+    assert (ROOT / "build" / "run" / f"{lab.kernel}.elf").is_file()
 
 
 @pytest.mark.parametrize("lab", LABS, ids=lambda lab: lab.id)
-def test_debugger_stops_in_the_last_task(lab, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    function = lab.tasks[-1].id.rpartition(".")[2]
+def test_debugger_stops_in_the_last_task(lab: Lab, tmp_path: Path) -> None:
+    task = lab.tasks[-1]
+    function = task.id.rpartition(".")[2]
     done = nest("debug", lab.id, "--batch", "--ex", "continue", "--ex", "list", cwd=tmp_path)
     text = done.stdout + done.stderr
     assert done.returncode == 0, text
     assert re.search(rf"hit Breakpoint 1, .*\b{function} \(", text), text
-    assert re.search(rf"^\d+\s.*\b{function}\(", text, re.MULTILINE), "the source is not shown"
-    assert "add symbol table from file" in text and "gkernel.elf" in text
+    assert re.search(rf"^\d+\s.*\b{function}\b", text, re.MULTILINE), "the source is not shown"
+    image = {"guests": "gkernel.elf", "programs": "hello.elf"}[kernel_of(lab)]
+    assert "add symbol table from file" in text and image in text

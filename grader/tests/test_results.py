@@ -44,6 +44,10 @@ P, F = outcome.PASSED, outcome.FAILED
     ((5, 3, 2), (0,), (P, F, P), 2),     # the first positive is the second test
     ((5, 3, 2), (0,), (P, P, F), 8),
     ((5, 3, 2), (2,), ("", P, P), 5),    # the gate was not selected: nothing to say against it
+    ((5, 0, 2), (), (P, F, P), 2),       # without points of its own it takes those of the one before
+    ((5, 0, 0, 2), (), (P, P, P, P), 7),
+    ((5, 0, 0, 2), (), (P, P, F, P), 2),
+    ((5, 3, 0), (1, 2), (F, P, P), 0),
     ((5, 3, 2), (2,), (outcome.TIMEOUT, outcome.CRASHED, P), 0),
 ])
 def test_points(points: tuple[int, ...], negative: tuple[int, ...], kinds: tuple[str, ...], score: int) -> None:

@@ -99,7 +99,7 @@ class BootResult:
     seconds: float
     transcript: Path
 
-def run_boot(kernel, files, plan, *, cpus, memory_mib, wall_seconds, transcript_dir, machine):
+def run_boot(kernel, files, plan, *, cpus, memory_mib, wall_seconds, transcript_dir, machine, runs):
     done = sandbox.run([kernel], timeout=wall_seconds, readable=[kernel])
     count = transcript_dir.parent.parent / f"boots-{len(list(transcript_dir.parent.parent.glob('boots-*')))}"
     count.touch()
@@ -209,14 +209,15 @@ def make(root: Path) -> Tree:
     library = tree.compile("library", LIBRARY)
     archive = str(root / "build" / "cmake" / "lib.a")
     subprocess.run(["ar", "rcs", archive, library], check=True)
-    flavour = {"compile": ["-std=c++23", f"-I{root}", "-fno-exceptions"], "link": ["-O0"],
+    flavour = {"assemble": [f"-I{root}"], "compile": ["-std=c++23", f"-I{root}", "-fno-exceptions"], "link": ["-O0"],
                "libraries": {"vmm": archive, "kern": archive}}
     tests = tree.compile("tests", TESTS)
     tree.write("build/cmake/kit.json", json.dumps({
         "compiler": "/usr/bin/g++",
         "flavours": {name: flavour for name in ("kernel", "asan", "tsan")},
-        "kernel": {"linker": "/bin/sh", "flags": [str(root / "build/cmake/link.sh")],
-                   "objects": [tree.compile("kernel", KERNEL)], "archives": ["vmm", "kern"]},
+        "kernels": {"nestling": {
+            "runs": "guests", "linker": "/bin/sh", "flags": [str(root / "build/cmake/link.sh")],
+            "objects": [tree.compile("kernel", KERNEL)], "archives": ["vmm", "kern"]}},
         "test_objects": {"lab1-tests.asan": [tests], "lab1-tests.tsan": [tests]},
         "files": {"guest.elf": str(root / "build/cmake/guest.elf")}}))
     return tree

@@ -1,38 +1,20 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <expected>
+#include <span>
 
+#include "kern/elf/format.hh"
 #include "kern/elf/peeker.hh"
 #include "kern/lib/error.hh"
 
 namespace kern::elf {
 
-// Layouts after the ELF specification, [elf] chapters 4 and 5: little-endian, x86.
-
-/// p_type of a segment that is loaded.
-inline constexpr std::uint32_t pt_load = 1;
-///@{
-/// Bits of p_flags.
-inline constexpr std::uint32_t pf_x = 1, pf_w = 2, pf_r = 4;
-///@}
 /// The most program headers that this kernel reads from one file; more are refused.
-inline constexpr std::uint16_t max_program_headers = 128;
-
-/// A program header, in the 64-bit form whatever the file's class. All values are as the file gives
-/// them and may be hostile.
-struct ProgramHeader {
-    std::uint32_t p_type = 0;    ///< what it describes; see pt_load
-    std::uint32_t p_flags = 0;   ///< see pf_x
-    std::uint64_t p_offset = 0;  ///< first byte in the file
-    std::uint64_t p_vaddr = 0;   ///< first byte in virtual memory
-    std::uint64_t p_paddr = 0;   ///< first byte in physical memory
-    std::uint64_t p_filesz = 0;  ///< bytes in the file
-    std::uint64_t p_memsz = 0;   ///< bytes in memory
-    std::uint64_t p_align = 0;   ///< how the linker placed it; not used here
-};
-static_assert(sizeof(ProgramHeader) == 56);
+inline constexpr std::uint16_t max_program_headers = 64;
 
 /// The fields of the ELF header that a loader needs.
 struct Header {
@@ -44,29 +26,56 @@ struct Header {
     bool is_64_bit = false;                   ///< ELF64, otherwise ELF32
 };
 
-/// An executable whose header was checked. Program headers are read one by one on demand.
+/// An executable whose headers were read and checked by elf_decode. The program headers' values are
+/// still those of the file: who loads a segment checks them.
 class Executable {
    public:
-    /// Checks magic, class (ELF32 or ELF64), little-endian, version, e_type ET_EXEC, machine (x86
-    /// or x86-64), and that the program header table lies within the file and has 1 to
-    /// max_program_headers entries. `peeker` must outlive the result.
-    /// Errors: BadFormat (not ELF, or a field that no ELF file has), Truncated (a header or the
-    /// table leaves the file), Unsupported (another type, machine or byte order; too many program
-    /// headers), or the peeker's.
-    static std::expected<Executable, Error> parse(const Peeker& peeker);
+    /// An executable without program headers yet; `file` must outlive it.
+    Executable(const Peeker& file, const Header& header) : peeker_{&file}, header_{header} {}
+    /// Adds the next program header. No more than max_program_headers: one more panics.
+    void add(const ProgramHeader& program_header);
 
-    /// What parse() has checked.
+    /// What the file header says.
     const Header& header() const { return header_; }
     /// Where the file's bytes come from.
     const Peeker& peeker() const { return *peeker_; }
-
-    /// Program header number `index`. Errors: OutOfRange, or the peeker's.
-    std::expected<ProgramHeader, Error> program_header(std::uint16_t index) const;
+    /// All program headers, of every type, in the file's order.
+    std::span<const ProgramHeader> program_headers() const { return {headers_.data(), count_}; }
+    /// Program header number `index`. Error: OutOfRange.
+    std::expected<ProgramHeader, Error> program_header(std::size_t index) const;
 
    private:
-    Executable(const Peeker& peeker, Header header) : peeker_{&peeker}, header_{header} {}
     const Peeker* peeker_;
     Header header_;
+    std::size_t count_ = 0;
+    std::array<ProgramHeader, max_program_headers> headers_{};
 };
+
+/// Reads the headers of an ELF executable (task lab1.elf_decode). It is the only ELF decoder of
+/// this kernel: user programs and the kernels of guests both come through it.
+///
+/// The file is untrusted: any byte of it may be anything, and it may end anywhere. Its layout is in
+/// kern/elf/format.hh. Nothing but the headers is read, and whatever is wrong ends in an error:
+/// - it begins with elf_magic; what does not is BadFormat, even if it is shorter than a header;
+/// - `file_class` is class_32 or class_64, otherwise BadFormat, and says how wide the rest is;
+/// - `data` is little_endian; big_endian is Unsupported, anything else BadFormat;
+/// - `version` and e_version are current_version, otherwise BadFormat;
+/// - e_type is et_exec and e_machine is em_386 in ELF32, em_x86_64 in ELF64, otherwise Unsupported;
+/// - e_phnum is 1 to max_program_headers: 0 is BadFormat, more are Unsupported;
+/// - e_phentsize is at least the size of the class's program header, otherwise BadFormat; if it is
+///   larger, what we do not know stands behind what we know, in each entry;
+/// - the whole table, e_phnum entries of e_phentsize bytes from e_phoff on, lies in the file, and
+/// so
+///   does each header, otherwise Truncated. The sums may wrap.
+///
+/// Of a file with several faults any one may be reported.
+///
+/// @param file  must outlive the result
+/// @return the file header, and every program header in the file's order, whatever its p_type, in
+/// the
+///         64-bit form (the fields of an ELF32 header widened with zeros)
+/// @note Errors: those above; an error of `file` is handed up as it is.
+/// @note Locks: none is held, none is needed. No memory is allocated.
+std::expected<Executable, Error> elf_decode(const Peeker& file);
 
 }  // namespace kern::elf

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <expected>
 #include <span>
+#include <type_traits>
 
 #include "kern/fs/file_system.hh"
 #include "kern/lib/error.hh"
@@ -22,6 +23,16 @@ class Peeker {
     virtual std::expected<void, Error> peek(std::uint64_t offset,
                                             std::span<std::byte> out) const = 0;
 };
+
+/// A `T` as its bytes stand at `offset`. Errors: those of peek.
+template <class T>
+std::expected<T, Error> peek_value(const Peeker& peeker, std::uint64_t offset) {
+    static_assert(std::is_trivially_copyable_v<T>);
+    T value;
+    const auto done = peeker.peek(offset, std::as_writable_bytes(std::span{&value, 1}));
+    if (!done) return std::unexpected{done.error()};
+    return value;
+}
 
 /// Reads from a file.
 class FilePeeker final : public Peeker {

@@ -68,5 +68,7 @@ class Address {
 using Hpa = Address<struct HostPhysical>;
 /// Host-virtual address: a pointer of this kernel, as a number.
 using Hva = Address<struct HostVirtual>;
+/// User-virtual address: a pointer of a user program, as a number. The kernel never follows one.
+using Uva = Address<struct UserVirtual>;
 
 }  // namespace kern

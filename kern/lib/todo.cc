@@ -2,6 +2,7 @@
 #include "kern/lib/todo.hh"
 
 #include <array>
+#include <span>
 #include <string_view>
 
 #include "kern/lib/panic.hh"
@@ -24,12 +25,16 @@ std::string_view from_root(std::string_view path) {
     return path;
 }
 
+std::string_view stub_line(std::span<char> buffer, const char* task, const char* file,
+                           unsigned line) {
+    return format_text(buffer, "TODO {}: {}:{} is not written yet", task, from_root(file), line);
+}
+
 }  // namespace
 
 void todo(const char* task, std::source_location where) {
     std::array<char, 256> buffer;
-    const std::string_view text = format_text(buffer, "TODO {}: {}:{} is not written yet", task,
-                                              from_root(where.file_name()), where.line());
+    const std::string_view text = stub_line(buffer, task, where.file_name(), where.line());
 #if __STDC_HOSTED__
     // One write, so that two threads that get here do not mix; no destructors, no sanitizer
     // reports.
@@ -43,3 +48,10 @@ void todo(const char* task, std::source_location where) {
 }
 
 }  // namespace kern
+
+#if !__STDC_HOSTED__
+void todo_from_assembly(const char* task, const char* file, unsigned line) {
+    std::array<char, 256> buffer;
+    kern::panic(kern::stub_line(buffer, task, file, line));
+}
+#endif

@@ -12,3 +12,7 @@ namespace kern {
                        std::source_location where = std::source_location::current());
 
 }  // namespace kern
+
+/// What todo() of kern/lib/todo_assembly.h calls: the same, for a stub in assembly. Bare machine
+/// only.
+extern "C" [[noreturn]] void todo_from_assembly(const char* task, const char* file, unsigned line);

@@ -24,11 +24,13 @@ struct FrameOwner {
 };
 
 namespace frame_owner {
-inline constexpr FrameOwner kernel{0, "kernel"};          ///< tables and buffers for good
-inline constexpr FrameOwner heap{1, "heap"};              ///< behind operator new
-inline constexpr FrameOwner page_table{2, "page table"};  ///< of the kernel itself
-inline constexpr FrameOwner stack{3, "stack"};            ///< of a CPU
-inline constexpr FrameOwner test{4, "test"};              ///< taken by a test
+inline constexpr FrameOwner kernel{0, "kernel"};            ///< tables and buffers for good
+inline constexpr FrameOwner heap{1, "heap"};                ///< behind operator new
+inline constexpr FrameOwner page_table{2, "page table"};    ///< the kernel's, and user programs'
+inline constexpr FrameOwner stack{3, "stack"};              ///< of a CPU
+inline constexpr FrameOwner test{4, "test"};                ///< taken by a test
+inline constexpr FrameOwner user_page{5, "user page"};      ///< of user programs' memory
+inline constexpr FrameOwner environment{6, "environment"};  ///< an environment's FPU registers
 // 8 to 15 belong to vmm: see vmm/frame_owners.hh.
 }  // namespace frame_owner
 

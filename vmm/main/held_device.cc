@@ -21,20 +21,18 @@ unsigned count_bits(std::uint64_t value) {
 
 std::expected<std::uint64_t, Error> block_of_page(const kern::File& kernel, Gpa page) {
     const kern::FilePeeker peeker{kernel};
-    const auto image = kern::elf::Executable::parse(peeker);
+    const auto image = kern::elf::elf_decode(peeker);
     if (!image) return std::unexpected(image.error());
-    for (std::uint16_t i = 0; i < image->header().program_header_count; ++i) {
-        const auto segment = image->program_header(i);
-        if (!segment) return std::unexpected(segment.error());
-        if (segment->p_type != kern::elf::pt_load || segment->p_filesz == 0) continue;
+    for (const auto& segment : image->program_headers()) {
+        if (segment.p_type != kern::elf::pt_load || segment.p_filesz == 0) continue;
         // The header is untrusted: nothing is added to what it says before it was compared.
-        const std::uint64_t first = segment->p_paddr;
-        if (first >= guest_physical_end || segment->p_offset >= kernel.size()) continue;
-        const std::uint64_t length = std::min(segment->p_filesz, kernel.size() - segment->p_offset);
+        const std::uint64_t first = segment.p_paddr;
+        if (first >= guest_physical_end || segment.p_offset >= kernel.size()) continue;
+        const std::uint64_t length = std::min(segment.p_filesz, kernel.size() - segment.p_offset);
         const std::uint64_t begin = std::max(first, page.value());
         const std::uint64_t end = std::min(first + length, page.value() + page_size);
         if (begin >= end) continue;
-        const std::uint64_t file_begin = segment->p_offset + (begin - first);
+        const std::uint64_t file_begin = segment.p_offset + (begin - first);
         const std::uint64_t file_end = file_begin + (end - begin);
         const std::uint64_t whole = kern::align_up(file_begin, kern::block_size);
         const std::uint64_t key = whole + kern::block_size <= file_end ? whole : file_begin;

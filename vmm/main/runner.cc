@@ -52,7 +52,7 @@ const char* why_refused(const kern::File& file, Error error) {
     // Where it is the multiboot2 header that was refused, that header's words say more.
     const kern::FilePeeker peeker{file};
     const auto served = check_multiboot2_header(file);
-    if (kern::elf::Executable::parse(peeker) && !served && served.error().error == error)
+    if (kern::elf::elf_decode(peeker) && !served && served.error().error == error)
         return served.error().reason;
     switch (error) {
         case Error::InvalidArgument: return "ram= is 0, or less than its image";

@@ -31,7 +31,7 @@ std::expected<std::unique_ptr<KernelVmPager>, Error> KernelVmPager::from_image(
         return std::unexpected(Error::InvalidArgument);
 
     const kern::FilePeeker peeker{kernel};
-    const auto image = kern::elf::Executable::parse(peeker);
+    const auto image = kern::elf::elf_decode(peeker);
     if (!image) return std::unexpected(image.error());
 
     if (auto served = check_multiboot2_header(kernel); !served)
@@ -50,11 +50,9 @@ std::expected<std::unique_ptr<KernelVmPager>, Error> KernelVmPager::from_image(
 
 std::expected<void, Error> KernelVmPager::load_segments(const kern::elf::Executable& image,
                                                         const kern::File& kernel) {
-    for (std::uint16_t i = 0; i < image.header().program_header_count; ++i) {
-        const auto phdr = image.program_header(i);
-        if (!phdr) return std::unexpected(phdr.error());
-        if (phdr->p_type != kern::elf::pt_load) continue;
-        if (auto loaded = load_phdr(*phdr, kernel); !loaded) return loaded;
+    for (const auto& phdr : image.program_headers()) {
+        if (phdr.p_type != kern::elf::pt_load) continue;
+        if (auto loaded = load_phdr(phdr, kernel); !loaded) return loaded;
     }
     return {};
 }

@@ -28,11 +28,10 @@ namespace vmm {
 /// p_vaddr <= e_entry < p_vaddr + p_memsz, says where: each segment has its own distance between
 /// p_vaddr and p_paddr.
 ///
-/// @param kernel  an image whose header was checked; its program headers are untrusted
+/// @param kernel  an image whose headers were read; what its program headers say is untrusted
 /// @return e_entry - p_vaddr + p_paddr of that PT_LOAD, below 2^40
 /// @note Errors: NotFound if no PT_LOAD holds the entry; OutOfRange if the sum wraps or is 2^40 or
-///       more; an error of reading a program header as it is. Headers that are not PT_LOAD, or
-///       whose p_vaddr + p_memsz wraps, hold nothing.
+///       more. Headers that are not PT_LOAD, or whose p_vaddr + p_memsz wraps, hold nothing.
 /// @note Locks: none is held, none is needed.
 std::expected<Gpa, Error> kernel_entry(const kern::elf::Executable& kernel);
 

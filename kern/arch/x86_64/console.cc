@@ -4,6 +4,7 @@
 #include <array>
 
 #include "kern/arch/arch.hh"
+#include "kern/arch/user.hh"
 #include "kern/arch/x86_64/guest.hh"
 #include "kern/arch/x86_64/registers.hh"
 #include "kern/lib/print.hh"
@@ -17,7 +18,7 @@ constexpr std::uint16_t transmit = com1, divisor_low = com1, divisor_high = com1
                         interrupt_enable = com1 + 1, fifo_control = com1 + 2,
                         line_control = com1 + 3, modem_control = com1 + 4, line_status = com1 + 5;
 constexpr std::uint8_t divisor_access = 0x80, eight_bits = 0x03, fifo_on = 0x07, dtr_and_rts = 0x03;
-constexpr std::uint8_t transmitter_empty = 0x20;
+constexpr std::uint8_t transmitter_empty = 0x20, data_ready = 0x01, no_uart = 0xff;
 constexpr unsigned fifo_size = 16;
 // A UART that is not there reads all ones, and one that is stuck must not hang the kernel.
 constexpr unsigned patience = 100'000;
@@ -53,6 +54,11 @@ void console_write(std::string_view text) {
         for (const char character : piece) out8(transmit, static_cast<std::uint8_t>(character));
         text.remove_prefix(piece.size());
     }
+}
+
+int console_read() {
+    const std::uint8_t status = in8(line_status);
+    return status == no_uart || (status & data_ready) == 0 ? -1 : in8(com1);
 }
 
 void power_off(unsigned status) {

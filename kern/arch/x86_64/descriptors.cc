@@ -41,7 +41,9 @@ static_assert(sizeof(TablePointer) == 10);
 
 constexpr std::size_t vector_count = 256;
 constexpr std::size_t stub_size = 16;  // traps.S aligns to this
-constexpr unsigned nmi_vector = 2, double_fault_vector = 8, page_fault_vector = 14;
+constexpr unsigned nmi_vector = 2, breakpoint_vector = 3, overflow_vector = 4,
+                   double_fault_vector = 8, page_fault_vector = 14;
+constexpr unsigned user_privilege = 3;
 
 alignas(16) std::array<Gate, vector_count> idt;
 
@@ -55,6 +57,8 @@ void fill_idt(const std::byte* stubs) {
         gate.code = selector::kernel_code;
         gate.type = interrupt_gate;
         gate.present = 1;
+        // INT3 and INTO are for programs; any other INT n is a #GP [amd/vol2 8.4.2].
+        if (vector == breakpoint_vector || vector == overflow_vector) gate.dpl = user_privilege;
         gate.ist = vector == double_fault_vector ? interrupt_stack::double_fault
                    : vector == nmi_vector        ? interrupt_stack::non_maskable
                    : vector == page_fault_vector ? interrupt_stack::page_fault

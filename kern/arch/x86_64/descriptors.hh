@@ -4,13 +4,9 @@
 #include <array>
 #include <cstdint>
 
-namespace kern::arch {
+#include "kern/arch/segments.hh"
 
-/// Segment selectors. The order of the user segments is the one SYSRET wants [amd/vol2 6.1.1].
-namespace selector {
-inline constexpr std::uint16_t kernel_code = 0x08, kernel_data = 0x10, user_data = 0x18 | 3,
-                               user_code = 0x20 | 3, task_state = 0x28;
-}
+namespace kern::arch {
 
 /// The stacks that the CPU changes to by itself, by IST index: one each, so that a fault does not
 /// need the stack on which it happened.

@@ -118,6 +118,10 @@ void build_kernel_map(const BootInfo& boot) {
     x86::write_cr3(physical_address(pml4).value());
 }
 
+Hpa kernel_root() {
+    return physical_address(pml4);
+}
+
 std::span<const std::byte> low_memory() {
     return {direct_map(Hpa{0}), four_gib};
 }

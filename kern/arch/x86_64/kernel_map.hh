@@ -21,6 +21,9 @@ namespace kern::arch {
 /// The frame allocator must be filled before.
 void build_kernel_map(const BootInfo& boot);
 
+/// The root of the kernel's own tables.
+Hpa kernel_root();
+
 /// Physical memory from address 0 on, as far as it is mapped in any case: 4 GiB.
 std::span<const std::byte> low_memory();
 

@@ -3,9 +3,12 @@
 
 #include <array>
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 
 #include "kern/arch/arch.hh"
+#include "kern/arch/trap_frame.hh"
+#include "kern/arch/x86_64/boot_constants.h"
 #include "kern/arch/x86_64/descriptors.hh"
 
 namespace kern::arch {
@@ -14,6 +17,11 @@ namespace kern::arch {
 struct alignas(64) PerCpu {
     std::uint32_t index = 0;  ///< must stay first: cpu_index() reads it through GS
     std::uint32_t apic_id = 0;
+
+    /// A program's RSP, for a few instructions of system_call_entry.
+    std::uint64_t user_stack = 0;
+    /// Where a trap out of ring 3 begins: see run_user_mode.
+    std::uint64_t kernel_stack = 0;
     Descriptors descriptors{};
 
     /// Set by the CPU itself when it takes work and interrupts.
@@ -30,6 +38,14 @@ struct alignas(64) PerCpu {
     std::atomic<std::uint64_t> asked{0};
     std::atomic<std::uint64_t> answered{0};
 };
+
+static_assert(offsetof(PerCpu, user_stack) == PER_CPU_USER_STACK &&
+              offsetof(PerCpu, kernel_stack) == PER_CPU_KERNEL_STACK &&
+              offsetof(PerCpu, descriptors) + offsetof(Descriptors, task) +
+                      offsetof(TaskState, rsp) ==
+                  PER_CPU_TASK_STACK);
+static_assert(selector::user_data == USER_DATA && selector::user_code == USER_CODE &&
+              system_call_vector == SYSTEM_CALL_VECTOR);
 
 /// By CPU number; only the first cpu_count() are in use.
 extern constinit std::array<PerCpu, max_cpus> cpus;

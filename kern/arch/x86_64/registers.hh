@@ -10,8 +10,16 @@
 namespace kern::arch::x86 {
 
 namespace rflags {
+inline constexpr std::uint64_t reserved_one = 1ULL << 1;
+inline constexpr std::uint64_t trap = 1ULL << 8;
 inline constexpr std::uint64_t interrupt_enable = 1ULL << 9;
-}
+inline constexpr std::uint64_t direction = 1ULL << 10;
+inline constexpr std::uint64_t io_privilege = 3ULL << 12;
+inline constexpr std::uint64_t nested_task = 1ULL << 14;
+inline constexpr std::uint64_t resume = 1ULL << 16;
+inline constexpr std::uint64_t alignment_check = 1ULL << 18;
+static_assert(RFLAGS_KERNEL == reserved_one);
+}  // namespace rflags
 
 namespace cr0 {
 inline constexpr std::uint64_t kernel = CR0_KERNEL;
@@ -24,14 +32,26 @@ namespace cr4 {
 inline constexpr std::uint64_t pae = CR4_PAE;
 inline constexpr std::uint64_t osfxsr = 1ULL << 9;       ///< FXSAVE saves SSE state
 inline constexpr std::uint64_t osxmmexcpt = 1ULL << 10;  ///< unmasked SIMD exceptions are #XM
+inline constexpr std::uint64_t umip = 1ULL << 11;        ///< ring 3 may not read GDTR and such
 inline constexpr std::uint64_t osxsave = 1ULL << 18;     ///< XSAVE and XCR0 exist
+inline constexpr std::uint64_t smep = 1ULL << 20;        ///< ring 0 does not execute user pages
+inline constexpr std::uint64_t smap = 1ULL << 21;        ///< ring 0 does not touch user pages
 }  // namespace cr4
 
 namespace msr {
 inline constexpr std::uint32_t apic_base = 0x1b;
 inline constexpr std::uint32_t x2apic_base = 0x800;
+inline constexpr std::uint32_t efer = 0xc0000080;
+inline constexpr std::uint32_t star = 0xc0000081;    ///< SYSCALL: the segments
+inline constexpr std::uint32_t lstar = 0xc0000082;   ///< SYSCALL: where it goes
+inline constexpr std::uint32_t sfmask = 0xc0000084;  ///< SYSCALL: the flags that it clears
 inline constexpr std::uint32_t gs_base = 0xc0000101;
+inline constexpr std::uint32_t kernel_gs_base = 0xc0000102;  ///< what SWAPGS exchanges it for
 }  // namespace msr
+
+namespace efer {
+inline constexpr std::uint64_t system_call = 1ULL << 0;  ///< SYSCALL exists
+}
 
 namespace pte {
 inline constexpr std::uint64_t present = PTE_PRESENT;

@@ -20,6 +20,8 @@ trap_stubs:
 
     .balign 16
 common_trap:
+    testb $3, 24(%rsp)                 // CS, over vector, error code and RIP
+    jnz trap_from_user
     push %rax
     push %rcx
     push %rdx

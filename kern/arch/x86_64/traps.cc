@@ -5,12 +5,17 @@
 #include <string_view>
 
 #include "kern/arch/arch.hh"
+#include "kern/arch/user.hh"
 #include "kern/arch/x86_64/apic.hh"
 #include "kern/arch/x86_64/die.hh"
 #include "kern/arch/x86_64/kernel_map.hh"
 #include "kern/arch/x86_64/per_cpu.hh"
 #include "kern/arch/x86_64/registers.hh"
 #include "kern/lib/print.hh"
+
+// user_entry.S
+extern "C" void system_call_entry();
+extern "C" void user_entry_end();
 
 namespace kern::arch {
 namespace {
@@ -72,10 +77,28 @@ std::string_view describe_page_fault(std::span<char> buffer, std::uint64_t error
                        address, why, address.value() < page_size ? " (a null pointer)" : "");
 }
 
+/// Whether `address` lies in user_entry.S.
+bool is_user_entry(std::uint64_t address) {
+    return address >= reinterpret_cast<std::uint64_t>(&system_call_entry) &&
+           address < reinterpret_cast<std::uint64_t>(&user_entry_end);
+}
+
+/// An exception between SWAPGS and ring 3, or of a kernel that was entered without the right GS,
+/// finds the program's GS base. Every exception in ring 0 ends this kernel, so it stays repaired.
+void repair_gs_base() {
+    constexpr std::uint64_t upper_half = 1ULL << 63;
+    if ((read_msr(x86::msr::gs_base) & upper_half) == 0) asm volatile("swapgs" : : : "memory");
+}
+
 [[noreturn]] void report_exception(const TrapFrame& frame) {
     std::array<char, 192> buffer;
     const Hva address{x86::read_cr2()};
     std::string_view text = exception_names[frame.vector];
+    if (frame.vector == page_fault && is_user_entry(frame.rip) && address.value() < page_size)
+        die_with_frame(
+            "the kernel was entered from a user program, but GS was already the kernel's: "
+            "enter_user executes SWAPGS directly before IRETQ",
+            frame);
     if (frame.vector == page_fault) {
         text = describe_page_fault(buffer, frame.error_code, address);
     } else if (frame.vector == double_fault && is_stack_guard(address)) {
@@ -89,25 +112,61 @@ std::string_view describe_page_fault(std::span<char> buffer, std::uint64_t error
 
 }  // namespace
 
-extern "C" void handle_trap(TrapFrame* frame) {
-    switch (frame->vector) {
+void (*user_trap_handler)(const TrapFrame& frame) = nullptr;
+
+std::uint64_t fault_address() {
+    return x86::read_cr2();
+}
+
+std::string_view describe_exception(std::span<char> buffer, std::uint64_t vector,
+                                    std::uint64_t error_code, std::uint64_t address) {
+    if (vector == page_fault) return describe_page_fault(buffer, error_code, Hva{address});
+    if (vector >= exception_names.size()) return format_text(buffer, "interrupt {}", vector);
+    if (error_code == 0) return exception_names[vector];
+    return format_text(buffer, "{}, error code {:x}", exception_names[vector], error_code);
+}
+
+namespace {
+
+/// Serves the interrupts that are the machine's own affair. Returns whether it was one.
+bool serve_interrupt(const TrapFrame& frame) {
+    switch (frame.vector) {
         case nmi:
             // Nothing here sends one, but a CPU that panics: to stop the others.
             if (is_dying()) stop_this_cpu();
-            report_exception(*frame);
+            return false;
         case vector::kick:
-        case vector::timer: apic::end_of_interrupt(); return;
+        case vector::timer: apic::end_of_interrupt(); return true;
         case vector::request:
             answer_interrupt_request();
             apic::end_of_interrupt();
-            return;
-        case vector::spurious: return;
-        default:
-            if (frame->vector < vector::first_interrupt) report_exception(*frame);
-            std::array<char, 64> buffer;
-            die_with_frame(format_text(buffer, "unexpected interrupt, vector {}", frame->vector),
-                           *frame);
+            return true;
+        case vector::spurious: return true;
+        default: return false;
     }
+}
+
+[[noreturn]] void report_interrupt(const TrapFrame& frame) {
+    std::array<char, 64> buffer;
+    die_with_frame(format_text(buffer, "unexpected interrupt, vector {}", frame.vector), frame);
+}
+
+}  // namespace
+
+extern "C" void handle_trap(TrapFrame* frame) {
+    if (frame->vector < vector::first_interrupt) repair_gs_base();
+    if (serve_interrupt(*frame)) return;
+    if (frame->vector < vector::first_interrupt) report_exception(*frame);
+    report_interrupt(*frame);
+}
+
+/// Where user_entry.S goes to, with the frame on a stack of this CPU.
+extern "C" [[noreturn]] void handle_user_trap(const TrapFrame* frame) {
+    if (!serve_interrupt(*frame) && frame->vector != system_call_vector &&
+        frame->vector >= vector::first_interrupt)
+        report_interrupt(*frame);
+    user_trap_handler(*frame);
+    __builtin_unreachable();
 }
 
 }  // namespace kern::arch

@@ -1,19 +1,14 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
+
+#include "kern/arch/trap_frame.hh"
 
 namespace kern::arch {
 
-/// What traps.S and the CPU push: the interrupted registers.
-struct TrapFrame {
-    std::uint64_t r15, r14, r13, r12, r11, r10, r9, r8, rdi, rsi, rbp, rbx, rdx, rcx, rax;
-    std::uint64_t vector;
-    std::uint64_t error_code;
-    std::uint64_t rip, cs, rflags, rsp, ss;
-};
-static_assert(offsetof(TrapFrame, vector) == 15 * 8 && sizeof(TrapFrame) == 22 * 8);
+/// What handle_user_trap calls once the machine's own part of a trap out of ring 3 is done.
+extern void (*user_trap_handler)(const TrapFrame& frame);
 
 /// Interrupt vectors above the exceptions. All but `spurious` want an end of interrupt.
 namespace vector {

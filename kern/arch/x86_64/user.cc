@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: MIT
+// The process layer's side of this machine.
+#include "kern/arch/user.hh"
+
+#include <cstring>
+
+#include "kern/arch/arch.hh"
+#include "kern/arch/x86_64/kernel_map.hh"
+#include "kern/arch/x86_64/per_cpu.hh"
+#include "kern/arch/x86_64/registers.hh"
+#include "kern/arch/x86_64/traps.hh"
+
+// user_entry.S
+extern "C" void system_call_entry();
+extern "C" void call_on_kernel_stack(void (*function)());
+extern "C" [[noreturn]] void return_from_kernel_stack();
+
+namespace kern::arch {
+namespace {
+
+constexpr std::uint64_t half_of_root = page_size / 2;
+constexpr unsigned star_kernel_shift = 32, star_user_shift = 48;
+/// SYSRET would load CS from 16 bytes above, SS from 8 above [amd/vol2 6.1.1]. Nothing here uses
+/// it: IRETQ also leaves a program whose RIP is at the end of the lower half.
+constexpr std::uint64_t sysret_base = selector::user_data - 8;
+/// What a program must not bring along: single steps, interrupts, a direction, a nested task (IRETQ
+/// would fault), AC (it switches SMAP off).
+constexpr std::uint64_t cleared_flags = x86::rflags::trap | x86::rflags::interrupt_enable |
+                                        x86::rflags::direction | x86::rflags::io_privilege |
+                                        x86::rflags::nested_task | x86::rflags::resume |
+                                        x86::rflags::alignment_check;
+
+constexpr std::uint32_t cpuid_smep = 1 << 7, cpuid_smap = 1 << 20;  // leaf 7, EBX
+constexpr std::uint32_t cpuid_umip = 1 << 2;                        // leaf 7, ECX
+constexpr std::uint32_t highest_leaf = 0, features_leaf = 7, xsave_leaf = 0xd;
+constexpr std::size_t fxsave_size = 512;
+
+bool has_xsave() {
+    return (x86::read_cr4() & x86::cr4::osxsave) != 0;
+}
+
+void enable_ring_3() {
+    std::uint64_t cr4 = x86::read_cr4();
+    if (cpuid(highest_leaf).eax >= features_leaf) {
+        const CpuidResult features = cpuid(features_leaf);
+        if ((features.ebx & cpuid_smep) != 0) cr4 |= x86::cr4::smep;
+        if ((features.ebx & cpuid_smap) != 0) cr4 |= x86::cr4::smap;
+        if ((features.ecx & cpuid_umip) != 0) cr4 |= x86::cr4::umip;
+    }
+    x86::write_cr4(cr4);
+    write_msr(x86::msr::star, std::uint64_t{selector::kernel_code} << star_kernel_shift |
+                                  sysret_base << star_user_shift);
+    write_msr(x86::msr::lstar, reinterpret_cast<std::uint64_t>(&system_call_entry));
+    write_msr(x86::msr::sfmask, cleared_flags);
+    write_msr(x86::msr::kernel_gs_base, 0);
+    write_msr(x86::msr::efer, read_msr(x86::msr::efer) | x86::efer::system_call);
+}
+
+}  // namespace
+
+void share_kernel_half(std::byte* root) {
+    // These entries point to tables that every address space shares, and never change after boot.
+    std::memcpy(root + half_of_root, direct_map(kernel_root() + half_of_root), half_of_root);
+}
+
+void use_address_space(Hpa root) {
+    x86::write_cr3(root.value());
+}
+void use_kernel_address_space() {
+    x86::write_cr3(kernel_root().value());
+}
+void forget_translation(Uva page) {
+    asm volatile("invlpg (%0)" : : "r"(page.value()) : "memory");
+}
+
+std::size_t fpu_state_size() {
+    return has_xsave() ? cpuid(xsave_leaf).ebx : fxsave_size;
+}
+void save_fpu(std::byte* area) {
+    if (has_xsave())
+        asm volatile("xsave64 (%0)" : : "r"(area), "a"(~0U), "d"(~0U) : "memory");
+    else
+        asm volatile("fxsave64 (%0)" : : "r"(area) : "memory");
+}
+void load_fpu(const std::byte* area) {
+    if (has_xsave())
+        asm volatile("xrstor64 (%0)" : : "r"(area), "a"(~0U), "d"(~0U) : "memory");
+    else
+        asm volatile("fxrstor64 (%0)" : : "r"(area) : "memory");
+}
+
+void run_user_mode(void (*schedule)(), void (*on_trap)(const TrapFrame& frame)) {
+    enable_ring_3();
+    user_trap_handler = on_trap;  // the same on every CPU
+    call_on_kernel_stack(schedule);
+}
+
+void leave_user_mode() {
+    return_from_kernel_stack();
+}
+
+}  // namespace kern::arch

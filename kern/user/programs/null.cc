@@ -1,0 +1,6 @@
+// SPDX-License-Identifier: MIT
+// Reads through a null pointer.
+extern "C" void main() {
+    static volatile int* volatile nothing = nullptr;
+    (void)*nothing;
+}

@@ -1,0 +1,3 @@
+// SPDX-License-Identifier: MIT
+// Returns from main: the start code then executes UD2.
+extern "C" void main() {}

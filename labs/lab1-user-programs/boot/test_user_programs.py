@@ -1,0 +1,520 @@
+# SPDX-License-Identifier: MIT
+"""lab1: the booted cases of all five tasks, in one boot.
+
+Everything is judged from outside: by the evidence block, by a walk of the programs' page tables in the
+machine's memory, and by that memory, compared with the programs' files, some of which are made for this
+run. What a program itself says counts only as a number that needs this run's key. Each test's name begins
+with its task: headers (lab1.elf_decode), mapping (lab1.insert_mapping), segment (lab1.map_segment), first
+(lab1.make_iret_frame), enter (lab1.enter_user).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+
+from grader import page_table
+from grader.boot import BootResult
+from grader.digest import digest, key_of, scramble
+from grader.images import PF_R, PF_W, PF_X, GuestImage, Segment, elf_image, pattern
+from grader.proc_evidence import ProgramEnd, ProgramRecord, RunPlan
+from grader.user_programs import (
+    STACK_PAGE, STACK_TOP, bytes_of, filled, finish_status, pages_of, pages_seen, program_image,
+    programs, read, record_of,
+)  # fmt: skip
+
+CPUS = 4
+WALL_SECONDS = 30
+PAGE = 4096
+MASK = (1 << 64) - 1
+USER_PAGE, TABLE, ENVIRONMENT = "user page", "page table", "environment"
+DIVIDE, INVALID_OPCODE, GENERAL_PROTECTION, PAGE_FAULT = 0, 6, 13, 14
+# The error code of a page fault.
+PRESENT, WRITE, USER, FETCH = 1, 2, 4, 16
+
+# Programs made by hand, in machine code.
+CODE = 0x40_0000
+UD2 = b"\x0f\x0b"
+FLAGS_TO_STATUS = b"\x9c\x5f\x31\xc0\x0f\x05"  # pushfq; pop rdi; xor eax, eax; syscall
+OTHER_REGISTERS_TO_STATUS = bytes.fromhex(
+    # or rax with rbx, rcx, rbp, r8 to r15; mov rdi, rax; xor eax, eax; syscall
+    "4809d8 4809c8 4809e8 4c09c0 4c09c8 4c09d0 4c09d8 4c09e0 4c09e8 4c09f0 4c09f8 4889c7 31c0 0f05"
+)
+
+
+def _exit(status: int) -> bytes:
+    """mov rdi, status; xor eax, eax; syscall"""
+    return b"\x48\xbf" + struct.pack("<Q", status) + b"\x31\xc0\x0f\x05"
+
+
+# A program whose segments have no bound on a page boundary; two of them share a page.
+#   0x500000     0x501000     0x502000              0x503000     0x504000     0x505000
+#   | . first... | .......... | .. zeros . second.. | ......zero | zeros .... | zeros ..
+FIRST, FIRST_FILE, FIRST_SIZE = 0x50_0123, 0x1F40, 0x2000
+SECOND, SECOND_FILE, SECOND_SIZE = 0x50_2345, 0x1A01, 0x3000
+SHARED = 0x50_2000
+# Far apart: each needs a table of its own in the last level, the one above, and the one above that.
+FAR = (0x60_0000, 0x4000_0000, 0x40_0000_0000, 0x7000_0000_0000, 0x7FFF_FFFF_E000)
+ENTRY_AT = 0x6C  # where in its segment a program made by hand is entered
+
+EXACT_STATUS = 77
+
+
+def _code(code: bytes) -> Segment:
+    return Segment(CODE, UD2 * (ENTRY_AT // 2) + code, flags=PF_R | PF_X)
+
+
+def _made(code: bytes, *segments: Segment) -> bytes:
+    return program_image([_code(code), *segments], entry=CODE + ENTRY_AT)
+
+
+def _moved_table(program: bytes) -> bytes:
+    """The same program, with its program headers at the end of the file and nothing at the old place."""
+    begin, size = 64, 56 * int.from_bytes(program[56:58], "little")
+    table, rest = program[begin : begin + size], program[begin + size :]
+    moved = program[:begin] + bytes(size) + rest + bytes(-len(program) % 8)
+    return moved[:32] + struct.pack("<Q", len(moved)) + moved[40:] + table
+
+
+def _exact(nonce: str) -> bytes:
+    return _made(
+        _exit(EXACT_STATUS),
+        Segment(FIRST, pattern(nonce, "first", FIRST_FILE), memsz=FIRST_SIZE, flags=PF_R | PF_W),
+        Segment(SECOND, pattern(nonce, "second", SECOND_FILE), memsz=SECOND_SIZE, flags=PF_R | PF_X),
+    )
+
+
+def _far(nonce: str) -> bytes:
+    return _made(
+        _exit(EXACT_STATUS),
+        *(Segment(at, pattern(nonce, hex(at), 64), flags=PF_R) for at in FAR),
+    )
+
+
+def _original(nonce: str) -> bytes:
+    """As the exercise wants it: whole pages, file and memory size equal."""
+    return _made(
+        _exit(EXACT_STATUS),
+        Segment(0x50_0000, pattern(nonce, "text", 2 * PAGE), flags=PF_R | PF_X),
+        Segment(0x51_0000, pattern(nonce, "data", 3 * PAGE), flags=PF_R | PF_W),
+        Segment(0x52_0000, pattern(nonce, "constants", PAGE), flags=PF_R),
+    )
+
+
+# Each what it must be refused for.
+REFUSED_SEGMENTS = {
+    "page-zero": (Segment(0x800, bytes(64)), "OutOfRange", "a segment reaches into page zero"),
+    "kernel-half": (
+        Segment(0xFFFF_8000_0000_0000, bytes(64)), "OutOfRange", "a segment lies in the kernel's half",
+    ),
+    "wraps": (
+        Segment(0x60_0000, bytes(64), memsz=MASK - 0x1000), "OutOfRange", "p_vaddr + p_memsz wraps",
+    ),
+    "filesz": (
+        Segment(0x60_0000, bytes(64), memsz=32), "BadFormat", "p_filesz is greater than p_memsz",
+    ),
+    "modulo": (
+        Segment(0x60_0010, bytes(64), offset=0x3018), "BadFormat",
+        "p_vaddr and p_offset disagree modulo the page",
+    ),
+    "beyond": (
+        Segment(0x60_0000, bytes(64), memsz=1 << 20, filesz=1 << 20), "Truncated",
+        "the segment's bytes reach beyond the file's end",
+    ),
+}  # fmt: skip
+
+
+def _refused_headers() -> dict[str, tuple[bytes, str, str]]:
+    good = _made(_exit(0))
+
+    def changed(at: int, value: bytes) -> bytes:
+        return good[:at] + value + good[at + len(value) :]
+
+    return {
+        "magic": (changed(1, b"L"), "BadFormat", "the file does not begin with 7f 'E' 'L' 'F'"),
+        "class": (changed(4, b"\x03"), "BadFormat", "the class is neither ELF32 nor ELF64"),
+        "big-endian": (changed(5, b"\x02"), "Unsupported", "the file is big-endian"),
+        "shared": (changed(16, b"\x03"), "Unsupported", "e_type is ET_DYN"),
+        "machine": (changed(18, b"\xb7"), "Unsupported", "e_machine is AArch64"),
+        "no-table": (changed(56, b"\0\0"), "BadFormat", "there are no program headers"),
+        "table": (changed(32, struct.pack("<Q", len(good))), "Truncated", "the table is beyond the end"),
+        "short": (good[:40], "Truncated", "the file ends in its header"),
+    }
+
+
+# Programs that fault, by their name: (vector, error code).
+FAULTS = {
+    "pagefault": (PAGE_FAULT, USER | WRITE),
+    "null": (PAGE_FAULT, USER),
+    "rodata_write": (PAGE_FAULT, USER | WRITE | PRESENT),
+    "text_write": (PAGE_FAULT, USER | WRITE | PRESENT),
+    "exec_data": (PAGE_FAULT, USER | FETCH | PRESENT),
+    "exec_stack": (PAGE_FAULT, USER | FETCH | PRESENT),
+    "read_kernel": (PAGE_FAULT, USER | PRESENT),
+    "recurse": (PAGE_FAULT, USER | WRITE),
+    "divide": (DIVIDE, 0),
+    "privileged": (GENERAL_PROTECTION, 0),
+    "return_from_main": (INVALID_OPCODE, 0),
+}
+KEPT = ("hello", "bss", "rodata_write", "files")
+MANY, TURNS = 64, 12
+
+
+def _files(nonce: str, guests: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The files of the boot."""
+    files = dict(programs(guests))
+    files["hello.elf"] = filled(files["hello.elf"], nonce)
+    files["secret"] = pattern(nonce, "secret", 9000)
+    files["original.elf"] = _moved_table(_original(nonce))
+    files["exact.elf"] = _exact(nonce)
+    files["far.elf"] = _far(nonce)
+    files["flags.elf"] = _made(FLAGS_TO_STATUS)
+    files["zeros.elf"] = _made(OTHER_REGISTERS_TO_STATUS)
+    files["stop.elf"] = _made(UD2)
+    files["elf32.elf"] = elf_image([_code(_exit(0))], entry=CODE + ENTRY_AT, bits=32)
+    for name, (data, _, _) in _refused_headers().items():
+        files[f"{name}.elf"] = data
+    for name, (segment, _, _) in REFUSED_SEGMENTS.items():
+        files[f"{name}.elf"] = _made(_exit(0), segment)
+    return files
+
+
+def plan(nonce: str, guests: Mapping[str, bytes]) -> tuple[dict[str, bytes], list[RunPlan]]:
+    """All programs of the boot; what could stop the machine comes last."""
+    key = f"key={key_of(nonce):#x}"
+    steps = [
+        RunPlan("original", "original.elf", keep=True),
+        RunPlan("stop", "stop.elf"),
+        *(RunPlan(f"header-{name}", f"{name}.elf") for name in _refused_headers()),
+        *(RunPlan(f"segment-{name}", f"{name}.elf") for name in REFUSED_SEGMENTS),
+        RunPlan("header-elf32", "elf32.elf"),
+        *(RunPlan(name, f"{name}.elf", keep=True, args=key) for name in KEPT),
+        RunPlan("exact", "exact.elf", keep=True),
+        RunPlan("far", "far.elf", keep=True),
+        RunPlan("pages", "pages.elf", keep=True, args=key),
+        RunPlan("pages-write", "pages.elf", args=f"{key} write=1"),
+        RunPlan("pages-gone", "pages.elf", args=f"{key} gone=1"),
+        *(RunPlan(name, f"{name}.elf") for name in FAULTS if name not in KEPT),
+        RunPlan("zeros", "zeros.elf"),
+        RunPlan("ping", "ping.elf", args=f"{key} rounds=20"),
+        RunPlan("syscall_abuse", "syscall_abuse.elf", args=key),
+        RunPlan("many", "many.elf", count=MANY, args=f"{key} rounds=2"),
+        RunPlan("flags", "flags.elf"),
+        RunPlan("registers", "registers.elf", count=3, cpus=1, args=f"{key} turns=1000000"),
+        RunPlan("turns", "spin.elf", cpus=1, args=f"{key} rounds={TURNS}"),
+        RunPlan("spin", "spin.elf", count=CPUS + 1, limit_ms=150),
+    ]
+    return _files(nonce, guests), steps
+
+
+def _exited(booted: BootResult, name: str, status: int) -> ProgramRecord:
+    """The record of a program that must have ended by itself."""
+    record = record_of(booted, name)
+    assert record.end is ProgramEnd.EXITED, (
+        f"the program `{name}` {record.describe()}; wanted: exited with {status:#x}"
+    )
+    assert record.status == status, (
+        f"the program `{name}` {record.describe()}; wanted: {status:#x}. What it printed stands in the "
+        "transcript"
+    )
+    return record
+
+
+def _faulted(booted: BootResult, name: str, vector: int, error_code: int) -> ProgramRecord:
+    """The record of a program that must have been ended by a fault of its own."""
+    record = record_of(booted, name)
+    assert record.end is ProgramEnd.FAULTED and record.vector == vector, (
+        f"the program `{name}` {record.describe()}; wanted: a fault, vector {vector}"
+    )
+    assert record.error_code == error_code, (
+        f"the fault of `{name}` has the error code {record.error_code:#x}; wanted: {error_code:#x}"
+    )
+    return record
+
+
+def _refused(booted: BootResult, name: str, error: str, rule: str) -> None:
+    """Whether a program was refused, with nothing lost."""
+    record = record_of(booted, name)
+    assert record.end is ProgramEnd.REFUSED and record.error == error, (
+        f"{rule}, and the program {record.describe()}; wanted: refused ({error})"
+    )
+    for account in (USER_PAGE, TABLE, ENVIRONMENT):
+        lost = record.after[account] - record.before[account]
+        assert lost == 0, f"{rule}: {lost} frames of account {account!r} are lost; wanted: none"
+
+
+def _same_rights(booted: BootResult, record: ProgramRecord, program: bytes) -> None:
+    """Page by page: present, with the file's rights, and nothing else."""
+    seen, wanted = pages_seen(booted, record), pages_of(program)
+    for address, rights in wanted.items():
+        assert address in seen, f"`{record.name}`: the page at {address:#x} is not present"
+        assert seen[address].rights == rights, (
+            f"`{record.name}`: the page at {address:#x} is {seen[address].rights}; wanted: {rights}"
+        )
+    for address in seen.keys() - wanted.keys():
+        raise AssertionError(f"`{record.name}`: the page at {address:#x} is present, and no segment has it")
+    frames = [page.hpa for page in seen.values()]
+    assert len(set(frames)) == len(frames), f"`{record.name}`: two pages show the same frame"
+
+
+def _same_bytes(
+    booted: BootResult, record: ProgramRecord, program: bytes, begin: int, end: int, what: str
+) -> None:
+    seen, wanted = read(booted, record, begin, end - begin), bytes_of(program, begin, end - begin)
+    for offset, (have, want) in enumerate(zip(seen, wanted, strict=True)):
+        assert have == want, (
+            f"{what}: the byte at {begin + offset:#x} is {have:#04x}; wanted: {want:#04x}"
+        )
+
+
+def _symbol(guests: Mapping[str, bytes], name: str, symbol: str) -> int:
+    return GuestImage(programs(guests)[f"{name}.elf"]).symbol(symbol).vaddr
+
+
+# lab1.elf_decode
+
+
+def test_headers_of_a_program_that_runs(
+    booted: BootResult, nonce: str, guests: Mapping[str, bytes]
+) -> None:
+    """lab1.elf_decode: hello is entered, finds its constants and its data, and says so with this run's key."""
+    image = GuestImage(_files(nonce, guests)["hello.elf"])
+    constants, data = (
+        bytes_of(image.data, image.symbol(name).vaddr, image.symbol(name).size)
+        for name in ("pattern_rodata", "pattern_data")
+    )
+    words = struct.unpack(f"<{len(data) // 8}Q", data)
+    written = struct.pack(f"<{len(words)}Q", *(word + i & MASK for i, word in enumerate(words)))
+    _exited(booted, "hello", digest(constants + data + written, key_of(nonce)))
+    assert "Hello world!" in booted.serial, "hello did not print `Hello world!`"
+    # Its program headers stand at the end of the file.
+    _exited(booted, "original", EXACT_STATUS)
+
+
+def test_headers_that_are_refused(booted: BootResult) -> None:
+    """lab1.elf_decode: a file that is no executable for this machine is refused, and the next one runs."""
+    for name, (_, error, rule) in _refused_headers().items():
+        _refused(booted, f"header-{name}", error, rule)
+    _refused(booted, "header-elf32", "Unsupported", "the program has 32 bits")
+
+
+# lab1.insert_mapping
+
+
+def test_mapping_has_exact_rights(
+    booted: BootResult, nonce: str, guests: Mapping[str, bytes]
+) -> None:
+    """lab1.insert_mapping: page by page the tables say present, user, writable and no-execute as asked."""
+    files = _files(nonce, guests)
+    for name in ("original", "hello", "files"):
+        _same_rights(booted, record_of(booted, name), files[f"{name}.elf"])
+
+
+def test_mapping_far_apart(booted: BootResult, nonce: str, guests: Mapping[str, bytes]) -> None:
+    """lab1.insert_mapping: pages that share no table are each where they belong."""
+    program = _files(nonce, guests)["far.elf"]
+    record = _exited(booted, "far", EXACT_STATUS)
+    _same_rights(booted, record, program)
+    for address in FAR:
+        _same_bytes(booted, record, program, address, address + PAGE, "a page far from the others")
+
+
+def test_mapping_is_replaced_and_removed(booted: BootResult, nonce: str) -> None:
+    """lab1.insert_mapping: a page gets another frame, fewer rights, or goes away, while the program runs."""
+    key = key_of(nonce)
+    word = scramble(key)
+    wanted = digest(struct.pack("<4Q", word, key, word, word), key)
+    record = _exited(booted, "pages", wanted)
+    seen = pages_seen(booted, record)
+    assert seen[0x3F_F000].hpa == seen[0x7000_0000_0000].hpa, "two addresses do not show one frame"
+    assert seen[0x3F_F000].rights == "r--", f"the page is {seen[0x3F_F000].rights}; wanted: r--"
+    record = _faulted(booted, "pages-write", PAGE_FAULT, USER | WRITE | PRESENT)
+    assert record.cr2 == 0x3F_F000, f"the fault is at {record.cr2:#x}; wanted: 0x3ff000"
+    record = _faulted(booted, "pages-gone", PAGE_FAULT, USER | WRITE)
+    assert record.cr2 == 0x7000_0000_0000, (
+        f"the fault is at {record.cr2:#x}; wanted: 0x700000000000, the page that was unmapped"
+    )
+
+
+def test_mapping_takes_the_tables_it_needs(booted: BootResult) -> None:
+    """lab1.insert_mapping: tables are shared by neighbours, all are reachable, and all go back at the end."""
+    for name in ("original", "hello", "far"):
+        record = record_of(booted, name)
+        tables = page_table.table_count(booted.memory, record.table_root)
+        taken = record.after[TABLE] - record.before[TABLE]
+        assert taken == tables, (
+            f"`{name}` has taken {taken} frames for tables, and {tables} can be reached from its root"
+        )
+    for name in ("stop", "pages-gone", "many", "ping"):
+        record = record_of(booted, name)
+        for account in (TABLE, USER_PAGE, ENVIRONMENT):
+            lost = record.after[account] - record.before[account]
+            assert lost == 0, f"after `{name}`, {lost} frames of account {account!r} are lost"
+
+
+def test_mapping_leaves_the_kernel_alone(booted: BootResult, guests: Mapping[str, bytes]) -> None:
+    """lab1.insert_mapping: ring 3 can reach nothing of the kernel's half, and page zero stays empty."""
+    for name in ("original", "hello", "far"):
+        record = record_of(booted, name)
+        reachable = page_table.user_pages_of_kernel(booted.memory, record.table_root)
+        assert not reachable, f"`{name}` can reach the kernel's half by root entries {reachable}"
+        assert 0 not in pages_seen(booted, record), f"`{name}` has a page zero"
+    record = _faulted(booted, "read_kernel", *FAULTS["read_kernel"])
+    assert record.cr2 == 0xFFFF_FFFF_8010_0000
+    record = _faulted(booted, "null", *FAULTS["null"])
+    assert record.cr2 == 0, f"the fault of `null` is at {record.cr2:#x}; wanted: 0"
+
+
+# lab1.map_segment
+
+
+def test_segment_bytes_come_from_the_file(
+    booted: BootResult, nonce: str, guests: Mapping[str, bytes]
+) -> None:
+    """lab1.map_segment: every page of a segment holds the file's bytes (the exercise's own rules)."""
+    program = _files(nonce, guests)["original.elf"]
+    record = _exited(booted, "original", EXACT_STATUS)
+    for segment in GuestImage(program).segments:
+        _same_bytes(
+            booted, record, program, segment.virtual, segment.virtual + segment.size, "a segment"
+        )
+
+
+def test_segment_rights_are_enforced(booted: BootResult, guests: Mapping[str, bytes]) -> None:
+    """lab1.map_segment: constants and code cannot be written, data and stack cannot be executed."""
+    for name, symbol in (
+        ("rodata_write", "constant"), ("text_write", "main"), ("exec_data", "code_in_data"),
+    ):  # fmt: skip
+        record = _faulted(booted, name, *FAULTS[name])
+        where = _symbol(guests, name, symbol)
+        assert record.cr2 == where, f"the fault of `{name}` is at {record.cr2:#x}; wanted: {where:#x}"
+    record = _faulted(booted, "exec_stack", *FAULTS["exec_stack"])
+    assert STACK_PAGE <= record.cr2 < STACK_TOP and record.rip == record.cr2
+
+
+def test_segment_ends_in_zeros(
+    booted: BootResult, nonce: str, guests: Mapping[str, bytes]
+) -> None:
+    """lab1.map_segment: (ours) from p_filesz to p_memsz there are zeros, also in pages without a file byte."""
+    key = key_of(nonce)
+    wanted = struct.pack("<5000Q", *(scramble(key + i & MASK) for i in range(5000)))
+    record = _exited(booted, "bss", digest(wanted, key))
+    _same_rights(booted, record, programs(guests)["bss.elf"])
+
+
+def test_segment_shares_a_page(
+    booted: BootResult, nonce: str, guests: Mapping[str, bytes]
+) -> None:
+    """lab1.map_segment: (ours) segments begin and end anywhere; a shared page has the bytes and rights of both."""
+    program = _files(nonce, guests)["exact.elf"]
+    record = _exited(booted, "exact", EXACT_STATUS)
+    assert pages_of(program)[SHARED] == "rwx", "the test's own program is wrong"
+    _same_rights(booted, record, program)
+    _same_bytes(booted, record, program, 0x50_0000, 0x50_6000, "unaligned segments")
+
+
+def test_segment_that_is_refused(booted: BootResult) -> None:
+    """lab1.map_segment: a segment that lies is refused with the right error, and no frame is lost."""
+    for name, (_, error, rule) in REFUSED_SEGMENTS.items():
+        _refused(booted, f"segment-{name}", error, rule)
+
+
+# lab1.make_iret_frame
+
+
+def test_first_instruction_and_stack(booted: BootResult) -> None:
+    """lab1.make_iret_frame: the program begins at its entry, with the stack pointer at 0x2000."""
+    record = _faulted(booted, "stop", INVALID_OPCODE, 0)
+    assert record.rip == CODE + ENTRY_AT, (
+        f"the program began at {record.rip:#x}; wanted: its entry, {CODE + ENTRY_AT:#x}"
+    )
+    assert record.rsp == STACK_TOP, f"RSP was {record.rsp:#x} at the start; wanted: {STACK_TOP:#x}"
+
+
+def test_first_flags(booted: BootResult) -> None:
+    """lab1.make_iret_frame: interrupts are enabled, and no other flag is set."""
+    record = record_of(booted, "flags")
+    assert record.end is ProgramEnd.EXITED, f"`flags` {record.describe()}"
+    flags = record.status & ~2  # bit 1 is always set
+    assert flags == 0x200, f"RFLAGS was {record.status:#x} at the start; wanted: 0x200 or 0x202"
+
+
+def test_first_ring(booted: BootResult) -> None:
+    """lab1.make_iret_frame: the program runs in ring 3, where CLI is refused."""
+    _faulted(booted, "privileged", *FAULTS["privileged"])
+
+
+def test_first_can_be_preempted(booted: BootResult) -> None:
+    """lab1.make_iret_frame: a program that never stops by itself is taken off its CPU."""
+    record = record_of(booted, "spin")
+    assert record.killed == CPUS + 1, f"of {CPUS + 1} endless programs {record.killed} were ended"
+    assert record.preemptions > 0, "no endless program was interrupted by the timer"
+
+
+# lab1.enter_user
+
+
+def test_enter_with_the_registers_of_the_frame(booted: BootResult, nonce: str) -> None:
+    """lab1.enter_user: a program begins with its arguments in RDI, RSI and RDX and zeros elsewhere."""
+    _exited(booted, "zeros", 0)
+    record = record_of(booted, "registers")
+    assert record.end is ProgramEnd.EXITED and record.status == finish_status(nonce, 4), (
+        f"`registers` {record.describe()}; what it says stands in the transcript"
+    )
+
+
+def test_enter_again_after_an_interrupt(booted: BootResult, nonce: str) -> None:
+    """lab1.enter_user: all registers come back after each interrupt, whoever ran in between."""
+    record = record_of(booted, "registers")
+    assert record.exited == 3 and record.status_sum == 3 * finish_status(nonce, 4) & MASK, (
+        f"{record.exited} of 3 programs kept their registers; the first one {record.describe()}"
+    )
+    assert record.preemptions > 0, "nothing was interrupted, so nothing was tested"
+    record = _exited(booted, "turns", finish_status(nonce, TURNS))
+    assert record.preemptions >= TURNS // 2 - 1, (
+        f"{TURNS} turns of two programs on one CPU, and {record.preemptions} preemptions of the first"
+    )
+
+
+def test_enter_many_programs(booted: BootResult, nonce: str) -> None:
+    """lab1.enter_user: 64 programs at once on all CPUs keep out of each other's way."""
+    record = record_of(booted, "many")
+    wanted = MANY * finish_status(nonce, 1024) & MASK
+    assert record.exited == MANY and record.status_sum == wanted, (
+        f"{record.exited} of {MANY} programs exited, {record.faulted} faulted; the first one "
+        f"{record.describe()}"
+    )
+
+
+def test_enter_after_system_calls(booted: BootResult, nonce: str) -> None:
+    """lab1.enter_user: answers of system calls arrive, and messages with pages between programs."""
+    key = key_of(nonce)
+    words: list[int] = []
+    for number in range(20):
+        sent = scramble(key + number & MASK)
+        words += [scramble(sent), (sent ^ number) + 1 & MASK]
+    _exited(booted, "ping", digest(struct.pack(f"<{len(words)}Q", *words), key))
+    secret = pattern(nonce, "secret", 9000)
+    _exited(booted, "files", digest(secret, key))
+    _exited(booted, "syscall_abuse", digest(secret[:64], key))
+
+
+def test_enter_then_fault(booted: BootResult, guests: Mapping[str, bytes]) -> None:
+    """lab1.enter_user: a program's fault ends that program with a report, and never the kernel."""
+    for name, (vector, error_code) in FAULTS.items():
+        record = _faulted(booted, name, vector, error_code)
+        image = GuestImage(programs(guests)[f"{name}.elf"])
+        if name in ("exec_data", "exec_stack"):
+            continue
+        text = next(one for one in image.segments if one.flags & PF_X)
+        assert text.virtual <= record.rip < text.virtual + text.size, (
+            f"the report of `{name}` says rip {record.rip:#x}, which is not in its code"
+        )
+    begin = _symbol(guests, "return_from_main", "_start")
+    image = GuestImage(programs(guests)["return_from_main.elf"])
+    where = begin + bytes_of(image.data, begin, 64).index(UD2)
+    rip = record_of(booted, "return_from_main").rip
+    assert rip == where, f"`return_from_main` ended at {rip:#x}; wanted: UD2 at {where:#x}"
+    assert record_of(booted, "pagefault").cr2 == 0x234
+    assert record_of(booted, "recurse").cr2 < PAGE
+    assert booted.ended == "powered off" and booted.status == 0, booted.explain()

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: MIT
+#include "kern/proc/iret_frame.hh"
+
+namespace kern {
+
+IretFrame make_iret_frame([[maybe_unused]] Uva entry, [[maybe_unused]] Uva stack_top) {
+    return {.rip = 0x40'0000,
+            .cs = arch::selector::user_code,
+            .rflags = rflags::interrupt_enable | rflags::reserved_one,
+            .rsp = 0x2000,
+            .ss = arch::selector::user_data};
+}
+
+}  // namespace kern
