@@ -36,11 +36,15 @@ void end_slice() {
     slices_running &= ~(1ULL << arch::cpu_index());
 }
 
+FpuState& fpu_of(Env& env) {
+    return *env.fpu;  // NOLINT(bugprone-unchecked-optional-access): whoever may run has one
+}
+
 /// Takes this CPU from the environment that has it, if any: its FPU registers go home.
 void leave_current() {
     Env*& current = environments.current();
     if (current == nullptr) return;
-    current->fpu->save();
+    fpu_of(*current).save();
     arch::use_kernel_address_space();
     current = nullptr;
 }
@@ -49,9 +53,9 @@ void leave_current() {
 [[noreturn]] void run(Env& env) {
     Env*& current = environments.current();
     if (current != &env) {
-        if (current != nullptr) current->fpu->save();
+        if (current != nullptr) fpu_of(*current).save();
         arch::use_address_space(env.space->root());
-        env.fpu->load();
+        fpu_of(env).load();
         current = &env;
         ++env.switches;
     }
