@@ -71,8 +71,10 @@ class Row:
 Samples = dict[tuple[str, str], tuple[float, ...]]
 """what the benchmark kernel printed, by row and side"""
 
-BOOTED = (
-    # row, ours, theirs, what, against, unit, bound
+Comparison = tuple[str, str, str, str, str, str, float | None]
+"""row, ours, theirs, what, against, unit, bound"""
+
+IN_THE_HYPERVISOR: tuple[Comparison, ...] = (
     ("vmmcall", "ours", "floor", "VMMCALL round trip", "a loop with nothing but VMRUN", "us", 1.2),
     ("lazy-fault", "ours", "floor", "lazy fault, 4 KiB from the file",
      "bare nested fault, page copy and map", "us", 1.5),
@@ -82,7 +84,15 @@ BOOTED = (
     ("start-eager-frames", "256MiB", "1MiB", "frames used by it", "1 MiB image", "frames", None),
     ("register-ram", "64GiB", "64MiB", "registering 64 GiB of RAM", "64 MiB", "us", 1.1),
 )
-"""the rows that are measured inside the machine"""
+"""the rows that the kernel of vmm/bench measures"""
+IN_THE_PROCESS_LAYER: tuple[Comparison, ...] = (
+    ("system-call", "ours", "floor", "system call that does nothing", "SYSCALL and SYSRET alone", "us", None),
+    ("context-switch", "ours", "floor", "yield to another program", "a write to CR3 alone", "us", None),
+    ("program", "ours", "floor", "program made, run and destroyed", "copies of its pages", "us", None),
+    ("call-among", "others", "alone", "system call among 200 programs that wait", "alone", "us", 1.1),
+    ("program-among", "others", "alone", "program made and destroyed among them", "alone", "us", 1.1),
+)
+"""the rows that the kernel of kern/bench measures"""
 
 
 @click.command(short_help="Measure what README promises.")
@@ -98,8 +108,9 @@ def command(json_file: str | None, keyword: str) -> int:
     progress = Progress()
     rows = []
     with workshop(progress) as kit:
-        for measure in (in_the_machine, first_byte):
-            rows += [row for row in measure(kit, progress) if keyword in row.name]
+        for names, measure in MEASUREMENTS:
+            if any(keyword in name for name in names):
+                rows += [row for row in measure(kit, progress) if keyword in row.name]
     if not keyword or keyword in "grade-after-edit":
         from grader.bench_grade import grade_after_edit
 
@@ -140,17 +151,28 @@ def _first_byte_of(kernel: Path) -> float:
     return came[0] - started
 
 
-def in_the_machine(kit: Kit, progress: Progress) -> Iterator[Row]:
-    """One boot of the benchmark kernel."""
+def in_the_hypervisor(kit: Kit, progress: Progress) -> Iterator[Row]:
+    """One boot of the hypervisor's benchmark kernel."""
     progress("making guests")
     files = {"marks.elf": bench_guests.marks(), "touch.elf": bench_guests.touch(),
              "small.elf": bench_guests.sized(1), "large.elf": bench_guests.sized(256)}
+    progress("measuring guests")
+    yield from _rows(IN_THE_HYPERVISOR, kit.files["bench.elf"], files)
+
+
+def in_the_process_layer(kit: Kit, progress: Progress) -> Iterator[Row]:
+    """One boot of the process layer's benchmark kernel."""
+    progress("measuring programs")
+    files = {"bench.elf": kit.files["user/bench.elf"].read_bytes()}
+    yield from _rows(IN_THE_PROCESS_LAYER, kit.files["proc_bench.elf"], files)
+
+
+def _rows(comparisons: Iterable[Comparison], kernel: Path, files: dict[str, bytes]) -> Iterator[Row]:
     with TemporaryDirectory() as folder:
         module = Path(folder, "module.img")
         module.write_bytes(file_system_image(files))
-        progress("measuring in the machine")
-        samples = _samples(_boot(kit.files["bench.elf"], module))
-    for name, ours, theirs, what, against, unit, bound in BOOTED:
+        samples = _samples(_boot(kernel, module))
+    for name, ours, theirs, what, against, unit, bound in comparisons:
         if not samples.get((name, ours)) or not samples.get((name, theirs)):
             raise CannotRun(f"the benchmark kernel did not measure {name}")
         scale = 1e-3 if unit == "us" else 1.0
@@ -176,6 +198,14 @@ def _samples(text: str) -> Samples:
         if len(words) == 4 and words[0] == "bench":
             found[words[1], words[2]].append(float(words[3]))
     return {key: tuple(values) for key, values in found.items()}
+
+
+MEASUREMENTS = (
+    ([row[0] for row in IN_THE_HYPERVISOR], in_the_hypervisor),
+    ([row[0] for row in IN_THE_PROCESS_LAYER], in_the_process_layer),
+    (["first-byte"], first_byte),
+)
+"""what can be measured together, by the names of the rows"""
 
 
 def show(rows: Iterable[Row], to_stderr: bool) -> None:

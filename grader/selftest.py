@@ -34,12 +34,10 @@ class Part:
 
 def sources(*endings: str) -> list[str]:
     """The tree's own files with these endings, from the root."""
-    listing = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, text=True,
-                             capture_output=True, check=False)
-    names = listing.stdout.splitlines() if listing.returncode == 0 else [
-        str(path.relative_to(ROOT)) for path in ROOT.rglob("*")
-        if path.is_file() and path.relative_to(ROOT).parts[0] not in ("build", ".git")]
-    return sorted(name for name in names if name.endswith(endings) and (ROOT / name).is_file())
+    paths = (path.relative_to(ROOT) for path in ROOT.rglob("*") if path.name.endswith(endings))
+    return sorted(str(path) for path in paths
+                  if path.parts[0] != "build" and not path.parts[0].startswith(".")
+                  and (ROOT / path).is_file())
 
 
 def _pytest() -> list[list[str]]:

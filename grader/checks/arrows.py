@@ -34,6 +34,7 @@ INLINE_ASSEMBLY = (
     "kern/arch/x86_64",
     "kern/tests/boot",  # runs on the bare machine only
     "kern/user",  # programs of ring 3
+    "kern/bench",  # runs on the bare machine only
     "vmm/vmx",
     "guest",
 )

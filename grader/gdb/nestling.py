@@ -136,10 +136,11 @@ class Nest(gdb.Command):
 
 
 class NestWalk(gdb.Command):
-    """nest walk GPA [ROOT [npt|ept]]: walks a VM's second-level table, level by level.
+    """nest walk GPA [ROOT [npt|ept|page]]: walks a VM's second-level table, level by level.
 
     GPA is any expression. The table is the one of the pager whose method is selected (`this`), or else
-    that of the newest VM, unless ROOT, the table's Hpa, is given."""
+    that of the newest VM, unless ROOT, the table's Hpa, is given. `nest walk ADDRESS $cr3 page` walks the
+    page tables of the program that runs: they have the form of an NPT."""
 
     def __init__(self) -> None:
         super().__init__("nest walk", gdb.COMMAND_DATA, gdb.COMPLETE_EXPRESSION)
@@ -147,20 +148,22 @@ class NestWalk(gdb.Command):
     def invoke(self, argument: str, from_tty: bool) -> None:
         words = gdb.string_to_argv(argument)
         if not 1 <= len(words) <= 3:
-            raise gdb.GdbError("nest walk GPA [ROOT [npt|ept]]")
+            raise gdb.GdbError("nest walk GPA [ROOT [npt|ept|page]]")
         if not gdb.selected_inferior().pid:
             raise gdb.GdbError("there is no machine any more")
         gpa = _number(gdb.parse_and_eval(words[0]))
         if len(words) > 1:
             name = words[2] if len(words) > 2 else "npt"
-            if name not in ("npt", "ept"):
-                raise gdb.GdbError(f"a table is npt or ept, not {name}")
-            root = _number(gdb.parse_and_eval(words[1]))
-            form = TableFormat[name.upper()]
+            if name not in ("npt", "ept", "page"):
+                raise gdb.GdbError(f"a table is npt, ept or page, not {name}")
+            root = _number(gdb.parse_and_eval(words[1])) & ~0xFFF  # CR3 has flags there
+            form = TableFormat[name.upper()] if name != "page" else TableFormat.NPT
             whose = "the given table"
         else:
             root, form, whose = _table()
-        print(f"{form.name} of {whose}, root at Hpa {root:#x}: Gpa {gpa:#x}")
+            name = form.name
+        table, space = ("page table", "address") if name == "page" else (f"{form.name} of {whose}", "Gpa")
+        print(f"{table}, root at Hpa {root:#x}: {space} {gpa:#x}")
         try:
             for step in steps(Memory(), root, form, gpa):  # type: ignore[arg-type]
                 print(f"  {_step_line(step, gpa)}")

@@ -141,13 +141,14 @@ def test_debugger_stops_at_a_place_and_walks(tmp_path: Path) -> None:
     kernel = tiny_kernel.build(tmp_path, code)
     status, text = debug(
         kernel, "continue", "nest walk 0 (long)&root sparc", "info registers rip",
-        "nest walk 0x1234 (long)&root", "nest walk 0x2000 (long)&root", places=("here",),
+        "nest walk 0x1234 (long)&root page", "nest walk 0x2000 (long)&root", places=("here",),
     )  # fmt: skip
     assert status == 0, text
     assert "up\n" in text and "<here>" in text
+    assert "page table, root at Hpa" in text and ": address 0x1234\n" in text
     assert "r-x, page of 4 KiB at Hpa 0x9000; the byte is Hpa 0x9234" in text
     assert "not present: nobody has loaded this page" in text
-    assert "a table is npt or ept, not sparc" in text
+    assert "a table is npt, ept or page, not sparc" in text
     assert running_with(kernel) == []
 
 

@@ -20,8 +20,8 @@ struct alignas(16) TrapFrame {
     std::uint64_t rip, cs, rflags, rsp, ss;
     ///@}
 };
-static_assert(offsetof(TrapFrame, vector) == 15 * 8 && offsetof(TrapFrame, rip) == 17 * 8 &&
-              sizeof(TrapFrame) == 22 * 8);
+static_assert(offsetof(TrapFrame, vector) == 120 && offsetof(TrapFrame, rip) == 136 &&
+              sizeof(TrapFrame) == 176);
 
 /// TrapFrame::vector of a program that executed SYSCALL, which has no vector of its own.
 inline constexpr std::uint64_t system_call_vector = 256;

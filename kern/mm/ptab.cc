@@ -22,6 +22,7 @@ Ptab::Table Ptab::table_at(Hpa table) {
 }
 
 /// Frees the table at `table` with those that its first `count` entries point to.
+// NOLINTNEXTLINE(misc-no-recursion): as deep as there are levels
 void Ptab::free_tables(Hpa table, unsigned level, std::size_t count) {
     if (level > 1) {
         for (const std::uint64_t entry : table_at(table).first(count))

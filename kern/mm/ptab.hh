@@ -26,6 +26,7 @@ enum class Attributes : std::uint64_t {
 };
 /// Both sets of bits.
 constexpr Attributes operator|(Attributes a, Attributes b) {
+    // NOLINTNEXTLINE(clang-analyzer-optin.core.EnumCastOutOfRange): a set of bits has no name
     return Attributes{std::to_underlying(a) | std::to_underlying(b)};
 }
 /// Whether all bits of `bits` are in `attributes`.

@@ -76,7 +76,7 @@ std::expected<void, Error> AddressSpace::put(Uva address, SharedFrame* frame, Ri
     Entry* const old = entry_of(address);
     if (old == nullptr && count_ == capacity_) {
         const std::size_t capacity = std::max(first_capacity, 2 * capacity_);
-        std::unique_ptr<Entry[]> pages{new (std::nothrow) Entry[capacity]};
+        std::unique_ptr<Entry[]> pages{new (std::nothrow) Entry[capacity]{}};
         if (!pages) return std::unexpected{Error::OutOfMemory};
         std::copy_n(pages_.get(), count_, pages.get());
         pages_ = std::move(pages);
@@ -115,7 +115,7 @@ std::expected<UserPage, Error> AddressSpace::allocate_page(Uva address, Rights r
     if (const auto valid = check_page(address); !valid) return std::unexpected{valid.error()};
     if (entry_of(address) != nullptr) return std::unexpected{Error::AlreadyExists};
     if (const auto done = renew_page(address, rights); !done) return std::unexpected{done.error()};
-    return *find(address);
+    return page(index_at_or_above(address));
 }
 
 std::expected<void, Error> AddressSpace::share_page(Uva address, const AddressSpace& source,
@@ -181,7 +181,8 @@ std::expected<void, Error> AddressSpace::copy_from_user(std::span<std::byte> to,
     if (!allows(from, to.size(), false)) return std::unexpected{Error::OutOfRange};
     while (!to.empty()) {
         const std::uint64_t size = piece_of_page(from, to.size());
-        const auto source = bytes(*find(from)).subspan(from.page_offset(), size);
+        const auto source =
+            bytes(page(index_at_or_above(from.page()))).subspan(from.page_offset(), size);
         std::memcpy(to.data(), source.data(), size);
         to = to.subspan(size);
         from += size;
@@ -193,7 +194,8 @@ std::expected<void, Error> AddressSpace::copy_to_user(Uva to, std::span<const st
     if (!allows(to, from.size(), true)) return std::unexpected{Error::OutOfRange};
     while (!from.empty()) {
         const std::uint64_t size = piece_of_page(to, from.size());
-        const auto target = bytes(*find(to)).subspan(to.page_offset(), size);
+        const auto target =
+            bytes(page(index_at_or_above(to.page()))).subspan(to.page_offset(), size);
         std::memcpy(target.data(), from.data(), size);
         from = from.subspan(size);
         to += size;

@@ -64,7 +64,7 @@ struct Env {
     std::uint64_t preemptions = 0;        ///< how often a timer interrupt stopped it
     std::uint64_t switches = 0;           ///< how often it came to a CPU that another had before
     std::uint64_t system_calls = 0;       ///< how many it has made
-    Uva receive_at{};                     ///< in Receiving: where a page goes; 0: nowhere
+    Uva receive_at;                       ///< in Receiving: where a page goes; 0: nowhere
     /// Files it has opened, by descriptor.
     struct OpenFile {
         File file;             ///< which

@@ -25,7 +25,7 @@ struct IretFrame {
     std::uint64_t rsp;     ///< its stack pointer
     std::uint64_t ss;      ///< its stack segment
 };
-static_assert(sizeof(IretFrame) == 5 * 8 && offsetof(IretFrame, ss) == 4 * 8);
+static_assert(sizeof(IretFrame) == 40 && offsetof(IretFrame, ss) == 32);
 
 /// The frame with which a new program is entered for the first time (task lab1.make_iret_frame).
 ///

@@ -21,11 +21,30 @@ std::uint64_t deadline = 0;
 /// It has been reached: every CPU ends what it runs.
 bool limit_reached = false;
 
+/// CPUs whose timer still runs from an earlier time slice: bit n is CPU n. Who comes to a CPU
+/// before it is over has the rest of it: to set the timer anew at every switch would cost as much
+/// as all else together.
+std::uint64_t slices_running = 0;
+
+void begin_slice() {
+    const std::uint64_t self = 1ULL << arch::cpu_index();
+    if ((slices_running & self) != 0) return;
+    slices_running |= self;
+    arch::set_timer(time_slice);
+}
+void end_slice() {
+    slices_running &= ~(1ULL << arch::cpu_index());
+}
+
+FpuState& fpu_of(Env& env) {
+    return *env.fpu;  // NOLINT(bugprone-unchecked-optional-access): whoever may run has one
+}
+
 /// Takes this CPU from the environment that has it, if any: its FPU registers go home.
 void leave_current() {
     Env*& current = environments.current();
     if (current == nullptr) return;
-    current->fpu->save();
+    fpu_of(*current).save();
     arch::use_kernel_address_space();
     current = nullptr;
 }
@@ -34,16 +53,16 @@ void leave_current() {
 [[noreturn]] void run(Env& env) {
     Env*& current = environments.current();
     if (current != &env) {
-        if (current != nullptr) current->fpu->save();
+        if (current != nullptr) fpu_of(*current).save();
         arch::use_address_space(env.space->root());
-        env.fpu->load();
+        fpu_of(env).load();
         current = &env;
         ++env.switches;
     }
     env.state = Env::State::Running;
     ++environments.running;
+    begin_slice();
     environments.lock.unlock();
-    arch::set_timer(time_slice);
     arch::enter_user(&env.frame);
 }
 
@@ -53,6 +72,7 @@ void leave_current() {
     for (unsigned cpu = 0; cpu < arch::cpu_count(); ++cpu)
         if ((environments.idle_cpus >> cpu & 1) != 0) arch::kick(cpu);
     environments.idle_cpus = 0;
+    end_slice();
     environments.lock.unlock();
     arch::set_timer(0);
     arch::leave_user_mode();
@@ -61,6 +81,7 @@ void leave_current() {
 void wait() {
     const std::uint64_t self = 1ULL << arch::cpu_index();
     environments.idle_cpus |= self;
+    end_slice();
     environments.lock.unlock();
     const std::uint64_t now = arch::nanoseconds();
     arch::set_timer(deadline == 0 ? 0 : deadline > now ? deadline - now : 1);
@@ -132,10 +153,11 @@ void report_fault(const Env& env, std::uint64_t address) {
 /// The time slice of `env` is over.
 [[noreturn]] void preempt(Env& env) {
     ++env.preemptions;
+    end_slice();
     look_at_the_clock();
     if (limit_reached) end_current(env, {.kind = Ending::Kind::LimitReached, .rip = env.frame.rip});
     if (!environments.has_runnable()) {
-        arch::set_timer(time_slice);
+        begin_slice();
         resume(env);
     }
     --environments.running;

@@ -28,7 +28,7 @@ struct UserRange {
 };
 
 /// A copy of a program's bytes, on the kernel's side. One at a time: the lock is held.
-constinit std::array<char, syscall::longest_write> copied;
+constinit std::array<char, syscall::longest_write> copied{};
 
 Failure failure_of(Error error) {
     switch (error) {
@@ -271,7 +271,7 @@ template <class... Arguments>
 Result call_with(Result (*function)(Env&, Arguments...), Env& env,
                  [[maybe_unused]] Registers registers) {
     // Braces: the arguments are taken from left to right.
-    std::tuple<Arguments...> arguments{take<Arguments>(registers)...};
+    const std::tuple<Arguments...> arguments{take<Arguments>(registers)...};
     return std::apply([&](const Arguments&... each) { return function(env, each...); }, arguments);
 }
 

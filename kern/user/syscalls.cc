@@ -6,6 +6,7 @@
 
 namespace user {
 
+// NOLINTBEGIN(misc-const-correctness): the instruction changes these variables
 std::int64_t system_call(std::uint64_t number, std::uint64_t first, std::uint64_t second,
                          std::uint64_t third, std::uint64_t fourth, std::uint64_t fifth) {
     std::int64_t answer;
@@ -18,6 +19,8 @@ std::int64_t system_call(std::uint64_t number, std::uint64_t first, std::uint64_
                  : "rcx", "r11", "memory");
     return answer;
 }
+
+// NOLINTEND(misc-const-correctness)
 
 void exit(std::uint64_t status) {
     system_call(Number::exit, status);
@@ -51,6 +54,7 @@ std::int64_t page_unmap(std::uint64_t address) {
     return system_call(Number::page_unmap, address);
 }
 
+// NOLINTBEGIN(misc-const-correctness)
 Message receive(std::uint64_t page) {
     Message message{};
     register std::uint64_t r8 asm("r8") = 0;
@@ -61,6 +65,7 @@ Message receive(std::uint64_t page) {
     message.rights = r8;
     return message;
 }
+// NOLINTEND(misc-const-correctness)
 std::int64_t send(std::int64_t to, std::uint64_t value, std::uint64_t page, std::uint64_t rights) {
     for (;;) {
         const auto answer =

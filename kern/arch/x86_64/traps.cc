@@ -58,6 +58,13 @@ constexpr std::array<std::string_view, 32> exception_names{
     "reserved exception 31",
 };
 
+constexpr std::uint64_t upper_half = 1ULL << 63;
+
+/// Whether `address` lies in the half that belongs to user programs.
+bool is_user(Hva address) {
+    return (address.value() & upper_half) == 0;
+}
+
 std::string_view describe_page_fault(std::span<char> buffer, std::uint64_t error, Hva address) {
     using namespace x86::page_fault;
     if ((error & present) == 0 && is_stack_guard(address))
@@ -66,9 +73,11 @@ std::string_view describe_page_fault(std::span<char> buffer, std::uint64_t error
     const std::string_view why = (error & reserved_bit) != 0
                                      ? "a table entry has a reserved bit set"
                                  : (error & present) == 0 ? "the page is not present"
-                                 : (error & fetch) != 0   ? "the page is not executable"
-                                 : (error & write) != 0   ? "the page is read-only"
-                                                          : "the page is not accessible";
+                                 : (error & user) == 0 && is_user(address)
+                                     ? "it is a user program's page, and this is ring 0"
+                                 : (error & fetch) != 0 ? "the page is not executable"
+                                 : (error & write) != 0 ? "the page is read-only"
+                                                        : "the page is not accessible";
     return format_text(buffer, "page fault (#PF): {} {} at {}: {}{}",
                        (error & user) != 0 ? "user" : "kernel",
                        (error & fetch) != 0   ? "fetch"
@@ -86,8 +95,7 @@ bool is_user_entry(std::uint64_t address) {
 /// An exception between SWAPGS and ring 3, or of a kernel that was entered without the right GS,
 /// finds the program's GS base. Every exception in ring 0 ends this kernel, so it stays repaired.
 void repair_gs_base() {
-    constexpr std::uint64_t upper_half = 1ULL << 63;
-    if ((read_msr(x86::msr::gs_base) & upper_half) == 0) asm volatile("swapgs" : : : "memory");
+    if (is_user(Hva{read_msr(x86::msr::gs_base)})) asm volatile("swapgs" : : : "memory");
 }
 
 [[noreturn]] void report_exception(const TrapFrame& frame) {

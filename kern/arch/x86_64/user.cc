@@ -50,7 +50,9 @@ void enable_ring_3() {
     x86::write_cr4(cr4);
     write_msr(x86::msr::star, std::uint64_t{selector::kernel_code} << star_kernel_shift |
                                   sysret_base << star_user_shift);
-    write_msr(x86::msr::lstar, reinterpret_cast<std::uint64_t>(&system_call_entry));
+    // 0 after a reset. A measurement may have put an entry of its own in front of this one.
+    if (read_msr(x86::msr::lstar) == 0)
+        write_msr(x86::msr::lstar, reinterpret_cast<std::uint64_t>(&system_call_entry));
     write_msr(x86::msr::sfmask, cleared_flags);
     write_msr(x86::msr::kernel_gs_base, 0);
     write_msr(x86::msr::efer, read_msr(x86::msr::efer) | x86::efer::system_call);

@@ -28,6 +28,17 @@ void copy_text(std::array<char, size>& out, std::string_view text) {
     std::ranges::copy_n(text.begin(), std::min(text.size(), size - 1), out.begin());
 }
 
+ProgramEnd end_of(Ending::Kind kind) {
+    switch (kind) {
+        case Ending::Kind::NotYet: return ProgramEnd::Running;
+        case Ending::Kind::Exited: return ProgramEnd::Exited;
+        case Ending::Kind::Faulted: return ProgramEnd::Faulted;
+        case Ending::Kind::LimitReached: return ProgramEnd::Killed;
+        case Ending::Kind::Stuck: return ProgramEnd::Stuck;
+    }
+    return ProgramEnd::None;
+}
+
 /// How the first environment ended.
 void describe_end(ProgramRecord& record, const Env& env) {
     const Ending& ending = env.ending;
@@ -39,18 +50,11 @@ void describe_end(ProgramRecord& record, const Env& env) {
     record.rsp = env.frame.rsp;
     record.table_root = env.space->root().value();
     record.reason = {};
-    switch (ending.kind) {
-        case Ending::Kind::NotYet: record.end = ProgramEnd::Running; return;
-        case Ending::Kind::Exited: record.end = ProgramEnd::Exited; return;
-        case Ending::Kind::LimitReached: record.end = ProgramEnd::Killed; return;
-        case Ending::Kind::Stuck: record.end = ProgramEnd::Stuck; return;
-        case Ending::Kind::Faulted:
-            record.end = ProgramEnd::Faulted;
-            std::array<char, 160> buffer;
-            copy_text(record.reason, arch::describe_exception(buffer, ending.vector,
-                                                              ending.error_code, ending.cr2));
-            return;
-    }
+    record.end = end_of(ending.kind);
+    if (record.end != ProgramEnd::Faulted) return;
+    std::array<char, 160> buffer;
+    copy_text(record.reason,
+              arch::describe_exception(buffer, ending.vector, ending.error_code, ending.cr2));
 }
 
 /// Called by the process layer for each environment that has ended, one at a time.
@@ -86,11 +90,15 @@ unsigned cpus_of(const RunPlan& plan) {
     return plan.cpus == 0 ? all : std::min(plan.cpus, all);
 }
 
+std::expected<EnvId, Error> start(const Peeker& program, const ProgramOptions& options, bool root) {
+    if (root) return root_invoke(program, options);
+    return start_program(program, options);
+}
+
 /// All environments of the step, once.
 void run_once(const RunPlan& plan, const Peeker& program, ProgramRecord& record) {
     const std::uint64_t begin = arch::nanoseconds();
     Step step{.record = &record};
-    std::array<EnvId, RunPlan::max_count> ids{};
     for (unsigned i = 0; i < plan.count; ++i) {
         const ProgramOptions options{.name = plan.name,
                                      .arguments = plan.args,
@@ -98,15 +106,11 @@ void run_once(const RunPlan& plan, const Peeker& program, ProgramRecord& record)
                                      .on_end = note_end,
                                      .context = &step};
         ++record.environments;
-        if (plan.root) {
-            ids[i] = root_invoke(program, options);
-        } else if (const auto started = start_program(program, options)) {
-            ids[i] = *started;
-        } else {
+        const auto started = start(program, options, plan.root);
+        if (!started) {
             refuse(record, started.error(), "the program cannot be started");
-        }
-        if (step.first == 0 && ids[i] != 0) {
-            step.first = ids[i];
+        } else if (step.first == 0) {
+            step.first = *started;
             record.end = ProgramEnd::Running;
         }
     }
@@ -167,7 +171,8 @@ void run_step(const RunPlan& plan, const FileSystem& files, ProgramRecord& recor
 }
 
 void run_root_program(const Peeker& program, ProgramRecord& record) {
-    const RunPlan plan{.name = "root", .file = "boot module", .keep = true, .limit_ms = 0, .root = true};
+    const RunPlan plan{
+        .name = "root", .file = "boot module", .keep = true, .limit_ms = 0, .root = true};
     copy_text(record.name, plan.name);
     record.before = frames().accounts();
     run(plan, program, record);

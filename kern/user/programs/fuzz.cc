@@ -83,7 +83,8 @@ extern "C" void main() {
         if (random.below(64) == 0) number = any(random, self);
         std::array<std::uint64_t, 5> arguments{};
         for (auto& argument : arguments) argument = any(random, self);
-        switch (static_cast<Number>(number)) {
+        const bool is_call = number < kern::syscall::number_count;
+        switch (is_call ? static_cast<Number>(number) : Number::nothing) {
             case Number::exit:
             case Number::ipc_receive: continue;
             case Number::console_write: arguments[1] &= ~0xffcULL; break;  // few characters
