@@ -88,7 +88,7 @@ IN_THE_HYPERVISOR: tuple[Comparison, ...] = (
 IN_THE_PROCESS_LAYER: tuple[Comparison, ...] = (
     ("system-call", "ours", "floor", "system call that does nothing", "SYSCALL and SYSRET alone", "us", None),
     ("context-switch", "ours", "floor", "yield to another program", "a write to CR3 alone", "us", None),
-    ("program", "ours", "floor", "program made, run and destroyed", "copies of its pages", "us", None),
+    ("program", "ours", "floor", "program made and destroyed", "copies of its pages", "us", None),
     ("call-among", "others", "alone", "system call among 200 programs that wait", "alone", "us", 1.1),
     ("program-among", "others", "alone", "program made and destroyed among them", "alone", "us", 1.1),
 )

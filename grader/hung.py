@@ -73,7 +73,7 @@ def _place(address: int, symbols: Mapping[str, Symbols]) -> str:
         f"{place} ({name})" for name, one in symbols.items() if (place := one.describe(address))
     ]
     if not places and address < KERNEL_OFFSET:
-        return "outside of the kernel: in a guest, or a wild jump"
+        return "outside of the kernel: in a guest or program, or a wild jump"
     return " or ".join(places) or "in no known function"
 
 

@@ -51,7 +51,8 @@ def command(lab_name: str, reference: bool, cpus: int, program: str | None, vcpu
             end = running.wait(seconds)
             if end.reason == machines.TIMEOUT:
                 say(f"stopped after {seconds:g} s")
-                click.echo(hung.describe(running, built.kernel, load.files), err=True)
+                files = {load.image.name: load.image.read_bytes()}
+                click.echo(hung.describe(running, built.kernel, files), err=True)
     return report(end)
 
 

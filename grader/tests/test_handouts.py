@@ -18,7 +18,7 @@ def make_lab(folder: Path, read: str = "#first") -> Lab:
              labs.Test("unit:First.Refuses", "lab9.first", 2, True, "It is refused.", "", "#first"),
              labs.Test("unit:First.Works", "lab9.first", 4, False, "It works.", "", "#first"))
     task = Task("lab9.first", "The first", "vmm/first.cc", "vmm/first.hh", 7, "#first", tests)
-    return Lab("lab9", "first-steps", "First", 7, (), ("amd-qemu",), (task,), folder)
+    return Lab("lab9", "first-steps", "First", 7, (), ("amd-qemu",), "nestling", (task,), folder)
 
 
 def test_anchors_of_both_kinds() -> None:

@@ -73,8 +73,8 @@ def test_endless_stack_is_cut(symbols: dict[str, Symbols]) -> None:
 def test_every_cpu_is_there(symbols: dict[str, Symbols]) -> None:
     found = hung.report(text({"rip": 1}, {"rip": 2}, {"rip": 3}), symbols, memory({}))
     assert found.splitlines()[1:3] == [
-        "CPU 1: at 0x2, halted: outside of the kernel: in a guest, or a wild jump",
-        "CPU 2: at 0x3, halted: outside of the kernel: in a guest, or a wild jump",
+        "CPU 1: at 0x2, halted: outside of the kernel: in a guest or program, or a wild jump",
+        "CPU 2: at 0x3, halted: outside of the kernel: in a guest or program, or a wild jump",
     ]
 
 

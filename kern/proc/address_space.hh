@@ -119,7 +119,7 @@ class AddressSpace {
     struct Entry {
         Uva address;
         Rights rights;
-        SharedFrame* frame;
+        SharedFrame* frame = nullptr;
     };
 
     explicit AddressSpace(Ptab table) : table_{std::move(table)} {}

@@ -140,19 +140,19 @@ Result open(Env& env, UserRange name) {
 }
 
 Result read(Env& env, std::uint64_t descriptor, UserRange buffer) {
-    if (descriptor >= env.files.size() || !env.files[descriptor])
-        return std::unexpected{Failure::not_found};
+    if (descriptor >= env.files.size()) return std::unexpected{Failure::not_found};
+    auto& file = env.files[descriptor];
+    if (!file) return std::unexpected{Failure::not_found};
     if (!env.space->allows(buffer.address, buffer.size, true))
         return std::unexpected{Failure::bad_address};
-    Env::OpenFile& open = *env.files[descriptor];
     // A piece at a time; a short answer is no error.
     const auto piece = std::as_writable_bytes(
         std::span{copied}.first(std::min<std::uint64_t>(buffer.size, copied.size())));
-    const auto size = open.file.read(open.offset, piece);
+    const auto size = file->file.read(file->offset, piece);
     if (!size) return std::unexpected{failure_of(size.error())};
     const auto outcome = env.space->copy_to_user(buffer.address, piece.first(*size));
     if (!outcome) return std::unexpected{failure_of(outcome.error())};
-    open.offset += *size;
+    file->offset += *size;
     return *size;
 }
 
