@@ -13,7 +13,7 @@ from grader.boot import BootResult, VmPlan, run_boot
 from grader.evidence import VmState
 from grader.images import Segment, elf_image
 from grader.kit import reference_answers
-from grader.lab import load_all
+from grader.lab import KERNEL, load_all
 
 pytestmark = pytest.mark.skipif(
     reference_answers(load_all()) is None, reason="a release has no reference answers"
@@ -63,7 +63,8 @@ def _plan(name: str, file: str, more: dict[str, object], limit_ms: int) -> VmPla
 
 @pytest.fixture(scope="module")
 def booted(tmp_path_factory: pytest.TempPathFactory) -> BootResult:
-    built = lab_kernel.build(print, reference=True)
+    hypervisors = (lab for lab in load_all() if lab.kernel == KERNEL)
+    built = lab_kernel.build(print, next(hypervisors), reference=True)
     files = {f"{name}.elf": built.files[f"{name}.elf"].read_bytes() for name in PROBES}
     files["required_tag.elf"] = built.files["required_tag.elf"].read_bytes()
     hello = files["hello.elf"]

@@ -141,7 +141,7 @@ def test_schedule_runs_after_what_it_waits_for_and_by_rank() -> None:
 
 def shown(*found: Outcome, together: results.Together | None = None) -> list[str]:
     """The lines that say why the tests of a task with one point each failed."""
-    lab = Lab("lab1", "toy", "A toy", len(found), (), (), (), Path("labs/lab1-toy"))
+    lab = Lab("lab1", "toy", "A toy", len(found), (), (), "nestling", (), Path("labs/lab1-toy"))
     one = task(*[1] * len(found))
     result = score_task(one, {test.name: end for test, end in zip(one.tests, found)}, elsewhere="", alone="run {}")
     assert result is not None

@@ -7,8 +7,8 @@
 namespace kern {
 
 /// Ends the machine (or, in a host test, the process) after printing `message`, where it was called
-/// and, in the kernel, the registers and a symbolised backtrace. For broken invariants of this kernel
-/// only: bad input is an Error, and a guest never gets here.
+/// and, in the kernel, the registers and a symbolised backtrace. For broken invariants of this
+/// kernel only: bad input is an Error, and a guest never gets here.
 [[noreturn]] void panic(std::string_view message,
                         std::source_location where = std::source_location::current());
 

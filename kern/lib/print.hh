@@ -44,7 +44,7 @@ class PrintArgument {
 
     Kind kind;                 ///< says which of the next two counts
     std::uint64_t number = 0;  ///< of every kind but Text
-    std::string_view text;   ///< of Text
+    std::string_view text;     ///< of Text
 };
 
 /// Takes the characters of a formatted text, in order, in one or more pieces.

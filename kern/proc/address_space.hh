@@ -143,8 +143,8 @@ class AddressSpace {
 /// - The first p_filesz bytes of the segment are those of the file from p_offset on, at exactly
 ///   their addresses; the rest up to p_memsz are zeros, also on a page shared with an earlier
 ///   segment. No other byte of a shared page changes.
-/// - A segment with p_memsz and p_filesz 0 has no pages, and is no error wherever it is said to lie:
-///   linkers leave such ones behind. p_type is not looked at.
+/// - A segment with p_memsz and p_filesz 0 has no pages, and is no error wherever it says that it
+///   lies: linkers leave such ones behind. p_type is not looked at.
 ///
 /// @param space    gets the pages
 /// @param segment  as it stands in the file: any of its numbers may be anything, and sums may wrap
