@@ -141,8 +141,8 @@ def test_schedule_runs_after_what_it_waits_for_and_by_rank() -> None:
 
 def shown(*found: Outcome, together: results.Together | None = None) -> list[str]:
     """The lines that say why the tests of a task with one point each failed."""
-    lab = Lab("lab1", "toy", "A toy", len(found), (), (), "nestling", (), Path("labs/lab1-toy"))
     one = task(*[1] * len(found))
+    lab = Lab("lab1", "toy", "A toy", len(found), (), (), "nestling", (one,), Path("labs/lab1-toy"))
     result = score_task(one, {test.name: end for test, end in zip(one.tests, found)}, elsewhere="", alone="run {}")
     assert result is not None
     everything = results.Results(lab, "own", 1, "amd-qemu", False, (result,), together, "there", 1.0)
