@@ -2,20 +2,34 @@
 # The kit: everything that a student's file does not change, built once, and kit.json, which tells the
 # grader how to compile one task's file and how to link it with the rest.
 
+# nest_answer(FILE VARIABLE): the reference answer to a task's file, or the tree's own where there is none.
+function(nest_answer file variable)
+  set(${variable} ${CMAKE_SOURCE_DIR}/${file} PARENT_SCOPE)
+  if(EXISTS ${CMAKE_SOURCE_DIR}/solutions-private/${file})
+    set(${variable} ${CMAKE_SOURCE_DIR}/solutions-private/${file} PARENT_SCOPE)
+  endif()
+endfunction()
+
 # student_sources(FILE...): the tasks' files, relative to the root. The library `tasks` (the reference
 # answers) is made of the same paths under solutions-private/, where that folder exists. Assembly is for
 # the bare machine only.
 function(student_sources)
   foreach(file IN LISTS ARGN)
-    set(source ${CMAKE_SOURCE_DIR}/${file})
-    if(EXISTS ${CMAKE_SOURCE_DIR}/solutions-private/${file})
-      set(source ${CMAKE_SOURCE_DIR}/solutions-private/${file})
-    endif()
+    nest_answer(${file} source)
     if(file MATCHES "\\.S$")
       nest_sources(tasks FLAVOURS kernel SOURCES ${source})
     else()
       nest_sources(tasks SOURCES ${source})
     endif()
+  endforeach()
+endfunction()
+
+# student_program_sources(FILE...): likewise, for tasks of a user program (nest_kit_program): for host
+# tests they are as others, and in the kernel they are not.
+function(student_program_sources)
+  foreach(file IN LISTS ARGN)
+    nest_answer(${file} source)
+    nest_sources(tasks FLAVOURS ${NEST_HOST_FLAVOURS} SOURCES ${source})
   endforeach()
 endfunction()
 
@@ -44,6 +58,7 @@ function(nest_write_kit)
   get_property(files GLOBAL PROPERTY NEST_KIT_FILES)
   get_property(targets GLOBAL PROPERTY NEST_KIT_TARGETS)
   get_property(kernels GLOBAL PROPERTY NEST_KIT_KERNELS)
+  get_property(programs GLOBAL PROPERTY NEST_KIT_PROGRAMS)
   set(objects "")
   foreach(target IN LISTS tests)
     list(APPEND objects
@@ -70,6 +85,7 @@ function(nest_write_kit)
   list(JOIN objects ",\n" objects)
   list(JOIN files ",\n" files)
   list(JOIN kernels ",\n" kernels)
+  list(JOIN programs ",\n" programs)
   file(GENERATE OUTPUT ${CMAKE_BINARY_DIR}/kit.json CONTENT "{
   \"compiler\": \"${CMAKE_CXX_COMPILER}\",
   \"flavours\": {
@@ -77,6 +93,9 @@ ${flavours}
   },
   \"kernels\": {
 ${kernels}
+  },
+  \"programs\": {
+${programs}
   },
   \"test_objects\": {
 ${objects}

@@ -20,6 +20,7 @@ from grader.errors import LabError, UsageError
 
 ROOT = Path(__file__).resolve().parent.parent
 SCHEMAS = Path(__file__).resolve().parent / "schemas"
+VENDORS = ("intel", "amd")
 KERNEL = "nestling"
 """The kernel of a lab that names none: the hypervisor."""
 
@@ -36,6 +37,8 @@ class Test:
     checks: str
     hint: str
     read: str
+    cpus: int = 1
+    """how many CPUs a boot test needs"""
 
     @property
     def kind(self) -> str:
@@ -64,6 +67,8 @@ class Task:
     points: int
     handout: str
     tests: tuple[Test, ...]
+    vendor: str | None = None
+    """whose CPUs it is for: `intel`, `amd`, or None for both"""
 
     @property
     def first_positive(self) -> Test | None:
@@ -77,6 +82,24 @@ class Task:
 
 
 @dataclass(frozen=True)
+class Question:
+    """One question that the student answers in words and a person reads."""
+
+    id: str
+    title: str
+    points: int
+    read: str
+
+
+@dataclass(frozen=True)
+class Questions:
+    """A lab's questions, all answered in one file of its folder."""
+
+    file: str
+    ask: tuple[Question, ...]
+
+
+@dataclass(frozen=True)
 class Lab:
     """One lab, as its lab.json describes it."""
 
@@ -86,10 +109,18 @@ class Lab:
     points: int
     builds_on: tuple[str, ...]
     machines: tuple[str, ...]
+    """where its boot tests run, the first unless another is asked for"""
     kernel: str
     """the kernel that its boot tests, `nest run` and `nest debug` boot, by its name in the kit"""
     tasks: tuple[Task, ...]
     folder: Path
+    counts: str | None = None
+    """where tasks are for one vendor: whose tasks count"""
+    questions: Questions | None = None
+
+    def counted(self, task: Task) -> bool:
+        """Whether the task's points are the lab's, and not reported apart."""
+        return task.vendor is None or task.vendor == self.counts
 
     @cached_property
     def tests(self) -> tuple[Test, ...]:
@@ -103,6 +134,12 @@ class Lab:
                 return task
         known = ", ".join(task.id for task in self.tasks)
         raise UsageError(f"{self.id} has no task '{name}'; its tasks are: {known}")
+
+
+def vendor_of(machine: str) -> str:
+    """Whose CPUs a machine has; empty if its name does not say so."""
+    word = machine.partition("-")[0]
+    return word if word in VENDORS else ""
 
 
 def positions(text: str) -> dict[tuple[str | int, ...], int]:
@@ -209,9 +246,26 @@ def _semantic_faults(data: dict[str, Any], path: Path) -> Iterator[tuple[tuple[s
     folder = f"{data['id']}-{data['name']}"
     if path.resolve().parent.name != folder:
         yield ("name",), f"the folder of {data['id']} '{data['name']}' should be '{folder}'"
-    total = sum(task["points"] for task in data["tasks"])
+    counts = data.get("counts")
+    total = sum(task["points"] for task in data["tasks"] if task.get("vendor", counts) == counts)
+    asked = data.get("questions", {}).get("ask", [])
+    total += sum(one["points"] for one in asked)
     if total != data["points"]:
-        yield ("points",), f"is {data['points']}, but the tasks' points add up to {total}"
+        and_asked = " and the questions'" * bool(asked)
+        what = "the tasks'" if counts is None else f"the counting tasks' ({counts})"
+        yield ("points",), f"is {data['points']}, but {what}{and_asked} points add up to {total}"
+    vendors = {task["vendor"] for task in data["tasks"] if "vendor" in task}
+    if vendors and counts not in vendors:
+        where = ("counts",) if counts else ()
+        yield where, f"tasks are for {' and '.join(sorted(vendors))}: \"counts\" should say whose points count"
+    if counts and not vendors:
+        yield ("counts",), "is for labs with tasks that name a vendor, and none does"
+    for vendor in sorted(vendors):
+        if not any(vendor_of(machine) == vendor for machine in data["machines"]):
+            yield ("machines",), f"has no machine with {vendor}'s CPUs, which tasks are for"
+    for i, one in enumerate(asked):
+        if one["id"] in [other["id"] for other in asked[:i]]:
+            yield ("questions", "ask", i, "id"), f"'{one['id']}' stands twice"
     ids: set[str] = set()
     files: set[str] = set()
     names: set[str] = set()
@@ -237,6 +291,8 @@ def _semantic_faults(data: dict[str, Any], path: Path) -> Iterator[tuple[tuple[s
         if all(test.get("negative", False) for test in task["tests"]):
             yield (*at, "tests"), "has no positive test, so its negative ones could never count"
         for j, test in enumerate(task["tests"]):
+            if "cpus" in test and not test["name"].startswith("boot:"):
+                yield (*at, "tests", j, "cpus"), "is for boot tests: the others run on no machine"
             if test["name"] in names:
                 yield (*at, "tests", j, "name"), f"'{test['name']}' stands twice"
             names.add(test["name"])
@@ -249,12 +305,18 @@ def load(folder: Path) -> Lab:
     for task in data["tasks"]:
         tests = tuple(
             Test(test["name"], task["id"], test["points"], test.get("negative", False),
-                 test["checks"], test.get("hint", ""), test["read"])
+                 test["checks"], test.get("hint", ""), test["read"], test.get("cpus", 1))
             for test in task["tests"])
         tasks.append(Task(task["id"], task["title"], task["file"], task["header"], task["points"],
-                          task["handout"], tests))
+                          task["handout"], tests, task.get("vendor")))
+    questions = None
+    if "questions" in data:
+        questions = Questions(data["questions"]["file"], tuple(
+            Question(one["id"], one["title"], one["points"], one.get("read", ""))
+            for one in data["questions"]["ask"]))
     return Lab(data["id"], data["name"], data["title"], data["points"], tuple(data["builds_on"]),
-               tuple(data["machines"]), data.get("kernel", KERNEL), tuple(tasks), folder)
+               tuple(data["machines"]), data.get("kernel", KERNEL), tuple(tasks), folder,
+               data.get("counts"), questions)
 
 
 def load_all(root: Path = ROOT) -> list[Lab]:
