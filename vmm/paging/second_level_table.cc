@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "vmm/paging/second_level_table.hh"
 
-#include <atomic>
 #include <span>
 #include <utility>
 
@@ -12,26 +11,14 @@
 namespace vmm {
 namespace {
 
-constexpr Level leaf_level(PageSize size) {
-    return size == PageSize::Small ? 1 : 2;
-}
 constexpr PageSize leaf_size(Level level) {
     return level == 1 ? PageSize::Small : PageSize::Large;
-}
-
-std::span<std::uint64_t, entries_per_table> entries_of(Hpa table) {
-    return std::span<std::uint64_t, entries_per_table>{
-        reinterpret_cast<std::uint64_t*>(kern::arch::direct_map(table)), entries_per_table};
-}
-
-std::uint64_t load(std::uint64_t& entry) {
-    return std::atomic_ref{entry}.load(std::memory_order_acquire);
 }
 
 /// Gives back the table at `table`, all tables below it, and the pages that they map.
 void free_tree(const EntryFormat& format, Hpa table, Level level) {
     for (std::uint64_t& entry : entries_of(table)) {
-        const DecodedEntry decoded = format.decode(load(entry), level);
+        const DecodedEntry decoded = format.decode(load_entry(entry), level);
         if (!decoded.present) continue;
         if (!decoded.leaf)
             free_tree(format, decoded.address, level - 1);
@@ -45,7 +32,7 @@ void free_tree(const EntryFormat& format, Hpa table, Level level) {
 std::uint64_t count_pages(const EntryFormat& format, Hpa table, Level level) {
     std::uint64_t pages = 0;
     for (std::uint64_t& entry : entries_of(table)) {
-        const DecodedEntry decoded = format.decode(load(entry), level);
+        const DecodedEntry decoded = format.decode(load_entry(entry), level);
         if (!decoded.present) continue;
         pages += decoded.leaf ? bytes_per_entry(level) / page_size
                               : count_pages(format, decoded.address, level - 1);
@@ -58,15 +45,14 @@ std::uint64_t count_pages(const EntryFormat& format, Hpa table, Level level) {
 template <class Change>
 std::expected<WalkResult, Error> replace_leaf(const EntryFormat& format, Hpa root, Gpa gpa,
                                               Change change) {
-    auto found = *walk(format, root, gpa, 1, MissingTable::Stop);
-    const std::atomic_ref shared{*found.entry};
+    auto found = ept_lookup_gpa(format, root, gpa, 1, MissingTable::Stop);
+    if (!found) return std::unexpected(found.error());
     for (;;) {
-        const DecodedEntry decoded = format.decode(found.value, found.level);
+        const DecodedEntry decoded = format.decode(found->value, found->level);
         // The level is that of the walk: an entry that was empty then may point to a table by now.
         if (!decoded.present || !decoded.leaf) return std::unexpected(Error::NotFound);
-        if (shared.compare_exchange_weak(found.value, change(found.value),
-                                         std::memory_order_acq_rel, std::memory_order_acquire))
-            return found;
+        const std::uint64_t before = found->value;
+        if (install_entry(*found->entry, found->value, change(before))) return found;
     }
 }
 
@@ -90,19 +76,20 @@ SecondLevelTable::~SecondLevelTable() {
 
 std::expected<void, Error> SecondLevelTable::map(Gpa gpa, Hpa page, Permission permission,
                                                  PageSize size) {
+    if (size == PageSize::Small) {
+        const kern::Hva hva{reinterpret_cast<std::uintptr_t>(kern::arch::direct_map(page))};
+        return ept_map_hva2gpa(*format_, root_, hva, gpa, permission, false);
+    }
     const auto bytes = static_cast<std::uint64_t>(size);
     if (!gpa.is_aligned(bytes) || !page.is_aligned(bytes)) return std::unexpected(Error::Unaligned);
-    if (gpa.value() >= guest_physical_end) return std::unexpected(Error::OutOfRange);
     if (!permission.read) return std::unexpected(Error::InvalidArgument);
 
-    const Level level = leaf_level(size);
-    auto found = walk(*format_, root_, gpa, level, MissingTable::Make);
+    constexpr Level level = 2;
+    auto found = ept_lookup_gpa(*format_, root_, gpa, level, MissingTable::Make);
     if (!found) return std::unexpected(found.error());
     if (found->level != level) return std::unexpected(Error::AlreadyExists);
     std::uint64_t empty = 0;
-    // Release: a CPU that sees the entry also sees what the page was filled with.
-    if (!std::atomic_ref{*found->entry}.compare_exchange_strong(
-            empty, format_->leaf(page, permission, level), std::memory_order_acq_rel))
+    if (!install_entry(*found->entry, empty, format_->leaf(page, permission, level)))
         return std::unexpected(Error::AlreadyExists);
     return {};
 }
@@ -130,16 +117,16 @@ std::expected<void, Error> SecondLevelTable::protect(Gpa gpa, Permission permiss
 
 std::optional<Mapping> SecondLevelTable::lookup(Gpa gpa) const {
     if (gpa.value() >= guest_physical_end) return std::nullopt;
-    const auto found = *walk(*format_, root_, gpa, 1, MissingTable::Stop);
-    const DecodedEntry decoded = format_->decode(found.value, found.level);
+    const auto found = ept_lookup_gpa(*format_, root_, gpa, 1, MissingTable::Stop);
+    if (!found) return std::nullopt;
+    const DecodedEntry decoded = format_->decode(found->value, found->level);
     if (!decoded.present) return std::nullopt;
-    const std::uint64_t offset = gpa.value() & (bytes_per_entry(found.level) - 1);
-    return Mapping{decoded.address + offset, decoded.permission, leaf_size(found.level)};
+    const std::uint64_t offset = gpa.value() & (bytes_per_entry(found->level) - 1);
+    return Mapping{decoded.address + offset, decoded.permission, leaf_size(found->level)};
 }
 
 std::expected<std::uint64_t*, Error> SecondLevelTable::entry(Gpa gpa) {
-    if (gpa.value() >= guest_physical_end) return std::unexpected(Error::OutOfRange);
-    auto found = walk(*format_, root_, gpa, 1, MissingTable::Make);
+    auto found = ept_lookup_gpa(*format_, root_, gpa, 1, MissingTable::Make);
     if (!found) return std::unexpected(found.error());
     if (found->level != 1) return std::unexpected(Error::AlreadyExists);
     return found->entry;
