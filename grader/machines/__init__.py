@@ -103,6 +103,11 @@ class Machine(abc.ABC):
 
     name: str
     title: str
+    vendor: str
+    """whose CPUs it has: ``amd`` or ``intel``"""
+    max_cpus: int = 16
+    """more than this it cannot have, or not in a time that anybody waits"""
+    max_memory_mib: int = MAX_MEMORY_MIB
 
     @abc.abstractmethod
     def check(self) -> str:

@@ -51,6 +51,7 @@ class AmdQemu(Machine):
 
     name = "amd-qemu"
     title = "AMD SVM and NPT in QEMU (TCG)"
+    vendor = "amd"
 
     def check(self) -> str:
         return _version()
