@@ -41,7 +41,7 @@ class Configuration:
     """What to start."""
 
     kernel: Path | None = None
-    """an ELF file that is entered directly; or else"""
+    """an ELF file that is entered as directly as the machine can; or else"""
     iso: Path | None = None
     """a CD image that the machine's BIOS boots"""
     module: Path | None = None
@@ -104,6 +104,13 @@ class Machine(abc.ABC):
     name: str
     title: str
     vendor: str
+    """``amd`` or ``intel``: whose virtualization its CPU has"""
+    max_cpus: int
+    """with more it is too slow to be of use"""
+    default_memory_mib: int
+    seconds_factor: float = 1.0
+    """how much longer a boot may take here than on the default machine"""
+    vendor: str
     """whose CPUs it has: ``amd`` or ``intel``"""
     max_cpus: int = 16
     """more than this it cannot have, or not in a time that anybody waits"""
@@ -120,7 +127,11 @@ class Machine(abc.ABC):
         """Starts it; ``on_serial`` gets the serial line during wait(). Raises MachineError."""
 
 
-_MODULES = {"amd-qemu": "grader.machines.amd_qemu"}
+_MODULES = {
+    "amd-qemu": "grader.machines.amd_qemu",
+    "intel-bochs": "grader.machines.intel_bochs",
+    "amd-bochs": "grader.machines.amd_bochs",
+}
 
 
 def names() -> tuple[str, ...]:

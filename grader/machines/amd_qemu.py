@@ -52,6 +52,9 @@ class AmdQemu(Machine):
     name = "amd-qemu"
     title = "AMD SVM and NPT in QEMU (TCG)"
     vendor = "amd"
+    max_cpus = 16
+    default_memory_mib = 256
+    vendor = "amd"
 
     def check(self) -> str:
         return _version()
