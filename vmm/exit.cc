@@ -44,6 +44,9 @@ const char* words(const exit::Exception& reason) {
 const char* words(const exit::IgnoredInstruction& reason) {
     return reason.name;
 }
+const char* words(const exit::Served& reason) {
+    return reason.name;
+}
 const char* words(const exit::EntryFailure&) {
     return "the CPU refused to enter the guest";
 }

@@ -59,12 +59,17 @@ struct Exception {
 struct IgnoredInstruction {
     const char* name = nullptr;  ///< the instruction's
 };
+/// The backend itself has done what the exit asked for; the guest goes on where it is.
+struct Served {
+    const char* name = nullptr;  ///< what was asked for
+};
 /// The CPU refused to enter the guest: `field` of the VMCB (VMCS) has `value` and breaks `rule` of
 /// the manual.
 struct EntryFailure {
     const char* field = nullptr;  ///< as the manual calls it
     const char* rule = nullptr;   ///< that it breaks, in words
     std::uint64_t value = 0;      ///< what it holds
+    const char* task = nullptr;   ///< a task whose mistake this likely is, if any
 };
 /// Anything else; `name` says what it is in the manual's words.
 struct Unknown {
@@ -78,7 +83,7 @@ struct Exit {
     std::variant<exit::Unknown, exit::NestedPageFault, exit::PortAccess, exit::Cpuid,
                  exit::MsrAccess, exit::Halt, exit::Hypercall, exit::ExternalInterrupt,
                  exit::InterruptWindow, exit::Shutdown, exit::Exception, exit::IgnoredInstruction,
-                 exit::EntryFailure>
+                 exit::Served, exit::EntryFailure>
         reason;              ///< what happened
     std::uint64_t rip = 0;   ///< of the guest, when it stopped
     std::uint64_t code = 0;  ///< exit code or exit reason

@@ -19,8 +19,10 @@ void print_exit(const Exit& exit) {
                fault->present ? "present, but not for this" : "not present");
     if (const auto* access = std::get_if<exit::PortAccess>(&exit.reason))
         kprint("  port        0x{:x}, {} bytes\n", access->port, access->size);
-    if (const auto* failure = std::get_if<exit::EntryFailure>(&exit.reason))
+    if (const auto* failure = std::get_if<exit::EntryFailure>(&exit.reason)) {
         kprint("  rule        {} is 0x{:x}: {}\n", failure->field, failure->value, failure->rule);
+        if (failure->task != nullptr) kprint("  look at     {}\n", failure->task);
+    }
 }
 
 void print_registers(Vcpu& vcpu) {

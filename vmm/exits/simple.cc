@@ -51,6 +51,10 @@ Handled handle(Vcpu& vcpu, const Exit& exit, const exit::IgnoredInstruction&) {
     return {};
 }
 
+Handled handle(Vcpu&, const Exit&, const exit::Served&) {
+    return {};
+}
+
 Handled handle(Vcpu&, const Exit&, const exit::EntryFailure&) {
     return std::unexpected{ExitFailure{"the CPU refused to enter the guest"}};
 }

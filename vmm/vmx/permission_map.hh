@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+namespace vmm::vmx {
+
+/// Bytes of the I/O bitmaps A and B, which follow each other here: a bit a port; a set bit causes
+/// an exit [intel/vol3c 25.6.4].
+inline constexpr std::size_t io_map_size = 2 * 4096;
+/// Bytes of the MSR bitmaps: reads of 0 to 1fff, reads of c0000000 to c0001fff, then writes of
+/// both, a bit an MSR [intel/vol3c 25.6.9].
+inline constexpr std::size_t msr_map_size = 4096;
+
+/// The MSRs that the guest may have for itself and that no field of a VMCS switches: whoever
+/// enters a CPU with a vCPU puts the guest's values there, and the host's back when it leaves.
+/// AMD's VMLOAD and VMSAVE move the same ones.
+inline constexpr std::array<std::uint32_t, 5> host_switched_msrs{
+    0xc000'0081,  // STAR
+    0xc000'0082,  // LSTAR
+    0xc000'0083,  // CSTAR
+    0xc000'0084,  // SFMASK
+    0xc000'0102,  // KernelGSBase
+};
+
+/// Every port causes an exit.
+void fill_io_map(std::span<std::byte, io_map_size> map);
+
+/// Every MSR causes an exit but those of host_switched_msrs and those that have a field in the
+/// guest's state: the guest may have them for itself.
+void fill_msr_map(std::span<std::byte, msr_map_size> map);
+
+/// Whether the access causes an exit; MSRs outside of the two ranges always do.
+bool is_intercepted(std::span<const std::byte, msr_map_size> map, std::uint32_t msr, bool write);
+
+}  // namespace vmm::vmx
