@@ -28,7 +28,7 @@ VERBS = {
 """Each verb's module, which has a click command `command`, and its line of help."""
 
 TROUBLE = (errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EIO, errno.EMFILE,
-           errno.ENOMEM)
+           errno.ENOMEM, errno.EAGAIN)
 
 
 class Verbs(click.Group):

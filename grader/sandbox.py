@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from grader.errors import CannotRun
 from grader.processes import Child, Limits, dying_with_parent
 
 # What of the system a program may read. Nothing of /etc that names people or holds a secret.
@@ -101,6 +102,8 @@ def run(
     paths. ``cwd`` must be inside one of them; without it the program starts in an empty ``/tmp``.
     ``env`` is added to a small environment of our own. Descriptors in ``pass_fds`` keep their
     numbers. ``memory_mib`` bounds resident memory of all its processes together.
+
+    Raises CannotRun if the sandbox itself does not start: that is never the program's fault.
     """
     out = _Bounded(output_bytes)
     err = _Bounded(output_bytes)
@@ -112,19 +115,32 @@ def run(
             os.write(stdin_fd, stdin)
             os.lseek(stdin_fd, 0, os.SEEK_SET)
         command = wrap(argv, cwd=cwd, writable=writable, readable=readable)
-        child = stack.enter_context(
-            Child(
-                command,
-                cwd=cwd if cwd and not is_isolated() else None,
-                env=ENVIRONMENT | dict(env or {}),
-                stdin=stdin_fd,
-                pass_fds=pass_fds,
-                on_stdout=out.add,
-                on_stderr=err.add,
-            )
-        )
+        report_end, report_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        stack.callback(os.close, report_end)
+        with contextlib.ExitStack() as ours:
+            ours.callback(os.close, report_fd)
+            passed = list(pass_fds)
+            if is_isolated():  # bubblewrap keeps it from the program
+                command[1:1] = ["--json-status-fd", str(report_fd)]
+                passed.append(report_fd)
+            try:
+                child = stack.enter_context(
+                    Child(
+                        command,
+                        cwd=cwd if cwd and not is_isolated() else None,
+                        env=ENVIRONMENT | dict(env or {}),
+                        stdin=stdin_fd,
+                        pass_fds=passed,
+                        on_stdout=out.add,
+                        on_stderr=err.add,
+                    )
+                )
+            except OSError as problem:
+                raise CannotRun(f"{command[0]} does not start: {problem.strerror}\n  mend: {_AGAIN}") from problem
         limits = Limits(timeout, memory_mib, processes, 2 * output_bytes + DISCARDED_BYTES)
         status = child.wait(limits)
+        if is_isolated() and not child.killed:
+            _blame_sandbox(report_end, err.text())
     assert status is not None
     return Completed(
         returncode=_own_status(status, bool(child.killed)),
@@ -134,6 +150,17 @@ def run(
         truncated=out.truncated or err.truncated,
         seconds=child.seconds,
     )
+
+
+def _blame_sandbox(report_end: int, stderr: str) -> None:
+    """Raises CannotRun if bubblewrap ended before it came to the program: its report lacks the program's end."""
+    try:
+        report = os.read(report_end, 4096)
+    except BlockingIOError:
+        report = b""
+    words = [line for line in stderr.splitlines() if line.startswith("bwrap: ")]
+    if b'"exit-code"' not in report and words:
+        raise CannotRun(f"the sandbox does not start: {words[-1]}\n  mend: {_AGAIN}")
 
 
 def wrap(
@@ -183,6 +210,7 @@ def status() -> Status:
     return Status(True, "bubblewrap: own files, processes and network")
 
 
+_AGAIN = "again, with less at work on this machine; `nest doctor` tries the sandbox on its own"
 _MEND = (
     "allow unprivileged user namespaces (sysctl kernel.unprivileged_userns_clone=1), or run outside of "
     "a container; until then student code runs with limits, but sees this user's files"

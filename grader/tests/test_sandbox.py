@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from grader import processes, sandbox
+from grader.errors import CannotRun
 
 PYTHON = "/usr/bin/python3"
 isolated_only = pytest.mark.skipif(not sandbox.is_isolated(), reason=sandbox.status().detail)
@@ -33,6 +34,20 @@ def test_output_and_status(mode: str) -> None:
     done = python("import sys; print('out'); print('err', file=sys.stderr); sys.exit(7)")
     assert (done.returncode, done.stdout, done.stderr) == (7, "out\n", "err\n")
     assert not done.ok and not done.killed and done.ended() == "ended with 7"
+
+
+@isolated_only
+def test_sandbox_that_does_not_start_is_no_fault_of_the_program(tmp_path: Path) -> None:
+    with pytest.raises(CannotRun, match="the sandbox does not start: bwrap: Can't find source path"):
+        sandbox.run(["/bin/true"], timeout=20, readable=[tmp_path / "gone"])
+    done = python("import sys; print('bwrap: I say so', file=sys.stderr); sys.exit(1)")
+    assert done.returncode == 1  # the program's own words are its own
+
+
+def test_command_that_is_not_there(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sandbox, "wrap", lambda argv, **rest: ["/nowhere/bwrap", *argv])
+    with pytest.raises(CannotRun, match="/nowhere/bwrap does not start: No such file"):
+        python("pass")
 
 
 def test_signal_is_told_from_a_status(mode: str) -> None:
