@@ -26,8 +26,9 @@ std::string_view from_root(std::string_view path) {
 }
 
 std::string_view stub_line(std::span<char> buffer, const char* task, const char* file,
-                           unsigned line) {
-    return format_text(buffer, "TODO {}: {}:{} is not written yet", task, from_root(file), line);
+                           unsigned line, const char* note = "") {
+    return format_text(buffer, "TODO {}: {}:{} is not written yet{}", task, from_root(file), line,
+                       note);
 }
 
 }  // namespace
@@ -50,8 +51,8 @@ void todo(const char* task, std::source_location where) {
 }  // namespace kern
 
 #if !__STDC_HOSTED__
-void todo_from_assembly(const char* task, const char* file, unsigned line) {
+void todo_from_assembly(const char* task, const char* file, unsigned line, const char* note) {
     std::array<char, 256> buffer;
-    kern::panic(kern::stub_line(buffer, task, file, line));
+    kern::panic(kern::stub_line(buffer, task, file, line, note));
 }
 #endif

@@ -14,5 +14,6 @@ namespace kern {
 }  // namespace kern
 
 /// What todo() of kern/lib/todo_assembly.h calls: the same, for a stub in assembly. Bare machine
-/// only.
-extern "C" [[noreturn]] void todo_from_assembly(const char* task, const char* file, unsigned line);
+/// only. `note` follows the usual words.
+extern "C" [[noreturn]] void todo_from_assembly(const char* task, const char* file, unsigned line,
+                                                const char* note);

@@ -108,7 +108,6 @@ void SvmVcpu::set_task_priority_class(unsigned priority) {
 }
 
 void SvmVcpu::enter_cpu() {
-    svm_save_host_state(host_area_of_this_cpu().value());
     state_.load();
 }
 
@@ -117,10 +116,8 @@ Exit SvmVcpu::run() {
     SaveArea& save = vmcb().save;
     if (asids_of_this_cpu().assign(asid_)) control.tlb_control = tlb_control::flush_all;
     control.asid = asid_.asid;
-    save.rax = registers.rax;
     save.rsp = registers.rsp;
     save.rip = registers.rip;
-    save.rflags = registers.rflags;
 
     const auto suspicion = unproven_ ? find_broken_rule(vmcb(), cpu_limits()) : std::nullopt;
     if (!(suspicion ? enter_suspect() : enter()))
@@ -137,10 +134,8 @@ Exit SvmVcpu::run() {
         return exit;
     }
     unproven_ = false;
-    registers.rax = save.rax;
     registers.rsp = save.rsp;
     registers.rip = save.rip;
-    registers.rflags = save.rflags;
     // A shutdown leaves the VMCB undefined [amd/vol2 15.14.3]: nothing of it is used again.
     if (exit.code == exit_code::shutdown) return exit;
     keep_interrupted_event();
@@ -149,8 +144,8 @@ Exit SvmVcpu::run() {
 }
 
 bool SvmVcpu::enter() {
-    return svm_world_switch(&registers, frame_.address().value(), host_area_of_this_cpu().value(),
-                            &return_requested_, &flush_requested_, &vmcb().control.tlb_control);
+    return svm_asm_vmrun(&registers, frame_.address().value(), host_area_of_this_cpu().value(),
+                         &return_requested_, &flush_requested_, &vmcb());
 }
 
 /// Like enter(), for a VMCB that breaks a rule. Whether VMRUN fails is the CPU's decision; but an
@@ -158,8 +153,12 @@ bool SvmVcpu::enter() {
 /// guest's.
 bool SvmVcpu::enter_suspect() {
     const SaveArea before = vmcb().save;
+    const Registers registers_before = registers;
     const bool entered = enter();
-    if (entered && decode_exit(vmcb(), 0).code == exit_code::invalid) vmcb().save = before;
+    if (entered && decode_exit(vmcb(), 0).code == exit_code::invalid) {
+        vmcb().save = before;
+        registers = registers_before;
+    }
     return entered;
 }
 
