@@ -25,12 +25,12 @@ endfunction()
 nest_boot_object(boot-host ${NEST_HOST_OFFSET})
 nest_boot_object(boot-guest ${NEST_GUEST_OFFSET})
 
-# nest_kernel(NAME host|guest SOURCES s... [LIBRARIES l...] [SCRIPT s]): the target NAME, the image
+# nest_kernel(NAME host|guest SOURCES s... [LIBRARIES l...] [SCRIPT s] [LINK flag...]): the target NAME, the image
 # NAME.elf in the current binary folder (property NEST_IMAGE): boot.S for host or guest, the sources
 # compiled for the bare machine, and the libraries (default: kern), with symbols for backtraces.
 # Sources may be none, if a library has kernel_main.
 function(nest_kernel name place)
-  cmake_parse_arguments(PARSE_ARGV 2 arg "" "SCRIPT" "SOURCES;LIBRARIES")
+  cmake_parse_arguments(PARSE_ARGV 2 arg "" "SCRIPT" "SOURCES;LIBRARIES;LINK")
   if(NOT arg_SCRIPT)
     set(arg_SCRIPT ${NEST_KERNEL_SCRIPT})
   endif()
@@ -56,7 +56,7 @@ function(nest_kernel name place)
   set(image ${CMAKE_CURRENT_BINARY_DIR}/${name}.elf)
   add_custom_command(OUTPUT ${image}
     COMMAND ${NEST_LD} ${NEST_KERNEL_LINK_FLAGS} -T ${arg_SCRIPT} --defsym=KERNEL_OFFSET=${NEST_${upper}_OFFSET}
-      --defsym=KERNEL_LMA=${NEST_${upper}_LMA} -o ${image} ${objects}
+      --defsym=KERNEL_LMA=${NEST_${upper}_LMA} ${arg_LINK} -o ${image} ${objects}
       --start-group ${archives} --end-group
     COMMAND Python3::Interpreter ${CMAKE_SOURCE_DIR}/grader/kernel_image.py ${image}
     DEPENDS ${objects} ${archive_targets} ${archives} ${arg_SCRIPT}

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: MIT
+// Leaves the guest and comes back, again and again, each time with other values in all registers. The
+// harness makes the values from the run's nonce (the symbol round_trip_wanted), reads what the guest
+// found after each return (round_trip_seen), and compares: a register that a world switch loses, mixes
+// up or changes shows with its name and round.
+//
+// A round: the sixteen general registers and the arithmetic flags get their values; OUT to a port
+// without a device leaves the guest and changes no register; then all are stored. The stores and loads
+// between are MOVs to fixed addresses, which need no register and change no flag.
+//
+// Entered by the boot sector: 32-bit protected mode without paging. The general registers have 64 bits
+// in long mode only, so it goes there first.
+
+#define ROUNDS 1024
+#define VALUES 17                           // 16 registers, in the order of their numbers, and flags
+#define ROW (VALUES * 8)
+#define FLAGS 0x8d5                         // CF, PF, AF, ZF, SF, OF; DF and IF would be in the way
+#define FLAGS_SLOT 128
+#define POST_PORT 0x80                      // the host takes writes to it, and does nothing
+
+#define CR0_PG 0x80000000
+#define CR4_PAE 0x20
+#define EFER 0xc0000080
+#define EFER_LME 0x100
+#define PTE_PRESENT_WRITE 3
+#define PTE_LARGE 0x80
+
+#define EXIT_STATUS 77
+
+    .section .text
+    .code32
+    .global start
+start:
+    // Identity map of the first 4 MiB, by two large pages.
+    movl $(pdpt + PTE_PRESENT_WRITE), pml4
+    movl $(page_directory + PTE_PRESENT_WRITE), pdpt
+    movl $(PTE_LARGE + PTE_PRESENT_WRITE), page_directory
+    movl $(0x200000 + PTE_LARGE + PTE_PRESENT_WRITE), page_directory + 8
+    mov $pml4, %eax
+    mov %eax, %cr3
+    mov %cr4, %eax
+    or $CR4_PAE, %eax
+    mov %eax, %cr4
+    mov $EFER, %ecx
+    rdmsr
+    or $EFER_LME, %eax
+    wrmsr
+    lgdt descriptor_table_pointer
+    mov %cr0, %eax
+    or $CR0_PG, %eax
+    mov %eax, %cr0
+    ljmp $8, $long_mode
+
+    .code64
+long_mode:
+    movl $0, round
+next_round:
+    mov $stack_top, %rsp
+    // The row of this round, to the fixed place.
+    imul $ROW, round, %esi
+    add $round_trip_wanted, %rsi
+    mov $row, %edi
+    mov $VALUES, %ecx
+    rep movsq
+
+    movl row + FLAGS_SLOT, %eax
+    and $FLAGS, %eax
+    or $2, %eax                             // the bit that is always one
+    push %rax
+    popf
+    movq row + 0, %rax
+    movq row + 8, %rcx
+    movq row + 16, %rdx
+    movq row + 24, %rbx
+    movq row + 32, %rsp
+    movq row + 40, %rbp
+    movq row + 48, %rsi
+    movq row + 56, %rdi
+    movq row + 64, %r8
+    movq row + 72, %r9
+    movq row + 80, %r10
+    movq row + 88, %r11
+    movq row + 96, %r12
+    movq row + 104, %r13
+    movq row + 112, %r14
+    movq row + 120, %r15
+    out %al, $POST_PORT                     // out, and in again
+    movq %rax, row + 0
+    movq %rcx, row + 8
+    movq %rdx, row + 16
+    movq %rbx, row + 24
+    movq %rsp, row + 32
+    movq %rbp, row + 40
+    movq %rsi, row + 48
+    movq %rdi, row + 56
+    movq %r8, row + 64
+    movq %r9, row + 72
+    movq %r10, row + 80
+    movq %r11, row + 88
+    movq %r12, row + 96
+    movq %r13, row + 104
+    movq %r14, row + 112
+    movq %r15, row + 120
+    mov $stack_top, %esp
+    pushf
+    popq row + FLAGS_SLOT
+
+    cld
+    mov $row, %esi
+    imul $ROW, round, %edi
+    add $round_trip_seen, %rdi
+    mov $VALUES, %ecx
+    rep movsq
+    incl round
+    cmpl $ROUNDS, round
+    jb next_round
+
+    // The end: the hypercall exit (vmm/hypercall.hh), in the words of this CPU's vendor.
+    xor %eax, %eax
+    cpuid
+    mov %ebx, %esi
+    xor %eax, %eax
+    mov $EXIT_STATUS, %ebx
+    cmp $0x756e6547, %esi                   // "Genu"
+    je 1f
+    vmmcall
+    jmp 2f
+1:  vmcall
+2:  hlt
+    jmp 2b
+
+    .section .rodata
+    .balign 8
+descriptor_table:
+    .quad 0
+    .quad 0x00209b0000000000                // 64 bits, execute; bit 40: the CPU need not set it itself
+descriptor_table_end:
+descriptor_table_pointer:
+    .word descriptor_table_end - descriptor_table - 1
+    .long descriptor_table
+
+    // What the harness fills in.
+    .section .data
+    .balign 4096
+    .global round_trip_wanted, round_trip_seen, round
+    .type round_trip_wanted, @object
+    .size round_trip_wanted, ROUNDS * ROW
+round_trip_wanted:
+    .skip ROUNDS * ROW
+
+    .section .bss
+    .balign 4096
+pml4:
+    .skip 4096
+pdpt:
+    .skip 4096
+page_directory:
+    .skip 4096
+row:
+    .skip ROW
+    .balign 8
+    .type round, @object
+    .size round, 8
+round:
+    .skip 8
+    .skip 256
+stack_top:
+    .balign 4096
+    .type round_trip_seen, @object
+    .size round_trip_seen, ROUNDS * ROW
+round_trip_seen:
+    .skip ROUNDS * ROW
+    .section .note.GNU-stack, "", @progbits
