@@ -82,6 +82,22 @@ inline constexpr std::uint8_t alignment_check = 17;
 ///@}
 }  // namespace vector
 
+/// What a backend has noted of its world switches, for reports and evidence. Where a vendor has no
+/// such thing, 0.
+struct WorldSwitchRecord {
+    std::uint64_t entries = 0;              ///< the guest was entered
+    std::uint64_t first_entries = 0;        ///< Intel: of these, by VMLAUNCH
+    std::uint64_t clears = 0;               ///< Intel: VMCLEAR
+    std::uint64_t instruction_errors = 0;   ///< Intel: entries that failed with a number
+    std::uint64_t instruction_error = 0;    ///< Intel: the VM-instruction error of the last of them
+    std::uint64_t host_rsp_checks = 0;      ///< Intel: the host RSP field was compared with RSP
+    std::uint64_t host_rsp_mismatches = 0;  ///< Intel: and was another
+    ///@{
+    /// Intel: the last values compared, what the field held, and the stack pointer.
+    std::uint64_t host_rsp_field = 0, host_rsp = 0;
+    ///@}
+};
+
 /// One virtual CPU as the vendor's hardware knows it. Callers never see a VMCB or a VMCS.
 ///
 /// All methods belong to the CPU that runs this vCPU, between enter_cpu() and leave_cpu() where
@@ -95,6 +111,8 @@ class VcpuBackend {
 
     /// The guest's registers while it does not run: read and change them between two run().
     Registers registers{};
+    /// What the backend notes of its world switches; only it writes here.
+    WorldSwitchRecord world_switch{};
 
     /// Puts the vCPU where a multiboot2 loader leaves a CPU: 32-bit protected mode, flat segments,
     /// paging and interrupts off, RIP at `entry`, EAX and EBX as given [multiboot2 3.3].
@@ -118,7 +136,8 @@ class VcpuBackend {
     /// the CPU that is going to run this vCPU, before the first run() there. It may be another CPU
     /// than last time; translations cached there for an earlier stay are not used.
     virtual void enter_cpu() = 0;
-    /// Saves that state, and gives the CPU its own back.
+    /// Saves that state, and gives the CPU its own back, also the MSRs of SYSCALL and SWAPGS:
+    /// programs in ring 3 may run here next.
     virtual void leave_cpu() = 0;
 
     /// Runs the guest until it exits. Called with interrupts disabled, so that none is lost between

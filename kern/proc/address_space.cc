@@ -2,6 +2,7 @@
 #include "kern/proc/address_space.hh"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <new>
 
@@ -11,8 +12,22 @@ namespace kern {
 
 struct AddressSpace::SharedFrame {
     Hpa frame;
-    std::uint64_t pages;  ///< that show it; the last one frees it
+    std::uint64_t users;          ///< pages and references; the last one frees it
+    SharedFrame* next = nullptr;  ///< in its chain of the index
+    /// Those with a reference, by frame: chains of those whose numbers are equal modulo its size. A
+    /// table of a guest remembers no more than the address.
+    static std::array<SharedFrame*, 1024> index;
+    static SharedFrame*& chain_of(Hpa frame) {
+        return index[(frame.value() >> page_shift) % index.size()];
+    }
+    /// Where the pointer to the frame's own stands; a null pointer stands there if it is not in.
+    static SharedFrame*& find(Hpa frame) {
+        SharedFrame** link = &chain_of(frame);
+        while (*link != nullptr && (*link)->frame != frame) link = &(*link)->next;
+        return *link;
+    }
 };
+constinit std::array<AddressSpace::SharedFrame*, 1024> AddressSpace::SharedFrame::index{};
 
 namespace {
 
@@ -53,7 +68,9 @@ AddressSpace::~AddressSpace() {
 
 void AddressSpace::drop(SharedFrame* frame) {
     // NOLINTNEXTLINE(clang-analyzer-core.uninitialized.Assign): it does not see what new fills in
-    if (--frame->pages != 0) return;
+    if (--frame->users != 0) return;
+    // Only a frame with a reference is in the index; one that had some stays there till its end.
+    if (SharedFrame*& link = SharedFrame::find(frame->frame); link != nullptr) link = link->next;
     frames().free(frame_owner::user_page, frame->frame);
     delete frame;
 }
@@ -102,7 +119,7 @@ std::expected<void, Error> AddressSpace::renew_page(Uva address, Rights rights) 
     if (const auto valid = check_page(address); !valid) return valid;
     const auto frame = frames().allocate(frame_owner::user_page);
     if (!frame) return std::unexpected{frame.error()};
-    auto* const shared = new (std::nothrow) SharedFrame{.frame = *frame, .pages = 1};
+    auto* const shared = new (std::nothrow) SharedFrame{.frame = *frame, .users = 1};
     if (shared == nullptr) {
         frames().free(frame_owner::user_page, *frame);
         return std::unexpected{Error::OutOfMemory};
@@ -127,9 +144,9 @@ std::expected<void, Error> AddressSpace::share_page(Uva address, const AddressSp
     if (from == nullptr) return std::unexpected{Error::NotFound};
     if ((from->rights | rights) != from->rights) return std::unexpected{Error::InvalidArgument};
     SharedFrame* const shared = from->frame;
-    ++shared->pages;
+    ++shared->users;
     const auto done = put(address, shared, rights);
-    if (!done) --shared->pages;  // the source still has it
+    if (!done) --shared->users;  // the source still has it
     return done;
 }
 
@@ -158,6 +175,21 @@ std::optional<UserPage> AddressSpace::find(Uva address) const {
     const Entry* const entry = entry_of(address.page());
     if (entry == nullptr) return std::nullopt;
     return UserPage{entry->address, entry->frame->frame, entry->rights};
+}
+
+std::optional<UserFrame> AddressSpace::reference(Uva address) const {
+    const Entry* const entry = entry_of(address.page());
+    if (entry == nullptr) return std::nullopt;
+    SharedFrame* const shared = entry->frame;
+    if (SharedFrame*& link = SharedFrame::find(shared->frame); link == nullptr) link = shared;
+    ++shared->users;
+    return UserFrame{shared->frame, entry->rights};
+}
+
+void UserFrame::give_back(Hpa frame) {
+    AddressSpace::SharedFrame* const shared = AddressSpace::SharedFrame::find(frame);
+    check(shared != nullptr, "UserFrame::give_back: nobody has a reference to this frame");
+    AddressSpace::drop(shared);
 }
 
 UserPage AddressSpace::page(std::size_t index) const {

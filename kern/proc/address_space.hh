@@ -56,6 +56,46 @@ struct UserPage {
     Rights rights;  ///< the program's
 };
 
+/// A counted reference to a frame of some program's memory: while there is one, the frame stays,
+/// whatever the program unmaps and even when it has ended.
+///
+/// @note Locks: as for AddressSpace.
+class [[nodiscard]] UserFrame {
+   public:
+    /// Takes the reference over from `other`.
+    UserFrame(UserFrame&& other) noexcept
+        : frame_{other.frame_}, rights_{other.rights_}, held_{other.held_} {
+        other.held_ = false;
+    }
+    UserFrame& operator=(UserFrame&&) = delete;
+    /// Gives the reference back, unless it was released.
+    ~UserFrame() {
+        if (held_) give_back(frame_);
+    }
+
+    /// Where the frame lies. The kernel sees it at arch::direct_map(address()).
+    Hpa address() const { return frame_; }
+    /// What the program may do with its page.
+    Rights rights() const { return rights_; }
+    /// Takes the reference out of this object: from now on somebody else (an entry of a table) has
+    /// it, and gives it back by give_back.
+    Hpa release() {
+        held_ = false;
+        return frame_;
+    }
+    /// Gives back one reference to `frame` that was released. The frame is freed if it was the last
+    /// to show it. Panics if there is none.
+    static void give_back(Hpa frame);
+
+   private:
+    friend class AddressSpace;
+    UserFrame(Hpa frame, Rights rights) : frame_{frame}, rights_{rights} {}
+
+    Hpa frame_;
+    Rights rights_;
+    bool held_ = true;
+};
+
 /// One program's memory: its page table, and a list of its pages, which is what the kernel believes
 /// in. The kernel never follows a program's pointer: it looks the page up in the list, checks the
 /// right, and copies through the direct map of physical memory. So a bad pointer is an error, and
@@ -94,6 +134,9 @@ class AddressSpace {
 
     /// The page that holds `address`, if there is one.
     std::optional<UserPage> find(Uva address) const;
+    /// A reference to the frame of the page that holds `address`, which need not be aligned;
+    /// nothing if no page is there.
+    std::optional<UserFrame> reference(Uva address) const;
     /// How many pages there are.
     std::size_t page_count() const { return count_; }
     /// Page number `index` in the order of addresses.
@@ -114,7 +157,8 @@ class AddressSpace {
     Hpa root() const { return table_.root(); }
 
    private:
-    /// A frame and how many pages of all address spaces show it.
+    friend class UserFrame;
+    /// A frame, and how many pages of all address spaces and how many references show it.
     struct SharedFrame;
     struct Entry {
         Uva address;

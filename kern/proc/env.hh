@@ -23,6 +23,8 @@ namespace kern {
 /// Names an environment, for as long as it lives; never 0, and not soon used again.
 using EnvId = std::uint32_t;
 
+struct Env;
+
 /// How a program ended.
 struct Ending {
     /// Why.
@@ -32,6 +34,7 @@ struct Ending {
         Faulted,       ///< by an exception: `vector`, `error_code`, `cr2`, `rip`
         LimitReached,  ///< it ran longer than run_programs allows
         Stuck,         ///< it waited for a message, and nobody was left who could send one
+        Aborted,       ///< its Runner ended it, for `reason`
     };
     Kind kind = Kind::NotYet;      ///< why
     std::int64_t status = 0;       ///< of Exited
@@ -39,6 +42,26 @@ struct Ending {
     std::uint64_t error_code = 0;  ///< as the CPU pushed it; 0 if the exception has none
     std::uint64_t cr2 = 0;         ///< the address of a page fault; otherwise 0
     std::uint64_t rip = 0;         ///< the instruction where it ended
+    const char* reason = "";       ///< of Aborted, in words; a constant
+};
+
+/// What an environment does in place of a program in ring 3: who inherits from this says how it
+/// runs. The process layer knows no more of it than when it may run and for how long.
+class Runner {
+   public:
+    Runner() = default;
+    Runner(const Runner&) = delete;
+    Runner& operator=(const Runner&) = delete;
+    /// What it has goes back, with the environment. The process layer's lock is held.
+    virtual ~Runner() = default;
+
+    /// Runs until `slice_end`, in nanoseconds since boot (arch::nanoseconds), or for less. Called
+    /// on the CPU that the environment has got, on the kernel's stack, with interrupts disabled and
+    /// without the process layer's lock; it may enable interrupts, but returns with them disabled.
+    /// It may use this CPU's timer. Nobody else touches `env` meanwhile, whose only_cpu and frame
+    /// it may change.
+    /// @return how the environment has ended; nothing: it wants to run again
+    virtual std::optional<Ending> run(Env& env, std::uint64_t slice_end) = 0;
 };
 
 /// An environment: a user program with all that belongs to it. NOVA calls it an execution context
@@ -49,6 +72,8 @@ struct Env {
         Runnable,   ///< waits for a CPU
         Running,    ///< on a CPU
         Receiving,  ///< waits in ipc_receive
+        Waiting,    ///< waits for the end of another
+        Unstarted,  ///< made, but not started yet
         Ended,      ///< kept for whoever looks at it
     };
 
@@ -58,13 +83,17 @@ struct Env {
     EnvId parent = 0;                     ///< of who spawned it; 0: nobody
     BootText<32> name{};                  ///< for reports and find_env; cut
     State state = State::Runnable;        ///< what it is doing
-    std::unique_ptr<AddressSpace> space;  ///< its memory
-    std::optional<FpuState> fpu;          ///< its FPU registers
-    Ending ending{};                      ///< how it ended
-    std::uint64_t preemptions = 0;        ///< how often a timer interrupt stopped it
-    std::uint64_t switches = 0;           ///< how often it came to a CPU that another had before
-    std::uint64_t system_calls = 0;       ///< how many it has made
-    Uva receive_at;                       ///< in Receiving: where a page goes; 0: nowhere
+    std::unique_ptr<AddressSpace> space;  ///< its memory; one with a runner has none
+    std::optional<FpuState> fpu;          ///< its FPU registers; one with a runner has none
+    /// Runs in place of a program in ring 3, if there is one.
+    std::unique_ptr<Runner> runner;
+    std::optional<unsigned> only_cpu;  ///< it runs on this CPU and no other; nothing: on any
+    Ending ending{};                   ///< how it ended
+    std::uint64_t preemptions = 0;     ///< how often a timer interrupt stopped it
+    std::uint64_t switches = 0;        ///< how often it came to a CPU that another had before
+    std::uint64_t system_calls = 0;    ///< how many it has made
+    Uva receive_at;                    ///< in Receiving: where a page goes; 0: nowhere
+    EnvId waits_for = 0;               ///< in Waiting: whose end
     /// Files it has opened, by descriptor.
     struct OpenFile {
         File file;             ///< which

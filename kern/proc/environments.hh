@@ -34,14 +34,22 @@ class Environments {
     void make_runnable(Env& env);
     /// Whether some environment waits for a CPU.
     bool has_runnable() const { return first_ != nullptr; }
-    /// Takes the environment that has waited longest from the queue; nullptr if there is none.
+    /// Takes the environment that has waited longest, of those that may run on this CPU, from the
+    /// queue; nullptr if there is none.
     Env* take_runnable();
 
     /// `env` has ended so: tells who wants to know, and gives back what it has, unless it is kept.
     /// It must not be in the queue, nor may this CPU or another use its address space.
     void end(Env& env, const Ending& ending);
-    /// Ends all that wait for a CPU or for a message, as `kind`.
+    /// Ends all that wait, for a CPU, a message, a start or another's end, as `kind`. Nobody learns
+    /// it who waits too.
     void end_waiting(Ending::Kind kind);
+    /// Nothing runs, and nothing is Runnable: ends those that wait for a message or a start, as
+    /// Stuck; who waits for the end of one of these goes on. If there is none, all wait for each
+    /// other, and all are ended.
+    void end_stuck();
+    /// How `id` ended, if it is one of those that ended last.
+    std::optional<Ending> ending_of(EnvId id) const;
     /// Gives back all of an environment that has ended.
     void destroy(Env& env);
 
@@ -67,6 +75,15 @@ class Environments {
     std::array<std::uint16_t, max_environments> free_{};  // a stack of places
     std::size_t free_count_ = 0;
     std::size_t used_slots_ = 0;  // places that were ever taken: those above are free too
+    struct Ended {
+        EnvId id = 0;
+        Ending ending{};
+    };
+    void tell_waiting(EnvId id, const Ending& ending);
+
+    std::array<Ended, syscall::ended_programs> ended_{};  // a ring
+    std::uint64_t ended_count_ = 0;
+    bool ending_all_ = false;  // nobody is woken
     std::size_t living_ = 0;
     Env* first_ = nullptr;
     Env* last_ = nullptr;
@@ -79,6 +96,9 @@ extern constinit Environments environments;
 /// start_program, with the lock held, for the program whose parent is `parent`.
 std::expected<EnvId, Error> start_program_locked(const Peeker& program,
                                                  const ProgramOptions& options, EnvId parent);
+
+/// Puts the answer of the system call wait into the registers of `env`.
+void answer_wait(Env& env, const Ending& ending);
 
 /// Serves the system call that `env`, this CPU's current one, has made, with the lock held.
 /// Afterwards `env` is Running and goes on, or is Runnable or Receiving, or is no more: then

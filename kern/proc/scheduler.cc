@@ -2,6 +2,7 @@
 // Who runs on which CPU. The kernel has one stack a CPU and runs to completion: a trap copies the
 // program's registers into its environment, something is done, and at the end the CPU enters some
 // environment anew. Nothing ever sleeps inside the kernel.
+#include <algorithm>
 #include <array>
 
 #include "kern/arch/user.hh"
@@ -66,6 +67,26 @@ void leave_current() {
     arch::enter_user(&env.frame);
 }
 
+/// Gives this CPU to `env`, which has a runner, for a slice.
+void run_runner(Env& env) {
+    leave_current();
+    end_slice();  // the runner may use the timer
+    ++env.switches;
+    env.state = Env::State::Running;
+    ++environments.running;
+    environments.lock.unlock();
+    std::uint64_t slice_end = arch::nanoseconds() + time_slice;
+    if (deadline != 0) slice_end = std::min(slice_end, deadline);
+    const auto ending = env.runner->run(env, slice_end);
+    environments.lock.lock();
+    if (ending) {
+        environments.end(env, *ending);
+        return;
+    }
+    --environments.running;
+    environments.make_runnable(env);
+}
+
 /// All environments have ended: this CPU has nothing to do here any more.
 [[noreturn]] void leave() {
     leave_current();
@@ -105,11 +126,15 @@ void look_at_the_clock() {
         look_at_the_clock();
         if (limit_reached) environments.end_waiting(Ending::Kind::LimitReached);
         if (environments.living() == 0) leave();
-        if (Env* const next = environments.take_runnable()) run(*next);
+        if (Env* const next = environments.take_runnable()) {
+            if (next->runner == nullptr) run(*next);
+            run_runner(*next);
+            continue;
+        }
         leave_current();
-        if (environments.running == 0) {
+        if (environments.running == 0 && !environments.has_runnable()) {
             // All wait for a message, and who could send one?
-            environments.end_waiting(Ending::Kind::Stuck);
+            environments.end_stuck();
             continue;
         }
         wait();

@@ -33,12 +33,21 @@ enum class Number : std::uint64_t {
     find_env = 14,      ///< (name, size): the identifier of a living program of that name
     nothing = 15,       ///< (): 0, for measuring
     time = 16,          ///< (): nanoseconds since boot
+    seek = 17,          ///< (descriptor, offset): where the next read of this file begins; 0. An
+                ///< offset at or beyond the file's end is no error: nothing is there to read
+    wait = 18,  ///< (program): waits until it has ended. See below for the answer
 };
-/// One more than the greatest number.
-inline constexpr std::uint64_t number_count = 17;
+/// One more than the greatest number of these.
+inline constexpr std::uint64_t number_count = 19;
+/// Numbers from here on belong to another room, which serves them (kern/proc/system_calls.hh).
+inline constexpr std::uint64_t extension_begin = 64;
 
 // The answer of ipc_receive: RAX holds the sender's identifier, RDX the value, and R8 the rights of
 // the page that came, or 0 if none did.
+//
+// The answer of wait: RAX holds how the program ended, an Outcome, and RDX the status that it gave
+// to exit, if it did. The last ended_programs that ended are remembered; who waits for one that is
+// forgotten, or never was, gets not_found.
 
 ///@{
 /// Rights of a page. Every page that is there can be read.
@@ -56,6 +65,17 @@ enum class Failure : std::int64_t {
     bad_format = 7,        ///< the file is no program
     failed = 8,            ///< the device failed
 };
+
+/// How a program ended, for who waited for it.
+enum class Outcome : std::uint64_t {
+    exited = 1,         ///< by the system call exit, or what is like it for its kind
+    faulted = 2,        ///< by an exception
+    limit_reached = 3,  ///< it ran too long
+    stuck = 4,          ///< it waited, and nobody was left for whom it could wait
+    aborted = 5,        ///< the kernel ended it: see the console
+};
+/// So many ends are remembered for wait.
+inline constexpr std::uint64_t ended_programs = 64;
 
 ///@{
 /// Bounds of what programs pass.

@@ -13,13 +13,14 @@
 #include "kern/lib/print.hh"
 #include "kern/proc/environments.hh"
 #include "kern/proc/syscall_numbers.hh"
+#include "kern/proc/system_calls.hh"
 
 namespace kern {
 namespace {
 
 using syscall::Failure;
 using syscall::Number;
-using Result = std::expected<std::uint64_t, Failure>;
+using Result = SystemCallResult;
 
 /// A text or buffer of a program that nobody has looked at yet.
 struct UserRange {
@@ -30,24 +31,8 @@ struct UserRange {
 /// A copy of a program's bytes, on the kernel's side. One at a time: the lock is held.
 constinit std::array<char, syscall::longest_write> copied{};
 
-Failure failure_of(Error error) {
-    switch (error) {
-        case Error::InvalidArgument:
-        case Error::Unaligned:
-        case Error::AlreadyExists:
-        case Error::Overlap: return Failure::invalid_argument;
-        case Error::OutOfRange: return Failure::bad_address;
-        case Error::NotFound: return Failure::not_found;
-        case Error::OutOfMemory: return Failure::out_of_memory;
-        case Error::BadFormat:
-        case Error::Truncated:
-        case Error::Unsupported: return Failure::bad_format;
-        case Error::Busy: return Failure::busy;
-        case Error::ShortRead:
-        case Error::DeviceFailure: return Failure::failed;
-    }
-    return Failure::failed;
-}
+/// The system calls of another room.
+constinit std::span<const SystemCallHandler> extension{};
 
 Result done(const std::expected<void, Error>& outcome) {
     if (!outcome) return std::unexpected{failure_of(outcome.error())};
@@ -240,6 +225,30 @@ Result find_env(Env& env, UserRange range) {
     return found->id;
 }
 
+Result seek(Env& env, std::uint64_t descriptor, std::uint64_t offset) {
+    if (descriptor >= env.files.size() || !env.files[descriptor])
+        return std::unexpected{Failure::not_found};
+    env.files[descriptor]->offset = offset;
+    return 0;
+}
+
+Result wait(Env& env, std::uint64_t program) {
+    if (program > ~EnvId{}) return std::unexpected{Failure::not_found};
+    const auto id = static_cast<EnvId>(program);
+    if (id == env.id) return std::unexpected{Failure::invalid_argument};
+    const Env* const target = environments.find(id);
+    if (target != nullptr && target->state != Env::State::Ended) {
+        env.waits_for = id;
+        env.state = Env::State::Waiting;
+        --environments.running;
+        return 0;  // the answer comes with the end
+    }
+    const auto ending = environments.ending_of(id);
+    if (!ending) return std::unexpected{Failure::not_found};
+    answer_wait(env, *ending);
+    return env.frame.rax;
+}
+
 Result nothing(Env&) {
     return 0;
 }
@@ -302,12 +311,38 @@ constexpr std::array<Handler, syscall::number_count> make_table() {
     set(Number::find_env, handler<find_env>);
     set(Number::nothing, handler<nothing>);
     set(Number::time, handler<time>);
+    set(Number::seek, handler<seek>);
+    set(Number::wait, handler<wait>);
     return table;
 }
 constexpr auto table = make_table();
 static_assert(std::ranges::find(table, nullptr) == table.end(), "a call has no function");
 
 }  // namespace
+
+syscall::Failure failure_of(Error error) {
+    switch (error) {
+        case Error::InvalidArgument:
+        case Error::Unaligned:
+        case Error::AlreadyExists:
+        case Error::Overlap: return Failure::invalid_argument;
+        case Error::OutOfRange: return Failure::bad_address;
+        case Error::NotFound: return Failure::not_found;
+        case Error::OutOfMemory: return Failure::out_of_memory;
+        case Error::BadFormat:
+        case Error::Truncated:
+        case Error::Unsupported: return Failure::bad_format;
+        case Error::Busy: return Failure::busy;
+        case Error::ShortRead:
+        case Error::DeviceFailure: return Failure::failed;
+    }
+    return Failure::failed;
+}
+
+void set_system_call_extension(std::span<const SystemCallHandler> handlers) {
+    const LockGuard guard{environments.lock};
+    extension = handlers;
+}
 
 void serve_system_call(Env& env) {
     const arch::TrapFrame& frame = env.frame;
@@ -316,6 +351,10 @@ void serve_system_call(Env& env) {
     Result result = std::unexpected{Failure::no_such_call};
     if (number < table.size())
         result = table[number](env, {{frame.rdi, frame.rsi, frame.rdx, frame.r10, frame.r8}});
+    else if (number >= syscall::extension_begin &&
+             number - syscall::extension_begin < extension.size())
+        result = extension[number - syscall::extension_begin](
+            env, {frame.rdi, frame.rsi, frame.rdx, frame.r10, frame.r8});
     if (environments.current() == nullptr) return;  // it has ended
     env.frame.rax =
         result ? *result : -static_cast<std::uint64_t>(std::to_underlying(result.error()));

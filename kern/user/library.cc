@@ -22,6 +22,13 @@ extern "C" void* memset(void* to, int value, std::size_t bytes) {
     for (std::size_t i = 0; i < bytes; ++i) out[i] = static_cast<char>(value);
     return to;
 }
+extern "C" void* memmove(void* to, const void* from, std::size_t bytes) {
+    if (user::address_of(to) - user::address_of(from) >= bytes) return memcpy(to, from, bytes);
+    auto* out = static_cast<volatile char*>(to);  // it begins inside `from`: the last byte first
+    const auto* in = static_cast<const char*>(from);
+    for (std::size_t i = bytes; i > 0; --i) out[i - 1] = in[i - 1];
+    return to;
+}
 extern "C" int memcmp(const void* a, const void* b, std::size_t bytes) {
     const auto* left = static_cast<const volatile unsigned char*>(a);
     const auto* right = static_cast<const volatile unsigned char*>(b);
@@ -37,6 +44,20 @@ extern "C" const void* memchr(const void* in, int value, std::size_t bytes) {
             return static_cast<const unsigned char*>(in) + i;
     return nullptr;
 }
+
+extern "C" std::size_t strlen(const char* text) {
+    std::size_t size = 0;
+    while (static_cast<const volatile char*>(text)[size] != 0) ++size;
+    return size;
+}
+
+// What headers of the standard library call for an index that is too large.
+namespace std {
+void __throw_out_of_range_fmt(const char* format, ...) {
+    user::require(false, format);
+    __builtin_trap();
+}
+}  // namespace std
 
 namespace user {
 

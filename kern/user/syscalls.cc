@@ -44,6 +44,10 @@ std::int64_t read(std::int64_t file, std::span<std::byte> out) {
                        out.size());
 }
 
+std::int64_t seek(std::int64_t file, std::uint64_t offset) {
+    return system_call(Number::seek, static_cast<std::uint64_t>(file), offset);
+}
+
 std::int64_t page_alloc(std::uint64_t address, std::uint64_t rights) {
     return system_call(Number::page_alloc, address, rights);
 }
@@ -64,6 +68,14 @@ Message receive(std::uint64_t page) {
                  : "rcx", "r11", "memory");
     message.rights = r8;
     return message;
+}
+Ended wait(std::int64_t program) {
+    Ended ended{};
+    asm volatile("syscall"
+                 : "=a"(ended.outcome), "=d"(ended.status)
+                 : "a"(Number::wait), "D"(program)
+                 : "rcx", "r11", "memory");
+    return ended;
 }
 // NOLINTEND(misc-const-correctness)
 std::int64_t send(std::int64_t to, std::uint64_t value, std::uint64_t page, std::uint64_t rights) {

@@ -59,8 +59,11 @@ void print_hexadecimal(std::uint64_t number);
 
 /// A file descriptor, or an error.
 std::int64_t open(std::string_view name);
-/// Bytes read from where the last read ended, or an error.
+/// Bytes read from where the last read ended, or an error. Fewer than asked for is no error; 0 is
+/// the file's end.
 std::int64_t read(std::int64_t file, std::span<std::byte> out);
+/// The next read of `file` begins at byte `offset`. 0, or an error.
+std::int64_t seek(std::int64_t file, std::uint64_t offset);
 
 ///@{
 /// Pages of this program (JOS knows them as sys_page_alloc, sys_page_map and sys_page_unmap).
@@ -83,6 +86,13 @@ std::int64_t send(std::int64_t to, std::uint64_t value, std::uint64_t page = 0,
                   std::uint64_t rights = 0);
 /// Starts a program; its identifier, or an error.
 std::int64_t spawn(std::string_view file, std::string_view arguments);
+/// How a program or guest has ended.
+struct Ended {
+    std::int64_t outcome;  ///< a kern::syscall::Outcome, or an error
+    std::uint64_t status;  ///< what it gave to exit; a guest: to the exit hypercall
+};
+/// Waits until `program`, a child or any other, has ended.
+Ended wait(std::int64_t program);
 /// The identifier of who started this program; 0: nobody.
 std::int64_t parent_id();
 

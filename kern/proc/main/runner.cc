@@ -35,6 +35,7 @@ ProgramEnd end_of(Ending::Kind kind) {
         case Ending::Kind::Faulted: return ProgramEnd::Faulted;
         case Ending::Kind::LimitReached: return ProgramEnd::Killed;
         case Ending::Kind::Stuck: return ProgramEnd::Stuck;
+        case Ending::Kind::Aborted: break;  // no step's environment has a runner
     }
     return ProgramEnd::None;
 }
@@ -73,6 +74,7 @@ void note_end(void* context, const Env& env) {
         case Ending::Kind::Faulted: ++record.faulted; break;
         case Ending::Kind::LimitReached: ++record.killed; break;
         case Ending::Kind::Stuck: ++record.stuck; break;
+        case Ending::Kind::Aborted: break;
     }
     if (env.id == step.first) describe_end(record, env);
 }

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: MIT
+// The system calls for guests as functions.
+#include "vmm/user/program/vmm.hh"
+#include "vmm/user/syscall_numbers.hh"
+
+namespace user {
+namespace {
+
+constexpr std::uint64_t number(vmm::syscall::Number call) {
+    return static_cast<std::uint64_t>(call);
+}
+
+}  // namespace
+
+std::int64_t env_mkguest(std::uint64_t memory_bytes, std::uint64_t rip, std::uint64_t flags) {
+    return system_call(number(vmm::syscall::Number::env_mkguest), memory_bytes, rip, flags);
+}
+std::int64_t sys_ept_map(std::int64_t srcenv, std::uint64_t srcva, std::int64_t guest,
+                         std::uint64_t guest_pa, std::uint64_t perm) {
+    return system_call(number(vmm::syscall::Number::ept_map), static_cast<std::uint64_t>(srcenv),
+                       srcva, static_cast<std::uint64_t>(guest), guest_pa, perm);
+}
+std::int64_t guest_start(std::int64_t guest) {
+    return system_call(number(vmm::syscall::Number::guest_start),
+                       static_cast<std::uint64_t>(guest));
+}
+
+}  // namespace user
