@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "kern/user/user.hh"
+#include "vmm/user/syscall_numbers.hh"
 
 /// The user-level VMM is a program like any other (kern/user/user.hh): it opens files, allocates
 /// pages of its own, and gives them to a guest by three system calls more.
@@ -24,6 +25,7 @@ inline constexpr std::uint64_t right_all = right_read | right_write | right_exec
 ///
 /// env_mkguest: a guest with `memory_bytes` of memory, of which no page is mapped yet, that begins
 /// at guest-physical address `rip` in real mode; its identifier. It is a child of the caller.
+/// `flags`: see vmm/user/syscall_numbers.hh.
 std::int64_t env_mkguest(std::uint64_t memory_bytes, std::uint64_t rip, std::uint64_t flags);
 /// The caller's page at `srcva` (srcenv: 0 is the caller) appears at `guest_pa` of the guest.
 std::int64_t sys_ept_map(std::int64_t srcenv, std::uint64_t srcva, std::int64_t guest,
