@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: MIT
+// Tasks lab2.ept_lookup_gpa and lab2.ept_map_hva2gpa on several CPUs. The races are forced: a CPU
+// that has found an entry absent is held until another one has too.
+#include <array>
+
+#include "tables.hh"
+
+namespace lab {
+namespace {
+
+using vmm::read_only;
+using vmm::read_write_execute;
+using Walk = std::expected<vmm::WalkResult, Error>;
+
+template <class Format>
+class EptLookupGpaRace : public TableTest<Format> {};
+TYPED_TEST_SUITE(EptLookupGpaRace, Formats, FormatNames);
+
+TYPED_TEST(EptLookupGpaRace, TheLateCpuGivesItsTableBack) {
+    // Every level in turn is the one where both find nothing.
+    for (Level level = vmm::root_level; level > 1; --level) {
+        const std::uint64_t gpa = random().page_between(0, 511) + level * (1ULL << 30);
+        ASSERT_EQ(this->entry_at(gpa, level), 0U) << "the tables above are there, this one is not";
+        const std::uint64_t before = this->tables();
+        MeetingFormat<TypeParam> meeting{level, 2};
+        std::array<Walk, 2> found{std::unexpected{Error::Busy}, std::unexpected{Error::Busy}};
+        on_cpus(2, [&](unsigned cpu) {
+            found[cpu - 1] = vmm::ept_lookup_gpa(meeting.format(), this->root(), Gpa{gpa}, 1,
+                                                 MissingTable::Make);
+        });
+        for (const auto& one : found) ASSERT_TRUE(succeeds(one)) << "level " << level;
+        EXPECT_EQ(found[0]->entry, found[1]->entry)
+            << "two CPUs walked to " << hex(gpa) << " and came to two entries: in level " << level
+            << " one of them replaced the other's table";
+        EXPECT_EQ(this->tables(), before + level - 1)
+            << "tables below the root, after two CPUs made the same ones";
+    }
+}
+
+TYPED_TEST(EptLookupGpaRace, NeighboursShareTheirTables) {
+    const std::uint64_t gpa = random().page_between(0, 1 << 26) & ~(large_page - 1);
+    MeetingFormat<TypeParam> meeting{vmm::root_level, 2};
+    on_cpus(2, [&](unsigned cpu) {
+        const auto found = vmm::ept_lookup_gpa(meeting.format(), this->root(),
+                                               Gpa{gpa + cpu * page}, 1, MissingTable::Make);
+        ASSERT_TRUE(succeeds(found));
+        std::atomic_ref{*found->entry}.store(cpu << 12 | TypeParam::page,
+                                             std::memory_order_release);
+    });
+    for (std::uint64_t cpu = 1; cpu <= 2; ++cpu)
+        EXPECT_EQ(hex(this->entry_at(gpa + cpu * page)), hex(cpu << 12 | TypeParam::page))
+            << "what CPU " << cpu << " put into its entry is not in the tree";
+    EXPECT_EQ(this->tables(), 3U) << "tables below the root, for two neighbours";
+}
+
+TYPED_TEST(EptLookupGpaRace, FourCpusWalkEverywhere) {
+    constexpr std::uint64_t places = 64;
+    std::array<std::array<std::uint64_t*, places>, 4> entries{};
+    on_cpus(4, [&](unsigned cpu) {
+        for (std::uint64_t i = 0; i < places; ++i) {
+            const std::uint64_t place = cpu % 2 == 0 ? i : places - 1 - i;
+            const auto found =
+                vmm::ept_lookup_gpa(TypeParam::format(), this->root(),
+                                    Gpa{place * (large_page / 2)}, 1, MissingTable::Make);
+            ASSERT_TRUE(succeeds(found));
+            entries[cpu - 1][place] = found->entry;
+        }
+    });
+    for (const auto& others : entries)
+        EXPECT_EQ(others, entries[0]) << "two CPUs came to different entries for one address";
+    EXPECT_EQ(this->tables(), 2 + places / 2) << "tables below the root";
+}
+
+template <class Format>
+class EptMapHva2GpaRace : public TableTest<Format> {
+   protected:
+    std::expected<void, Error> map(const vmm::EntryFormat& format, Hpa frame, std::uint64_t gpa,
+                                   Permission permission, bool overwrite) {
+        return vmm::ept_map_hva2gpa(format, this->root(), this->hva(frame), Gpa{gpa}, permission,
+                                    overwrite);
+    }
+};
+TYPED_TEST_SUITE(EptMapHva2GpaRace, Formats, FormatNames);
+
+TYPED_TEST(EptMapHva2GpaRace, OneOfTwoCpusMapsThePage) {
+    const std::uint64_t gpa = random().page_between(0, 1 << 26);
+    this->entry_at(gpa);  // the tables are there: this is about the page alone
+    const std::array<Hpa, 2> frames{this->new_page(), this->new_page()};
+    MeetingFormat<TypeParam> meeting{1, 2};
+    std::array<std::expected<void, Error>, 2> results;
+    on_cpus(2, [&](unsigned cpu) {
+        results[cpu - 1] =
+            this->map(meeting.format(), frames[cpu - 1], gpa, read_write_execute, false);
+    });
+    ASSERT_NE(results[0].has_value(), results[1].has_value())
+        << "of two CPUs that map one page without overwrite exactly one succeeds; here "
+        << (results[0] ? "both do" : "none does");
+    const unsigned winner = results[0] ? 0 : 1;
+    EXPECT_TRUE(fails_with(results[1 - winner], Error::AlreadyExists));
+    EXPECT_TRUE(this->has_page(gpa, this->wanted_page(frames[winner])))
+        << "the page is not that of the CPU that was told of success";
+}
+
+TYPED_TEST(EptMapHva2GpaRace, BothOverwritesSucceed) {
+    const std::uint64_t gpa = random().page_between(0, 1 << 26);
+    this->entry_at(gpa);
+    const std::array<Hpa, 2> frames{this->new_page(), this->new_page()};
+    MeetingFormat<TypeParam> meeting{1, 2};
+    on_cpus(2, [&](unsigned cpu) {
+        EXPECT_TRUE(succeeds(this->map(meeting.format(), frames[cpu - 1], gpa, read_only, true)));
+    });
+    const auto seen = this->walk(gpa);
+    EXPECT_TRUE(seen == this->wanted_page(frames[0], read_only) ||
+                seen == this->wanted_page(frames[1], read_only))
+        << this->in_words(seen);
+}
+
+TYPED_TEST(EptMapHva2GpaRace, OthersSeeTheOldPageOrTheNew) {
+    const std::uint64_t gpa = random().page_between(0, 1 << 26);
+    const std::array<Hpa, 2> frames{this->new_page(), this->new_page()};
+    const std::array<WalkedPage, 2> wanted{this->wanted_page(frames[0]),
+                                           this->wanted_page(frames[1], read_only)};
+    ASSERT_TRUE(succeeds(this->map(TypeParam::format(), frames[0], gpa, read_write_execute, true)));
+    std::atomic<bool> done{false};
+    on_cpus(2, [&](unsigned cpu) {
+        if (cpu == 1) {
+            for (unsigned i = 1; i <= 2000; ++i) {
+                const auto permission = i % 2 == 0 ? read_write_execute : read_only;
+                ASSERT_TRUE(
+                    succeeds(this->map(TypeParam::format(), frames[i % 2], gpa, permission, true)));
+            }
+            done.store(true, std::memory_order_relaxed);
+            return;
+        }
+        while (!done.load(std::memory_order_relaxed)) {
+            const auto seen = this->walk(gpa);
+            if (seen != wanted[0] && seen != wanted[1]) {
+                ADD_FAILURE() << "another CPU saw " << this->in_words(seen);
+                return;
+            }
+        }
+    });
+}
+
+}  // namespace
+}  // namespace lab
