@@ -68,7 +68,10 @@ class Child:
         pass_fds: Sequence[int] = (),
         on_stdout: Callable[[bytes], None] | None = None,
         on_stderr: Callable[[bytes], None] | None = None,
+        readers: Mapping[int, Callable[[bytes], None]] | None = None,
     ) -> None:
+        """``readers``: further descriptors to read from while it runs, for example a pipe's other end;
+        the caller closes them."""
         self.started = time.monotonic()
         self.killed = ""
         """why it was ended: ``time``, ``memory``, ``processes``, ``output``, ``interrupted``"""
@@ -92,6 +95,9 @@ class Child:
             assert stream is not None
             os.set_blocking(stream.fileno(), False)
             self._readers[stream.fileno()] = reader or (lambda _: None)
+        for fd, reader in (readers or {}).items():
+            os.set_blocking(fd, False)
+            self._readers[fd] = reader
         self._output = 0
         with _live_lock:
             _live.add(self)
@@ -177,6 +183,11 @@ class Child:
         status = self._process.returncode
         self.kill()
         return status
+
+    def read(self, fd: int) -> None:
+        """Hands on what there is in one of the descriptors now, ahead of its turn in wait()."""
+        while self._read(fd, once=False):
+            pass
 
     def _broken_limit(self, limits: Limits, deadline: float | None) -> str:
         if self._interrupted.is_set():

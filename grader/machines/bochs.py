@@ -1,13 +1,66 @@
 # SPDX-License-Identifier: MIT
-"""What the machines that Bochs emulates have in common."""
+"""What the machines that Bochs emulates have in common.
+
+Bochs is driven through its debugger. At the end the kernel prints its last line and executes ``xchg
+%bx, %bx``: the debugger stops, and if that line is the last that came, it writes the memory to a memory
+file of ours and quits. A machine that hangs is stopped by SIGINT and looked at in the same way. Nothing
+listens on the network, and no file is left behind: all of them are descriptors without names.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import os
+import re
+import shutil
+import signal
+from collections.abc import Callable, Generator, Mapping, Sequence
+from pathlib import Path
 
-from grader.machines import Configuration, Machine, MachineError, Running
+from grader import sandbox
+from grader.evidence import PhysicalMemory
+from grader.machines import (
+    DIED,
+    FLOODED,
+    INTERRUPTED,
+    POWERED_OFF,
+    RESET,
+    TIMEOUT,
+    Configuration,
+    End,
+    Machine,
+    MachineError,
+    Running,
+)
+from grader.machines.bochs_boot import RAM_AT, ROM_AT, DirectBoot, direct_boot
+from grader.machines.slots import emulator_slot
+from grader.processes import Child, Limits, descendants
 
+PROGRAM = "bochs-bin"
+BIOS = Path("/usr/share/bochs/BIOS-bochs-latest")
+VGA_BIOS = Path("/usr/share/vgabios/vgabios.bin")
+DISPLAY = Path("/usr/lib/x86_64-linux-gnu/bochs/plugins/libbx_term_gui.so")
 INSTALL = "apt-get install bochs bochs-term bochsbios vgabios"
+
+INSTRUCTIONS_PER_SECOND = 100_000_000
+"""Of the emulated time: about what a host's core does, so that time limits mean what they say."""
+MIN_MEMORY_MIB, MAX_MEMORY_MIB = 32, 2048
+STOP_SECONDS = 30.0
+"""What the debugger gets to show a machine that hangs."""
+KEPT_BYTES = 65536
+PAGE = 4096
+DIRECT_MAP = 0xFFFF_8000_0000_0000
+"""The host kernel has all memory there; kern/arch/x86_64/kernel_map.hh."""
+
+_PROMPT = re.compile(rb"<bochs:\d+> ?$")
+_MAGIC_BREAK = re.compile(r"^\((\d+)\) Magic breakpoint", re.MULTILINE)
+_MARKER = re.compile(rb"(?:^|\n)power off: (\d{1,3})\r?\n$")
+_MAPPED_TO = re.compile(r"maps to physical page 0x([0-9a-f]+)")
+_PANIC = re.compile(r"^\d+[pe]\[|.*>>PANIC<<")
+_TRIPLE_FAULT = "exception with no resolution"
+
+Dialog = Generator[str, str, None]
+"""Yields commands, and gets what the debugger says to them."""
 
 
 class Bochs(Machine):
@@ -21,7 +74,271 @@ class Bochs(Machine):
         self.name, self.title, self.vendor, self._model = name, title, vendor, model
 
     def check(self) -> str:
-        raise MachineError(f"{self.name} is not there yet", INSTALL)
+        program = shutil.which(PROGRAM)
+        if program is None:
+            raise MachineError(f"{PROGRAM} is not installed", INSTALL)
+        for file in (BIOS, VGA_BIOS, DISPLAY):
+            if not file.exists():
+                raise MachineError(f"{file} is missing", INSTALL)
+        return f"Bochs, {self._model}"
 
-    def start(self, configuration: Configuration, on_serial: Callable[[bytes], None]) -> Running:
-        raise MachineError(f"{self.name} is not there yet", INSTALL)
+    def start(
+        self, configuration: Configuration, on_serial: Callable[[bytes], None]
+    ) -> RunningBochs:
+        self.check()
+        if not MIN_MEMORY_MIB <= configuration.memory_mib <= MAX_MEMORY_MIB:
+            raise MachineError(
+                f"{self.name} cannot have {configuration.memory_mib} MiB of memory",
+                f"ask for {MIN_MEMORY_MIB} to {MAX_MEMORY_MIB} MiB",
+            )
+        if configuration.cpus > self.max_cpus:
+            raise MachineError(
+                f"{self.name} cannot have {configuration.cpus} CPUs", f"ask for 1 to {self.max_cpus}"
+            )
+        if configuration.debugger or configuration.stopped:
+            raise MachineError(f"no gdb can attach to {self.name}", "debug on amd-qemu")
+        return RunningBochs(configuration, self._model, on_serial)
+
+
+class RunningBochs(Running):
+    """One Bochs process."""
+
+    def __init__(
+        self, configuration: Configuration, model: str, on_serial: Callable[[bytes], None]
+    ) -> None:
+        self._cpus = configuration.cpus
+        self._size = configuration.memory_mib << 20
+        self._on_serial = on_serial
+        self._serial_end = b""
+        self._said = b""
+        self._log = bytearray()
+        self._asked = False
+        self._has_begun = False
+        self._status: int | None = None
+        self._registers: list[str] = []
+        self.memory = PhysicalMemory(b"")
+        direct = _direct(configuration)
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(emulator_slot())
+            self._memory_fd = _memory_file(stack, b"")
+            self._serial_fd, serial_write = _pipe(stack)
+            stdin, self._stdin = _pipe(stack)
+            files = {"serial": serial_write}
+            if direct:
+                files |= {"ram": _memory_file(stack, direct.ram), "rom": _memory_file(stack, direct.rom)}
+            text = _bochsrc(configuration, model, files)
+            files["bochsrc"] = _memory_file(stack, text.encode())
+            self.command = [PROGRAM, "-q", "-f", _path(files["bochsrc"])]
+            self._dialog = self._talk(direct)
+            try:
+                self._child = stack.enter_context(
+                    Child(
+                        sandbox.wrap(
+                            self.command,
+                            readable=[configuration.iso] if configuration.iso else [],
+                            file_bytes=None,
+                        ),
+                        env=sandbox.ENVIRONMENT | {"TERM": "dumb"},
+                        stdin=stdin,
+                        pass_fds=[self._memory_fd, *files.values()],
+                        on_stdout=self._hear,
+                        on_stderr=self._keep_log,
+                        readers={self._serial_fd: self._serial},
+                    )
+                )
+            except OSError as problem:
+                raise MachineError(f"{PROGRAM} does not start: {problem}", INSTALL) from problem
+            self._stack = stack.pop_all()
+
+    @property
+    def seconds(self) -> float:
+        return self._child.seconds
+
+    def wait(self, seconds: float | None, output_bytes: int | None = None) -> End:
+        limits = Limits(seconds=seconds, output_bytes=output_bytes)
+        status = self._child.wait(limits, kill_on_timeout=False)
+        if status is None:
+            return End(TIMEOUT)
+        if self._child.killed:
+            return End({"output": FLOODED, "interrupted": INTERRUPTED}[self._child.killed])
+        self._map_memory()
+        if self._status is not None:
+            missing = "" if self.memory.size else "its memory could not be read"
+            return End(POWERED_OFF, self._status, missing)
+        words = self._words()
+        if _TRIPLE_FAULT in words:
+            return End(RESET)
+        if not self._serial_end:
+            raise MachineError(
+                f"{PROGRAM} ended before the kernel ran: {words or f'with {status}'}",
+                "`nest doctor` tries the machine on its own and says what is missing",
+            )
+        return End(DIED, detail=words or f"{PROGRAM} ended with {status}")
+
+    def registers(self) -> str:
+        """In the form of QEMU's ``info registers -a``. Bochs ends here, once its memory is read."""
+        family = [self._child.pid, *descendants(self._child.pid)]
+        bochs = [pid for pid in family if _name(pid) == PROGRAM]
+        if not bochs:
+            raise OSError(f"{PROGRAM} is not running")
+        self._asked = True
+        os.kill(bochs[-1], signal.SIGINT)
+        status = self._child.wait(
+            Limits(seconds=self._child.seconds + STOP_SECONDS), kill_on_timeout=False
+        )
+        if status is None or not self._registers:
+            raise OSError("Bochs's debugger does not answer")
+        self._map_memory()
+        return "\n".join(self._registers)
+
+    def stop(self) -> None:
+        self._stack.close()
+
+    def _talk(self, direct: DirectBoot | None) -> Dialog:
+        """The whole dialog with the debugger."""
+        if direct:
+            # Bochs gives out its memory in blocks, in the order in which they are touched, but loads an
+            # image as if it were one piece. So the image is touched from its begin to its end, and seen.
+            yield f'writemem "{_path(self._memory_fd)}" {RAM_AT:#x} {len(direct.ram)}'
+            if not _holds(self._memory_fd, direct.ram):
+                yield "q"
+        while True:
+            answer = yield "c"
+            stopped = _MAGIC_BREAK.search(answer)
+            marker = _MARKER.search(self._serial_end)
+            if stopped and marker:
+                self._status = int(marker[1])
+                yield from self._dump([int(stopped[1])])
+                yield "q"
+            elif self._asked:
+                for cpu in range(self._cpus):
+                    yield f"set $cpu = {cpu}"
+                    general = yield "r"
+                    control = yield "creg"
+                    self._registers.append(_in_qemus_form(cpu, general, control))
+                yield from self._dump(range(self._cpus))
+                yield "q"
+
+    def _dump(self, cpus: Sequence[int]) -> Dialog:
+        """Writes the memory, through the eyes of a CPU that is in the host kernel (not in a guest, which
+        may have the same map of *its* memory)."""
+        os.ftruncate(self._memory_fd, 0)
+        for cpu in cpus:
+            yield f"set $cpu = {cpu}"
+            for base in (DIRECT_MAP, 0):
+                wrong = 0
+                for offset in (0, self._size - PAGE):
+                    mapped = _MAPPED_TO.search((yield f"page {base + offset:#x}"))
+                    wrong += mapped is None or int(mapped[1], 16) != offset
+                if not wrong:
+                    yield f'writemem "{_path(self._memory_fd)}" {base:#x} {self._size}'
+                    return
+
+    def _map_memory(self) -> None:
+        if os.fstat(self._memory_fd).st_size == self._size:
+            self.memory = PhysicalMemory.from_fd(self._memory_fd, self._size)
+
+    def _hear(self, data: bytes) -> None:
+        self._said = (self._said + data)[-KEPT_BYTES:]
+        if not _PROMPT.search(self._said):
+            return
+        self._child.read(self._serial_fd)  # what the kernel said before it stopped
+        said, self._said = self._said.decode("utf-8", "replace"), b""
+        with contextlib.suppress(StopIteration, BrokenPipeError):
+            command = self._dialog.send(said) if self._has_begun else next(self._dialog)
+            self._has_begun = True
+            os.write(self._stdin, command.encode() + b"\n")
+
+    def _serial(self, data: bytes) -> None:
+        self._serial_end = (self._serial_end + data)[-KEPT_BYTES:]
+        self._on_serial(data)
+
+    def _keep_log(self, data: bytes) -> None:
+        self._log += data
+        del self._log[:-KEPT_BYTES]
+
+    def _words(self) -> str:
+        """Why Bochs gave up, from its log."""
+        lines = self._log.decode("utf-8", "replace").splitlines()
+        return "; ".join(line.split("]", 1)[-1].strip() for line in lines if _PANIC.match(line))
+
+
+def _direct(configuration: Configuration) -> DirectBoot | None:
+    if configuration.kernel is None:
+        return None
+    module = configuration.module.read_bytes() if configuration.module else None
+    return direct_boot(
+        configuration.kernel, module, configuration.command_line, configuration.memory_mib
+    )
+
+
+def _bochsrc(configuration: Configuration, model: str, files: Mapping[str, int]) -> str:
+    lines = [
+        "config_interface: textconfig",
+        "display_library: term",
+        f"romimage: file={BIOS}",
+        f"vgaromimage: file={VGA_BIOS}",
+        f"megs: {configuration.memory_mib}",
+        f"cpu: model={model}, count={configuration.cpus}, ips={INSTRUCTIONS_PER_SECOND}, "
+        "reset_on_triple_fault=0",
+        "clock: sync=none, time0=1700000000",
+        f"com1: enabled=1, mode=file, dev={_path(files['serial'])}",
+        "sound: driver=dummy, waveoutdrv=dummy, waveindrv=dummy, midioutdrv=dummy",
+        "speaker: enabled=0",
+        "magic_break: enabled=1",
+        "log: /proc/self/fd/2",
+        "panic: action=fatal",
+        "error: action=report",
+        "info: action=ignore",
+        "debug: action=ignore",
+    ]
+    if configuration.iso:
+        lines += [
+            "ata0: enabled=1, ioaddr1=0x1f0, ioaddr2=0x3f0, irq=14",
+            f'ata0-master: type=cdrom, path="{configuration.iso.absolute()}", status=inserted',
+            "boot: cdrom",
+        ]
+    else:
+        lines += [
+            f"optromimage1: file={_path(files['rom'])}, address={ROM_AT:#x}",
+            f"optramimage1: file={_path(files['ram'])}, address={RAM_AT:#x}",
+        ]
+    return "\n".join([*lines, ""])
+
+
+def _in_qemus_form(cpu: int, general: str, control: str) -> str:
+    """One CPU's registers for grader/hung.py, from the debugger's ``r`` and ``creg``."""
+    found = re.findall(r"^(r\w+) *: ([0-9a-f]{8})_([0-9a-f]{8})", general, re.MULTILINE)
+    found += re.findall(r"\b(CR[0-4]|EFER)=(?:page fault laddr=)?0x()([0-9a-f]+)", control)
+    flags = re.search(r"^eflags (0x[0-9a-f]+).*$", general, re.MULTILINE)
+    words = [f"{name.upper()}={high}{low}" for name, high, low in found]
+    return "\n".join([f"CPU#{cpu}", *words, flags[0] if flags else "", ""])
+
+
+def _holds(fd: int, data: bytes) -> bool:
+    return os.fstat(fd).st_size == len(data) and os.pread(fd, len(data), 0) == data
+
+
+def _memory_file(stack: contextlib.ExitStack, data: bytes) -> int:
+    fd = os.memfd_create("bochs")
+    stack.callback(os.close, fd)
+    with open(fd, "wb", closefd=False) as file:
+        file.write(data)
+    return fd
+
+
+def _pipe(stack: contextlib.ExitStack) -> tuple[int, int]:
+    ends = os.pipe()
+    for end in ends:
+        stack.callback(os.close, end)
+    return ends
+
+
+def _path(fd: int) -> str:
+    return f"/proc/self/fd/{fd}"
+
+
+def _name(pid: int) -> str:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    return ""
