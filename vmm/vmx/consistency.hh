@@ -20,14 +20,14 @@ struct CpuLimits {
 
 /// What a rule looks at, which decides how its breach shows itself [intel/vol3c 27.2, 27.3].
 enum class Area : std::uint8_t {
-    Controls,    ///< VM-instruction error 7
-    HostState,   ///< VM-instruction error 8
-    GuestState,  ///< an exit with reason 33
+    Controls,       ///< VM-instruction error 7
+    HostState,      ///< VM-instruction error 8
+    GuestState,     ///< an exit with reason 33
+    GuestSegments,  ///< the same: the guest's segment registers
 };
 
 /// One reason for which a VM entry fails.
 struct ConsistencyRule {
-    Area area;
     const char* field;  ///< the VMCS field to look at, as the manual calls it
     const char* rule;   ///< what must hold, in words
     std::uint64_t (*value)(const Vmcs& vmcs);
@@ -35,10 +35,11 @@ struct ConsistencyRule {
     const char* task = nullptr;  ///< the one whose mistake this likely is, if any
 };
 
-/// All rules, in the order in which the manual and the CPU look.
-std::span<const ConsistencyRule> consistency_rules();
+/// All rules for what lies in `area`, in the order of the manual.
+std::span<const ConsistencyRule> consistency_rules(Area area);
 
-/// The first rule that the current VMCS breaks. The CPU does not say which one it was.
+/// The first rule that the current VMCS breaks, in the order in which the CPU looks: controls, host
+/// state, guest. The CPU does not say which one it was.
 std::optional<exit::EntryFailure> find_broken_rule(const Vmcs& vmcs, const CpuLimits& limits);
 
 /// Why VMLAUNCH or VMRESUME fell through: the VM-instruction error `number` in words, and for 7 and

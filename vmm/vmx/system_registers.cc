@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: MIT
+#include "vmm/vmx/system_registers.hh"
+
+#include <array>
+
+namespace vmm::vmx {
+namespace {
+
+constexpr std::uint64_t numeric_error = 1ULL << 5;  // CR0.NE
+constexpr std::uint64_t selector_privilege = 3;
+
+/// The exit qualification of a control-register access [intel/vol3c table 28-3].
+namespace access {
+constexpr std::uint64_t number = 0xf;
+constexpr unsigned kind_shift = 4;
+constexpr std::uint64_t kind_mask = 3;
+constexpr std::uint64_t kind_move_to = 0;
+constexpr unsigned register_shift = 8;
+constexpr std::uint64_t register_mask = 0xf;
+}  // namespace access
+
+/// The general registers in the order in which the CPU numbers them.
+constexpr std::array<std::uint64_t Registers::*, 16> general_registers{
+    &Registers::rax, &Registers::rcx, &Registers::rdx, &Registers::rbx,
+    &Registers::rsp, &Registers::rbp, &Registers::rsi, &Registers::rdi,
+    &Registers::r8,  &Registers::r9,  &Registers::r10, &Registers::r11,
+    &Registers::r12, &Registers::r13, &Registers::r14, &Registers::r15,
+};
+
+std::uint64_t seen_by_guest(const Vmcs& vmcs, Field field, Field mask, Field shadow) {
+    const std::uint64_t hosts = vmcs.read(mask);
+    return (vmcs.read(field) & ~hosts) | (vmcs.read(shadow) & hosts);
+}
+
+bool is_64_bit(const Vmcs& vmcs) {
+    return (vmcs.read(Field::guest_efer) & efer::long_mode_active) != 0 &&
+           (vmcs.read(Field::guest_cs_access_rights) & access_rights::long_mode) != 0;
+}
+
+}  // namespace
+
+void set_guest_cr0(Vmcs& vmcs, std::uint64_t value) {
+    vmcs.write(Field::cr0_read_shadow, value);
+    vmcs.write(Field::guest_cr0, (value & ~cr0_host_bits) | numeric_error);
+}
+
+void set_guest_cr4(Vmcs& vmcs, std::uint64_t value) {
+    vmcs.write(Field::cr4_read_shadow, value);
+    vmcs.write(Field::guest_cr4, value | cr4_host_bits);
+}
+
+SystemRegisters read_system_registers(const Vmcs& vmcs, std::uint64_t cr2) {
+    const std::uint64_t stack_rights = vmcs.read(Field::guest_ss_access_rights);
+    return {.cr0 = seen_by_guest(vmcs, Field::guest_cr0, Field::cr0_guest_host_mask,
+                                 Field::cr0_read_shadow),
+            .cr2 = cr2,
+            .cr3 = vmcs.read(Field::guest_cr3),
+            .cr4 = seen_by_guest(vmcs, Field::guest_cr4, Field::cr4_guest_host_mask,
+                                 Field::cr4_read_shadow),
+            .efer = vmcs.read(Field::guest_efer),
+            .pat = vmcs.read(Field::guest_pat),
+            .cs_base = is_64_bit(vmcs) ? 0 : vmcs.read(Field::guest_cs_base),
+            .cs = static_cast<std::uint16_t>(vmcs.read(Field::guest_cs_selector)),
+            .ss = static_cast<std::uint16_t>(vmcs.read(Field::guest_ss_selector)),
+            .code_is_64_bit = is_64_bit(vmcs),
+            // SS.DPL is the CPL, also where SS is unusable [intel/vol3c 25.4.1].
+            .privilege_level = static_cast<unsigned>(
+                (stack_rights >> access_rights::privilege_shift) & selector_privilege)};
+}
+
+void set_guest_efer(Vmcs& vmcs, std::uint64_t value) {
+    const std::uint64_t now = vmcs.read(Field::guest_efer);
+    vmcs.write(Field::guest_efer,
+               (value & ~efer::long_mode_active) | (now & efer::long_mode_active));
+}
+
+decltype(Exit::reason) serve_control_register_access(Vmcs& vmcs, const Registers& registers) {
+    const std::uint64_t qualification = vmcs.read(Field::exit_qualification);
+    const std::uint64_t number = qualification & access::number;
+    const bool is_move_to =
+        ((qualification >> access::kind_shift) & access::kind_mask) == access::kind_move_to;
+    if (is_move_to && number == 4)
+        return exit::Exception{"write of CR4 (VMXE)", vector::general_protection};
+    if (!is_move_to || number != 0) return exit::Unknown{"access to a control register"};
+    const auto source =
+        general_registers[(qualification >> access::register_shift) & access::register_mask];
+    vmcs.write(Field::cr0_read_shadow, registers.*source);
+    return exit::Served{"write of CR0 bits that the host keeps"};
+}
+
+}  // namespace vmm::vmx
