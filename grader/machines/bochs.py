@@ -14,7 +14,7 @@ import os
 import re
 import shutil
 import signal
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from grader import sandbox
@@ -48,6 +48,7 @@ MIN_MEMORY_MIB, MAX_MEMORY_MIB = 32, 2048
 STOP_SECONDS = 30.0
 """What the debugger gets to show a machine that hangs."""
 KEPT_BYTES = 65536
+MARKER_BYTES = 64
 PAGE = 4096
 DIRECT_MAP = 0xFFFF_8000_0000_0000
 """The host kernel has all memory there; kern/arch/x86_64/kernel_map.hh."""
@@ -56,7 +57,8 @@ _PROMPT = re.compile(rb"<bochs:\d+> ?$")
 _MAGIC_BREAK = re.compile(r"^\((\d+)\) Magic breakpoint", re.MULTILINE)
 _MARKER = re.compile(rb"(?:^|\n)power off: (\d{1,3})\r?\n$")
 _MAPPED_TO = re.compile(r"maps to physical page 0x([0-9a-f]+)")
-_PANIC = re.compile(r"^\d+[pe]\[|.*>>PANIC<<")
+_RESET = re.compile(rb"bx_pc_system_c::Reset\(")
+_PANIC = ">>PANIC<<"
 _TRIPLE_FAULT = "exception with no resolution"
 
 Dialog = Generator[str, str, None]
@@ -110,6 +112,9 @@ class RunningBochs(Running):
         self._size = configuration.memory_mib << 20
         self._on_serial = on_serial
         self._serial_end = b""
+        self._serial_bytes = 0
+        self._most_serial: int | None = None
+        self._resets = 0
         self._said = b""
         self._log = bytearray()
         self._asked = False
@@ -155,12 +160,14 @@ class RunningBochs(Running):
         return self._child.seconds
 
     def wait(self, seconds: float | None, output_bytes: int | None = None) -> End:
-        limits = Limits(seconds=seconds, output_bytes=output_bytes)
-        status = self._child.wait(limits, kill_on_timeout=False)
+        self._most_serial = output_bytes
+        status = self._child.wait(Limits(seconds=seconds), kill_on_timeout=False)
         if status is None:
             return End(TIMEOUT)
+        if self._resets > 1:
+            return End(RESET)
         if self._child.killed:
-            return End({"output": FLOODED, "interrupted": INTERRUPTED}[self._child.killed])
+            return End(FLOODED if self._has_flooded() else INTERRUPTED)
         self._map_memory()
         if self._status is not None:
             missing = "" if self.memory.size else "its memory could not be read"
@@ -168,7 +175,7 @@ class RunningBochs(Running):
         words = self._words()
         if _TRIPLE_FAULT in words:
             return End(RESET)
-        if not self._serial_end:
+        if not self._serial_bytes:
             raise MachineError(
                 f"{PROGRAM} ended before the kernel ran: {words or f'with {status}'}",
                 "`nest doctor` tries the machine on its own and says what is missing",
@@ -189,7 +196,7 @@ class RunningBochs(Running):
         if status is None or not self._registers:
             raise OSError("Bochs's debugger does not answer")
         self._map_memory()
-        return "\n".join(self._registers)
+        return "\n".join(f"CPU#{cpu}\n{text}" for cpu, text in enumerate(self._with_state()))
 
     def stop(self) -> None:
         self._stack.close()
@@ -215,7 +222,7 @@ class RunningBochs(Running):
                     yield f"set $cpu = {cpu}"
                     general = yield "r"
                     control = yield "creg"
-                    self._registers.append(_in_qemus_form(cpu, general, control))
+                    self._registers.append(_in_qemus_form(general, control))
                 yield from self._dump(range(self._cpus))
                 yield "q"
 
@@ -250,17 +257,34 @@ class RunningBochs(Running):
             os.write(self._stdin, command.encode() + b"\n")
 
     def _serial(self, data: bytes) -> None:
-        self._serial_end = (self._serial_end + data)[-KEPT_BYTES:]
+        self._serial_end = (self._serial_end + data)[-MARKER_BYTES:]
+        self._serial_bytes += len(data)
         self._on_serial(data)
+        if self._has_flooded():
+            self._child.interrupt()
+
+    def _has_flooded(self) -> bool:
+        return self._most_serial is not None and self._serial_bytes > self._most_serial
 
     def _keep_log(self, data: bytes) -> None:
+        seen = len(_RESET.findall(self._log[-MARKER_BYTES:]))
         self._log += data
+        self._resets += len(_RESET.findall(self._log[-MARKER_BYTES - len(data) :])) - seen
         del self._log[:-KEPT_BYTES]
+        if self._resets > 1:  # the first one is that of power-on
+            self._child.interrupt()
+
+    def _with_state(self) -> Iterator[str]:
+        """The registers, and whether each CPU was halted: that stands in the log, at the end."""
+        log = self._log.decode("utf-8", "replace")
+        for cpu, text in enumerate(self._registers):
+            found = re.findall(rf"\[CPU{cpu} *\] CPU is in .* \((.*)\)", log)
+            yield f"{text}HLT={int(bool(found) and found[-1] == 'halted')}\n"
 
     def _words(self) -> str:
         """Why Bochs gave up, from its log."""
         lines = self._log.decode("utf-8", "replace").splitlines()
-        return "; ".join(line.split("]", 1)[-1].strip() for line in lines if _PANIC.match(line))
+        return "; ".join(line.split(_PANIC)[1].strip() for line in lines if _PANIC in line)
 
 
 def _direct(configuration: Configuration) -> DirectBoot | None:
@@ -273,6 +297,7 @@ def _direct(configuration: Configuration) -> DirectBoot | None:
 
 
 def _bochsrc(configuration: Configuration, model: str, files: Mapping[str, int]) -> str:
+    cpus = ", ".join(f"cpu{cpu}=report" for cpu in range(configuration.cpus))
     lines = [
         "config_interface: textconfig",
         "display_library: term",
@@ -289,7 +314,8 @@ def _bochsrc(configuration: Configuration, model: str, files: Mapping[str, int])
         "log: /proc/self/fd/2",
         "panic: action=fatal",
         "error: action=report",
-        "info: action=ignore",
+        # Of what is no error, only resets and, at the end, the state of the CPUs.
+        "info: action=ignore, pc_system=report, " + cpus,
         "debug: action=ignore",
     ]
     if configuration.iso:
@@ -306,13 +332,14 @@ def _bochsrc(configuration: Configuration, model: str, files: Mapping[str, int])
     return "\n".join([*lines, ""])
 
 
-def _in_qemus_form(cpu: int, general: str, control: str) -> str:
-    """One CPU's registers for grader/hung.py, from the debugger's ``r`` and ``creg``."""
+def _in_qemus_form(general: str, control: str) -> str:
+    """One CPU's registers as grader/hung.py reads them, from the debugger's ``r`` and ``creg``."""
     found = re.findall(r"^(r\w+) *: ([0-9a-f]{8})_([0-9a-f]{8})", general, re.MULTILINE)
     found += re.findall(r"\b(CR[0-4]|EFER)=(?:page fault laddr=)?0x()([0-9a-f]+)", control)
     flags = re.search(r"^eflags (0x[0-9a-f]+).*$", general, re.MULTILINE)
     words = [f"{name.upper()}={high}{low}" for name, high, low in found]
-    return "\n".join([f"CPU#{cpu}", *words, flags[0] if flags else "", ""])
+    lines = [" ".join(words[at : at + 4]) for at in range(0, len(words), 4)]
+    return "\n".join([*lines, flags[0] if flags else "", ""])
 
 
 def _holds(fd: int, data: bytes) -> bool:
