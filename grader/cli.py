@@ -19,6 +19,7 @@ VERBS = {
     "doctor": ("grader.doctor", "Say what is installed and what works here, and the mend for the rest."),
     "run": ("grader.run", "Boot the hypervisor and its guest, with the serial line on this terminal."),
     "grade": ("grader.grade", "Judge the answers to a lab and show the score."),
+    "award": ("grader.award", "Enter points for answers that a person reads."),
     "debug": ("grader.debug", "Boot under gdb, with the symbols of host and guest."),
     "test": ("grader.selftest", "Run the project's own tests."),
     "verify": ("grader.verify", "Prove that a lab's tests tell right answers from wrong ones."),

@@ -18,7 +18,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Callable, Mapping
+from typing import TYPE_CHECKING, Any, Callable, Mapping, Sequence
 
 from grader import outcome
 from grader.kit import Answers, BuildFailure, Kit
@@ -33,6 +33,8 @@ FLAVOURS = {"unit": "asan", "race": "tsan"}
 PATIENCE = 2
 """How many cases of one task may use the whole time limit; later ones get less."""
 SHORT_SECONDS = 5.0
+HUNG_REPLAY_SECONDS = 20.0
+"""What a boot gets when it is replayed because it hung: enough for one that passes, mostly."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,32 @@ class Case:
     answers: Answers
     label: str
     """tells the sets of answers of one session apart, in names and folders"""
+    machine: str = ""
+    """where a boot test is booted; empty for the others, which run on no machine"""
+    late: bool = False
+    """not scored, and run only once every case that is scored has passed"""
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """Tells it from all other cases of its session: label, machine, test."""
+        return self.label, self.machine, self.test.name
+
+    @property
+    def place(self) -> str:
+        """The label, and the machine if there is one."""
+        return f"{self.label}@{self.machine}" if self.machine else self.label
+
+
+@dataclass(frozen=True)
+class Ground:
+    """The machine of one boot, as boot modules are told: `plan(nonce, machine)`, fixture `machine`."""
+
+    name: str
+    vendor: str
+    """`amd` or `intel`"""
+    cpus: int
+    """what the module asks for, or as many as the machine can have"""
+    memory_mib: int
 
 
 @dataclass
@@ -59,7 +87,6 @@ class Settings:
 
     seed: int
     transcripts: Path
-    machine: str = "amd-qemu"
     replay: bool = True
     case_seconds: float = CASE_SECONDS
 
@@ -73,7 +100,7 @@ class Engine:
         self.settings = settings
         self._schedule = kit.schedule
         self._units: dict[tuple[str, Answers], Future[Outcome]] = {}
-        self._boots: dict[tuple[str, Answers, int], Future[Boot]] = {}
+        self._boots: dict[tuple[str, Answers, str, int], Future[Boot]] = {}
         self._modules: dict[str, ModuleType] = {}
         self._slow: Counter[tuple[str, Answers]] = Counter()
         self._lock = threading.Lock()
@@ -83,7 +110,7 @@ class Engine:
         for rank, case in enumerate(cases):
             if case.test.kind == "boot":
                 # Boots take longest, so their kernels come before programs of the same answers.
-                self.kit.kernel(self.lab.kernel, case.answers, rank=rank - len(cases))
+                self._images(case, rank - len(cases))
         for rank, case in enumerate(cases):
             if case.test.kind != "boot":
                 self.kit.program(self.lab, case.answers, FLAVOURS[case.test.kind], rank=rank)
@@ -122,24 +149,39 @@ class Engine:
     def forget(self, case: Case) -> None:
         """Gives back what a boot left behind; no case will ask for it any more."""
         for attempt in (0, 1):
-            self._boots.pop((case.test.module, case.answers, attempt), None)
+            self._boots.pop((case.test.module, case.answers, case.machine, attempt), None)
 
     def nonce(self, module: str) -> str:
         """The nonce of a boot module: 16 hexadecimal digits that follow from the seed."""
         text = f"{self.settings.seed}/{self.lab.id}/{module}"
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
-    @property
-    def guests(self) -> Mapping[str, bytes]:
-        """The kit's files by name, read when asked for."""
-        return Guests(self.kit.files)
+    def guests(self, case: Case) -> Mapping[str, bytes]:
+        """The kit's files by name, read when asked for, with the user programs of the case's answers."""
+        _, programs = self._images(case, -1 << 30)
+        return Guests(self.kit.files | {name: built.result() for name, built in programs.items()})
+
+    def ground(self, case: Case) -> Ground:
+        """The machine of the case's boot."""
+        from grader.machines import machine
+
+        module = self._modules[case.test.module]
+        chosen = machine(case.machine)
+        return Ground(case.machine, chosen.vendor, min(getattr(module, "CPUS", 4), chosen.max_cpus),
+                      min(getattr(module, "MEMORY_MIB", 256), chosen.max_memory_mib))
 
     def transcript(self, case: Case, suffix: str = "") -> Path:
         """Where this case's transcript goes."""
         return self._folder(case) / f"{_slug(case.test.name)}{suffix}.txt"
 
     def _folder(self, case: Case) -> Path:
-        return self.settings.transcripts / _slug(case.label)
+        return self.settings.transcripts / _slug(case.place)
+
+    def _images(self, case: Case, rank: int) -> tuple[Future[Path], dict[str, Future[Path]]]:
+        """What a boot of the case needs built: the kernel, and the user programs by name."""
+        name = self.lab.kernel
+        return self.kit.kernel(name, case.answers, rank=rank), {
+            program: self.kit.user_program(program, case.answers, rank=rank) for program in self.kit.programs(name)}
 
     def _unit(self, case: Case, rank: int) -> Future[Outcome]:
         key = (case.test.name, case.answers)
@@ -165,11 +207,11 @@ class Engine:
         return found
 
     def _boot(self, case: Case, attempt: int, rank: int) -> Future[Boot]:
-        key = (case.test.module, case.answers, attempt)
+        key = (case.test.module, case.answers, case.machine, attempt)
         if key not in self._boots:
-            kernel = self.kit.kernel(self.lab.kernel, case.answers, rank=rank)
+            kernel, programs = self._images(case, rank)
             self._boots[key] = self._schedule.submit(
-                lambda path: self._run_boot(path, case, attempt), kernel, rank=rank)
+                lambda path, *_: self._run_boot(path, case, attempt), kernel, *programs.values(), rank=rank)
         return self._boots[key]
 
     def _run_boot(self, kernel: Path, case: Case, attempt: int) -> Boot:
@@ -177,22 +219,52 @@ class Engine:
 
         module = self._modules[case.test.module]
         nonce = self.nonce(case.test.module)
-        given: dict[str, Any] = {"nonce": nonce}
-        if "guests" in module.plan.__code__.co_varnames[:module.plan.__code__.co_argcount]:
-            given["guests"] = self.guests
-        files, plan = module.plan(**given)
+        ground = self.ground(case)
+        wanted = module.plan.__code__.co_varnames[:module.plan.__code__.co_argcount]
+        known: dict[str, Callable[[], Any]] = {
+            "nonce": lambda: nonce, "guests": lambda: self.guests(case), "machine": lambda: ground}
+        files, plan = module.plan(**{name: known[name]() for name in wanted if name in known})
         folder = self._folder(case) / Path(case.test.module).stem
         if attempt:
             folder = folder.with_name(f"{folder.name}-replayed")
         folder.mkdir(parents=True, exist_ok=True)
-        result = run_boot(kernel, files, plan, cpus=getattr(module, "CPUS", 4),
-                          memory_mib=getattr(module, "MEMORY_MIB", 256),
-                          wall_seconds=getattr(module, "WALL_SECONDS", 60.0),
-                          transcript_dir=folder, machine=self.settings.machine,
+        seconds = getattr(module, "WALL_SECONDS", 60.0)
+        if attempt and self._hung(case):
+            seconds = min(seconds, HUNG_REPLAY_SECONDS)
+        result = run_boot(kernel, files, plan, cpus=ground.cpus, memory_mib=ground.memory_mib,
+                          wall_seconds=seconds, transcript_dir=folder, machine=ground.name,
                           runs=self.kit.runs(self.lab.kernel))
         if result.ended == "interrupted":
             raise KeyboardInterrupt
         return Boot(result, None)
+
+    def _hung(self, case: Case) -> bool:
+        """Whether the case's first boot hung."""
+        first = self._boots[case.test.module, case.answers, case.machine, 0].result().result
+        return first is not None and first.ended == "timeout"
+
+
+def why_not(task: Task, test: Test, machine: str) -> str:
+    """Why a test cannot run on a machine; empty if it can."""
+    from grader import machines
+
+    if test.kind != "boot":
+        return ""
+    there = machines.machine(machine)
+    if task.vendor not in (None, there.vendor):
+        return f"for {task.vendor}'s CPUs"
+    if test.cpus > there.max_cpus:
+        return f"needs {test.cpus} CPUs"
+    return ""
+
+
+def cases_of(task: Task, answers: Answers, label: str, on: Sequence[str], *, late: bool = False) -> list[Case]:
+    """The cases that judge a task: those of the host once, the booted ones on each machine that can."""
+    cases = []
+    for test in task.tests:
+        where = [machine for machine in on if not why_not(task, test, machine)] if test.kind == "boot" else [""]
+        cases += [Case(test, answers, label, machine, late) for machine in where]
+    return cases
 
 
 def _slug(text: str) -> str:

@@ -90,7 +90,7 @@ class Kit:
         self.root = root
         self.cache = cache
         self.schedule = schedule
-        self._kit = description
+        self._kit = {"programs": {}, **description}
         self._futures: dict[str, Future[Path]] = {}
 
     @property
@@ -99,7 +99,7 @@ class Kit:
         return {key: Path(path) for key, path in self._kit["files"].items()}
 
     def object(self, file: str, source: Path, flavour: str, rank: int = 0) -> Future[Path]:
-        """Compiles one answer to the task whose file is `file`."""
+        """Compiles one answer to the task whose file is `file`; the flavour may be a user program's name."""
         name = self._shown(source)
         try:
             text = source.read_bytes()
@@ -113,7 +113,11 @@ class Kit:
 
     def program(self, lab: Lab, answers: Answers, flavour: str, rank: int = 0) -> Future[Path]:
         """Links the lab's unit tests of one flavour (asan, tsan) with the answers."""
-        answers = answers.where(lambda file: not file.endswith(ASSEMBLY))  # the host has no use for it
+        # The host has no use for assembly, and only the lab whose task it is for a part of a user
+        # program: its tests bring the library of such programs along.
+        mine = {task.file for task in lab.tasks}
+        answers = answers.where(lambda file: not file.endswith(ASSEMBLY)
+                                and (file not in self._in_programs or file in mine))
         tests = [Path(path) for path in self._kit["test_objects"][f"{lab.id}-tests.{flavour}"]]
         libraries = self._libraries(flavour)
         link = self._kit["flavours"][flavour]["link"]
@@ -126,14 +130,14 @@ class Kit:
         return self._link(f"program {lab.id}", answers, flavour, tests + libraries, link, command, rank)
 
     def runs(self, kernel: str) -> str:
-        """What a kernel runs, `guests` or `programs`. Raises CannotRun if the kit has none of that name."""
+        """What a kernel runs: `guests`, `programs` or `vmms`. Raises CannotRun if the kit has none of that name."""
         return self._recipe(kernel)["runs"]
 
     def kernel(self, name: str, answers: Answers, rank: int = 0) -> Future[Path]:
         """Links the bootable kernel of this name with those of the answers that stand in its rooms."""
         recipe = self._recipe(name)
         rooms = recipe["archives"]
-        answers = answers.where(lambda file: Path(file).parts[0] in rooms)
+        answers = answers.where(lambda file: Path(file).parts[0] in rooms and file not in self._in_programs)
         libraries = self._libraries("kernel", rooms)
         boot = [Path(path) for path in recipe["objects"]]
         flags = recipe["flags"]
@@ -153,6 +157,29 @@ class Kit:
 
         tool = (Path(__file__).parent / "kernel_image.py").read_bytes()
         return self._link(f"kernel {name}", answers, "kernel", inputs, [recipe, tool], command, rank, finish)
+
+    def programs(self, kernel: str) -> tuple[str, ...]:
+        """The user programs that hold tasks and that boots of this kernel have among their files."""
+        return tuple(name for name, recipe in self._kit["programs"].items() if kernel in recipe["kernels"])
+
+    def user_program(self, name: str, answers: Answers, rank: int = 0) -> Future[Path]:
+        """Links the user program of this name, as kit.json has it, with those of the answers that are in it."""
+        recipe = self._kit["programs"][name]
+        answers = answers.where(lambda file: file in recipe["tasks"])
+        parts = [Path(path) for path in recipe["objects"] + recipe["archives"]]
+        flags = recipe["flags"]
+        inputs = [*parts, *(Path(word) for word in flags if word.startswith("/"))]
+
+        def command(objects: list[Path], output: Path) -> list[str]:
+            return [recipe["linker"], *flags, "-o", str(output), *recipe["objects"], *map(str, objects),
+                    *recipe["archives"]]
+
+        return self._link(f"program {name}", answers, name, inputs, recipe, command, rank)
+
+    @cached_property
+    def _in_programs(self) -> frozenset[str]:
+        """The tasks' files that are parts of user programs, and not of a kernel."""
+        return frozenset(file for recipe in self._kit["programs"].values() for file in recipe["tasks"])
 
     def _recipe(self, kernel: str) -> dict[str, Any]:
         kernels = self._kit["kernels"]
@@ -183,6 +210,8 @@ class Kit:
         return [Path(libraries[name]) for name in rooms]
 
     def _flags(self, file: str, flavour: str) -> list[str]:
+        if flavour in self._kit["programs"]:
+            return self._kit["programs"][flavour]["compile"]
         return self._kit["flavours"][flavour]["assemble" if file.endswith(ASSEMBLY) else "compile"]
 
     def _once(self, key: str, make: Callable[..., Path], *after: Future[Any], rank: int) -> Future[Path]:
@@ -222,7 +251,7 @@ class Kit:
         sources = [(file, self._shown(source), content(source)) for file, source in answers.files]
         identity = _identity(inputs)
         key = digest(what, sources, flavour, identity, recipe, self._ground,
-                     self._kit["flavours"][flavour])
+                     self._kit["flavours"].get(flavour))
 
         def make(*built: Path) -> Path:
             with self.cache.workplace() as place:

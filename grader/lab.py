@@ -117,6 +117,8 @@ class Lab:
     counts: str | None = None
     """where tasks are for one vendor: whose tasks count"""
     questions: Questions | None = None
+    mutants_on: tuple[str, ...] = ()
+    """the machines on which `nest verify` judges mutants and variants"""
 
     def counted(self, task: Task) -> bool:
         """Whether the task's points are the lab's, and not reported apart."""
@@ -263,6 +265,9 @@ def _semantic_faults(data: dict[str, Any], path: Path) -> Iterator[tuple[tuple[s
     for vendor in sorted(vendors):
         if not any(vendor_of(machine) == vendor for machine in data["machines"]):
             yield ("machines",), f"has no machine with {vendor}'s CPUs, which tasks are for"
+    for i, machine in enumerate(data.get("mutants_on", [])):
+        if machine not in data["machines"]:
+            yield ("mutants_on", i), f"'{machine}' is none of the lab's machines"
     for i, one in enumerate(asked):
         if one["id"] in [other["id"] for other in asked[:i]]:
             yield ("questions", "ask", i, "id"), f"'{one['id']}' stands twice"
@@ -314,9 +319,10 @@ def load(folder: Path) -> Lab:
         questions = Questions(data["questions"]["file"], tuple(
             Question(one["id"], one["title"], one["points"], one.get("read", ""))
             for one in data["questions"]["ask"]))
+    usual = data["machines"] if "counts" in data else data["machines"][:1]
     return Lab(data["id"], data["name"], data["title"], data["points"], tuple(data["builds_on"]),
                tuple(data["machines"]), data.get("kernel", KERNEL), tuple(tasks), folder,
-               data.get("counts"), questions)
+               data.get("counts"), questions, tuple(data.get("mutants_on", usual)))
 
 
 def load_all(root: Path = ROOT) -> list[Lab]:

@@ -34,6 +34,8 @@ class Outcome:
     seconds: float = 0.0
     nonce: str = ""
     transcript: Path | None = None
+    machine: str = ""
+    """where it was booted; empty for what runs on no machine"""
     unstable: bool = False
     """it failed, and passed when replayed: it stays failed, and staff see it"""
     stub: str = ""

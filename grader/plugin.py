@@ -6,15 +6,18 @@ functions in the lab's boot/ folder, over the evidence of one boot that all test
 
 A boot module defines
 
-    def plan(nonce: str) -> tuple[dict[str, bytes], list[VmPlan]]   # or plan(nonce, guests)
+    def plan(nonce: str) -> tuple[dict[str, bytes], list[VmPlan]]   # or plan(nonce, guests, machine)
 
-and optionally CPUS (4), MEMORY_MIB (256) and WALL_SECONDS (60). The list holds what has a method
+and optionally CPUS (4), MEMORY_MIB (256) and WALL_SECONDS (60); a machine that has less gives what it
+has, and `machine` says how much that is. The list holds what has a method
 `line()`, a line of the file `plan`: VmPlan for a kernel that runs guests, and what grader/proc_evidence.py
 has for one that runs programs; or it is bytes, a boot module as it is. Its tests take these fixtures:
 
     booted   the BootResult of the module's boot under the answers that are being judged
     nonce    16 hexadecimal digits: what the guest is told, and what plan() was told
-    guests   the kit's files by name, such as guests["gkernel.elf"]
+    guests   the kit's files by name, such as guests["gkernel.elf"]; user programs that hold tasks, such
+             as guests["user/vmm.elf"], are those of the answers that are being judged
+    machine  where it was booted: name, vendor, cpus, memory_mib
 
 An assertion's message should say what was seen and what was wanted; pytest's own explanation follows.
 Each item is judged once for its task and, in a grading of a student's files, once more with all of the
@@ -32,9 +35,9 @@ from typing import Any, Callable, Iterable, Iterator, Mapping
 import pytest
 
 from grader import outcome
-from grader.engine import Boot, Case, Engine
+from grader.engine import Boot, Case, Engine, Ground, not_built
 from grader.errors import UsageError
-from grader.kit import Answers
+from grader.kit import Answers, BuildFailure
 from grader.outcome import Outcome, shortened, stub_reached
 
 
@@ -46,8 +49,8 @@ class Session:
     cases: list[Case]
     on_result: Callable[[Case, Outcome], None] = lambda case, found: None
     keyword: str = ""
-    results: dict[tuple[str, str], Outcome] = field(default_factory=dict)
-    """by label and test name"""
+    results: dict[tuple[str, str, str], Outcome] = field(default_factory=dict)
+    """by label, machine and test name; late cases that were not wanted are not in it"""
     problem: BaseException | None = None
     """what made it impossible to go on"""
     selected: int = 0
@@ -83,8 +86,10 @@ class LabPlugin:
     def __init__(self, session: Session) -> None:
         self.session = session
         self.engine = session.engine
-        self.uses: Counter[tuple[str, Answers]] = Counter()
+        self.uses: Counter[tuple[str, Answers, str]] = Counter()
         """how many items still want a boot"""
+        self.late: list[pytest.Item] = []
+        """the late items that were not started yet"""
 
     def pytest_addoption(self, parser: pytest.Parser) -> None:
         # Of the terminal reporter, which is not there: how much an assertion's explanation says.
@@ -101,7 +106,7 @@ class LabPlugin:
         name = f"boot:{Path(metafunc.module.__file__ or '').name}::{metafunc.function.__name__}"
         cases = [case for case in self.session.cases if case.test.name == name]
         metafunc.fixturenames.insert(0, "answers")
-        metafunc.parametrize("answers", cases, ids=[case.label for case in cases], indirect=True)
+        metafunc.parametrize("answers", cases, ids=[case.place for case in cases], indirect=True)
 
     def pytest_itemcollected(self, item: pytest.Item) -> None:
         """Lets -k find a test by its whole name, as lab.json and a verdict spell it."""
@@ -109,13 +114,16 @@ class LabPlugin:
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        place = {(case.label, case.test.name): i for i, case in enumerate(self.session.cases)}
-        items.sort(key=lambda item: place[case_of(item).label, case_of(item).test.name])
+        place = {case.key: i for i, case in enumerate(self.session.cases)}
+        items.sort(key=lambda item: (case_of(item).late, place[case_of(item).key]))
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         items = session.items
         self.session.selected = len(items)
         boots = [item for item in items if case_of(item).test.kind == "boot"]
+        for name in dict.fromkeys(case_of(item).machine for item in boots):
+            self._try_machine(name)
+        self.late = [item for item in items if case_of(item).late]
         self.uses = Counter(_boot_of(case_of(item)) for item in boots)
         # Boots take longest: of one set of answers they are started before the small cases.
         last = {case_of(item).label: rank for rank, item in enumerate(items)}
@@ -123,9 +131,22 @@ class LabPlugin:
         for rank, item in enumerate(items):
             first.setdefault(case_of(item).label, rank)
         for item in boots:
-            self.engine.start(case_of(item), first[case_of(item).label], item.module)  # type: ignore[attr-defined]
+            if item not in self.late:
+                self.engine.start(case_of(item), first[case_of(item).label], item.module)  # type: ignore[attr-defined]
         for rank, item in enumerate(items):
-            self.engine.start(case_of(item), min(rank, last[case_of(item).label]))
+            if item not in self.late:
+                self.engine.start(case_of(item), min(rank, last[case_of(item).label]))
+
+    def _try_machine(self, name: str) -> None:
+        """Before anything is judged: whether the machine can be started here."""
+        from grader.errors import CannotRun
+        from grader.machines import machine
+
+        try:
+            machine(name).check()
+        except CannotRun as problem:
+            self.session.problem = problem
+            raise pytest.exit.Exception(str(problem)) from problem
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed and self.session.problem is None:
@@ -156,9 +177,17 @@ class LabPlugin:
         return self.engine.nonce(answers.test.module)
 
     @pytest.fixture
-    def guests(self) -> Mapping[str, bytes]:
+    def guests(self, answers: Case) -> Mapping[str, bytes]:
         """The kit's files by name."""
-        return self.engine.guests
+        try:
+            return self.engine.guests(answers)
+        except BuildFailure as failure:
+            raise NoVerdict(not_built(failure)) from failure
+
+    @pytest.fixture
+    def machine(self, answers: Case) -> Ground:
+        """Where the module was booted."""
+        return self.engine.ground(answers)
 
     # -- running ---------------------------------------------------------------------------------
 
@@ -166,6 +195,8 @@ class LabPlugin:
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool:
         """Runs the item, and for a booted one its replay, and keeps one outcome."""
         case = case_of(item)
+        if case.late and not self._late_is_wanted():
+            return True
         if isinstance(item, GoogleTestCase):
             found = self._guarded(lambda: self.engine.unit(case), item)
         else:
@@ -176,11 +207,21 @@ class LabPlugin:
                 self.engine.forget(case)
         if found is None:
             return True
-        key = (case.label, case.test.name)
-        before = self.session.results.get(key)
+        found = replace(found, machine=case.machine)
+        before = self.session.results.get(case.key)
         if before is None or before.passed:  # of a parametrized function the first failure counts
-            self.session.results[key] = found
+            self.session.results[case.key] = found
         self.session.on_result(case, found)
+        return True
+
+    def _late_is_wanted(self) -> bool:
+        """Whether all that is scored has passed; then the late items are started."""
+        late = {case.key for case in self.session.cases if case.late}
+        if not all(found.passed for key, found in self.session.results.items() if key not in late):
+            return False
+        for item in self.late:
+            self.engine.start(case_of(item), 0, getattr(item, "module", None))
+        self.late = []
         return True
 
     def _guarded(self, work: Callable[[], Outcome], item: pytest.Item) -> Outcome | None:
@@ -232,7 +273,7 @@ class LabPlugin:
 
             if isinstance(error, (MachineCannotRun, NestError, OSError)):
                 raise error
-            item.failure = _failure(call, self.engine.boot(case_of(item), item.attempt))
+            item.failure = _failure(call, self.engine.boot(case_of(item), item.attempt), case_of(item))
         return None
 
 
@@ -296,8 +337,8 @@ def case_of(item: Any) -> Case:
     return item.callspec.params["answers"]
 
 
-def _boot_of(case: Case) -> tuple[str, Answers]:
-    return case.test.module, case.answers
+def _boot_of(case: Case) -> tuple[str, Answers, str]:
+    return case.test.module, case.answers, case.machine
 
 
 def _stub_in(boot: Boot, case: Case) -> Outcome | None:
@@ -308,9 +349,13 @@ def _stub_in(boot: Boot, case: Case) -> Outcome | None:
     return stub_reached(result.serial, case.test.task)
 
 
-def _failure(call: pytest.CallInfo[None], boot: Boot) -> Outcome:
+def _failure(call: pytest.CallInfo[None], boot: Boot, case: Case) -> Outcome:
     """A failed assertion or an error in a booted test, with how the machine ended where that matters."""
     assert call.excinfo is not None
+    if boot.result is not None:  # a stub in a user program ends that program, and not the kernel
+        stub = stub_reached(boot.result.serial, case.test.task)
+        if stub is not None:
+            return stub
     error = call.excinfo.value
     text = str(error).strip() or type(error).__name__
     if not isinstance(error, AssertionError):

@@ -7,7 +7,10 @@ import re
 from typing import IO, Iterator
 
 from grader import outcome
-from grader.results import Results, TaskResult, TestResult, failure_text
+from grader.engine import why_not
+from grader.lab import Test
+from grader.questions import MISSING, PENDING
+from grader.results import MachineResult, Results, TaskResult, TestResult, failure_text
 
 MANY = 12
 """More different failures than this of one task are only named: the first ones are where to begin."""
@@ -36,9 +39,10 @@ def plain(results: Results) -> Iterator[str]:
             yield from text.splitlines()
             yield ""
     rows = table(results)
-    widths = [max(len(row[i]) for row in rows) for i in range(4)]
+    widths = [max(map(len, column)) for column in zip(*rows)]
     for row in rows:
-        yield f"{row[0]:<{widths[0]}}  {row[1]:>{widths[1]}}  {row[2]:>{widths[2]}}  {row[3]}".rstrip()
+        middle = "  ".join(f"{cell:>{width}}" for cell, width in zip(row[1:-1], widths[1:-1]))
+        yield f"{row[0]:<{widths[0]}}  {middle}  {row[-1]}".rstrip()
     yield from closing(results)
 
 
@@ -81,9 +85,11 @@ def _word(one: TestResult) -> str:
             outcome.BLOCKED: "BLOCKED", outcome.NOT_WRITTEN: "NOT WRITTEN"}.get(one.kind, one.kind.upper())
 
 
-def table(results: Results) -> list[tuple[str, str, str, str]]:
-    """The score table: a head, a row for each task, the sum."""
-    rows = [("task", "points", "tests", "")]
+def table(results: Results) -> list[tuple[str, ...]]:
+    """The score table: a head, a row for each task and question, the sum. Where there are several machines,
+    each has a column of its own."""
+    several = results.machines if len(results.machines) > 1 else ()
+    rows: list[tuple[str, ...]] = [("task", "points", *(here.machine for here in several), "tests", "")]
     for task in results.tasks:
         passed = sum(one.passed for one in task.tests)
         unstable = sum(one.outcome.unstable for one in task.tests)
@@ -94,12 +100,25 @@ def table(results: Results) -> list[tuple[str, str, str, str]]:
             remark = f"blocked by {', '.join(blockers)}"
         if unstable:
             remark = (remark + f" {unstable} unstable").strip()
+        if not task.counts:
+            remark = f"{task.task.vendor}: apart{'; ' * bool(remark)}{remark}"
         rows.append((f"{task.task.id}  {task.task.title}", f"{task.score}/{task.max_score}",
-                     f"{passed}/{len(task.tests)}", remark))
-    tests = results.tests
-    rows.append(("all", f"{results.score}/{results.max_score}",
-                 f"{sum(one.passed for one in tests)}/{len(tests)}", ""))
+                     *(_there(here, task) for here in several), f"{passed}/{len(task.tests)}", remark))
+    for one in results.questions:
+        points = f"{one.score:g}" if one.state != PENDING else "?"
+        rows.append((f"{results.lab.id}.{one.question.id}  {one.question.title}", f"{points}/{one.question.points}",
+                     *("" for _ in several), "", one.state + (f": {one.note}" if one.note else "")))
+    tests = [test for task in results.tasks if task.counts for test in task.tests]
+    rows.append(("all", f"{results.score:g}/{results.max_score}",
+                 *(f"{here.score}/{here.max_score}" for here in several),
+                 f"{sum(one.passed for one in tests)}/{len(tests)}",
+                 f"{results.pending} pending" if results.pending else ""))
     return rows
+
+
+def _there(here: MachineResult, task: TaskResult) -> str:
+    found = next((one for one in here.tasks if one.task == task.task), None)
+    return f"{found.score}/{found.max_score}" if found else "-"
 
 
 def closing(results: Results) -> Iterator[str]:
@@ -107,19 +126,45 @@ def closing(results: Results) -> Iterator[str]:
     if results.together is not None:
         both = results.together
         yield f"all your files together (not scored): {both.passed} of {both.total} booted tests pass"
-        if results.score == results.max_score:  # else they fail for what is said above
-            alike: dict[str, list[str]] = {}
-            for name, why in both.failed:
-                alike.setdefault(why, []).append(name)
-            for why, (name, *others) in list(alike.items())[:5]:
-                yield f"  only together: {name}{f' and {len(others)} more' if others else ''}: {why}"
+        alike: dict[str, list[str]] = {}
+        for name, why in both.failed:
+            alike.setdefault(why, []).append(name)
+        for why, (name, *others) in list(alike.items())[:5]:
+            yield f"  only together: {name}{f' and {len(others)} more' if others else ''}: {why}"
+    yield from _left_out(results)
     if results.partial:
         yield f"only {len(results.tests)} of {len(results.lab.tests)} tests were selected"
+    missing = [one.question.id for one in results.questions if one.state == MISSING]
+    if missing and results.lab.questions:
+        yield (f"no answer to {', '.join(missing)} in labs/{results.lab.folder.name}/{results.lab.questions.file}")
+    if results.apart:
+        score = sum(task.score for task in results.apart)
+        yield (f"apart, for {results.apart[0].task.vendor}: {score} of "
+               f"{sum(task.max_score for task in results.apart)} points; {results.lab.counts} counts")
     whose = "the reference answers" if results.answers == "reference" else "your own files"
-    yield (f"{results.lab.id} {results.lab.title}: {results.score} of {results.max_score} points for {whose}, "
-           f"seed {results.seed}, {results.seconds:.1f} s")
-    if results.score < results.max_score or (results.together and results.together.failed):
+    pending = f", {results.pending} pending until a person has read the answers" if results.pending else ""
+    yield (f"{results.lab.id} {results.lab.title}: {results.score:g} of {results.max_score} points for {whose}"
+           f"{pending}, {', '.join(here.machine for here in results.machines)}, seed {results.seed}, "
+           f"{results.seconds:.1f} s")
+    if not results.complete or (results.together and results.together.failed):
         yield f"transcripts: {results.transcripts}"
+
+
+def _left_out(results: Results) -> Iterator[str]:
+    """What could not run, by machine and reason."""
+    for here in results.machines:
+        by_reason: dict[tuple[str, str], list[Test]] = {}
+        for one in here.left_out:
+            vendor = results.lab.task(one.test.task).vendor
+            by_reason.setdefault((one.why, vendor or ""), []).append(one.test)
+        for (why, _), tests in by_reason.items():
+            points = sum(test.points for test in tests)
+            others = [name for name in results.lab.machines if name != here.machine
+                      and not any(why_not(results.lab.task(test.task), test, name) for test in tests)]
+            mend = f"; ./nest grade {results.lab.id} --machine {others[0]} runs them" if others and not any(
+                other.machine in others for other in results.machines) else ""
+            yield (f"left out on {here.machine}: {len(tests)} test{'s' * (len(tests) != 1)}, "
+                   f"{points} point{'s' * (points != 1)}, {why}{mend}")
 
 
 def _rich(results: Results, out: IO[str]) -> None:
@@ -139,10 +184,11 @@ def _rich(results: Results, out: IO[str]) -> None:
     head, *rows, total = table(results)
     shown = Table(box=None, pad_edge=False, show_footer=True)
     for i, (name, foot) in enumerate(zip(head, total)):
-        shown.add_column(name, foot, justify="right" if i in (1, 2) else "left")
-    for row, task in zip(rows, results.tasks):
-        full = task.score == task.max_score
-        shown.add_row(*(Text(cell) for cell in row), style="green" if full else "red")
+        shown.add_column(name, foot, justify="right" if 0 < i < len(head) - 1 else "left")
+    styles = ["green" if task.score == task.max_score else "red" for task in results.tasks]
+    styles += ["yellow" if one.state == PENDING else "" for one in results.questions]
+    for row, style in zip(rows, styles):
+        shown.add_row(*(Text(cell) for cell in row), style=style)
     console.print(shown)
     for line in closing(results):
         console.print(Text(line))

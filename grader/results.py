@@ -4,19 +4,24 @@
 Rules: a test gives all its points or none; a test of 0 points belongs to the last one before it that has
 some, which then gives its points only if both pass; a negative test counts only if its task's first
 positive test passed; a test that failed and passed when replayed stays failed and is marked unstable.
+
+A booted test passes if it passes on every machine on which it ran. Each machine has a table of its own too,
+without the tests that cannot run there. Tasks for the vendor that does not count are judged alike, and
+reported apart.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Iterable, Mapping
+from typing import Any, Iterable, Mapping, Sequence
 
 from grader import outcome
 from grader.errors import DONE, POINTS_MISSING
 from grader.lab import SCHEMAS, Lab, Task, Test
 from grader.outcome import Outcome
+from grader.questions import PENDING, QuestionResult
 
 DOES_NOT_COUNT = "does not count"
 
@@ -48,6 +53,8 @@ class TaskResult:
     state: str
     note: str
     elsewhere: str
+    counts: bool = True
+    """its points are the lab's; else they are reported apart"""
 
     @property
     def score(self) -> int:
@@ -56,6 +63,31 @@ class TaskResult:
     @property
     def max_score(self) -> int:
         return sum(test.test.points for test in self.tests)
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A test that cannot run on a machine."""
+
+    test: Test
+    why: str
+
+
+@dataclass(frozen=True)
+class MachineResult:
+    """One machine's table: what ran on the host, and what was booted on it."""
+
+    machine: str
+    tasks: tuple[TaskResult, ...]
+    left_out: tuple[LeftOut, ...]
+
+    @property
+    def score(self) -> int:
+        return sum(task.score for task in self.tasks if task.counts)
+
+    @property
+    def max_score(self) -> int:
+        return sum(task.max_score for task in self.tasks if task.counts)
 
 
 @dataclass(frozen=True)
@@ -74,21 +106,53 @@ class Results:
     lab: Lab
     answers: str
     seed: int
-    machine: str
     partial: bool
     tasks: tuple[TaskResult, ...]
+    """over all machines"""
+    machines: tuple[MachineResult, ...]
     together: Together | None
     transcripts: str
     seconds: float
-    nonces: Mapping[str, str] = field(default_factory=dict)
+    questions: tuple[QuestionResult, ...] = ()
 
     @property
-    def score(self) -> int:
-        return sum(task.score for task in self.tasks)
+    def score(self) -> float:
+        """What was reached so far, by tests and by what a person entered."""
+        return sum(task.score for task in self.tasks if task.counts) + sum(one.score for one in self.questions)
 
     @property
     def max_score(self) -> int:
-        return sum(task.max_score for task in self.tasks)
+        return (sum(task.max_score for task in self.tasks if task.counts)
+                + sum(one.question.points for one in self.questions))
+
+    @property
+    def pending(self) -> int:
+        """The points of answers that nobody has read yet."""
+        return sum(one.question.points for one in self.questions if one.state == PENDING)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every point that a test gives is reached, those apart included."""
+        return all(task.score == task.max_score for task in self.tasks)
+
+    @property
+    def apart(self) -> tuple[TaskResult, ...]:
+        """The tasks for the vendor that does not count."""
+        return tuple(task for task in self.tasks if not task.counts)
+
+    @property
+    def left_out(self) -> tuple[LeftOut, ...]:
+        """The tests that could run on none of the machines."""
+        if not self.machines:
+            return ()
+        first, *others = self.machines
+        return tuple(one for one in first.left_out
+                     if all(one.test in [two.test for two in other.left_out] for other in others))
+
+    def on_machines(self, test: Test) -> dict[str, str]:
+        """How a booted test ended, by machine."""
+        return {here.machine: one.kind for here in self.machines if test.kind == "boot"
+                for task in here.tasks for one in task.tests if one.test == test}
 
     @property
     def tests(self) -> tuple[TestResult, ...]:
@@ -97,13 +161,22 @@ class Results:
     @property
     def status(self) -> int:
         """The command's exit status."""
-        return DONE if self.score == self.max_score else POINTS_MISSING
+        return DONE if self.complete else POINTS_MISSING
 
 
-def score_task(task: Task, found: Mapping[str, Outcome], *, elsewhere: str, alone: str) -> TaskResult | None:
+def over_machines(outcomes: Sequence[Outcome]) -> Outcome:
+    """One test's outcome over the machines on which it ran: the first failure, if there is one."""
+    failed = [one for one in outcomes if not one.passed]
+    first = (failed or outcomes)[0]
+    return replace(first, unstable=any(one.unstable for one in outcomes))
+
+
+def score_task(task: Task, found: Mapping[str, Outcome], *, elsewhere: str, alone: str, counts: bool = True,
+               usual: str = "") -> TaskResult | None:
     """The task's result from its tests' outcomes by name; tests without an outcome were not selected.
 
-    `alone` is the command that runs one test, with `{}` in the place of its name.
+    `alone` is the command that runs one test, with `{}` in the place of its name; `usual` the machine that it
+    takes by itself.
     """
     judged = [test for test in task.tests if test.name in found]
     if not judged:
@@ -118,11 +191,12 @@ def score_task(task: Task, found: Mapping[str, Outcome], *, elsewhere: str, alon
             kind = DOES_NOT_COUNT
             detail = f"refusing is right here, but it counts only once {gate.name} passes"
         results.append(TestResult(test, one, test.points if kind == outcome.PASSED else 0, kind, detail,
-                                  alone.format(test.local)))
+                                  alone.format(test.local) + (
+                                      f" --machine {one.machine}" if one.machine not in ("", usual) else "")))
     lost = {task.bearer(one.test).name for one in results if not one.passed}
     results = [replace(one, score=0) if one.test.name in lost else one for one in results]
     state, note = _state(task, [one.outcome for one in results])
-    return TaskResult(task, tuple(results), state, note, elsewhere)
+    return TaskResult(task, tuple(results), state, note, elsewhere, counts)
 
 
 def _state(task: Task, outcomes: Iterable[Outcome]) -> tuple[str, str]:
@@ -142,20 +216,31 @@ def as_dict(results: Results) -> dict[str, Any]:
         "score": results.score,
         "max_score": results.max_score,
         "execution_time": round(results.seconds, 3),
-        "output": f"{results.lab.id} {results.lab.title}: {results.score} of {results.max_score}",
+        "output": f"{results.lab.id} {results.lab.title}: {results.score:g} of {results.max_score}"
+                  + (f", {results.pending} pending" if results.pending else ""),
         "tests": [_test_dict(results, task, test) for task in results.tasks for test in task.tests],
         "extra_data": {
-            "schema": 1,
+            "schema": 2,
             "lab": results.lab.id,
             "title": results.lab.title,
             "answers": results.answers,
             "seed": results.seed,
-            "machine": results.machine,
+            "machines": [{
+                "name": here.machine, "score": here.score, "max_score": here.max_score,
+                "tasks": [{"id": task.task.id, "score": task.score, "max_score": task.max_score,
+                           "counts": task.counts} for task in here.tasks],
+                "left_out": [{"test": one.test.name, "points": one.test.points, "why": one.why}
+                             for one in here.left_out]} for here in results.machines],
+            "counts": results.lab.counts,
+            "pending": results.pending,
+            "questions": [{"id": one.question.id, "title": one.question.title, "score": one.score,
+                           "max_score": one.question.points, "state": one.state, "note": one.note}
+                          for one in results.questions],
             "partial": results.partial,
             "transcripts": results.transcripts,
             "tasks": [
                 {"id": task.task.id, "title": task.task.title, "file": task.task.file,
-                 "score": task.score, "max_score": task.max_score, "state": task.state,
+                 "vendor": task.task.vendor, "counts": task.counts, "score": task.score, "max_score": task.max_score, "state": task.state,
                  "note": task.note, "elsewhere": task.elsewhere} for task in results.tasks],
             "together": None if results.together is None else {
                 "passed": results.together.passed, "total": results.together.total,
@@ -172,12 +257,13 @@ def _test_dict(results: Results, task: TaskResult, one: TestResult) -> dict[str,
         "max_score": test.points,
         "status": "passed" if one.passed else "failed",
         "output": "" if one.passed else failure_text(results, one),
-        "tags": [test.task, test.kind] + ["negative"] * test.negative + ["unstable"] * found.unstable,
+        "tags": [test.task, test.kind] + ["negative"] * test.negative + ["unstable"] * found.unstable
+                + ["apart"] * (not task.counts),
         "extra_data": {
             "task": test.task, "checks": test.checks, "negative": test.negative, "outcome": one.kind,
             "detail": one.detail, "seed": results.seed, "nonce": found.nonce, "read": read(results, test),
             "hint": test.hint, "alone": one.alone, "transcript": transcript(found),
-            "unstable": found.unstable, "seconds": round(found.seconds, 3)},
+            "machines": results.on_machines(test), "unstable": found.unstable, "seconds": round(found.seconds, 3)},
     }
 
 
@@ -202,12 +288,13 @@ def failure_text(results: Results, one: TestResult) -> str:
     bearer = results.lab.task(test.task).bearer(test)
     belongs = "" if bearer is test else f", with {bearer.local}"
     rows = [("task", f"{test.task}, {bearer.points} point{'s' * (bearer.points != 1)}{belongs}"),
-            ("checks", test.checks), ("seen", one.detail), ("hint", test.hint),
+            ("checks", test.checks), ("machine", _where(results.on_machines(test))), ("seen", one.detail),
+            ("hint", test.hint),
             ("read", read(results, test)), ("alone", one.alone),
             ("seed", f"{results.seed}" + (f", nonce {found.nonce}" if found.nonce else "")),
             ("log", transcript(found))]
     if found.unstable:
-        rows.insert(3, ("unstable", "it passed when it was replayed with the same nonce: the answer depends "
+        rows.insert(4, ("unstable", "it passed when it was replayed with the same nonce: the answer depends "
                                     "on luck, for example on which CPU is first"))
     lines = []
     for key, text in rows:
@@ -216,6 +303,13 @@ def failure_text(results: Results, one: TestResult) -> str:
             lines.append(f"  {key:<9}{first}".rstrip())
             lines += [f"           {line}".rstrip() for line in rest]
     return "\n".join(lines)
+
+
+def _where(kinds: Mapping[str, str]) -> str:
+    """On which machines a test failed, where it ran on several."""
+    failed = [name for name, kind in kinds.items() if kind != outcome.PASSED]
+    passed = [name for name in kinds if name not in failed]
+    return ", ".join(failed) + (f"; it passes on {', '.join(passed)}" if passed else "") if len(kinds) > 1 else ""
 
 
 def validated(data: dict[str, Any]) -> dict[str, Any]:

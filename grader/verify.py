@@ -9,6 +9,9 @@ files are the skeleton. Each cell of the matrix is a task's points under one ans
 - a mutant loses in its own task; the other tasks are judged without it, by construction of blame
   isolation, and shown as `.`. One whose name says `constant` or `nothing` keeps at most 5 %;
 - a variant gets all in every task, alone and together with every choice of the other tasks' variants.
+
+The skeleton and the references are judged on every machine of the lab, the others on those that lab.json
+names in "mutants_on". A cell is over all of them: a mutant is noticed if one machine notices it.
 """
 
 from __future__ import annotations
@@ -23,9 +26,9 @@ from pathlib import Path
 import click
 
 from grader import lab as labs_module
-from grader.engine import Case, Engine, Settings, new_transcripts
-from grader.errors import DONE, POINTS_MISSING, CannotRun
-from grader.grade import judge, write
+from grader.engine import Engine, Settings, cases_of, new_transcripts
+from grader.errors import DONE, POINTS_MISSING, CannotRun, UsageError
+from grader.grade import ALL, judge, machines_of, outcomes, write
 from grader.kit import Answers, Kit, own_answers, reference_answers
 from grader.lab import ROOT, Lab, Task
 from grader.results import TaskResult, score_task
@@ -46,6 +49,8 @@ class Row:
     answers: dict[str, Answers]
     """by task id"""
     cells: dict[str, TaskResult] = field(default_factory=dict)
+    on: tuple[str, ...] = ()
+    """the machines"""
 
     def wrong(self, task: Task) -> str:
         """What is wrong with the task's cell; empty if it is right or was not asked for."""
@@ -70,21 +75,28 @@ class Row:
 @click.argument("lab", required=False)
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Repeat a run with the same nonces.")
 @click.option("-k", "keyword", metavar="TEXT", default="", help="Only rows whose names contain this.")
+@click.option("--machine", metavar="MACHINE", help="Booted tests on this machine alone.")
 @click.option("--json", "json_file", metavar="FILE", help="Write the matrix as JSON; - is standard output.")
-def command(lab: str | None, seed: int | None, keyword: str, json_file: str | None) -> int:
+def command(lab: str | None, seed: int | None, keyword: str, machine: str | None, json_file: str | None) -> int:
     """Judge the skeleton, the references, every mutant and every variant of LAB, or of every lab.
 
     Ends with 0 if every cell of the matrix is as it must be, and with 1 if not.
     """
     started = time.monotonic()
     labs = [labs_module.find(lab)] if lab else labs_module.load_all()
+    if machine and machine != ALL:
+        if lab:
+            machines_of(labs[0], machine)
+        labs = [one for one in labs if machine in one.machines]
+        if not labs:
+            raise UsageError(f"no lab runs on '{machine}'")
     seed = secrets.randbits(48) if seed is None else seed
     progress = Progress()
     wrong = 0
     matrices = []
     with workshop(progress) as kit:
         for one in labs:
-            rows = verify(one, kit, seed, progress, keyword)
+            rows = verify(one, kit, seed, progress, keyword, machine or ALL)
             progress.clear()
             matrices.append({"lab": one.id, "seed": seed, "rows": [_row_dict(row, one) for row in rows]})
             wrong += show(one, rows) if json_file != "-" else len(_faults(one, rows))
@@ -95,22 +107,24 @@ def command(lab: str | None, seed: int | None, keyword: str, json_file: str | No
     return POINTS_MISSING if wrong else DONE
 
 
-def verify(lab: Lab, kit: Kit, seed: int, progress: Progress, keyword: str = "") -> list[Row]:
+def verify(lab: Lab, kit: Kit, seed: int, progress: Progress, keyword: str = "", machine: str = ALL) -> list[Row]:
     """Judges all rows of one lab."""
     rows = [row for row in plan(lab) if keyword in row.name]
+    for row in rows:
+        row.on = tuple(one for one in row.on if machine in (one, ALL))
     engine = Engine(lab, kit, Settings(seed, new_transcripts(ROOT, f"{lab.id}-verify"), replay=False))
-    cases = [Case(test, row.answers[task.id], row.name)
-             for row in rows for task in lab.tasks if task.id in row.answers for test in task.tests]
+    cases = [case for row in rows for task in lab.tasks if task.id in row.answers
+             for case in cases_of(task, row.answers[task.id], row.name, row.on)]
+    if not cases:
+        return rows
     engine.build(cases)
     found = judge(engine, cases, "", progress)
     for row in rows:
         for task in lab.tasks:
-            mine = {name: one for (label, name), one in found.items()
-                    if label == row.name and one is not None}
             if task.id in row.answers:
-                cell = score_task(task, mine, elsewhere="reference", alone="")
-                assert cell is not None
-                row.cells[task.id] = cell
+                cell = score_task(task, outcomes(found, row.name, row.on), elsewhere="reference", alone="")
+                if cell is not None:  # else its tests are for machines that were not asked for
+                    row.cells[task.id] = cell
     return rows
 
 
@@ -122,10 +136,11 @@ def plan(lab: Lab, root: Path = ROOT) -> list[Row]:
         raise CannotRun("there are no reference answers in this tree, so there is nothing to compare with")
     own = own_answers(labs, root)
     rows = [
-        Row("skeleton", "skeleton", {task.id: references.replaced(task.file, own[task.file]) for task in lab.tasks}),
-        Row("reference", "reference", {task.id: references for task in lab.tasks})]
+        Row("skeleton", "skeleton", {task.id: references.replaced(task.file, own[task.file]) for task in lab.tasks},
+            on=lab.machines),
+        Row("reference", "reference", {task.id: references for task in lab.tasks}, on=lab.machines)]
     for name, task, path in _alternatives(lab, root, "mutants"):
-        rows.append(Row(name, "mutant", {task.id: references.replaced(task.file, path)}))
+        rows.append(Row(name, "mutant", {task.id: references.replaced(task.file, path)}, on=lab.mutants_on))
     by_task: dict[str, list[tuple[str, Path]]] = {task.file: [] for task in lab.tasks}
     for name, task, path in _alternatives(lab, root, "variants"):
         by_task[task.file].append((name, path))
@@ -138,7 +153,7 @@ def plan(lab: Lab, root: Path = ROOT) -> list[Row]:
             if chosen:
                 answers = answers.replaced(file, chosen[1])
                 names.append(chosen[0])
-        rows.append(Row(" + ".join(names), "variant", {task.id: answers for task in lab.tasks}))
+        rows.append(Row(" + ".join(names), "variant", {task.id: answers for task in lab.tasks}, on=lab.mutants_on))
     return rows
 
 
@@ -166,7 +181,8 @@ def _lost(cell: TaskResult, kind: str) -> str:
     for test in cell.tests:
         if kind in ("reference", "variant") and not test.passed:
             lines = [line for line in test.detail.splitlines() if line.strip()]
-            out += f"\n    {test.test.name}: {test.kind}: {' / '.join(lines[:3])}"
+            there = f" on {test.outcome.machine}" * bool(test.outcome.machine)
+            out += f"\n    {test.test.name}: {test.kind}{there}: {' / '.join(lines[:3])}"
         if kind in ("skeleton", "mutant") and test.passed:
             out += f"\n    {test.test.name} passes"
     return out
@@ -175,7 +191,7 @@ def _lost(cell: TaskResult, kind: str) -> str:
 def show(lab: Lab, rows: list[Row]) -> int:
     """Prints the matrix; how many cells are wrong."""
     heads = [task.id.partition(".")[2] for task in lab.tasks]
-    width = max(len(row.name) for row in rows)
+    width = max((len(row.name) for row in rows), default=0)
     print(f"{lab.id} {lab.title}")
     print(f"{'':<{width}}  " + "  ".join(f"{head:>12}" for head in heads) + "  noticed by")
     for row in rows:
@@ -196,7 +212,7 @@ def show(lab: Lab, rows: list[Row]) -> int:
 
 
 def _row_dict(row: Row, lab: Lab) -> dict[str, object]:
-    return {"name": row.name, "kind": row.kind, "cells": {
+    return {"name": row.name, "kind": row.kind, "machines": list(row.on), "cells": {
         task.id: {"score": row.cells[task.id].score, "max_score": row.cells[task.id].max_score,
                   "wrong": row.wrong(task),
                   "failed": [test.test.name for test in row.cells[task.id].tests if not test.passed]}

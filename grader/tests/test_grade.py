@@ -90,9 +90,21 @@ def test_a_wrong_answer_costs_its_task_alone_and_is_explained(tree: Tree) -> Non
     assert (tree.root / failed["extra_data"]["transcript"]).is_file()
     booted = next(test for test in result["tests"] if test["name"] == "boot:test_toy.py::test_twice")
     assert "seen ['twice 441'], wanted twice 42" in booted["output"]
+    assert result["extra_data"]["together"] is None  # it would fail for the same reason, and cost a boot
+    boots = list((tree.root / result["extra_data"]["transcripts"]).glob("boots-*"))
+    assert len(boots) == 3  # one for each task, and the replay of the one that failed
+
+
+def test_files_that_pass_alone_are_booted_together(tree: Tree) -> None:
+    tree.write("vmm/twice.cc", TWICE.replace("return n + n;", "extern bool spoilt; return n + n + spoilt;"))
+    tree.write("vmm/half.cc", HALF + "bool spoilt = true;\n")
+    for name, text in (("twice", TWICE), ("half", HALF)):
+        tree.write(f"solutions-private/vmm/{name}.cc", text + "bool spoilt = false;\n" * (name == "half"))
+    result, done = tree.grade()
+    assert done.returncode == 0 and result["score"] == 30, done.stdout + done.stderr
     together = result["extra_data"]["together"]
-    assert together["total"] == 2 and [one["name"] for one in together["failed"]] == [
-        "boot:test_toy.py::test_twice"]
+    assert together["total"] == 2 and [one["name"] for one in together["failed"]] == ["boot:test_toy.py::test_twice"]
+    assert "only together: boot:test_toy.py::test_twice: seen ['twice 43'], wanted twice 42" in done.stdout
 
 
 def test_negative_cases_need_the_first_positive(tree: Tree) -> None:
@@ -316,8 +328,8 @@ def test_task_in_assembly_is_seen_by_the_kernel_alone(tree: Tree) -> None:
     tree.write("labs/lab1-toy/lab.json", json.dumps(data, indent=1))
     tree.write("labs/lab1-toy/boot/test_toy.py",
                toy_tree.BOOT_TEST + "def test_third(booted):\n    assert 'third 3' in booted.serial\n")
-    tree.compile("kernel", toy_tree.KERNEL.replace("int main() {", """extern "C" int third();
-        int main() { std::printf("third %d\\n", third());"""))
+    tree.compile("kernel", toy_tree.KERNEL.replace("int main(int, char** words) {", """extern "C" int third();
+        int main(int, char** words) { std::printf("third %d\\n", third());"""))
     text = '#include "vmm/number.h"\n.globl third\nthird: mov $NUMBER, %eax; ret\n'
     tree.write("vmm/number.h", "#define NUMBER 3\n")
     tree.write("solutions-private/vmm/third.S", text)

@@ -108,3 +108,53 @@ def test_bytes_that_are_no_text(folder: Path) -> None:
 def test_positions_are_those_of_the_keys() -> None:
     text = '{\n "a": [\n  1,\n  {"b\\"c": "}:,"}\n ],\n "d":\n   null\n}'
     assert lab.positions(text) == {(): 1, ("a",): 2, ("a", 0): 3, ("a", 1): 4, ("a", 1, 'b"c'): 4, ("d",): 6}
+
+
+def vendors(d: dict[str, Any]) -> None:
+    d.update(points=10, counts="intel", machines=["intel-bochs", "amd-qemu"])
+    d["tasks"][0]["vendor"], d["tasks"][1]["vendor"] = "intel", "amd"
+
+
+def test_a_lab_with_vendors_questions_and_needs(folder: Path) -> None:
+    data = lab_json()
+    vendors(data)
+    data["points"] += 4
+    data["questions"] = {"file": "questions.md", "ask": [{"id": "q1", "title": "Why?", "points": 4, "read": "#there"}]}
+    data["tasks"][0]["tests"][2]["cpus"] = 4
+    write(folder, data)
+    loaded = lab.load(folder)
+    twice, half = loaded.tasks
+    assert loaded.counted(twice) and not loaded.counted(half) and twice.vendor == "intel"
+    assert [test.cpus for test in twice.tests] == [1, 1, 4]
+    assert loaded.questions is not None and loaded.questions.ask[0].points == 4
+    assert loaded.mutants_on == loaded.machines
+    data = lab_json() | {"machines": ["amd-qemu", "intel-bochs"]}
+    write(folder, data)
+    assert lab.load(folder).mutants_on == ("amd-qemu",)
+    write(folder, data | {"mutants_on": ["intel-bochs"]})
+    assert lab.load(folder).mutants_on == ("intel-bochs",)
+
+
+@pytest.mark.parametrize(("change", "words"), [
+    (lambda d: d.update(points=30), "points: is 30, but the counting tasks' (intel) points add up to 10"),
+    (lambda d: d.update(counts="amd"), "points: is 10, but the counting tasks' (amd) points add up to 20"),
+    (lambda d: d.pop("counts"), "the file as a whole: tasks are for amd and intel: \"counts\" should say"),
+    (lambda d: d.update(counts="arm"), "counts: 'arm' is not one of"),
+    (lambda d: d.update(machines=["amd-qemu"]), "machines: has no machine with intel's CPUs"),
+    (lambda d: [t.pop("vendor") for t in d["tasks"]], "counts: is for labs with tasks that name a vendor"),
+    (lambda d: d["tasks"][0]["tests"][0].update(cpus=4), "tasks[0].tests[0].cpus: is for boot tests"),
+    (lambda d: d.update(mutants_on=["amd-bochs"]), "mutants_on[0]: 'amd-bochs' is none of the lab's machines"),
+    (lambda d: d.update(questions={"file": "q.md", "ask": [{"id": "q", "title": "?", "points": 2}]}),
+     "the counting tasks' (intel) and the questions' points add up to 12"),
+    (lambda d: d.update(points=14, questions={"file": "q.md", "ask": [{"id": "q", "title": "?", "points": 2}] * 2}),
+     "questions.ask[1].id: 'q' stands twice"),
+    (lambda d: d.update(questions={"file": "../q.md", "ask": []}), "questions.file: '../q.md' does not match"),
+])
+def test_faults_of_vendors_and_questions(folder: Path, change: Change, words: str) -> None:
+    data = lab_json()
+    vendors(data)
+    change(data)
+    write(folder, data)
+    with pytest.raises(LabError) as caught:
+        lab.load(folder)
+    assert words in str(caught.value)

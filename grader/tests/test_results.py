@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,22 @@ def test_an_unstable_test_stays_failed() -> None:
     found = Outcome(F, "seen 1, wanted 2").replayed(Outcome(P))
     assert not found.passed and found.unstable
     assert not Outcome(F).replayed(Outcome(F)).unstable
+
+
+def test_over_machines_one_failure_is_enough() -> None:
+    passed, failed = Outcome(P, machine="amd-qemu"), Outcome(F, "seen 1", machine="intel-bochs")
+    assert results.over_machines([passed]) is not failed and results.over_machines([passed]).passed
+    both = results.over_machines([passed, failed])
+    assert both.kind == F and both.machine == "intel-bochs" and both.detail == "seen 1"
+    assert results.over_machines([passed, replace(failed, unstable=True)]).unstable
+
+
+def test_command_that_runs_a_test_alone_names_its_machine() -> None:
+    one = task(1, 1)
+    found = {one.tests[0].name: Outcome(F, machine="amd-qemu"), one.tests[1].name: Outcome(F, machine="intel-bochs")}
+    result = score_task(one, found, elsewhere="", alone="run {}", usual="amd-qemu")
+    assert result is not None
+    assert [test.alone for test in result.tests] == ["run Suite.Case0", "run Suite.Case1 --machine intel-bochs"]
 
 
 def test_nothing_selected_is_no_result() -> None:
@@ -145,7 +162,8 @@ def shown(*found: Outcome, together: results.Together | None = None) -> list[str
     lab = Lab("lab1", "toy", "A toy", len(found), (), (), "nestling", (one,), Path("labs/lab1-toy"))
     result = score_task(one, {test.name: end for test, end in zip(one.tests, found)}, elsewhere="", alone="run {}")
     assert result is not None
-    everything = results.Results(lab, "own", 1, "amd-qemu", False, (result,), together, "there", 1.0)
+    here = results.MachineResult("amd-qemu", (result,), ())
+    everything = results.Results(lab, "own", 1, False, (result,), (here,), together, "there", 1.0)
     return list(report.plain(everything))
 
 
@@ -159,11 +177,10 @@ def test_failures_that_look_alike_are_shown_once_and_named() -> None:
     assert "  likewise unit:Suite.Case1" in lines and "FAILED unit:Suite.Case2" in lines
 
 
-def test_what_fails_only_together_is_said_once_and_if_all_else_is_right() -> None:
+def test_what_fails_only_together_is_said_once() -> None:
     both = results.Together(1, 3, (("boot:a", "no"), ("boot:b", "no")))
     lines = shown(Outcome(P), together=both)
     assert "  only together: boot:a and 1 more: no" in lines and "transcripts: there" in lines
-    assert not any("only together" in line for line in shown(Outcome(F, "seen"), together=both))
 
 
 def test_a_case_that_fails_in_a_loop_is_cut() -> None:

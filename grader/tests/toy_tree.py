@@ -68,7 +68,32 @@ int main(int argc, char** argv) {
 
 KERNEL = """#include <cstdio>
 #include "vmm/toy.hh"
-int main() { std::printf("twice %d\\n", twice(21)); std::printf("half %d\\n", half(84)); return 0; }
+int main(int, char** words) {
+    std::printf("booted on %s with %s CPUs\\n", words[1], words[2]);
+    std::printf("twice %d\\n", twice(21)); std::printf("half %d\\n", half(84));
+    return 0;
+}
+"""
+
+MACHINES = """# In the place of the machines: what the grader asks of them.
+from pathlib import Path
+from types import SimpleNamespace
+from grader.machines import MachineError
+
+def check(name):
+    if Path(__file__).with_name(f"no-{name}").exists():
+        raise MachineError(f"{name} is not installed", f"apt-get install {name}")
+    return name
+
+def made(name, vendor, max_cpus):
+    return SimpleNamespace(name=name, vendor=vendor, max_cpus=max_cpus, max_memory_mib=1024, check=lambda: check(name))
+
+MADE = {"amd-qemu": made("amd-qemu", "amd", 16), "intel-bochs": made("intel-bochs", "intel", 2)}
+
+def machine(name):
+    if name not in MADE:
+        raise MachineError(f"there is no machine {name!r}", f"take one of: {', '.join(MADE)}")
+    return MADE[name]
 """
 
 LINK = """#!/bin/sh
@@ -100,12 +125,14 @@ class BootResult:
     transcript: Path
 
 def run_boot(kernel, files, plan, *, cpus, memory_mib, wall_seconds, transcript_dir, machine, runs):
-    done = sandbox.run([kernel], timeout=wall_seconds, readable=[kernel])
+    done = sandbox.run([kernel, machine, str(cpus)], timeout=wall_seconds, readable=[kernel])
+    programs = "".join(sandbox.run(["/bin/sh", "-c", "cat >p; chmod +x p; ./p"], timeout=5, stdin=data).stdout
+                       for name, data in files.items() if name.startswith("user/"))
     count = transcript_dir.parent.parent / f"boots-{len(list(transcript_dir.parent.parent.glob('boots-*')))}"
     count.touch()
     (transcript_dir / "serial.txt").write_text(done.stdout + done.stderr)
     ended = "timeout" if done.timed_out else "interrupted" if done.killed else "powered off"
-    return BootResult(done.stdout + done.stderr, ended, done.returncode, "", done.seconds, transcript_dir)
+    return BootResult(done.stdout + done.stderr + programs, ended, done.returncode, "", done.seconds, transcript_dir)
 '''
 
 BOOT_TEST = '''
@@ -195,6 +222,9 @@ def make(root: Path) -> Tree:
     shutil.copy(ROOT / "nest", root / "nest")
     tree = Tree(root)
     tree.write("grader/boot.py", BOOT)
+    tree.write("grader/machines/toy.py", MACHINES)
+    with (root / "grader/machines/__init__.py").open("a") as file:
+        file.write("\n\nfrom grader.machines.toy import machine\n")
     tree.write("grader/kernel_image.py",
                "class ImageError(Exception):\n    pass\ndef fill_symbols(image):\n    return 0\n")
     tree.write("vmm/toy.hh", HEADER)
