@@ -53,6 +53,13 @@ def groups(task: Task) -> list[Group]:
     return out
 
 
+def case_name(test: Test) -> str:
+    """What a reader calls a test: its case, and of a typed one the type in brackets."""
+    suite, _, case = test.local.rpartition("::")[2].rpartition(".")
+    kind = suite.partition("/")[2]
+    return f"{case} ({kind})" if kind else case
+
+
 def short_title(lab: Lab) -> str:
     """The id and the name of a lab as a reader says them: ``Lab N: its name``."""
     word, number = re.fullmatch(r"(.*?)(\d*)", lab.id).groups()  # type: ignore[union-attr]
@@ -77,6 +84,8 @@ def anchor_faults(lab: Lab) -> Iterator[str]:
         yield f"{path}: its title should carry {{#{lab.id}}}, which names its page"
     named = {task.handout: task.id for task in lab.tasks}
     named |= {test.read: test.name for test in lab.tests if test.read not in named}
+    if lab.questions:
+        named |= {one.read: one.id for one in lab.questions.ask if one.read and one.read not in named}
     for anchor, who in named.items():
         if anchor.rpartition("#")[2] not in here:
             yield f"{path}: no anchor '{anchor}', which {who} of {lab.folder / 'lab.json'} names"
@@ -98,11 +107,14 @@ def write_parts(all_labs: Iterable[Lab], folder: Path = PARTS) -> None:
     write("header.html", "header.html.j2", labs=names)
     write("labs.html", "labs.html.j2", labs=all_labs)
     for lab in all_labs:
-        write(f"{lab.id}.points.html", "points.html.j2", lab=lab)
+        write(f"{lab.id}.points.html", "points.html.j2", lab=lab,
+              counted=[task for task in lab.tasks if lab.counted(task)],
+              apart=[task for task in lab.tasks if not lab.counted(task)])
         for task in lab.tasks:
             first = task.first_positive or task.tests[0]
             example = re.split(r"[.:]+", first.local)[-1]
-            write(f"{task.id}.html", "task.html.j2", lab=lab, task=task, groups=groups(task), example=example)
+            write(f"{task.id}.html", "task.html.j2", lab=lab, task=task, groups=groups(task), example=example,
+                  case_name=case_name)
 
 
 def scalable_pictures(page: str) -> str:
