@@ -71,6 +71,8 @@ class Ground:
     cpus: int
     """what the module asks for, or as many as the machine can have"""
     memory_mib: int
+    wall_seconds: float
+    """after this time the machine is stopped"""
 
 
 @dataclass
@@ -168,7 +170,8 @@ class Engine:
         module = self._modules[case.test.module]
         chosen = machine(case.machine)
         return Ground(case.machine, chosen.vendor, min(getattr(module, "CPUS", 4), chosen.max_cpus),
-                      min(getattr(module, "MEMORY_MIB", 256), chosen.max_memory_mib))
+                      getattr(module, "MEMORY_MIB", chosen.default_memory_mib),
+                      getattr(module, "WALL_SECONDS", 60.0) * chosen.seconds_factor)
 
     def transcript(self, case: Case, suffix: str = "") -> Path:
         """Where this case's transcript goes."""
@@ -228,7 +231,7 @@ class Engine:
         if attempt:
             folder = folder.with_name(f"{folder.name}-replayed")
         folder.mkdir(parents=True, exist_ok=True)
-        seconds = getattr(module, "WALL_SECONDS", 60.0)
+        seconds = ground.wall_seconds
         if attempt and self._hung(case):
             seconds = min(seconds, HUNG_REPLAY_SECONDS)
         result = run_boot(kernel, files, plan, cpus=ground.cpus, memory_mib=ground.memory_mib,

@@ -110,11 +110,6 @@ class Machine(abc.ABC):
     default_memory_mib: int
     seconds_factor: float = 1.0
     """how much longer a boot may take here than on the default machine"""
-    vendor: str
-    """whose CPUs it has: ``amd`` or ``intel``"""
-    max_cpus: int = 16
-    """more than this it cannot have, or not in a time that anybody waits"""
-    max_memory_mib: int = MAX_MEMORY_MIB
 
     @abc.abstractmethod
     def check(self) -> str:

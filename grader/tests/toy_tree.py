@@ -86,7 +86,7 @@ def check(name):
     return name
 
 def made(name, vendor, max_cpus):
-    return SimpleNamespace(name=name, vendor=vendor, max_cpus=max_cpus, max_memory_mib=1024, check=lambda: check(name))
+    return SimpleNamespace(name=name, vendor=vendor, max_cpus=max_cpus, default_memory_mib=128, seconds_factor=1.0, check=lambda: check(name))
 
 MADE = {"amd-qemu": made("amd-qemu", "amd", 16), "intel-bochs": made("intel-bochs", "intel", 2)}
 
