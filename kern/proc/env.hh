@@ -135,6 +135,9 @@ EnvId root_invoke(const Peeker& program, const ProgramOptions& options);
 /// nanoseconds are ended; 0 is no limit.
 void run_programs(unsigned cpus, std::uint64_t limit);
 
+/// How many CPUs run environments now: CPUs 0 to so many less one.
+unsigned program_cpus();
+
 /// Where the system calls open, read and spawn find files; it must live as long as programs run.
 /// nullptr: there are none.
 void set_program_files(const FileSystem* files);

@@ -162,6 +162,10 @@ void set_program_files(const FileSystem* files) {
     environments.files = files;
 }
 
+unsigned program_cpus() {
+    return environments.cpus;  // changes only while no environment runs
+}
+
 const Env* find_kept(EnvId id) {
     const LockGuard guard{environments.lock};
     const Env* const env = environments.find(id);

@@ -60,6 +60,8 @@ class Environments {
     Env*& current() { return current_[arch::cpu_index()]; }
     /// CPUs that have nothing to do: bit n is CPU n.
     std::uint64_t idle_cpus = 0;
+    /// CPUs 0 to cpus - 1 run environments.
+    unsigned cpus = 1;
     /// How many environments are Running, on all CPUs.
     std::size_t running = 0;
 

@@ -221,12 +221,13 @@ void run_on_this_cpu(void*) {
 }  // namespace
 
 void run_programs(unsigned cpus, std::uint64_t limit) {
+    const unsigned count = std::min(cpus, arch::cpu_count());
     {
         const LockGuard guard{environments.lock};
+        environments.cpus = count;
         deadline = limit != 0 ? arch::nanoseconds() + limit : 0;
         limit_reached = false;
     }
-    const unsigned count = cpus < arch::cpu_count() ? cpus : arch::cpu_count();
     for (unsigned cpu = 1; cpu < count; ++cpu) {
         const bool started = arch::start_on(cpu, run_on_this_cpu, nullptr);
         check(started, "run_programs: a CPU is busy");
