@@ -82,20 +82,14 @@ inline constexpr std::uint8_t alignment_check = 17;
 ///@}
 }  // namespace vector
 
-/// What a backend has noted of its world switches, for reports and evidence. Where a vendor has no
-/// such thing, 0.
-struct WorldSwitchRecord {
-    std::uint64_t entries = 0;              ///< the guest was entered
-    std::uint64_t first_entries = 0;        ///< Intel: of these, by VMLAUNCH
-    std::uint64_t clears = 0;               ///< Intel: VMCLEAR
-    std::uint64_t instruction_errors = 0;   ///< Intel: entries that failed with a number
-    std::uint64_t instruction_error = 0;    ///< Intel: the VM-instruction error of the last of them
-    std::uint64_t host_rsp_checks = 0;      ///< Intel: the host RSP field was compared with RSP
-    std::uint64_t host_rsp_mismatches = 0;  ///< Intel: and was another
-    ///@{
-    /// Intel: the last values compared, what the field held, and the stack pointer.
-    std::uint64_t host_rsp_field = 0, host_rsp = 0;
-    ///@}
+/// What the world switch has seen of itself, for evidence. Counts begin with the vCPU.
+struct SwitchAccount {
+    std::uint64_t entries = 0;              ///< how often the guest was entered
+    std::uint64_t clears = 0;               ///< Intel: VMCLEARs, each of which wants a launch
+    std::uint64_t instruction_error = 0;    ///< Intel: the last VM-instruction error; 0: none
+    std::uint64_t host_rsp_wanted = 0;      ///< Intel: the stack pointer at the last entry
+    std::uint64_t host_rsp_found = 0;       ///< Intel: what VMREAD said of the host RSP field there
+    std::uint64_t host_rsp_mismatches = 0;  ///< Intel: how often the two were not equal
 };
 
 /// One virtual CPU as the vendor's hardware knows it. Callers never see a VMCB or a VMCS.
@@ -111,8 +105,6 @@ class VcpuBackend {
 
     /// The guest's registers while it does not run: read and change them between two run().
     Registers registers{};
-    /// What the backend notes of its world switches; only it writes here.
-    WorldSwitchRecord world_switch{};
 
     /// Puts the vCPU where a multiboot2 loader leaves a CPU: 32-bit protected mode, flat segments,
     /// paging and interrupts off, RIP at `entry`, EAX and EBX as given [multiboot2 3.3].
@@ -180,6 +172,8 @@ class VcpuBackend {
 
     /// Host-physical address of the VMCB (VMCS), for evidence.
     virtual Hpa control_block() const = 0;
+    /// For evidence.
+    virtual SwitchAccount switch_account() const { return {}; }
 
    protected:
     /// Not 0: run() must not enter the guest. The world switch reads it with interrupts held back.
@@ -199,9 +193,24 @@ struct Backend {
     /// A vCPU of the VM whose second-level table has its root at `table_root`; frames on account
     /// vcpu. Errors: OutOfMemory.
     std::expected<std::unique_ptr<VcpuBackend>, Error> (*create_vcpu)(Hpa table_root);
+
+    // What the hardware alone costs, with none of the care of the world switch: for measurements,
+    // with guests that touch no register but RAX, on a CPU whose interrupts are disabled, between
+    // enter_cpu() and leave_cpu() and after a first run().
+
+    /// Runs the guest up to its next exit. Returns whether that was a fault in the second-level
+    /// table.
+    bool (*bare_run)(VcpuBackend& vcpu);
+    /// Runs the guest `count` times, each time from where it stands now up to its next exit.
+    void (*bare_loop)(VcpuBackend& vcpu, std::uint64_t count);
 };
 
 /// AMD's Secure Virtual Machine [amd/vol2 15].
 extern const Backend svm_backend;
+/// Intel's Virtual Machine Extensions [intel/vol3c 24].
+extern const Backend vmx_backend;
+
+/// The backend of this machine, by CPUID. The error is why there is none, in words: a constant.
+std::expected<const Backend*, const char*> find_backend();
 
 }  // namespace vmm

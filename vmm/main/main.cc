@@ -84,13 +84,16 @@ BootStatus carry_out_plan(const kern::BootInfo& boot) {
     }
     const auto count = read_plan(*files);
     if (!count) return count.error();
-    if (const auto ready = Vm::prepare(svm_backend); !ready) {
+    const auto backend = find_backend();
+    const std::expected<void, const char*> ready =
+        backend ? Vm::prepare(**backend) : std::unexpected{backend.error()};
+    if (!ready) {
         kprint("no virtual machines: {}\n", ready.error());
         return BootStatus::NoVirtualization;
     }
     for (const VmPlan& plan : std::span{machines}.first(*count)) {
         VmRecord& record = vmm_evidence.records[vmm_evidence.record_count++];
-        run_virtual_machine(plan, *files, device, svm_backend, record);
+        run_virtual_machine(plan, *files, device, **backend, record);
     }
     vmm_evidence.finished = 1;
     return BootStatus::PlanDone;

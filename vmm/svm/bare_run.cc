@@ -2,6 +2,7 @@
 #include "vmm/svm/bare_run.hh"
 
 #include "kern/arch/arch.hh"
+#include "vmm/backend.hh"
 #include "vmm/svm/exits.hh"
 #include "vmm/svm/vmcb.hh"
 
@@ -17,13 +18,15 @@ Vmcb& vmcb_at(Hpa address) {
 
 }  // namespace
 
-bool bare_run(Hpa vmcb) {
+bool bare_run(VcpuBackend& vcpu) {
+    const Hpa vmcb = vcpu.control_block();
     std::uint64_t nobody_reads_this = 0;
     svm_bare_loop(vmcb.value(), &nobody_reads_this, 1);
     return vmcb_at(vmcb).control.exit_code == exit_code::nested_page_fault;
 }
 
-void bare_loop(Hpa vmcb, std::uint64_t count) {
+void bare_loop(VcpuBackend& vcpu, std::uint64_t count) {
+    const Hpa vmcb = vcpu.control_block();
     svm_bare_loop(vmcb.value(), &vmcb_at(vmcb).save.rip, count);
 }
 

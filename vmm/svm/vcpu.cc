@@ -6,6 +6,7 @@
 
 #include "kern/arch/arch.hh"
 #include "vmm/frame_owners.hh"
+#include "vmm/svm/bare_run.hh"
 #include "vmm/svm/consistency.hh"
 #include "vmm/svm/exits.hh"
 #include "vmm/svm/start_state.hh"
@@ -125,6 +126,7 @@ Exit SvmVcpu::run() {
                 .rip = registers.rip,
                 .code = exit_code::interrupt};
 
+    ++account_.entries;
     control.tlb_control = tlb_control::nothing;
     Exit exit = decode_exit(vmcb(), registers.rcx);
     if (exit.code == exit_code::invalid) {
@@ -273,6 +275,8 @@ const Backend svm_backend{
     .start = svm::start,
     .enable_on_this_cpu = svm::enable_on_this_cpu,
     .create_vcpu = svm::create_vcpu,
+    .bare_run = svm::bare_run,
+    .bare_loop = svm::bare_loop,
 };
 
 }  // namespace vmm

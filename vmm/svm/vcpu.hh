@@ -36,6 +36,7 @@ class SvmVcpu final : public VcpuBackend {
     void skip_instruction(const Exit& exit) override;
     void flush_tlb() override { flush_requested_.store(tlb_control::flush_all); }
     Hpa control_block() const override { return frame_.address(); }
+    SwitchAccount switch_account() const override { return account_; }
 
    private:
     Vmcb& vmcb() { return *vmcb_; }
@@ -57,6 +58,7 @@ class SvmVcpu final : public VcpuBackend {
     Vmcb* vmcb_;
     ProcessorState state_;
     AsidTag asid_{};
+    SwitchAccount account_{};
     bool unproven_ = true;  // the host has changed what VMRUN checks since it was last accepted
     NmiBlocking nmi_blocking_ = NmiBlocking::None;
     std::uint64_t return_rip_ = 0;  // while Stepping: of the IRET

@@ -45,6 +45,7 @@ inline constexpr std::uint32_t efer = 0xc0000080;
 inline constexpr std::uint32_t star = 0xc0000081;    ///< SYSCALL: the segments
 inline constexpr std::uint32_t lstar = 0xc0000082;   ///< SYSCALL: where it goes
 inline constexpr std::uint32_t sfmask = 0xc0000084;  ///< SYSCALL: the flags that it clears
+inline constexpr std::uint32_t fs_base = 0xc0000100;
 inline constexpr std::uint32_t gs_base = 0xc0000101;
 inline constexpr std::uint32_t kernel_gs_base = 0xc0000102;  ///< what SWAPGS exchanges it for
 }  // namespace msr

@@ -114,7 +114,7 @@ void try_asid(std::string_view name, std::uint32_t asid) {
     Vmcb& vmcb = vmcb_of(**vcpu);
     vmcb.control.asid = asid;
     const bool enabled = kern::arch::disable_interrupts();
-    (void)svm::bare_run((*vcpu)->control_block());
+    (void)svm::bare_run(**vcpu);
     kern::arch::restore_interrupts(enabled);
     const bool refused = svm::decode_exit(vmcb, 0).code == svm::exit_code::invalid;
     fact(name, "refused", refused);

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: MIT
+#include "kern/arch/x86_64/system_state.hh"
+
+#include "kern/arch/arch.hh"
+#include "kern/arch/x86_64/per_cpu.hh"
+#include "kern/arch/x86_64/registers.hh"
+
+namespace kern::arch {
+namespace {
+
+struct [[gnu::packed]] TablePointer {
+    std::uint16_t limit;
+    std::uint64_t base;
+};
+
+}  // namespace
+
+SystemState read_system_state() {
+    SystemState state{
+        .cr0 = x86::read_cr0(),
+        .cr3 = x86::read_cr3(),
+        .cr4 = x86::read_cr4(),
+        .fs_base = read_msr(x86::msr::fs_base),
+        .gs_base = read_msr(x86::msr::gs_base),
+        .tr_base = reinterpret_cast<std::uintptr_t>(&this_cpu().descriptors.task),
+    };
+    asm volatile("mov %%es, %0" : "=r"(state.es));
+    asm volatile("mov %%cs, %0" : "=r"(state.cs));
+    asm volatile("mov %%ss, %0" : "=r"(state.ss));
+    asm volatile("mov %%ds, %0" : "=r"(state.ds));
+    asm volatile("mov %%fs, %0" : "=r"(state.fs));
+    asm volatile("mov %%gs, %0" : "=r"(state.gs));
+    asm volatile("str %0" : "=r"(state.tr));
+    TablePointer gdtr;
+    TablePointer idtr;
+    asm volatile("sgdt %0" : "=m"(gdtr));
+    asm volatile("sidt %0" : "=m"(idtr));
+    state.gdtr_base = gdtr.base;
+    state.idtr_base = idtr.base;
+    return state;
+}
+
+void set_cr4_bits(std::uint64_t bits) {
+    x86::write_cr4(x86::read_cr4() | bits);
+}
+
+}  // namespace kern::arch

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+
+/// The system registers with which the kernel runs on one CPU, for code that lets somebody else use
+/// them and puts them back.
+namespace kern::arch {
+
+/// What CR0, CR3, CR4 and the segment registers hold, and where this CPU's tables lie.
+struct SystemState {
+    ///@{
+    /// The register of this name; selectors are as loaded.
+    std::uint64_t cr0 = 0, cr3 = 0, cr4 = 0;
+    std::uint16_t es = 0, cs = 0, ss = 0, ds = 0, fs = 0, gs = 0, tr = 0;
+    std::uint64_t fs_base = 0, gs_base = 0;
+    std::uint64_t tr_base = 0, gdtr_base = 0, idtr_base = 0;
+    ///@}
+};
+/// This CPU's.
+SystemState read_system_state();
+
+/// Sets the bits of `bits` in this CPU's CR4.
+void set_cr4_bits(std::uint64_t bits);
+
+}  // namespace kern::arch

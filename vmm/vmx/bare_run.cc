@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: MIT
+#include "vmm/vmx/bare_run.hh"
+
+#include "vmm/vmx/exits.hh"
+#include "vmm/vmx/vmx.hh"
+
+namespace vmm::vmx {
+
+extern "C" void vmx_bare_loop(std::uint64_t count, std::uint64_t rewind);
+
+namespace {
+
+constexpr std::uint64_t longest_timer = 0xffff'ffff;
+
+void run(std::uint64_t count, bool rewind) {
+    CurrentVmcs vmcs;
+    // Nothing but the guest ends its run.
+    const std::uint64_t pin = vmcs.read(Field::pin_based_controls);
+    const std::uint64_t timer = vmcs.read(Field::preemption_timer_value);
+    const std::uint64_t host_rip = vmcs.read(Field::host_rip);
+    vmcs.write(Field::pin_based_controls,
+               pin & ~std::uint64_t{pin_control::external_interrupt_exiting});
+    vmcs.write(Field::preemption_timer_value, longest_timer);
+    vmx_bare_loop(count, rewind ? vmcs.read(Field::guest_rip) : 0);
+    vmcs.write(Field::host_rip, host_rip);
+    vmcs.write(Field::preemption_timer_value, timer);
+    vmcs.write(Field::pin_based_controls, pin);
+}
+
+}  // namespace
+
+bool bare_run(VcpuBackend&) {
+    run(1, false);
+    return CurrentVmcs{}.read(Field::exit_reason) == exit_reason::ept_violation;
+}
+
+void bare_loop(VcpuBackend&, std::uint64_t count) {
+    run(count, true);
+}
+
+}  // namespace vmm::vmx

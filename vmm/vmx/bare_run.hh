@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+
+namespace vmm {
+class VcpuBackend;
+}
+
+/// What the hardware alone costs: VMRESUME with none of the care of the world switch. See Backend.
+namespace vmm::vmx {
+
+bool bare_run(VcpuBackend& vcpu);
+void bare_loop(VcpuBackend& vcpu, std::uint64_t count);
+
+}  // namespace vmm::vmx

@@ -1,0 +1,395 @@
+// SPDX-License-Identifier: MIT
+#include "vmm/vmx/vcpu.hh"
+
+#include <cstring>
+#include <new>
+#include <utility>
+
+#include "kern/arch/arch.hh"
+#include "kern/arch/x86_64/system_state.hh"
+#include "kern/lib/panic.hh"
+#include "vmm/frame_owners.hh"
+#include "vmm/paging/entry_format.hh"
+#include "vmm/vmx/bare_run.hh"
+#include "vmm/vmx/events.hh"
+#include "vmm/vmx/exits.hh"
+#include "vmm/vmx/instructions.hh"
+#include "vmm/vmx/start_state.hh"
+#include "vmm/vmx/system_registers.hh"
+
+namespace vmm::vmx {
+namespace {
+
+namespace arch = kern::arch;
+
+constexpr std::uint64_t lower_half = 0xffff'ffff;
+constexpr std::uint64_t reset_dr6 = 0xffff'0ff0;
+/// The bits of DR6 that the exit qualification of a #DB has too [intel/vol3c table 28-1].
+constexpr std::uint64_t debug_causes = 0x600f;
+/// A guest that was entered with IF = 0 is taken off its CPU this many times a second.
+constexpr std::uint64_t preemptions_per_second = 10'000;
+constexpr std::uint64_t longest_timer = 0xffff'ffff;
+constexpr unsigned priority_shift = 4;
+
+/// Registers of the host that no other room reads [intel/vol4 2.1].
+namespace host_msr {
+constexpr std::uint32_t sysenter_cs = 0x174, sysenter_esp = 0x175, sysenter_eip = 0x176;
+constexpr std::uint32_t pat = 0x277, efer = 0xc000'0080;
+}  // namespace host_msr
+
+std::expected<std::unique_ptr<VcpuBackend>, Error> create_vcpu(Hpa table_root) {
+    if (const auto enabled = enable_on_this_cpu(); !enabled)
+        return std::unexpected{enabled.error()};
+    auto vmcs = kern::Frame::allocate(frame_owner::vcpu);
+    if (!vmcs) return std::unexpected{vmcs.error()};
+    auto virtual_apic = kern::Frame::allocate(frame_owner::vcpu);
+    if (!virtual_apic) return std::unexpected{virtual_apic.error()};
+    auto state = ProcessorState::create();
+    if (!state) return std::unexpected{state.error()};
+    std::unique_ptr<VcpuBackend> vcpu{new (std::nothrow) VmxVcpu{
+        std::move(*vmcs), std::move(*virtual_apic), std::move(*state), table_root}};
+    if (!vcpu) return std::unexpected{Error::OutOfMemory};
+    return vcpu;
+}
+
+}  // namespace
+
+template <class Work>
+auto VmxVcpu::with_vmcs(Work work) const {
+    if (entered_) {
+        kern::check(cpu_ == arch::cpu_index(), "VMX: a vCPU is asked on a CPU that it is not on");
+        return work();
+    }
+    struct Loaded {
+        explicit Loaded(Hpa vmcs) : address{vmcs} {
+            kern::check(enable_on_this_cpu().has_value(), "VMXON failed");
+            interrupts = arch::disable_interrupts();
+            before = make_current(address);
+        }
+        Loaded(const Loaded&) = delete;
+        Loaded& operator=(const Loaded&) = delete;
+        ~Loaded() {
+            clear(address);
+            make_current(before);
+            arch::restore_interrupts(interrupts);
+        }
+        Hpa address;
+        Hpa before{};
+        bool interrupts = false;
+    };
+    const Loaded loaded{frame_.address()};
+    return work();
+}
+
+VmxVcpu::VmxVcpu(kern::Frame vmcs, kern::Frame virtual_apic, ProcessorState state, Hpa table_root)
+    : frame_{std::move(vmcs)},
+      virtual_apic_{std::move(virtual_apic)},
+      state_{std::move(state)},
+      ept_pointer_{ept_pointer(table_root)},
+      primary_{controls().primary},
+      dr6_{reset_dr6} {
+    const std::uint32_t revision = cpu_limits().capabilities.revision;
+    std::memcpy(arch::direct_map(frame_.address()), &revision, sizeof(revision));
+    clear(frame_.address());
+    with_vmcs([&] {
+        set_controls(vmcs_, controls(),
+                     {.table_root = table_root,
+                      .io_map = io_map(),
+                      .msr_map = msr_map(),
+                      .virtual_apic = virtual_apic_.address()});
+        vmcs_.write(Field::preemption_timer_value, timer_);
+    });
+}
+
+void VmxVcpu::start(std::uint64_t rip) {
+    registers = {};
+    registers.rip = rip;
+    registers.rflags = rflags::reserved_one;
+    written_.valid = false;
+    set_primary_control(primary_control::interrupt_window_exiting, false);
+    set_primary_control(primary_control::nmi_window_exiting, false);
+    flush_tlb();  // CR0 and CR3 have changed behind the TLB's back
+}
+
+void VmxVcpu::start_protected_mode(Gpa entry, std::uint32_t eax, std::uint32_t ebx) {
+    with_vmcs([&] {
+        set_protected_mode(vmcs_, entry);
+        start(entry.value());
+    });
+    registers.rax = eax;
+    registers.rbx = ebx;
+}
+
+void VmxVcpu::start_real_mode(std::uint8_t vector) {
+    with_vmcs([&] {
+        set_real_mode(vmcs_, vector);
+        start(0);
+    });
+}
+
+SystemRegisters VmxVcpu::system_registers() const {
+    return with_vmcs([&] { return read_system_registers(vmcs_, env_.cr2); });
+}
+
+void VmxVcpu::set_efer(std::uint64_t value) {
+    with_vmcs([&] { set_guest_efer(vmcs_, value); });
+    flush_tlb();  // NXE changes what entries mean
+}
+
+void VmxVcpu::set_pat(std::uint64_t value) {
+    with_vmcs([&] { vmcs_.write(Field::guest_pat, value); });
+    flush_tlb();
+}
+
+unsigned VmxVcpu::task_priority_class() const {
+    const auto* const page = arch::direct_map(virtual_apic_.address());
+    return std::to_integer<unsigned>(page[virtual_tpr_offset]) >> priority_shift;
+}
+
+void VmxVcpu::set_task_priority_class(unsigned priority) {
+    auto* const page = arch::direct_map(virtual_apic_.address());
+    page[virtual_tpr_offset] = static_cast<std::byte>(priority << priority_shift);
+}
+
+void VmxVcpu::write_host_state() {
+    const arch::SystemState state = arch::read_system_state();
+    set_host_state(vmcs_, {.cr0 = state.cr0,
+                           .cr3 = state.cr3,
+                           .cr4 = state.cr4,
+                           .es = state.es,
+                           .cs = state.cs,
+                           .ss = state.ss,
+                           .ds = state.ds,
+                           .fs = state.fs,
+                           .gs = state.gs,
+                           .tr = state.tr,
+                           .fs_base = state.fs_base,
+                           .gs_base = state.gs_base,
+                           .tr_base = state.tr_base,
+                           .gdtr_base = state.gdtr_base,
+                           .idtr_base = state.idtr_base,
+                           .sysenter_cs = arch::read_msr(host_msr::sysenter_cs),
+                           .sysenter_esp = arch::read_msr(host_msr::sysenter_esp),
+                           .sysenter_eip = arch::read_msr(host_msr::sysenter_eip),
+                           .efer = arch::read_msr(host_msr::efer),
+                           .pat = arch::read_msr(host_msr::pat),
+                           .rip = reinterpret_cast<std::uintptr_t>(vmx_asm_vmrun_exit)});
+}
+
+void VmxVcpu::enter_cpu() {
+    kern::check(!entered_, "VMX: a vCPU is entered twice");
+    kern::check(enable_on_this_cpu().has_value(), "VMXON failed");
+    cpu_ = arch::cpu_index();
+    make_current(frame_.address());
+    entered_ = true;
+    write_host_state();
+    written_.valid = false;
+    error_before_ = vmcs_.read(Field::instruction_error);
+    for (std::size_t i = 0; i < host_switched_msrs.size(); ++i) {
+        host_msrs_[i] = arch::read_msr(host_switched_msrs[i]);
+        arch::write_msr(host_switched_msrs[i], guest_msrs_[i]);
+    }
+    vmx_write_dr6(dr6_);
+    state_.load();
+}
+
+void VmxVcpu::leave_cpu() {
+    state_.save();
+    dr6_ = vmx_read_dr6();
+    for (std::size_t i = 0; i < host_switched_msrs.size(); ++i) {
+        guest_msrs_[i] = arch::read_msr(host_switched_msrs[i]);
+        arch::write_msr(host_switched_msrs[i], host_msrs_[i]);
+    }
+    // From now on another CPU may take it. Its next entry is a launch.
+    clear(frame_.address());
+    make_current(Hpa{});
+    env_.env_runs = 0;
+    ++account_.clears;
+    entered_ = false;
+}
+
+void VmxVcpu::flush_what_is_stale() {
+    Flush flush = vpids_of_this_cpu().assign(vpid_);
+    if (flush != Flush::Nothing) vmcs_.write(Field::virtual_processor_identifier, vpid_.vpid);
+    if (flush_requested_.load() && flush_requested_.exchange(false) && flush == Flush::Nothing)
+        flush = Flush::Table;
+    bool done = true;
+    if (flush == Flush::Table) done = vmx_invept(invalidate::single_context, ept_pointer_);
+    if (flush == Flush::Everything)
+        done = vmx_invept(invalidate::all_contexts, 0) && vmx_invvpid(invalidate::all_contexts, 0);
+    kern::check(done, "INVEPT or INVVPID failed");
+}
+
+void VmxVcpu::write_registers() {
+    if (!written_.valid || written_.rsp != registers.rsp)
+        vmcs_.write(Field::guest_rsp, registers.rsp);
+    if (!written_.valid || written_.rip != registers.rip)
+        vmcs_.write(Field::guest_rip, registers.rip);
+    if (!written_.valid || written_.rflags != registers.rflags)
+        vmcs_.write(Field::guest_rflags, registers.rflags);
+    written_ = {true, registers.rsp, registers.rip, registers.rflags};
+}
+
+void VmxVcpu::arm_preemption_timer() {
+    // Bochs lets no interrupt of the host end the run of a guest that was entered with IF = 0 until
+    // that has executed CLI itself.
+    std::uint64_t wanted = longest_timer;
+    if ((registers.rflags & rflags::interrupt_enable) == 0)
+        wanted = (arch::timestamp_rate() / preemptions_per_second >>
+                  cpu_limits().capabilities.preemption_timer_shift) +
+                 1;
+    if (wanted == timer_) return;
+    timer_ = wanted;
+    vmcs_.write(Field::preemption_timer_value, timer_);
+}
+
+Exit VmxVcpu::run() {
+    flush_what_is_stale();
+    write_registers();
+    arm_preemption_timer();
+    const Entered entered = vmx_asm_vmrun(&registers, &env_, &return_requested_);
+    account_.host_rsp_wanted = env_.host_rsp_wanted;
+    account_.host_rsp_found = env_.host_rsp_found;
+    Exit exit{.reason = exit::ExternalInterrupt{},
+              .rip = registers.rip,
+              .code = exit_reason::external_interrupt};
+    if (entered == Entered::AndLeft) {
+        take_exit(exit);
+    } else if (entered != Entered::Not) {
+        exit.code = exit_reason::entry_failure;
+        exit.reason = explain(entered);
+        if (entered == Entered::HostRspWrong) ++account_.host_rsp_mismatches;
+        if (entered == Entered::FailValid)
+            account_.instruction_error = vmcs_.read(Field::instruction_error);
+    }
+    // One that ended the guest's run is taken by the host right here.
+    arch::restore_interrupts(true);
+    return exit;
+}
+
+void VmxVcpu::take_exit(Exit& exit) {
+    ++account_.entries;
+    const std::uint64_t error = vmcs_.read(Field::instruction_error);
+    exit = decode_exit(vmcs_, registers.rcx);
+    const auto code = static_cast<std::uint32_t>(exit.code);
+    if ((code & exit_reason::entry_failure) != 0) {
+        --env_.env_runs;  // the VMCS is not launched by an entry that fails
+        exit.rip = registers.rip;
+        exit.reason = explain_entry_failure(vmcs_, cpu_limits(), code);
+        return;
+    }
+    registers.rip = exit.rip;
+    registers.rsp = vmcs_.read(Field::guest_rsp);
+    registers.rflags = vmcs_.read(Field::guest_rflags);
+    written_ = {true, registers.rsp, registers.rip, registers.rflags};
+    if (error != error_before_) {
+        // The guest has run, but only at the second attempt.
+        error_before_ = error;
+        account_.instruction_error = error;
+        exit.reason =
+            vmm::exit::EntryFailure{"VM-instruction error",
+                                    "the CPU refused VMLAUNCH or VMRESUME before the other one "
+                                    "entered the guest: the first "
+                                    "entry since VMCLEAR is a launch, each later one a resume",
+                                    error, "lab3.launch_or_resume"};
+        return;
+    }
+    keep_interrupted_event(vmcs_);
+    switch (code) {
+        case exit_reason::control_register_access:
+            exit.reason = serve_control_register_access(vmcs_, registers);
+            break;
+        case exit_reason::nmi_window:
+            set_primary_control(primary_control::nmi_window_exiting, false);
+            break;
+        case exit_reason::exception_or_nmi:
+            if (std::holds_alternative<vmm::exit::ExternalInterrupt>(exit.reason)) vmx_take_nmi();
+            // A #DB that exits has not reached DR6 [intel/vol3c 28.1].
+            if (const auto* exception = std::get_if<vmm::exit::Exception>(&exit.reason);
+                exception != nullptr && exception->vector == vector::debug)
+                vmx_write_dr6((vmx_read_dr6() & ~std::uint64_t{0xf}) |
+                              (exit.information[0] & debug_causes));
+            break;
+        default: break;
+    }
+}
+
+exit::EntryFailure VmxVcpu::explain(Entered entered) const {
+    switch (entered) {
+        case Entered::HostRspWrong:
+            return {"host RSP", "it must hold what the stack pointer holds at the entry",
+                    env_.host_rsp_found, "lab3.host_rsp"};
+        case Entered::WithoutTrying:
+            return {"RIP of the host", "neither VMLAUNCH nor VMRESUME was executed", 0,
+                    "lab3.launch_or_resume"};
+        case Entered::FailInvalid: return explain_instruction_error(vmcs_, cpu_limits(), 0);
+        default: break;
+    }
+    const std::uint64_t error = vmcs_.read(Field::instruction_error);
+    return explain_instruction_error(vmcs_, cpu_limits(), static_cast<std::uint32_t>(error));
+}
+
+bool VmxVcpu::can_inject() const {
+    return !has_event(vmcs_);
+}
+
+bool VmxVcpu::can_inject_nmi() const {
+    // With virtual NMIs the CPU itself knows when an NMI's handler runs.
+    constexpr std::uint64_t blocking = interruptibility::blocking_by_sti |
+                                       interruptibility::blocking_by_mov_ss |
+                                       interruptibility::blocking_by_nmi;
+    return can_inject() && (vmcs_.read(Field::guest_interruptibility_state) & blocking) == 0;
+}
+
+bool VmxVcpu::can_inject_interrupt() const {
+    constexpr std::uint64_t blocking =
+        interruptibility::blocking_by_sti | interruptibility::blocking_by_mov_ss;
+    return (registers.rflags & rflags::interrupt_enable) != 0 && can_inject() &&
+           (vmcs_.read(Field::guest_interruptibility_state) & blocking) == 0;
+}
+
+void VmxVcpu::inject(const Event& event) {
+    inject_event(vmcs_, event);
+    if (event.kind == Event::Kind::NonMaskableInterrupt)
+        set_primary_control(primary_control::nmi_window_exiting, true);
+}
+
+void VmxVcpu::set_primary_control(std::uint32_t control, bool wanted) {
+    const std::uint32_t value = wanted ? primary_ | control : primary_ & ~control;
+    if (value == primary_) return;
+    primary_ = value;
+    vmcs_.write(Field::primary_controls, value);
+}
+
+void VmxVcpu::request_interrupt_window(bool wanted) {
+    set_primary_control(primary_control::interrupt_window_exiting, wanted);
+}
+
+void VmxVcpu::skip_instruction(const Exit&) {
+    const std::uint64_t from = registers.rip;
+    registers.rip += instruction_length(vmcs_);
+    if (from <= lower_half && registers.rip > lower_half &&
+        !read_system_registers(vmcs_, 0).code_is_64_bit)
+        registers.rip &= lower_half;
+    constexpr std::uint64_t shadow =
+        interruptibility::blocking_by_sti | interruptibility::blocking_by_mov_ss;
+    const std::uint64_t state = vmcs_.read(Field::guest_interruptibility_state);
+    if ((state & shadow) != 0) vmcs_.write(Field::guest_interruptibility_state, state & ~shadow);
+}
+
+}  // namespace vmm::vmx
+
+namespace vmm {
+
+const Backend vmx_backend{
+    .name = "Intel VMX",
+    .format = &ept_format,
+    .why_unavailable = vmx::why_unavailable,
+    .start = vmx::start,
+    .enable_on_this_cpu = vmx::enable_on_this_cpu,
+    .create_vcpu = vmx::create_vcpu,
+    .bare_run = vmx::bare_run,
+    .bare_loop = vmx::bare_loop,
+};
+
+}  // namespace vmm

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: MIT
+#include "vmm/vmx/vmx.hh"
+
+#include <array>
+#include <cstring>
+#include <optional>
+#include <span>
+
+#include "kern/arch/arch.hh"
+#include "kern/arch/x86_64/system_state.hh"
+#include "kern/lib/panic.hh"
+#include "kern/mm/frame_allocator.hh"
+#include "vmm/backend.hh"
+#include "vmm/vmx/instructions.hh"
+#include "vmm/vmx/permission_map.hh"
+
+namespace vmm::vmx {
+namespace {
+
+namespace arch = kern::arch;
+
+constexpr std::uint32_t features_leaf = 1;
+constexpr std::uint32_t feature_vmx = 1U << 5;  // ECX
+constexpr std::uint32_t address_sizes_leaf = 0x8000'0008;
+constexpr std::uint32_t bits_mask = 0xff;
+constexpr unsigned linear_bits_shift = 8;
+constexpr std::uint64_t cr4_vmxe = 1ULL << 13;
+
+struct PerCpu {
+    Hpa region{};  ///< for VMXON
+    Hpa current{};
+    bool on = false;
+    std::optional<VpidAllocator> vpids{};
+};
+
+struct Machine {
+    bool started = false;
+    CpuLimits limits{};
+    Controls controls{};
+    Hpa io_map{};
+    Hpa msr_map{};
+    std::array<PerCpu, arch::max_cpus> cpus{};
+};
+constinit Machine machine{};
+
+PerCpu& this_cpu() {
+    return machine.cpus[arch::cpu_index()];
+}
+
+template <std::size_t size>
+std::span<std::byte, size> bytes_at(Hpa address) {
+    return std::span<std::byte, size>{arch::direct_map(address), size};
+}
+
+std::expected<void, Error> start_cpu(unsigned cpu) {
+    const auto region = kern::frames().allocate(kern::frame_owner::kernel);
+    if (!region) return std::unexpected{region.error()};
+    std::memcpy(arch::direct_map(*region), &machine.limits.capabilities.revision,
+                sizeof(machine.limits.capabilities.revision));
+    machine.cpus[cpu].region = *region;
+    machine.cpus[cpu].vpids.emplace(cpu);
+    return {};
+}
+
+}  // namespace
+
+const char* why_unavailable() {
+    // [intel/vol3c 24.6, 24.7]
+    if ((arch::cpuid(features_leaf).ecx & feature_vmx) == 0) return "this CPU has no VMX";
+    const std::uint64_t control = arch::read_msr(msr::feature_control);
+    if ((control & feature_control::locked) != 0 &&
+        (control & feature_control::vmxon_outside_smx) == 0)
+        return "VMX is disabled by the firmware (IA32_FEATURE_CONTROL)";
+    const auto wanted = compute_controls(read_capabilities());
+    return wanted ? nullptr : wanted.error();
+}
+
+std::expected<void, Error> start() {
+    if (machine.started) return {};
+    const auto sizes = arch::cpuid(address_sizes_leaf).eax;
+    machine.limits = {.capabilities = read_capabilities(),
+                      .physical_bits = sizes & bits_mask,
+                      .linear_bits = sizes >> linear_bits_shift & bits_mask};
+    const auto wanted = compute_controls(machine.limits.capabilities);
+    kern::check(wanted.has_value(), "VMX: start() without why_unavailable()");
+    machine.controls = *wanted;
+    const auto io = kern::frames().allocate_run(kern::frame_owner::kernel, io_map_size / page_size);
+    if (!io) return std::unexpected{io.error()};
+    const auto msrs = kern::frames().allocate(kern::frame_owner::kernel);
+    if (!msrs) return std::unexpected{msrs.error()};
+    machine.io_map = *io;
+    machine.msr_map = *msrs;
+    fill_io_map(bytes_at<io_map_size>(*io));
+    fill_msr_map(bytes_at<msr_map_size>(*msrs));
+    for (unsigned cpu = 0; cpu < arch::cpu_count(); ++cpu)
+        if (const auto result = start_cpu(cpu); !result) return result;
+    machine.started = true;
+    return {};
+}
+
+std::expected<void, Error> enable_on_this_cpu() {
+    kern::check(machine.started, "VMX: start() comes first");
+    PerCpu& self = this_cpu();
+    if (self.on) return {};
+    if (why_unavailable() != nullptr) return std::unexpected{Error::Unsupported};
+    const std::uint64_t control = arch::read_msr(msr::feature_control);
+    if ((control & feature_control::locked) == 0)
+        arch::write_msr(msr::feature_control,
+                        control | feature_control::locked | feature_control::vmxon_outside_smx);
+    arch::set_cr4_bits(cr4_vmxe);
+    if (!vmx_vmxon(self.region.value())) return std::unexpected{Error::Unsupported};
+    self.on = true;
+    return {};
+}
+
+const CpuLimits& cpu_limits() {
+    return machine.limits;
+}
+const Controls& controls() {
+    return machine.controls;
+}
+VpidAllocator& vpids_of_this_cpu() {
+    return *this_cpu().vpids;
+}
+Hpa io_map() {
+    return machine.io_map;
+}
+Hpa msr_map() {
+    return machine.msr_map;
+}
+
+Hpa make_current(Hpa address) {
+    PerCpu& self = this_cpu();
+    const Hpa before = self.current;
+    if (address != Hpa{}) kern::check(vmx_vmptrld(address.value()), "VMPTRLD failed");
+    self.current = address;
+    return before;
+}
+
+void clear(Hpa address) {
+    kern::check(vmx_vmclear(address.value()), "VMCLEAR failed");
+}
+
+std::uint64_t CurrentVmcs::read(Field field) const {
+    return vmx_vmread(static_cast<std::uint64_t>(field));
+}
+
+void CurrentVmcs::write(Field field, std::uint64_t value) {
+    kern::check(vmx_vmwrite(static_cast<std::uint64_t>(field), value), "VMWRITE failed");
+}
+
+}  // namespace vmm::vmx
