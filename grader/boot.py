@@ -3,8 +3,8 @@
 
 :func:`run_boot` makes the boot's file-system image from the plan and the files, starts a machine,
 waits for its end, and hands back a :class:`BootResult`: what it printed, how it ended, and its memory
-with the evidence in it. A kernel runs guests, which :class:`VmPlan` and grader/evidence.py describe, or
-user programs: grader/proc_evidence.py.
+with the evidence in it. A kernel runs guests, which :class:`VmPlan` and grader/evidence.py describe,
+user programs (grader/proc_evidence.py), or user programs that run guests (grader/guest_evidence.py).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = ["BootResult", "Leaf", "VmPlan", "plan_text", "run_boot"]
 
 SERIAL_BYTES = 8 << 20
 """A kernel that prints more is stopped."""
-READERS = {"guests": "grader.evidence", "programs": "grader.proc_evidence"}
+READERS = {"guests": "grader.evidence", "programs": "grader.proc_evidence", "vmms": "grader.guest_evidence"}
 """By what a kernel runs: the module whose ``load(kernel, memory)`` reads the evidence."""
 SERIAL_TAIL = 400
 """How many characters of the serial log an explanation quotes."""
@@ -103,8 +103,8 @@ class BootResult:
     """what the kernel gave to power_off, if it did"""
     memory: PhysicalMemory
     evidence: Any
-    """what the kernel published: an Evidence for guests, a ProcEvidence for programs; None if it never
-    got so far, and ``evidence_error`` says why"""
+    """what the kernel published: an Evidence for guests, a ProcEvidence for programs, a GuestEvidence for
+    programs that run guests; None if it never got so far, and ``evidence_error`` says why"""
     evidence_error: str
     registers: str
     """for a machine that had to be stopped: where every CPU was, and its registers; else empty"""
@@ -170,7 +170,7 @@ def run_boot(
     """Boots ``kernel`` with ``files`` (and the plan, as the file ``plan``) and waits for its end.
 
     A plan that is bytes is the boot module as it is, in the place of a file-system image. ``runs`` says
-    what the kernel runs, ``guests`` or ``programs``, and so which evidence it leaves.
+    what the kernel runs, ``guests``, ``programs`` or ``vmms``, and so which evidence it leaves.
 
     Raises :class:`grader.errors.CannotRun` if the machine cannot be started at all: that is never
     the fault of the kernel.

@@ -28,9 +28,9 @@ class LabKernel:
 
     kernel: Path
     files: dict[str, Path]
-    """the kit's other files: guests, probes and user programs"""
+    """the kit's other files: guests, probes and user programs; those that hold tasks with these answers"""
     runs: str = "guests"
-    """or `programs`"""
+    """or `programs`, or `vmms`"""
 
     @property
     def guest(self) -> Path:
@@ -84,14 +84,16 @@ def build(say: Say, lab: Lab, *, reference: bool = False, own: Task | None = Non
         beside = [task for task in lab.tasks if own is not None and task != own]
         answers = _caught_up(answers, references, [*below, *beside], say)
     with workshop(Progress()) as kit:
-        image = _kept(kit.kernel(lab.kernel, answers).result(), lab.kernel)
-        return LabKernel(image, kit.files, kit.runs(lab.kernel))
+        image = _kept(kit.kernel(lab.kernel, answers).result(), f"{lab.kernel}.elf")
+        programs = {name: _kept(kit.user_program(name, answers).result(), name)
+                    for name in kit.programs(lab.kernel)}
+        return LabKernel(image, kit.files | programs, kit.runs(lab.kernel))
 
 
 def _kept(image: Path, name: str) -> Path:
-    """The kernel at a place that a person can type, and that no trimmed cache takes away."""
-    place = ROOT / "build" / "run" / f"{name}.elf"
-    place.parent.mkdir(exist_ok=True)
+    """The file at a place that a person can type, and that no trimmed cache takes away."""
+    place = ROOT / "build" / "run" / name
+    place.parent.mkdir(parents=True, exist_ok=True)
     new = place.with_suffix(f".{os.getpid()}")
     shutil.copyfile(image, new)
     return new.replace(place)

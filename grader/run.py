@@ -20,6 +20,9 @@ from grader.proc_evidence import RunPlan
 LONGEST_MS = 600_000
 """The most that a plan may give to a program (kern/proc/main/plan.hh)."""
 
+USUAL_PROGRAM = {"programs": "hello", "vmms": "vmm"}
+"""By what a kernel runs in ring 3."""
+
 
 @click.command()
 @click.argument("lab_name", metavar="LAB")
@@ -71,10 +74,10 @@ def choose(
     ram_mib: int | None, args: str,
 ) -> Load:  # fmt: skip
     """The guest, or the user program, for a kernel that runs such. Raises UsageError."""
-    if built.runs == "programs":
+    if built.runs in USUAL_PROGRAM:
         if vcpus or ram_mib:
             raise UsageError("--vcpus and --ram are for guests, and this lab's kernel runs user programs")
-        return _program(built, program or "hello", cpus, args)
+        return _program(built, program or USUAL_PROGRAM[built.runs], cpus, args)
     if program:
         raise UsageError("--program is for user programs, and this lab's kernel runs guests")
     plan = VmPlan(
@@ -88,7 +91,10 @@ def _program(built: lab_kernel.LabKernel, name: str, cpus: int, args: str) -> Lo
     """All programs are in the boot module, since one may start another."""
     own = Path(name)
     image = own if name not in built.programs and own.is_file() else built.program(name)
-    files = {f"{key}.elf": path.read_bytes() for key, path in built.programs.items()}
+    # What a user-level VMM may put into a guest comes first: of one name, the program is meant.
+    guests = [key for key in built.files if "/" not in key] if built.runs == "vmms" else []
+    files = {key: built.files[key].read_bytes() for key in guests}
+    files |= {f"{key}.elf": path.read_bytes() for key, path in built.programs.items()}
     file = f"{image.stem}.elf"
     files[file] = image.read_bytes()
     plan = RunPlan(image.stem, file, cpus=cpus, limit_ms=LONGEST_MS, root=True, args=args)
