@@ -4,7 +4,8 @@
 // found after each return (round_trip_seen), and compares: a register that a world switch loses, mixes
 // up or changes shows with its name and round.
 //
-// A round: the sixteen general registers and the arithmetic flags get their values; OUT to a port
+// A round: the MSRs that nobody but the world switch keeps apart (FS and GS base, those of SYSCALL and
+// SYSENTER), the sixteen general registers and the arithmetic flags get their values; OUT to a port
 // without a device leaves the guest and changes no register; then all are stored. The stores and loads
 // between are MOVs to fixed addresses, which need no register and change no flag.
 //
@@ -12,10 +13,12 @@
 // in long mode only, so it goes there first.
 
 #define ROUNDS 1024
-#define VALUES 17                           // 16 registers, in the order of their numbers, and flags
+#define VALUES 27                           // 16 registers, in the order of their numbers, flags, MSRs
 #define ROW (VALUES * 8)
 #define FLAGS 0x8d5                         // CF, PF, AF, ZF, SF, OF; DF and IF would be in the way
 #define FLAGS_SLOT 128
+#define MSR_SLOTS 136
+#define CANONICAL 0x7fffffffffff
 #define POST_PORT 0x80                      // the host takes writes to it, and does nothing
 
 #define CR0_PG 0x80000000
@@ -63,6 +66,18 @@ next_round:
     mov $VALUES, %ecx
     rep movsq
 
+    mov $msrs, %esi
+    mov $(row + MSR_SLOTS), %edi
+1:  mov (%rsi), %ecx
+    mov (%rdi), %rax
+    and 8(%rsi), %rax
+    mov %rax, %rdx
+    shr $32, %rdx
+    wrmsr
+    add $16, %esi
+    add $8, %edi
+    cmp $msrs_end, %esi
+    jb 1b
     movl row + FLAGS_SLOT, %eax
     and $FLAGS, %eax
     or $2, %eax                             // the bit that is always one
@@ -105,7 +120,17 @@ next_round:
     pushf
     popq row + FLAGS_SLOT
 
-    cld
+    mov $msrs, %esi
+    mov $(row + MSR_SLOTS), %edi
+1:  mov (%rsi), %ecx
+    rdmsr
+    mov %eax, (%rdi)
+    mov %edx, 4(%rdi)
+    add $16, %esi
+    add $8, %edi
+    cmp $msrs_end, %esi
+    jb 1b
+
     mov $row, %esi
     imul $ROW, round, %edi
     add $round_trip_seen, %rdi
@@ -131,6 +156,19 @@ next_round:
 
     .section .rodata
     .balign 8
+    // Number, and which bits of a random value may be put there.
+msrs:
+    .quad 0x174, 0xffff                     // SYSENTER_CS
+    .quad 0x175, CANONICAL                  // SYSENTER_ESP
+    .quad 0x176, CANONICAL                  // SYSENTER_EIP
+    .quad 0xc0000081, ~0                    // STAR
+    .quad 0xc0000082, CANONICAL             // LSTAR
+    .quad 0xc0000083, CANONICAL             // CSTAR
+    .quad 0xc0000084, 0xffffffff            // SFMASK
+    .quad 0xc0000100, CANONICAL             // FS base
+    .quad 0xc0000101, CANONICAL             // GS base
+    .quad 0xc0000102, CANONICAL             // KernelGSBase
+msrs_end:
 descriptor_table:
     .quad 0
     .quad 0x00209b0000000000                // 64 bits, execute; bit 40: the CPU need not set it itself
