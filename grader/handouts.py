@@ -9,6 +9,7 @@ the page includes (``\\htmlinclude``). An anchor that lab.json names must stand 
 from __future__ import annotations
 
 import fcntl
+import html
 import re
 import shutil
 import subprocess
@@ -25,6 +26,8 @@ from grader.lab import ROOT, Lab, Task, Test
 
 PARTS = ROOT / "build" / "handouts-parts"
 OUTPUT = ROOT / "build" / "handouts"
+LONG_LINE = 96
+"""Characters of code that fit the page in the usual size."""
 
 _KINDS = {
     "unit": "On the host, under AddressSanitizer",
@@ -125,11 +128,13 @@ def scalable_pictures(page: str) -> str:
 
 
 def dedented_code(page: str) -> str:
-    """Moves code that was cut out of a class to the left margin."""
+    """Moves code that was cut out of a class to the left margin, and marks code with long lines."""
     def dedent(found: re.Match[str]) -> str:
         indents = re.findall(r'<div class="line">( *)[^ \n]', found[0])
         margin = '<div class="line">' + min(indents, key=len, default="")
-        return found[0].replace(margin, '<div class="line">')
+        code = found[0].replace(margin, '<div class="line">')
+        longest = max(map(len, html.unescape(re.sub(r"<[^>]*>", "", code)).splitlines()), default=0)
+        return code.replace('class="fragment"', 'class="fragment wide"', 1) if longest > LONG_LINE else code
 
     return re.sub(r'<div class="fragment">.*?<!-- fragment -->', dedent, page, flags=re.DOTALL)
 
