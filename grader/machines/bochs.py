@@ -32,7 +32,7 @@ from grader.machines import (
     MachineError,
     Running,
 )
-from grader.machines.bochs_boot import RAM_AT, ROM_AT, DirectBoot, direct_boot
+from grader.machines.bochs_boot import RAM_AT, ROM_AT, DirectBoot, direct_boot, fast_clock
 from grader.machines.slots import emulator_slot
 from grader.processes import Child, Limits, descendants
 
@@ -129,8 +129,9 @@ class RunningBochs(Running):
             self._serial_fd, serial_write = _pipe(stack)
             stdin, self._stdin = _pipe(stack)
             files = {"serial": serial_write}
+            files["rom"] = _memory_file(stack, direct.rom if direct else fast_clock())
             if direct:
-                files |= {"ram": _memory_file(stack, direct.ram), "rom": _memory_file(stack, direct.rom)}
+                files["ram"] = _memory_file(stack, direct.ram)
             text = _bochsrc(configuration, model, files)
             files["bochsrc"] = _memory_file(stack, text.encode())
             self.command = [PROGRAM, "-q", "-f", _path(files["bochsrc"])]
@@ -303,6 +304,7 @@ def _bochsrc(configuration: Configuration, model: str, files: Mapping[str, int])
         "display_library: term",
         f"romimage: file={BIOS}",
         f"vgaromimage: file={VGA_BIOS}",
+        f"optromimage1: file={_path(files['rom'])}, address={ROM_AT:#x}",
         f"megs: {configuration.memory_mib}",
         f"cpu: model={model}, count={configuration.cpus}, ips={INSTRUCTIONS_PER_SECOND}, "
         "reset_on_triple_fault=0",
@@ -325,10 +327,7 @@ def _bochsrc(configuration: Configuration, model: str, files: Mapping[str, int])
             "boot: cdrom",
         ]
     else:
-        lines += [
-            f"optromimage1: file={_path(files['rom'])}, address={ROM_AT:#x}",
-            f"optramimage1: file={_path(files['ram'])}, address={RAM_AT:#x}",
-        ]
+        lines.append(f"optramimage1: file={_path(files['ram'])}, address={RAM_AT:#x}")
     return "\n".join([*lines, ""])
 
 

@@ -3,8 +3,10 @@
 
 Bochs puts the kernel's segments and the module into memory before the BIOS runs. The BIOS sets up the
 machine and its ACPI tables and calls the option ROMs; ours switches to 32-bit protected mode and jumps
-to the kernel. The start information lies in the ROM too. From a CD, the BIOS would wait three seconds
-for a key first, and those cost ten with two CPUs.
+to the kernel. The start information lies in the ROM too.
+
+From a CD, the BIOS waits for a key that opens its menu, three seconds by its own clock, which cost more
+than ten with two CPUs: there, an option ROM makes that clock fast.
 """
 
 from __future__ import annotations
@@ -46,6 +48,10 @@ _REAL_MODE = (
 )  # fmt: skip
 
 
+# An option ROM that makes the BIOS's clock, channel 0 of the PIT, run at 1 kHz in place of 18.2 Hz.
+_FAST_CLOCK = bytes.fromhex("50  b036e643 b0a9e640 b004e640  58 cb")
+
+
 @dataclass(frozen=True)
 class DirectBoot:
     """What Bochs is to load."""
@@ -72,6 +78,11 @@ def direct_boot(kernel: Path, module: bytes | None, command_line: str, memory_mi
         )
     modules = [] if module is None else [(module_at, len(module))]
     return DirectBoot(bytes(ram), _rom(entry, modules, command_line.encode(), end))
+
+
+def fast_clock() -> bytes:
+    """An option ROM for a BIOS that boots a CD."""
+    return _finished(bytearray(_SIGNATURE + b"\0" + _FAST_CLOCK))
 
 
 def _load(kernel: Path, end: int) -> tuple[bytearray, int]:
@@ -136,9 +147,13 @@ def _rom(entry: int, modules: list[tuple[int, int]], command_line: bytes, end: i
         rom += _MODULE.pack(address, size, 0, 0)
     for address, size in ranges:
         rom += _RANGE.pack(address, size, USABLE, 0)
-    rom += command_line + b"\0"
-    rom += bytes(-(len(rom) + 1) % ROM_BLOCK)
-    if len(rom) >= ROM_MAX:
+    if len(rom + command_line) + ROM_BLOCK > ROM_MAX:
         raise MachineError("the command line is too long", "give a shorter one")
+    return _finished(rom + command_line + b"\0")
+
+
+def _finished(rom: bytearray) -> bytes:
+    """Whole blocks, with their number and the sum that the BIOS wants."""
+    rom += bytes(-(len(rom) + 1) % ROM_BLOCK)
     rom[2] = (len(rom) + 1) // ROM_BLOCK
     return bytes(rom) + bytes([-sum(rom) % 256])
