@@ -23,32 +23,38 @@ ELF_HEADER, PROGRAM_HEADER = 64, 56
 #: end tag.
 HEADER = struct.pack("<IIIIHHI", 0xE85250D6, 0, 24, -(0xE85250D6 + 24) & 0xFFFFFFFF, 0, 0, 8)
 
-EXIT = bytes.fromhex("31db 31c0 0f01d9")  # xor ebx,ebx; xor eax,eax; vmmcall
+#: The hypercall's instruction, by the vendor of the CPU. A guest that asked CPUID would not be the smallest.
+HYPERCALL = {"amd": bytes.fromhex("0f01d9"), "intel": bytes.fromhex("0f01c1")}  # VMMCALL, VMCALL
 
 
 def _word(value: int) -> bytes:
     return struct.pack("<I", value)
 
 
-def marks() -> bytes:
+def _exit(vendor: str) -> bytes:
+    return bytes.fromhex("31db 31c0") + HYPERCALL[vendor]  # xor ebx,ebx; xor eax,eax
+
+
+def marks(vendor: str = "amd") -> bytes:
     """Executes the hypercall `mark` MARKS times, then exits."""
-    # mov ecx,MARKS; 1: mov eax,2; vmmcall; dec ecx; jnz 1b
-    return _image(b"\xb9" + _word(MARKS) + bytes.fromhex("b802000000 0f01d9 49 75f5") + EXIT)
+    # mov ecx,MARKS; 1: mov eax,2; hypercall; dec ecx; jnz 1b
+    loop = bytes.fromhex("b802000000") + HYPERCALL[vendor] + bytes.fromhex("49 75f5")
+    return _image(b"\xb9" + _word(MARKS) + loop + _exit(vendor))
 
 
-def touch() -> bytes:
+def touch(vendor: str = "amd") -> bytes:
     """Reads one word of each of TOUCHED_PAGES pages that come from the file, then exits. Uses no
     register but EAX until then."""
     # mov eax,BEGIN; 1: cmp dword [eax],0; add eax,4096; cmp eax,END; jne 1b
     end = TOUCHED_BEGIN + TOUCHED_PAGES * PAGE_SIZE
     code = (b"\xb8" + _word(TOUCHED_BEGIN) + bytes.fromhex("833800 0500100000 3d") + _word(end)
-            + bytes.fromhex("75f1") + EXIT)
+            + bytes.fromhex("75f1") + _exit(vendor))
     return _image(code, Segment(paddr=TOUCHED_BEGIN, data=os.urandom(TOUCHED_PAGES * PAGE_SIZE)))
 
 
-def sized(mebibytes: int) -> bytes:
+def sized(mebibytes: int, vendor: str = "amd") -> bytes:
     """Exits at once; its second segment has so many bytes in the file."""
-    return _image(EXIT, Segment(paddr=TOUCHED_BEGIN, data=os.urandom(MIB) * mebibytes))
+    return _image(_exit(vendor), Segment(paddr=TOUCHED_BEGIN, data=os.urandom(MIB) * mebibytes))
 
 
 def _image(code: bytes, *more: Segment) -> bytes:

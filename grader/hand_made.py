@@ -13,11 +13,20 @@ MULTIBOOT2_HEADER = struct.pack(
 )
 
 
+def exit_code(status: int) -> bytes:
+    """32- or 64-bit code that ends the guest with ``status`` (vmm/hypercall.hh), by the instruction of the
+    CPU's vendor."""
+    return b"".join((
+        b"\x31\xc0\x0f\xa2\x89\xde",  # xor eax, eax; cpuid; mov esi, ebx
+        b"\x31\xc0\xbb" + struct.pack("<I", status),  # xor eax, eax; mov ebx, status
+        b"\x81\xfeGenu",  # cmp esi, "Genu"
+        b"\x74\x03\x0f\x01\xd9",  # je over the next; vmmcall
+        b"\x0f\x01\xc1\xf4",  # vmcall; hlt
+    ))  # fmt: skip
+
+
 def touching_code(addresses: Sequence[int], status: int) -> bytes:
     """32-bit code, good at any address, that reads a byte at each guest-physical address below 4 GiB, in
     order, and then exits with ``status`` (vmm/hypercall.hh)."""
     reads = b"".join(b"\xa0" + struct.pack("<I", address) for address in addresses)  # mov al, [...]
-    leave = b"\xbb" + struct.pack("<I", status)  # mov ebx, status
-    leave += b"\x31\xc0"  # xor eax, eax
-    leave += b"\x0f\x01\xd9"  # vmmcall
-    return reads + leave + b"\xf4"  # hlt
+    return reads + exit_code(status)

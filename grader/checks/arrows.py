@@ -38,7 +38,7 @@ INLINE_ASSEMBLY = (
     "vmm/vmx",
     "guest",
 )
-ASSEMBLY_FILES = (*INLINE_ASSEMBLY, "vmm/svm", "vmm/bench", "vmm/tests/boot")
+ASSEMBLY_FILES = (*INLINE_ASSEMBLY, "vmm/svm", "vmm/vmx", "vmm/bench", "vmm/tests/boot")
 
 _INCLUDE = re.compile(
     r'^[ \t]*#[ \t]*include\s*(?:"([^"\n]*)"|<((?:kern|vmm|guest|labs)/[^>\n]*)>)', re.MULTILINE

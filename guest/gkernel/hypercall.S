@@ -1,11 +1,18 @@
 // SPDX-License-Identifier: MIT
-// vmm/hypercall.hh: RAX is the number (exit is 0), RBX the argument.
+// vmm/hypercall.hh: RAX is the number (exit is 0), RBX the argument. The instruction is the vendor's of
+// this CPU.
     .text
     .global exit_guest
 exit_guest:
-    mov %rdi, %rbx
     xor %eax, %eax
+    cpuid
+    cmp $0x756e6547, %ebx               // "Genu" of "GenuineIntel"
+    mov %rdi, %rbx
+    mov $0, %eax
+    je 1f
     vmmcall
-1:  hlt                                 // a host that does not know the hypercall
-    jmp 1b
+    jmp 2f
+1:  vmcall
+2:  hlt                                 // a host that does not know the hypercall
+    jmp 2b
     .section .note.GNU-stack, "", @progbits

@@ -29,10 +29,17 @@ start:
     multiboot2_end
 .endm
 
-// vmm/hypercall.hh: EAX = 0 (exit), EBX = status.
+// vmm/hypercall.hh: EAX = 0 (exit), EBX = status, by the instruction of this CPU's vendor.
 .macro exit_with status
-    mov \status, %ebx
     xor %eax, %eax
+    cpuid
+    cmp $0x756e6547, %ebx               // "Genu" of "GenuineIntel"
+    mov \status, %ebx
+    mov $0, %eax
+    je .Lintel\@
     vmmcall
+    hlt
+.Lintel\@:
+    vmcall
     hlt
 .endm

@@ -6,6 +6,7 @@
 namespace kern::arch {
 namespace {
 
+constexpr std::uint32_t vendor_leaf = 0;
 constexpr std::uint32_t signature_leaf = 0x4000'0000, machine_leaf = 0x4000'0001;
 constexpr char signature[] = "NestlingVMM\0";
 constexpr std::uint64_t exit_hypercall = 0;
@@ -22,7 +23,11 @@ constexpr std::uint32_t four_characters(const char* text) {
 void HostOfThisGuest::exit(std::uint64_t status) const {
     // NOLINTNEXTLINE(misc-const-correctness): the instruction may write to it, which asm hides.
     std::uint64_t number = exit_hypercall;
-    asm volatile("vmmcall" : "+a"(number) : "b"(status) : "memory");
+    // Each vendor's CPUs know their own instruction only.
+    if (cpuid(vendor_leaf).ebx == four_characters("Genu"))
+        asm volatile("vmcall" : "+a"(number) : "b"(status) : "memory");
+    else
+        asm volatile("vmmcall" : "+a"(number) : "b"(status) : "memory");
 }
 
 std::optional<HostOfThisGuest> host_of_this_guest() {
