@@ -22,6 +22,7 @@ enum class MissingTable { Stop, Make };
 /// Bytes of guest-physical memory that one entry of a table of `level` covers.
 constexpr std::uint64_t bytes_per_entry(Level level) {
     constexpr unsigned index_bits = 9;
+    // NOLINTNEXTLINE(clang-analyzer-core.BitwiseShift): no level is below 1
     return page_size << (index_bits * (level - 1));
 }
 
