@@ -57,6 +57,8 @@ PARTS = (
     Part("format", "clang-format",
          lambda: [["clang-format-19", "--dry-run", "-Werror", *sources(".cc", ".hh")]]),
     Part("ctest", "the C++ unit tests", _ctest),
+    Part("lint", "clang-tidy (minutes at first; then only what has changed)",
+         lambda: [[PYTHON, "-m", "grader.checks.lint"]], fast=False),
     Part("pytest", "the grader's tests, and boots of the kernel", _pytest, fast=False),
     Part("reference", "the reference answers of every lab",
          lambda: [[str(ROOT / "nest"), "grade", lab.id, "--reference"] for lab in load_all()], fast=False),
@@ -64,7 +66,7 @@ PARTS = (
 
 
 @click.command(short_help="Run the project's own tests.")
-@click.option("--fast", is_flag=True, help="Only what needs no emulator: " + ", ".join(
+@click.option("--fast", is_flag=True, help="Only what is quick: " + ", ".join(
     part.name for part in PARTS if part.fast) + ".")
 @click.option("--only", multiple=True, metavar="PART", help="Only this part: " + ", ".join(
     part.name for part in PARTS) + ". May be repeated.")

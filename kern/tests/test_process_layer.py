@@ -31,6 +31,22 @@ MASK = (1 << 64) - 1
 NONCE = secrets.token_hex(8)
 CALLS = 100_000
 PANIC = 120
+DIVIDE, INVALID_OPCODE, GENERAL_PROTECTION, PAGE_FAULT = 0, 6, 13, 14
+PRESENT, WRITE, USER, FETCH = 1, 2, 4, 16  # the error code of a page fault
+FAULTS = {
+    "pagefault": (PAGE_FAULT, USER | WRITE),
+    "null": (PAGE_FAULT, USER),
+    "rodata_write": (PAGE_FAULT, USER | WRITE | PRESENT),
+    "text_write": (PAGE_FAULT, USER | WRITE | PRESENT),
+    "exec_data": (PAGE_FAULT, USER | FETCH | PRESENT),
+    "exec_stack": (PAGE_FAULT, USER | FETCH | PRESENT),
+    "read_kernel": (PAGE_FAULT, USER | PRESENT),
+    "recurse": (PAGE_FAULT, USER | WRITE),
+    "divide": (DIVIDE, 0),
+    "privileged": (GENERAL_PROTECTION, 0),
+    "return_from_main": (INVALID_OPCODE, 0),
+}
+"""How each program ends that does wrong: vector and error code."""
 
 
 def program(name: str) -> bytes:
@@ -57,10 +73,12 @@ def boot(cpus: int) -> BootResult:
         RunPlan("exhaust", "exhaust.elf", args=f"{key} again=1"),
         RunPlan("fuzz", "fuzz.elf", args=f"{key} calls={CALLS}", limit_ms=60000),
         RunPlan("fuzz-many", "fuzz.elf", count=4, args=f"{key} calls=10000", limit_ms=60000),
+        *(RunPlan(name, f"{name}.elf") for name in FAULTS),
+        RunPlan("syscall_abuse", "syscall_abuse.elf", args=key),
         RunPlan("spin", "spin.elf", count=cpus + 1, limit_ms=100),
         RunPlan("hello", "hello.elf"),
     ]
-    names = {step.file.removesuffix(".elf") for step in steps} | {"pong", "return_from_main"}
+    names = {step.file.removesuffix(".elf") for step in steps} | {"pong"}
     files = {f"{name}.elf": program(name) for name in sorted(names)}
     files["hello.elf"] = filled(files["hello.elf"], NONCE)
     with tempfile.TemporaryDirectory() as folder:
@@ -140,6 +158,22 @@ def test_random_system_calls(cpus: int) -> None:
     check_ends(cpus, "fuzz", 1, CALLS)
     assert record_of(boot(cpus), "fuzz").system_calls >= CALLS
     check_ends(cpus, "fuzz-many", 4, 10000)
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_program_ends_by_its_own_fault(cpus: int, name: str) -> None:
+    """A program that does wrong ends with the fault of what it did, and all its frames come back."""
+    record = record_of(boot(cpus), name)
+    assert record.end is ProgramEnd.FAULTED, record.describe()
+    assert (record.vector, record.error_code) == FAULTS[name], record.describe()
+    check_frames(cpus, name)
+
+
+def test_abuse_of_system_calls(cpus: int) -> None:
+    """Bad pointers, numbers and rights are errors, and the program that tries them all comes to its end."""
+    record = record_of(boot(cpus), "syscall_abuse")
+    assert record.end is ProgramEnd.EXITED, f"{record.describe()}\n{boot(cpus).serial[-3000:]}"
+    check_frames(cpus, "syscall_abuse")
 
 
 def test_endless_programs(cpus: int) -> None:

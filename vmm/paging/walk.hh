@@ -36,6 +36,7 @@ static_assert(entries_per_table == 1ULL << index_bits);
 
 /// Bytes of guest-physical memory that one entry of a table of `level` covers.
 constexpr std::uint64_t bytes_per_entry(Level level) {
+    // NOLINTNEXTLINE(clang-analyzer-core.BitwiseShift): no level is below 1
     return page_size << (index_bits * (level - 1));
 }
 

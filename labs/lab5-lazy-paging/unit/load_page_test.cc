@@ -67,8 +67,10 @@ TEST_F(LoadPage, MergesTheSegmentsThatShareAPage) {
 
     Bytes wanted(page_size);
     std::ranges::copy(file_page(0x7000).first(first), wanted.begin());
-    std::ranges::copy(file_page(0x9000).first(second - first), wanted.begin() + first);
-    std::ranges::copy(file_page(0x3000).first(page_size - third), wanted.begin() + third);
+    std::ranges::copy(file_page(0x9000).first(second - first),
+                      wanted.begin() + static_cast<std::ptrdiff_t>(first));
+    std::ranges::copy(file_page(0x3000).first(page_size - third),
+                      wanted.begin() + static_cast<std::ptrdiff_t>(third));
     EXPECT_TRUE(same_bytes(guest_page(page()), wanted))
         << "bytes 0 to " << first << " are of one segment, those up to " << second
         << " of another, those from " << third << " on of a third";
@@ -86,7 +88,8 @@ TEST_F(LoadPage, LeavesZerosWhereNoLoaderIs) {
     ASSERT_TRUE(succeeds(pager().load_page(page())));
 
     Bytes wanted(page_size);
-    std::ranges::copy(file_page(0x2000).first(end - begin), wanted.begin() + begin);
+    std::ranges::copy(file_page(0x2000).first(end - begin),
+                      wanted.begin() + static_cast<std::ptrdiff_t>(begin));
     EXPECT_TRUE(same_bytes(guest_page(page()), wanted))
         << "the segment has bytes " << begin << " to " << end << " of this page";
 }
@@ -215,7 +218,8 @@ TEST_F(LoadPage, ReportsAReadThatFailsWhicheverItIs) {
     ASSERT_LT(failing, too_many) << "the page cannot be loaded any more after errors";
     Bytes wanted(page_size);
     std::ranges::copy(file_page(0x1003).first(border), wanted.begin());
-    std::ranges::copy(file_page(0x5005).first(page_size - border), wanted.begin() + border);
+    std::ranges::copy(file_page(0x5005).first(page_size - border),
+                      wanted.begin() + static_cast<std::ptrdiff_t>(border));
     EXPECT_TRUE(same_bytes(guest_page(page()), wanted)) << "after errors, with all reads well";
 }
 

@@ -14,7 +14,7 @@ std::expected<void, Error> check_identification(const Identification& identifica
     return {};
 }
 
-const ProgramHeader& widened(const ProgramHeader& header) {
+ProgramHeader widened(const ProgramHeader& header) {
     return header;
 }
 

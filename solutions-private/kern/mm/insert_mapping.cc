@@ -11,7 +11,7 @@ static_assert(1U << index_bits == Ptab::entries);
 
 /// Where `virt` has its entry in a table of `level`; the last level is 0.
 constexpr std::size_t index_of(Uva virt, unsigned level) {
-    return virt.value() >> (page_shift + index_bits * level) & (Ptab::entries - 1);
+    return virt.value() >> (page_shift + std::uint64_t{index_bits} * level) & (Ptab::entries - 1);
 }
 
 std::uint64_t make_entry(Hpa address, Attributes attributes) {

@@ -28,8 +28,7 @@ std::expected<void, Error> load_page(AddressSpace& space, const elf::ProgramHead
     const std::uint64_t end =
         std::min(address.value() + page_size, segment.p_vaddr + segment.p_memsz);
     const std::uint64_t file_end = std::clamp(segment.p_vaddr + segment.p_filesz, begin, end);
-    std::fill(bytes.begin() + (file_end - address.value()), bytes.begin() + (end - address.value()),
-              std::byte{});
+    std::ranges::fill(bytes.subspan(file_end - address.value(), end - file_end), std::byte{});
     if (begin == file_end) return {};
     return file.peek(segment.p_offset + (begin - segment.p_vaddr),
                      bytes.subspan(begin - address.value(), file_end - begin));
