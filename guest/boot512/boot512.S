@@ -61,14 +61,15 @@ protected_mode:
 greeting:
     .asciz "boot sector: from real mode to the guest kernel\n"
 
-    // Flat segments: base 0, limit 4 GiB. The CPU wants the first descriptor of the table to be empty.
+    // Flat segments: base 0, limit 4 GiB. The CPU wants the first descriptor of the table to be empty,
+    // and sets bit 40 of one that it loads, which is set here already: the sector stays as it is.
     .balign 8
 descriptor_table:
     .quad 0
 code_descriptor:
-    .quad 0x00cf9a000000ffff                // 32 bits, execute and read
+    .quad 0x00cf9b000000ffff                // 32 bits, execute and read
 data_descriptor:
-    .quad 0x00cf92000000ffff                // 32 bits, read and write
+    .quad 0x00cf93000000ffff                // 32 bits, read and write
 descriptor_table_end:
 descriptor_table_pointer:
     .word descriptor_table_end - descriptor_table - 1
