@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 COMMAND = ("python3-click", "python3-rich", "python3-jsonschema")
 BUILD = ("g++", "cmake", "ninja-build", "ccache", "libgtest-dev", "binutils", "python3-pyelftools",
          "bubblewrap", "util-linux")
-EMULATE = ("qemu-system-x86",)
+EMULATE = ("qemu-system-x86", "bochs", "bochs-term", "bochsbios", "vgabios")
 GRADE = (*COMMAND, *BUILD, *EMULATE, "python3-pytest")
 RUN = (*COMMAND, *BUILD, *EMULATE, "grub-pc-bin", "grub-common", "xorriso", "mtools")
 HANDOUTS = (*COMMAND, "doxygen", "graphviz", "python3-jinja2")

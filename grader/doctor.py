@@ -84,6 +84,9 @@ MODULES = (
     ("jinja2", "python3-jinja2", "handouts"),
 )
 
+MACHINES = (("amd-qemu", "grading"), ("intel-bochs", "labs 2 and 3"), ("amd-bochs", "--machine"))
+"""And what needs each: only without the first can nothing be graded."""
+
 # A program that a sanitizer must let through, and one line more that it must not.
 SANITIZED = """
 #include <cstdlib>
@@ -132,7 +135,10 @@ def examine() -> Iterator[Row]:
     yield _file("GoogleTest", "/usr/include/gtest/gtest.h", "libgtest-dev", "grading")
     yield _file("GRUB for BIOS machines", "/usr/lib/grub/i386-pc/modinfo.sh", "grub-pc-bin", "run")
     yield _guarded("sandbox", "isolation", _sandbox)
-    yield _guarded("machine amd-qemu", "grading", _machine)
+    for machine, needed_for in MACHINES:
+        yield _guarded(
+            f"machine {machine}", needed_for, lambda name, m=machine, n=needed_for: _machine(name, m, n)
+        )
     for sanitizer, finding in SANITIZERS:
         yield _guarded(
             f"{sanitizer} sanitizer", "grading", lambda name, s=sanitizer, f=finding: _sanitizer(name, s, f)
@@ -211,19 +217,20 @@ def _sandbox(name: str) -> Row:
     return Row(name, "isolation", OK if status.isolated else LIMITED, status.detail, status.mend)
 
 
-def _machine(name: str) -> Row:
+def _machine(name: str, machine_name: str = "amd-qemu", needed_for: str = "grading") -> Row:
     from grader import machines
     from grader.machines.probe import try_machine
 
-    found = try_machine(machines.machine("amd-qemu"))
-    if not (found.svm and found.nested_paging):
+    machine = machines.machine(machine_name)
+    found = try_machine(machine)
+    lacking = found.lacks(machine.vendor)
+    if lacking:
         return Row(
-            name, "grading", MISSING, "its CPU has no SVM with nested paging",
-            "QEMU 7.2 or later: " + _install("qemu-system-x86"),
-        )  # fmt: skip
-    return Row(
-        name, "grading", OK, f"started and ended in {found.seconds * 1000:.0f} ms; SVM, nested paging"
-    )
+            name, needed_for, MISSING, f"its CPU has no {lacking}", f"a later version: {machine.install}"
+        )
+    abilities = {"amd": "SVM, nested paging", "intel": "VMX, EPT"}[machine.vendor]
+    took = f"started and ended in {found.seconds * 1000:.0f} ms"
+    return Row(name, needed_for, OK, f"{took}; {abilities}")
 
 
 def _sanitizer(name: str, sanitizer: str, finding: str) -> Row:

@@ -108,6 +108,10 @@ class Machine(abc.ABC):
     max_cpus: int
     """with more it is too slow to be of use"""
     default_memory_mib: int
+    install: str
+    """the command that installs what it is made of"""
+    reinstall: str
+    """the command that mends what it is made of"""
     seconds_factor: float = 1.0
     """how much longer a boot may take here than on the default machine"""
 

@@ -54,6 +54,7 @@ class AmdQemu(Machine):
     vendor = "amd"
     max_cpus = 16
     default_memory_mib = 256
+    install, reinstall = INSTALL, REINSTALL
     vendor = "amd"
 
     def check(self) -> str:

@@ -41,6 +41,7 @@ BIOS = Path("/usr/share/bochs/BIOS-bochs-latest")
 VGA_BIOS = Path("/usr/share/vgabios/vgabios.bin")
 DISPLAY = Path("/usr/lib/x86_64-linux-gnu/bochs/plugins/libbx_term_gui.so")
 INSTALL = "apt-get install bochs bochs-term bochsbios vgabios"
+REINSTALL = "apt-get install --reinstall bochs bochs-term bochsbios vgabios"
 
 INSTRUCTIONS_PER_SECOND = 100_000_000
 """Of the emulated time: about what a host's core does, so that time limits mean what they say."""
@@ -70,6 +71,7 @@ class Bochs(Machine):
 
     max_cpus = 2
     default_memory_mib = 128
+    install, reinstall = INSTALL, REINSTALL
     seconds_factor = 4.0
 
     def __init__(self, name: str, title: str, vendor: str, model: str) -> None:

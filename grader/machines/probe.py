@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Tries a machine with a kernel of thirty bytes: does it start, and what can its CPU do?"""
+"""Tries a machine with a kernel of a hundred bytes: does it start, and what can its CPU do?"""
 
 from __future__ import annotations
 
@@ -16,12 +16,20 @@ _CODE_AT = 0x100000
 _RESULT_AT = 0x200000
 _SVM = 1 << 2  # CPUID 8000_0001, ECX
 _NESTED_PAGING = 1 << 0  # CPUID 8000_000A, EDX
+_VMX = 1 << 5  # CPUID 1, ECX
+_EPT = 1 << 1  # MSR IA32_VMX_PROCBASED_CTLS2, EDX: what may be 1
 
+_MARKER = b"power off: 0\n"
 _CODE = bytes.fromhex(
     "b8 01000080  0fa2  890d 00002000"  # cpuid 8000_0001: ecx to 0x200000
     "b8 0a000080  0fa2  8915 04002000"  # cpuid 8000_000a: edx to 0x200004
-    "31c0  66ba f400  ef  f4 ebfd"  # power off with 0
-)
+    "b8 01000000  0fa2  890d 08002000"  # cpuid 1: ecx to 0x200008
+    "f6c120 740d  b9 8b040000  0f32  8915 0c002000"  # with VMX, rdmsr 48b: edx to 0x20000c
+    "66ba fb03  b003 ee"  # COM1: 8 bits a character
+    "be 6e001000  66ba fd03  ec a840 74fb  ac  66ba f803  ee  3c0a 75ed"  # prints the marker
+    "66ba fd03  ec a840 74fb"  # waits until it is on the line
+    "31c0  66ba f400  ef  6687db  f4 ebfd"  # power off, as in kern/arch/x86_64/console.cc
+) + _MARKER
 _NOTE = struct.pack("<III4sI", 4, 4, 18, b"Xen\0", _CODE_AT)  # PVH: the 32-bit entry point
 
 
@@ -33,6 +41,16 @@ class Probe:
     """from the start to the end of the emulator"""
     svm: bool
     nested_paging: bool
+    vmx: bool
+    ept: bool
+
+    def lacks(self, vendor: str) -> str:
+        """What of the vendor's virtualization is not there; empty if all is."""
+        wanted = {
+            "amd": {"SVM": self.svm, "nested paging": self.nested_paging},
+            "intel": {"VMX": self.vmx, "EPT": self.ept},
+        }[vendor]
+        return " and ".join(name for name, there in wanted.items() if not there)
 
 
 def try_machine(machine: Machine) -> Probe:
@@ -47,11 +65,13 @@ def try_machine(machine: Machine) -> Probe:
             if end.reason != POWERED_OFF:
                 raise MachineError(
                     f"a kernel that only powers off ended with {end.reason!r} {end.detail}".strip(),
-                    "see whether the emulator's packages are whole: apt-get install --reinstall "
-                    "qemu-system-x86 qemu-system-data",
+                    f"see whether the emulator's packages are whole: {machine.reinstall}",
                 )
-        ecx, edx = struct.unpack("<II", running.memory.read(_RESULT_AT, 8))
-        return Probe(time.monotonic() - started, bool(ecx & _SVM), bool(edx & _NESTED_PAGING))
+        svm, paging, vmx, ept = struct.unpack("<4I", running.memory.read(_RESULT_AT, 16))
+    return Probe(
+        time.monotonic() - started,
+        bool(svm & _SVM), bool(paging & _NESTED_PAGING), bool(vmx & _VMX), bool(ept & _EPT),
+    )  # fmt: skip
 
 
 def _image() -> bytes:
