@@ -200,9 +200,9 @@ struct Backend {
 
     /// Runs the guest up to its next exit. Returns whether that was a fault in the second-level
     /// table.
-    bool (*bare_run)(VcpuBackend& vcpu);
+    bool (*bare_run)(VcpuBackend& vcpu) = nullptr;
     /// Runs the guest `count` times, each time from where it stands now up to its next exit.
-    void (*bare_loop)(VcpuBackend& vcpu, std::uint64_t count);
+    void (*bare_loop)(VcpuBackend& vcpu, std::uint64_t count) = nullptr;
 };
 
 /// AMD's Secure Virtual Machine [amd/vol2 15].

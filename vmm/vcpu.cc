@@ -30,26 +30,57 @@ Vcpu::Vcpu(Vm& vm, unsigned index, std::unique_ptr<VcpuBackend> backend)
     : vm_{&vm}, index_{index}, backend_{std::move(backend)}, apic_{index} {}
 
 void Vcpu::run(std::uint64_t limit_ns) {
+    if (!enter(limit_ns == 0 ? 0 : arch::nanoseconds() + limit_ns)) return;
+    while (step());
+    if (!vm_->ending())
+        vm_->end({.end = VmResult::End::Stopped, .reason = "time limit", .vcpu = index_});
+    leave();
+}
+
+bool Vcpu::enter(std::uint64_t until) {
     if (!vm_->backend().enable_on_this_cpu()) {
         vm_->end({.reason = "virtualization could not be turned on, on this CPU", .vcpu = index_});
-        return;
+        return false;
     }
-    limit_ = limit_ns == 0 ? 0 : arch::nanoseconds() + limit_ns;
+    until_ = until;
+    slice_over_ = false;
+    clock_changed_ = true;
+    cpu_.store(arch::cpu_index());
     backend_->enter_cpu();
-    while (!vm_->ending()) {
-        // Acknowledged first and looked at afterwards: what is asked for from here on makes the
-        // world switch turn back.
-        backend_->acknowledge_requests();
-        take_requests();
-        if (clock_changed_ || armed_for_ != 0) look_at_clock();
-        if (activity_ == Activity::Halted && should_wake()) activity_ = Activity::Running;
-        if (activity_ == Activity::Running)
-            enter_guest();
-        else
-            sleep();
-    }
+    return true;
+}
+
+bool Vcpu::step() {
+    // Acknowledged first and looked at afterwards: what is asked for from here on makes the
+    // world switch turn back.
+    backend_->acknowledge_requests();
+    if (vm_->ending() || slice_over_) return false;
+    take_requests();
+    if (clock_changed_ || armed_for_ != 0) look_at_clock();
+    if (slice_over_) return false;
+    if (activity_ == Activity::Halted && should_wake()) activity_ = Activity::Running;
+    if (activity_ == Activity::Running)
+        enter_guest();
+    else
+        sleep();
+    return true;
+}
+
+void Vcpu::leave() {
     if (armed_for_ != 0) arch::set_timer(0);
+    armed_for_ = 0;
     backend_->leave_cpu();
+    cpu_.store(no_cpu);
+}
+
+std::optional<unsigned> Vcpu::cpu() const {
+    const unsigned cpu = cpu_.load();
+    if (cpu == no_cpu) return std::nullopt;
+    return cpu;
+}
+
+void Vcpu::kick() const {
+    if (const auto on = cpu(); on && *on != arch::cpu_index()) arch::kick(*on);
 }
 
 void Vcpu::take_requests() {
@@ -69,12 +100,12 @@ void Vcpu::look_at_clock() {
     const std::uint64_t now = arch::nanoseconds();
     if (!clock_changed_ && now < armed_for_) return;
     clock_changed_ = false;
-    if (limit_ != 0 && now >= limit_) {
-        vm_->end({.end = VmResult::End::Stopped, .reason = "time limit", .vcpu = index_});
+    if (until_ != 0 && now >= until_) {
+        slice_over_ = true;
         return;
     }
     apic_.advance_timer(now);
-    std::uint64_t next = earlier(limit_, apic_.timer_deadline().value_or(0));
+    std::uint64_t next = earlier(until_, apic_.timer_deadline().value_or(0));
     if (polls_priority_) next = earlier(next, now + priority_poll_ns);
     // The host's timer may come early where it cannot hold so long a time: ask again by then.
     if (next != 0) next = std::min(next, now + longest_alarm_ns);

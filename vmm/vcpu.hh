@@ -52,6 +52,22 @@ class Vcpu {
     /// the VM as stopped.
     void run(std::uint64_t limit_ns);
 
+    // The same in slices, which may be on one CPU or another: enter(), step() as long as it returns
+    // true, leave(). To be called with interrupts enabled, on one CPU, by nobody else meanwhile.
+
+    /// The vCPU comes to this CPU, for a slice that ends at `until` in nanoseconds since boot (0:
+    /// never). Returns false, and the VM ends, if virtualization could not be turned on here.
+    bool enter(std::uint64_t until);
+    /// Runs the guest up to its next exit and handles that, or sleeps until there is something to
+    /// do. Returns false if the VM ends, or the slice is over.
+    bool step();
+    /// The vCPU leaves this CPU.
+    void leave();
+    /// The CPU on which it is, between enter() and leave().
+    std::optional<unsigned> cpu() const;
+    /// Any CPU: takes the vCPU out of the guest, or wakes it, if it is on another CPU.
+    void kick() const;
+
     ///@{
     /// What it belongs to and what it is made of.
     Vm& vm() { return *vm_; }
@@ -99,7 +115,10 @@ class Vcpu {
     X2Apic apic_;
     ExitHistory history_{};
     Activity activity_ = Activity::WaitingForStartup;
-    std::uint64_t limit_ = 0;      // of the VM, in ns of this CPU's clock; 0: none
+    static constexpr unsigned no_cpu = ~0U;
+    std::atomic<unsigned> cpu_{no_cpu};
+    std::uint64_t until_ = 0;  // the slice's end, in ns of this CPU's clock; 0: none
+    bool slice_over_ = false;
     std::uint64_t armed_for_ = 0;  // when the host's timer goes off, in ns; 0: off
     bool clock_changed_ = true;    // the timer may have to be armed anew
     bool polls_priority_ = false;  // an interrupt waits for CR8, whose writes do not exit

@@ -17,21 +17,26 @@ namespace arch = kern::arch;
 constexpr std::uint32_t multiboot2_magic = 0x36d7'6289;
 constexpr std::uint64_t ns_per_ms = 1'000'000;
 
-constinit const Backend* prepared = nullptr;
+constinit const Backend* prepared_backend = nullptr;
 
 }  // namespace
 
 std::expected<void, const char*> Vm::prepare(const Backend& backend) {
     if (const char* const reason = backend.why_unavailable()) return std::unexpected{reason};
     if (!backend.start()) return std::unexpected{"no memory for the virtualization hardware"};
-    prepared = &backend;
+    prepared_backend = &backend;
     return {};
 }
 
-Vm::Vm(std::unique_ptr<KernelVmPager> pager, const Options& options)
-    : backend_{prepared},
-      pager_{std::move(pager)},
+const Backend* Vm::prepared() {
+    return prepared_backend;
+}
+
+Vm::Vm(GuestMemory& memory, const Options& options)
+    : backend_{prepared_backend},
+      memory_{&memory},
       observer_{options.observer},
+      hypercalls_{options.hypercalls},
       uart_{print_line, this},
       vcpu_count_{options.vcpu_count},
       time_limit_ns_{options.time_limit_ms * ns_per_ms} {
@@ -39,34 +44,42 @@ Vm::Vm(std::unique_ptr<KernelVmPager> pager, const Options& options)
     std::ranges::copy(options.name.substr(0, length), name_.begin());
 }
 
-std::expected<std::unique_ptr<Vm>, VmRefusal> Vm::create(std::unique_ptr<KernelVmPager> pager,
+std::expected<std::unique_ptr<Vm>, VmRefusal> Vm::create(GuestMemory& memory,
                                                          const Options& options) {
-    kern::check(prepared != nullptr, "Vm::create: Vm::prepare comes first");
+    kern::check(prepared_backend != nullptr, "Vm::create: Vm::prepare comes first");
     if (options.vcpu_count == 0 || options.vcpu_count > max_vcpus)
         return std::unexpected{VmRefusal{Error::InvalidArgument, "a VM has 1 to 8 virtual CPUs"}};
     if (options.vcpu_count > arch::cpu_count())
         return std::unexpected{VmRefusal{Error::InvalidArgument,
                                          "more virtual CPUs than this machine has CPUs: give the "
                                          "VM fewer, or the machine more"}};
+
+    std::unique_ptr<Vm> vm{new (std::nothrow) Vm{memory, options}};
+    const VmRefusal no_memory{Error::OutOfMemory, "no memory for the virtual CPUs"};
+    if (!vm) return std::unexpected{no_memory};
+    for (unsigned index = 0; index < options.vcpu_count; ++index) {
+        auto backend = vm->backend().create_vcpu(memory.table_root());
+        if (!backend) return std::unexpected{no_memory};
+        vm->vcpus_[index].reset(new (std::nothrow) Vcpu{*vm, index, std::move(*backend)});
+        if (!vm->vcpus_[index]) return std::unexpected{no_memory};
+    }
+    memory.set_shootdown(shoot_down, vm.get());
+    return vm;
+}
+
+std::expected<std::unique_ptr<Vm>, VmRefusal> Vm::create(std::unique_ptr<KernelVmPager> pager,
+                                                         const Options& options) {
+    auto vm = create(*pager, options);
+    if (!vm) return vm;
     const auto information = pager->finalize_mem(options.command_line, options.mbi_address);
     if (!information)
         return std::unexpected{VmRefusal{information.error(),
                                          "the multiboot2 information could not be written: its "
                                          "page must be RAM outside of the image"}};
-
-    std::unique_ptr<Vm> vm{new (std::nothrow) Vm{std::move(pager), options}};
-    const VmRefusal no_memory{Error::OutOfMemory, "no memory for the virtual CPUs"};
-    if (!vm) return std::unexpected{no_memory};
-    for (unsigned index = 0; index < options.vcpu_count; ++index) {
-        auto backend = vm->backend().create_vcpu(vm->pager().table().root());
-        if (!backend) return std::unexpected{no_memory};
-        vm->vcpus_[index].reset(new (std::nothrow) Vcpu{*vm, index, std::move(*backend)});
-        if (!vm->vcpus_[index]) return std::unexpected{no_memory};
-    }
-    vm->vcpu(0).backend().start_protected_mode(vm->pager().entry(), multiboot2_magic,
-                                               static_cast<std::uint32_t>(information->value()));
-    vm->vcpu(0).make_runnable();
-    vm->pager().table().set_shootdown(shoot_down, vm.get());
+    (*vm)->vcpu(0).backend().start_protected_mode(pager->entry(), multiboot2_magic,
+                                                  static_cast<std::uint32_t>(information->value()));
+    (*vm)->vcpu(0).make_runnable();
+    (*vm)->pager_ = std::move(pager);
     return vm;
 }
 
@@ -108,7 +121,7 @@ void Vm::end(const VmResult& result) {
     ending_.store(true, std::memory_order_release);
     for (unsigned index = 0; index < vcpu_count_; ++index) {
         vcpus_[index]->backend().request_return();
-        if (index != arch::cpu_index()) arch::kick(index);
+        vcpus_[index]->kick();
     }
 }
 
@@ -132,7 +145,7 @@ void Vm::wake(unsigned index) {
         asleep_ &= ~(1ULL << index);
         vcpus_[index]->backend().request_return();
     }
-    if (index != arch::cpu_index()) arch::kick(index);
+    vcpus_[index]->kick();
 }
 
 bool Vm::may_sleep(unsigned index, bool has_alarm) {
@@ -151,11 +164,13 @@ bool Vm::may_sleep(unsigned index, bool has_alarm) {
 
 void Vm::shoot_down(void* context) {
     Vm& vm = *static_cast<Vm*>(context);
-    for (unsigned index = 0; index < vm.vcpu_count_; ++index)
+    std::uint64_t cpus = 0;
+    for (unsigned index = 0; index < vm.vcpu_count_; ++index) {
         vm.vcpus_[index]->backend().flush_tlb();
-    // A vCPU that starts later takes its flush with it.
-    if (vm.running_.load() == 0) return;
-    arch::interrupt_and_wait((1ULL << vm.vcpu_count_) - 1);
+        // A vCPU that comes to a CPU later takes its flush with it.
+        if (const auto cpu = vm.vcpus_[index]->cpu()) cpus |= 1ULL << *cpu;
+    }
+    if (cpus != 0) arch::interrupt_and_wait(cpus);
 }
 
 void Vm::print_line(void* vm, std::string_view line) {

@@ -13,6 +13,7 @@
 #include "kern/sync/spin_lock.hh"
 #include "vmm/backend.hh"
 #include "vmm/devices/uart16550.hh"
+#include "vmm/memory.hh"
 #include "vmm/pager/kernel_vm_pager.hh"
 #include "vmm/vcpu.hh"
 
@@ -50,7 +51,7 @@ struct VmRefusal {
     const char* reason;  ///< in words, names the mend; a constant
 };
 
-/// A virtual machine: a pager, which knows its memory, and one or more vCPUs. vCPU n runs on CPU n.
+/// A virtual machine: its memory, and one or more vCPUs. Where run() runs it, vCPU n is on CPU n.
 class Vm {
    public:
     /// vCPUs of one VM at most.
@@ -64,6 +65,7 @@ class Vm {
         std::string_view command_line{};  ///< for the multiboot2 information
         Gpa mbi_address{};                ///< where finalize_mem puts that information
         VmObserver* observer = nullptr;   ///< outlives the VM
+        bool hypercalls = true;           ///< they are served; otherwise the first one ends the VM
     };
 
     /// Whether this machine can run VMs; turns virtualization on if so. `backend` outlives every
@@ -75,6 +77,14 @@ class Vm {
     /// succeeded. Takes no time that depends on the guest's size.
     static std::expected<std::unique_ptr<Vm>, VmRefusal> create(
         std::unique_ptr<KernelVmPager> pager, const Options& options);
+
+    /// A VM over `memory`, which outlives it, with vCPUs that wait for their start: who makes it
+    /// puts the first one where it begins, and calls its make_runnable(). Nothing is written into
+    /// the guest's memory. prepare() must have succeeded.
+    static std::expected<std::unique_ptr<Vm>, VmRefusal> create(GuestMemory& memory,
+                                                                const Options& options);
+    /// What was given to prepare(); nullptr before.
+    static const Backend* prepared();
 
     /// All its vCPUs have stopped. Frames go back, those of the guest's memory too.
     ~Vm() = default;
@@ -89,7 +99,9 @@ class Vm {
     ///@{
     /// What it is made of.
     std::string_view name() const { return name_.data(); }
-    KernelVmPager& pager() { return *pager_; }
+    GuestMemory& memory() { return *memory_; }
+    KernelVmPager& pager() { return *pager_; }  // of a VM that was made with one
+    bool serves_hypercalls() const { return hypercalls_; }
     const Backend& backend() const { return *backend_; }
     VmObserver* observer() { return observer_; }
     Uart16550& uart() { return uart_; }
@@ -112,6 +124,8 @@ class Vm {
     void end(const VmResult& result);
     /// Whether end() was called.
     bool ending() const { return ending_.load(std::memory_order_acquire); }
+    /// How it ended. No vCPU runs, and ending() is true.
+    const VmResult& result() const { return result_; }
 
     /// Delivers what a vCPU wrote into its interrupt command register.
     void send(const InterruptCommand& command, unsigned sender);
@@ -121,7 +135,7 @@ class Vm {
     bool may_sleep(unsigned index, bool has_alarm);
 
    private:
-    Vm(std::unique_ptr<KernelVmPager> pager, const Options& options);
+    Vm(GuestMemory& memory, const Options& options);
 
     static void shoot_down(void* vm);
     static void run_vcpu(void* vcpu);
@@ -129,8 +143,10 @@ class Vm {
 
     std::array<char, 32> name_{};
     const Backend* backend_;
-    std::unique_ptr<KernelVmPager> pager_;
+    GuestMemory* memory_;
+    std::unique_ptr<KernelVmPager> pager_{};  // what memory_ is, in a VM that was made with one
     VmObserver* observer_;
+    bool hypercalls_;
     Uart16550 uart_;
     unsigned vcpu_count_;
     std::uint64_t time_limit_ns_;

@@ -28,6 +28,8 @@ std::uint64_t print(Vcpu& vcpu, Gva address, std::uint64_t length) {
 }  // namespace
 
 Handled handle(Vcpu& vcpu, const Exit& exit, const exit::Hypercall&) {
+    if (!vcpu.vm().serves_hypercalls())
+        return std::unexpected{ExitFailure{"a hypercall, and nobody serves them"}};
     Registers& registers = vcpu.registers();
     switch (registers.rax) {
         case hypercall::exit:

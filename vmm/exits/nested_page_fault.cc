@@ -22,11 +22,11 @@ Handled handle(Vcpu& vcpu, const Exit& exit, const exit::NestedPageFault& fault)
     vcpu.count_nested_fault();
     if (VmObserver* const observer = vcpu.vm().observer())
         observer->before_lazy_paging(fault.address.page(), vcpu.index());
-    const auto served = vcpu.vm().pager().try_lazy_paging(exit);
+    const auto served = vcpu.vm().memory().serve_fault(exit);
     if (served) {
         // The guest executes the same instruction again. Were the page still missing, it would do
         // so for ever.
-        if (vcpu.vm().pager().gpa2hpa(fault.address)) return {};
+        if (vcpu.vm().memory().gpa2hpa(fault.address)) return {};
         return std::unexpected{
             ExitFailure{"load_page reported success, and the page is not present"}};
     }

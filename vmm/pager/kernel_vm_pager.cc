@@ -123,6 +123,12 @@ std::expected<void, Error> KernelVmPager::try_lazy_paging(const Exit& exit) {
     return load_page(page);
 }
 
+std::expected<Hpa, Error> KernelVmPager::gpa2hpa(Gpa gpa) const {
+    const auto mapping = table_.lookup(gpa);
+    if (!mapping) return std::unexpected(Error::NotFound);
+    return mapping->address;
+}
+
 void KernelVmPager::watch_page(Gpa page) {
     watched_faults_.store(0, std::memory_order_relaxed);
     watched_page_.store(page.page().value(), std::memory_order_release);

@@ -16,6 +16,7 @@
 #include "kern/lib/error.hh"
 #include "vmm/address.hh"
 #include "vmm/exit.hh"
+#include "vmm/memory.hh"
 #include "vmm/pager/loader.hh"
 #include "vmm/paging/second_level_table.hh"
 
@@ -42,7 +43,7 @@ std::expected<Gpa, Error> kernel_entry(const kern::elf::Executable& kernel);
 /// page moves from the one to the other in load_page.
 ///
 /// Built by one CPU; then try_lazy_paging, gpa2hpa and gva2hpa may run on several at once.
-class KernelVmPager {
+class KernelVmPager final : public GuestMemory {
    public:
     /// Reads the headers of `kernel`, registers its segments and fills RAM around them. Reads no
     /// segment and takes no frame beyond the table's root.
@@ -61,9 +62,6 @@ class KernelVmPager {
     ///       load_phdr found.
     static std::expected<std::unique_ptr<KernelVmPager>, Error> from_image(
         kern::File kernel, std::uint64_t ram_kib, const EntryFormat& format);
-
-    KernelVmPager(const KernelVmPager&) = delete;
-    KernelVmPager& operator=(const KernelVmPager&) = delete;
 
     /// An empty pager: nothing registered. from_image builds on it, and so do tests.
     static std::expected<std::unique_ptr<KernelVmPager>, Error> create(const EntryFormat& format);
@@ -156,22 +154,17 @@ class KernelVmPager {
         return watched_faults_.load(std::memory_order_acquire);
     }
 
-    /// Where the table puts `gpa`; an error (NotFound) if the page is not present.
-    std::expected<Hpa, Error> gpa2hpa(Gpa gpa) const;
-
-    /// How the guest translates its own addresses: its control registers.
-    struct GuestPaging {
-        ///@{
-        /// As the guest sees it.
-        std::uint64_t cr0 = 0, cr3 = 0, cr4 = 0, efer = 0;
-        ///@}
-    };
-    /// Where `gva` lies: a walk of the guest's page tables (paging off, 32-bit, PAE, 4 levels,
-    /// large pages), each step through gpa2hpa. It does not check permissions, nor set accessed
-    /// bits. Errors: NotFound (not present at some level, or a table or the page not in memory),
-    /// OutOfRange (4 levels: not canonical; else: beyond 4 GiB), Unsupported (5 levels).
-    /// [amd/vol2 5.1 to 5.3]
-    std::expected<Hpa, Error> gva2hpa(Gva gva, const GuestPaging& paging) const;
+    ///@{
+    /// See GuestMemory. A fault is served by try_lazy_paging.
+    Hpa table_root() const override { return table_.root(); }
+    std::expected<void, Error> serve_fault(const Exit& exit) override {
+        return try_lazy_paging(exit);
+    }
+    std::expected<Hpa, Error> gpa2hpa(Gpa gpa) const override;
+    void set_shootdown(Shootdown shootdown, void* context) override {
+        table_.set_shootdown(shootdown, context);
+    }
+    ///@}
 
    private:
     friend struct PagerTestAccess;

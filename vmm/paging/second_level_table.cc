@@ -16,15 +16,15 @@ constexpr PageSize leaf_size(Level level) {
 }
 
 /// Gives back the table at `table`, all tables below it, and the pages that they map.
-void free_tree(const EntryFormat& format, Hpa table, Level level) {
+void free_tree(const EntryFormat& format, Hpa table, Level level,
+               SecondLevelTable::GiveBack give_back) {
     for (std::uint64_t& entry : entries_of(table)) {
         const DecodedEntry decoded = format.decode(load_entry(entry), level);
         if (!decoded.present) continue;
         if (!decoded.leaf)
-            free_tree(format, decoded.address, level - 1);
+            free_tree(format, decoded.address, level - 1, give_back);
         else
-            kern::frames().free_run(frame_owner::guest_memory, decoded.address,
-                                    bytes_per_entry(level) / page_size);
+            give_back(decoded.address, leaf_size(level));
     }
     kern::frames().free(frame_owner::second_level_table, table);
 }
@@ -58,20 +58,27 @@ std::expected<WalkResult, Error> replace_leaf(const EntryFormat& format, Hpa roo
 
 }  // namespace
 
-std::expected<SecondLevelTable, Error> SecondLevelTable::create(const EntryFormat& format) {
+std::expected<SecondLevelTable, Error> SecondLevelTable::create(const EntryFormat& format,
+                                                                GiveBack give_back) {
     auto root = kern::Frame::allocate(frame_owner::second_level_table);
     if (!root) return std::unexpected(root.error());
-    return SecondLevelTable{format, root->release()};
+    return SecondLevelTable{format, root->release(), give_back};
+}
+
+void SecondLevelTable::free_guest_memory(Hpa page, PageSize size) {
+    kern::frames().free_run(frame_owner::guest_memory, page,
+                            static_cast<std::uint64_t>(size) / page_size);
 }
 
 SecondLevelTable::SecondLevelTable(SecondLevelTable&& other) noexcept
     : format_{std::exchange(other.format_, nullptr)},
       root_{other.root_},
+      give_back_{other.give_back_},
       shootdown_{other.shootdown_},
       shootdown_context_{other.shootdown_context_} {}
 
 SecondLevelTable::~SecondLevelTable() {
-    if (format_) free_tree(*format_, root_, root_level);
+    if (format_) free_tree(*format_, root_, root_level, give_back_);
 }
 
 std::expected<void, Error> SecondLevelTable::map(Gpa gpa, Hpa page, Permission permission,

@@ -27,7 +27,8 @@ struct Mapping {
 /// compare-and-swap of one entry, and a table, once it is part of the tree, stays until the end.
 /// Only construction, set_shootdown and destruction belong to one CPU. The table owns its own
 /// frames (account second_level_table) and, from a successful map on, the frames that it maps
-/// (account guest_memory): it gives all of them back when it is destroyed.
+/// (account guest_memory, unless it was told another way to give them back): it gives all of them
+/// back when it is destroyed.
 class SecondLevelTable {
    public:
     /// Called after entries were changed or removed that other CPUs may hold in their TLBs: every
@@ -35,8 +36,14 @@ class SecondLevelTable {
     /// returns.
     using Shootdown = void (*)(void* context);
 
-    /// An empty table. Error: OutOfMemory.
-    static std::expected<SecondLevelTable, Error> create(const EntryFormat& format);
+    /// Gives a page back that the table owned.
+    using GiveBack = void (*)(Hpa page, PageSize size);
+    /// Frees the page's frames, on account guest_memory.
+    static void free_guest_memory(Hpa page, PageSize size);
+
+    /// An empty table, which gives back what it maps at its end by `give_back`. Error: OutOfMemory.
+    static std::expected<SecondLevelTable, Error> create(const EntryFormat& format,
+                                                         GiveBack give_back = free_guest_memory);
     /// Takes everything over; the other one is empty and may only be destroyed.
     SecondLevelTable(SecondLevelTable&&) noexcept;
     SecondLevelTable& operator=(SecondLevelTable&&) = delete;
@@ -83,11 +90,13 @@ class SecondLevelTable {
     void set_shootdown(Shootdown shootdown, void* context);
 
    private:
-    SecondLevelTable(const EntryFormat& format, Hpa root) : format_{&format}, root_{root} {}
+    SecondLevelTable(const EntryFormat& format, Hpa root, GiveBack give_back)
+        : format_{&format}, root_{root}, give_back_{give_back} {}
     void shoot_down() const;
 
     const EntryFormat* format_;  // null in a table that was moved from
     Hpa root_;
+    GiveBack give_back_;
     Shootdown shootdown_ = nullptr;
     void* shootdown_context_ = nullptr;
 };

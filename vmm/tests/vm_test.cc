@@ -253,6 +253,7 @@ TEST_F(VirtualMachine, AShootdownFlushesEveryVcpuBeforeItInterrupts) {
     int flushed_at_interrupt = 0;
     bool removed = false;
     vm = make({[&](FakeVcpu& self) {
+                   while (!vm->vcpu(1).cpu()) kern::arch::relax();  // it is on its CPU
                    removed = vm->pager().table().unmap(Gpa{0}).has_value();
                    return end_with(self, 0);
                },

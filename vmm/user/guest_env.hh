@@ -5,6 +5,7 @@
 #include <expected>
 #include <memory>
 #include <optional>
+#include <utility>
 
 #include "kern/proc/env.hh"
 #include "vmm/memory.hh"
@@ -67,8 +68,8 @@ class GuestEnv final : public kern::Runner {
     ~GuestEnv() override;
 
     /// Makes the virtual CPU, by the backend that was given to Vm::prepare, and puts it where it
-    /// begins. Errors: AlreadyExists (there is one), OutOfMemory.
-    std::expected<void, Error> start();
+    /// begins. `env` is its environment. Errors: AlreadyExists (there is one), OutOfMemory.
+    std::expected<void, Error> start(const kern::Env& env);
 
     ///@{
     /// Its memory.
@@ -88,13 +89,16 @@ class GuestEnv final : public kern::Runner {
         : memory_{std::move(memory)}, options_{options} {}
 
     static void note_end(void* guest, const kern::Env& env);
-    void note_state(kern::Env& env);
+    bool is_time_to_move(const Vcpu& vcpu);
+    kern::Ending finish(Vcpu& vcpu);
+    void note_state(kern::Env& env, const Vcpu& vcpu);
 
     std::unique_ptr<MappedMemory> memory_;
     Options options_;
     std::unique_ptr<Vm> vm_;         // not there before start()
     GuestRecord* record_ = nullptr;  // nullptr: the block was full
-    std::uint64_t exits_until_move_ = 0;
+    GuestEnd end_ = GuestEnd::Running;
+    std::uint64_t exits_until_move_ = 0;  // counted from its start
     std::optional<unsigned> last_cpu_;
 };
 

@@ -53,18 +53,13 @@ struct GuestRecord {
     std::uint64_t slices = 0;  ///< how often it came to a CPU and left it
     std::uint64_t moves = 0;   ///< how often it came to another CPU than last time
     std::uint64_t cpus = 0;    ///< bit n: it has run on CPU n
-    // What the world switch and the instructions around it saw: see WorldSwitchRecord.
-    std::uint64_t entries = 0;              ///< the guest was entered
-    std::uint64_t first_entries = 0;        ///< of these: by VMLAUNCH
-    std::uint64_t clears = 0;               ///< VMCLEAR
-    std::uint64_t instruction_errors = 0;   ///< entries that the CPU refused
-    std::uint64_t instruction_error = 0;    ///< the VM-instruction error of the last of them
-    std::uint64_t host_rsp_checks = 0;      ///< the host RSP field was compared with RSP
-    std::uint64_t host_rsp_mismatches = 0;  ///< and was another
-    ///@{
-    /// The last values compared: what the field held, and the stack pointer.
-    std::uint64_t host_rsp_field = 0, host_rsp = 0;
-    ///@}
+    // What the world switch has seen of itself: see SwitchAccount.
+    std::uint64_t entries = 0;              ///< how often the guest was entered
+    std::uint64_t clears = 0;               ///< Intel: VMCLEARs, each of which wants a launch
+    std::uint64_t instruction_error = 0;    ///< Intel: the last VM-instruction error; 0: none
+    std::uint64_t host_rsp_wanted = 0;      ///< Intel: the stack pointer at the last entry
+    std::uint64_t host_rsp_found = 0;       ///< Intel: what VMREAD said of the host RSP field there
+    std::uint64_t host_rsp_mismatches = 0;  ///< Intel: how often the two were not equal
     /// RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8 to R15, RIP, RFLAGS at the end.
     std::array<std::uint64_t, 18> registers{};
     ///@{
@@ -78,7 +73,7 @@ struct GuestRecord {
     std::array<char, 64> reason{};  ///< the end in words, padded with zeros
 };
 // grader/guest_evidence.py reads this layout: change both.
-static_assert(sizeof(GuestRecord) == 2 * 32 + (30 + 18 + 4) * 8 + 4 * 128 + 64);
+static_assert(sizeof(GuestRecord) == 2 * 32 + (27 + 18 + 4) * 8 + 4 * 128 + 64);
 
 /// The whole block.
 struct GuestEvidence {

@@ -2,7 +2,7 @@
 #include <atomic>
 
 #include "kern/arch/arch.hh"
-#include "vmm/pager/kernel_vm_pager.hh"
+#include "vmm/memory.hh"
 
 namespace vmm {
 namespace {
@@ -60,13 +60,7 @@ std::uint64_t large_page_address(std::uint64_t entry, const GuestMode& mode,
 
 }  // namespace
 
-std::expected<Hpa, Error> KernelVmPager::gpa2hpa(Gpa gpa) const {
-    const auto mapping = table_.lookup(gpa);
-    if (!mapping) return std::unexpected(Error::NotFound);
-    return mapping->address;
-}
-
-std::expected<Hpa, Error> KernelVmPager::gva2hpa(Gva gva, const GuestPaging& paging) const {
+std::expected<Hpa, Error> GuestMemory::gva2hpa(Gva gva, const GuestPaging& paging) const {
     const bool long_mode = (paging.efer & efer_lma) != 0;
     const bool paging_on = (paging.cr0 & cr0_pg) != 0;
     if (paging_on && long_mode && (paging.cr4 & cr4_la57))
