@@ -18,7 +18,7 @@ from typing import Mapping, Sequence
 import click
 
 from grader import lab as labs_module
-from grader import outcome
+from grader import machines, outcome
 from grader import questions
 from grader.engine import Case, Engine, Settings, cases_of, new_transcripts, why_not
 from grader.errors import CannotRun, UsageError
@@ -39,8 +39,8 @@ ALL = "all"
 @click.option("--reference", is_flag=True, help="Judge solutions-private/ in place of the tree's own files.")
 @click.option("--task", metavar="TASK", help="Judge this task alone.")
 @click.option("-k", "keyword", metavar="EXPR", default="", help="Only tests whose names match, as in pytest.")
-@click.option("--machine", metavar="MACHINE", help="Where booted tests run: a machine of the lab, or all "
-              "(its first).")
+@click.option("--machine", metavar="MACHINE", help="Where booted tests run: amd-qemu, intel-bochs, "
+              "amd-bochs, or all that the lab names (its first).")
 @click.option("--awards", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
               help="Points that a person has entered with `nest award`.")
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Repeat a run with the same nonces.")
@@ -124,7 +124,7 @@ def grade(lab: Lab, *, reference: bool = False, task: str | None = None, keyword
     def judged(where: Sequence[str]) -> tuple[TaskResult, ...]:
         return tuple(one for one in (score_task(
             task, outcomes(found, label_of(task), where), elsewhere=elsewhere, counts=lab.counted(task),
-            alone=f"./nest grade {lab.id}{flag} -k '{{}}' --seed {seed}", usual=lab.machines[0])
+            alone=f"./nest grade {lab.id}{flag} -k '{{}}' --seed {seed}", usual=lab.usual_machine)
             for task in tasks) if one is not None)
 
     by_machine = tuple(MachineResult(one, judged([one]), left_out(tasks, one)) for one in on)
@@ -141,11 +141,12 @@ def grade(lab: Lab, *, reference: bool = False, task: str | None = None, keyword
 def machines_of(lab: Lab, asked: str | None) -> tuple[str, ...]:
     """The machines on which a lab's booted tests are to run. Raises UsageError."""
     if asked is None:
-        return lab.machines[:1]
+        return (lab.usual_machine,)
     if asked == ALL:
         return lab.machines
-    if asked not in lab.machines:
-        raise UsageError(f"{lab.id} does not run on '{asked}'; its machines are: {', '.join(lab.machines)}, or {ALL}")
+    if asked not in machines.names():
+        raise UsageError(f"there is no machine '{asked}'; the machines are: {', '.join(machines.names())}, or "
+                         f"{ALL}: those of {lab.id}, which are {', '.join(lab.machines)}")
     return (asked,)
 
 

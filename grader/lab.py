@@ -109,7 +109,7 @@ class Lab:
     points: int
     builds_on: tuple[str, ...]
     machines: tuple[str, ...]
-    """where its boot tests run, the first unless another is asked for"""
+    """where its boot tests run"""
     kernel: str
     """the kernel that its boot tests, `nest run` and `nest debug` boot, by its name in the kit"""
     tasks: tuple[Task, ...]
@@ -119,6 +119,11 @@ class Lab:
     questions: Questions | None = None
     mutants_on: tuple[str, ...] = ()
     """the machines on which `nest verify` judges mutants and variants"""
+
+    @property
+    def usual_machine(self) -> str:
+        """Where its boot tests run unless another machine is asked for: the first on which what counts can."""
+        return next((one for one in self.machines if self.counts in (None, vendor_of(one))), self.machines[0])
 
     def counted(self, task: Task) -> bool:
         """Whether the task's points are the lab's, and not reported apart."""

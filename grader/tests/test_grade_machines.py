@@ -108,7 +108,7 @@ def test_machine_that_is_missing_or_not_the_labs(tree: Tree) -> None:
     done = tree.nest("grade", "lab1", "--machine", "intel-bochs", "-k", "unit")
     assert done.returncode == 0, done.stderr  # nothing is booted
     done = tree.nest("grade", "lab1", "--machine", "pdp-11")
-    assert done.returncode == 2 and "its machines are: amd-qemu, intel-bochs, or all" in done.stderr
+    assert done.returncode == 2 and "the machines are: amd-qemu, intel-bochs, or all" in done.stderr
     (tree.root / "grader/machines/no-intel-bochs").unlink()
 
 
@@ -116,7 +116,7 @@ def vendors(tree: Tree) -> None:
     """The tree's lab, with two tasks that are for one vendor each."""
     data = toy_tree.lab_json()
     twice, half = data["tasks"]
-    data |= {"machines": ["intel-bochs", "amd-qemu"], "counts": "intel", "points": 10}
+    data |= {"machines": ["amd-qemu", "intel-bochs"], "counts": "intel", "points": 10}
     twice["vendor"], half["vendor"] = "intel", "amd"
     tree.write("labs/lab1-toy/lab.json", json.dumps(data, indent=1))
 

@@ -111,7 +111,7 @@ def test_positions_are_those_of_the_keys() -> None:
 
 
 def vendors(d: dict[str, Any]) -> None:
-    d.update(points=10, counts="intel", machines=["intel-bochs", "amd-qemu"])
+    d.update(points=10, counts="intel", machines=["amd-qemu", "intel-bochs"])
     d["tasks"][0]["vendor"], d["tasks"][1]["vendor"] = "intel", "amd"
 
 
@@ -127,7 +127,8 @@ def test_a_lab_with_vendors_questions_and_needs(folder: Path) -> None:
     assert loaded.counted(twice) and not loaded.counted(half) and twice.vendor == "intel"
     assert [test.cpus for test in twice.tests] == [1, 1, 4]
     assert loaded.questions is not None and loaded.questions.ask[0].points == 4
-    assert loaded.mutants_on == loaded.machines
+    assert loaded.mutants_on == loaded.machines == ("amd-qemu", "intel-bochs")
+    assert loaded.usual_machine == "intel-bochs"
     data = lab_json() | {"machines": ["amd-qemu", "intel-bochs"]}
     write(folder, data)
     assert lab.load(folder).mutants_on == ("amd-qemu",)

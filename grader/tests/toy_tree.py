@@ -90,6 +90,9 @@ def made(name, vendor, max_cpus):
 
 MADE = {"amd-qemu": made("amd-qemu", "amd", 16), "intel-bochs": made("intel-bochs", "intel", 2)}
 
+def names():
+    return tuple(MADE)
+
 def machine(name):
     if name not in MADE:
         raise MachineError(f"there is no machine {name!r}", f"take one of: {', '.join(MADE)}")
@@ -224,7 +227,7 @@ def make(root: Path) -> Tree:
     tree.write("grader/boot.py", BOOT)
     tree.write("grader/machines/toy.py", MACHINES)
     with (root / "grader/machines/__init__.py").open("a") as file:
-        file.write("\n\nfrom grader.machines.toy import machine\n")
+        file.write("\n\nfrom grader.machines.toy import machine, names\n")
     tree.write("grader/kernel_image.py",
                "class ImageError(Exception):\n    pass\ndef fill_symbols(image):\n    return 0\n")
     tree.write("vmm/toy.hh", HEADER)

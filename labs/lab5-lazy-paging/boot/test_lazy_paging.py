@@ -14,13 +14,13 @@ from collections.abc import Iterable, Mapping
 from grader import guest_results
 from grader.boot import BootResult, VmPlan
 from grader.digest import digest, key_of, written_page
+from grader.engine import Ground
 from grader.evidence import VmRecord, VmState
 from grader.hand_made import MULTIBOOT2_HEADER, touching_code
 from grader.images import GuestImage, Segment, elf_image, fill_patterns, pattern
 
 PAGE = 4096
 RAM_KIB = 32768
-VCPUS = 4
 # Only wrong answers and overloaded machines ever wait so long, in milliseconds.
 HOLD_LIMIT = {"hold_limit": 5000}
 EXIT = 77  # what a hand-made guest gives to the exit hypercall
@@ -105,11 +105,13 @@ REFUSED_SEGMENTS = {
 TOUCHES = "touch=text,rodata,data,bss,ram:0x1000:4:16:w"
 
 
-def plan(nonce: str, guests: Mapping[str, bytes]) -> tuple[dict[str, bytes], list[VmPlan]]:
+def plan(
+    nonce: str, guests: Mapping[str, bytes], machine: Ground
+) -> tuple[dict[str, bytes], list[VmPlan]]:
     """All virtual machines of the boot. The task that a machine is for stands in its tests."""
     files = _guests(nonce, guests)
     kernel = GuestImage(files["gkernel.elf"])
-    told = f"nonce={nonce} cpus={VCPUS}"
+    told = f"nonce={nonce} cpus={machine.cpus}"
     one, other = (_area_page(kernel, "pattern_rodata", number) for number in (3, 6))
     failing = _area_page(kernel, "pattern_data", 5)
     vms = [
@@ -117,13 +119,13 @@ def plan(nonce: str, guests: Mapping[str, bytes]) -> tuple[dict[str, bytes], lis
         VmPlan("hello", "hello.elf", ram_kib=RAM_KIB),
         VmPlan("no-entry", "no-entry.elf", keep=False),
         *(VmPlan(name, f"{name}.elf", keep=False) for name in REFUSED_SEGMENTS),
-        VmPlan("kernel", "gkernel.elf", vcpus=VCPUS, ram_kib=RAM_KIB, args=f"{told} {TOUCHES}"),
+        VmPlan("kernel", "gkernel.elf", vcpus=machine.cpus, ram_kib=RAM_KIB, args=f"{told} {TOUCHES}"),
         VmPlan(
             "same-page",
             "gkernel.elf",
-            vcpus=VCPUS,
+            vcpus=machine.cpus,
             ram_kib=RAM_KIB,
-            hold=f"{one:#x}:{VCPUS}",
+            hold=f"{one:#x}:{machine.cpus}",
             more=HOLD_LIMIT,
             args=f"{told} race=rodata:3",
         ),
@@ -362,14 +364,14 @@ def test_page_may_be_read_written_and_executed(booted: BootResult) -> None:
 
 
 def test_page_keeps_what_the_guest_writes(
-    booted: BootResult, nonce: str, guests: Mapping[str, bytes]
+    booted: BootResult, nonce: str, guests: Mapping[str, bytes], machine: Ground
 ) -> None:
-    """lab5.load_page: RAM is zeros when first touched, and keeps what 4 vCPUs' kernel wrote there."""
+    """lab5.load_page: RAM is zeros when first touched, and keeps what a kernel on all CPUs wrote there."""
     image = _image(nonce, guests, "gkernel.elf")
     record = booted.vm("kernel")
     assert record.state is VmState.EXITED, f"the guest kernel did not run: {_end(record)}"
     found = _results(booted, image, record)
-    assert found.cpus == VCPUS, f"{found.cpus} vCPUs came up; wanted: {VCPUS}"
+    assert found.cpus == machine.cpus, f"{found.cpus} vCPUs came up; wanted: {machine.cpus}"
     assert found.problems == 0, f"the guest kernel found: {found.problem_words}; wanted: nothing"
     assert found.memory_kib == RAM_KIB, (
         f"the guest's memory map has {found.memory_kib} KiB; wanted: {RAM_KIB}"
@@ -382,18 +384,19 @@ def test_page_keeps_what_the_guest_writes(
 
 
 def test_page_that_all_vcpus_touch_at_once(
-    booted: BootResult, nonce: str, guests: Mapping[str, bytes]
+    booted: BootResult, nonce: str, guests: Mapping[str, bytes], machine: Ground
 ) -> None:
     """lab5.load_page: 4 vCPUs fault on one page while its read is held: one frame, and all go on."""
+    vcpus = machine.cpus
     image = _image(nonce, guests, "gkernel.elf")
     page = _area_page(image, "pattern_rodata", 3)
     record = _exited(booted, "same-page", 0)
     assert not record.hold_expired, (
-        f"the read of GPA {page:#x} was held until {VCPUS} vCPUs had faulted there, and only "
+        f"the read of GPA {page:#x} was held until {vcpus} vCPUs had faulted there, and only "
         f"{record.hold_faults} came within the limit: the others found it present too early, or waited somewhere else"
     )
-    assert 1 <= record.fills <= VCPUS, (
-        f"the page at GPA {page:#x} was read {record.fills} times; wanted: 1 to {VCPUS}"
+    assert 1 <= record.fills <= vcpus, (
+        f"the page at GPA {page:#x} was read {record.fills} times; wanted: 1 to {vcpus}"
     )
     assert page in booted.walk(record), f"the page at GPA {page:#x} is not present"
     wanted = digest(image.memory(page, PAGE), key_of(nonce))
