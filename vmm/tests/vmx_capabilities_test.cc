@@ -23,7 +23,7 @@ class VmxCapabilities : public testing::Test {
     void SetUp() override {
         fake::reset();
         fake::set_msr(msr::basic, 0x005a'0400'8000'0012);  // bit 31 is no part of the revision
-        fake::set_msr(msr::miscellaneous, 0x3004'81e5);
+        fake::set_msr(msr::miscellaneous, 0x3004'81f5);
         fake::set_msr(msr::pin_based, msr_of({0x16, 0x7f}));
         fake::set_msr(msr::primary, msr_of({0x0401'e172, 0xfff9'fffe}));
         fake::set_msr(msr::exit, msr_of({0x0003'6dff, 0x007f'ffff}));
@@ -50,7 +50,7 @@ TEST_F(VmxCapabilities, AreWhatTheMsrsSay) {
     EXPECT_EQ(found.pin.must_be_one, 0x16U);
     EXPECT_EQ(found.pin.may_be_one, 0x7fU);
     EXPECT_EQ(found.secondary.may_be_one, 0x7cffU);
-    EXPECT_EQ(found.preemption_timer_shift, 5U);
+    EXPECT_EQ(found.preemption_timer_shift, 0x15U);
     EXPECT_EQ(found.activity_states, 0x1c0U);
     EXPECT_EQ(found.cr0_fixed0, 0x8000'0021U);
     EXPECT_EQ(found.cr4_fixed1, 0x1727ffU);

@@ -130,6 +130,21 @@ TEST(VmxEvents, AreWrittenAsTheManualHasThem) {
     EXPECT_FALSE(find_broken_rule(vmcs, haswell()).has_value());
 }
 
+// [intel/vol3a 6.15]: the exceptions that push an error code, which an entry insists on.
+TEST(VmxEvents, AnErrorCodeGoesWithTheExceptionsThatHaveOne) {
+    for (const bool given : {false, true})
+        for (std::uint8_t number = 0; number < 32; ++number) {
+            if (number == 2) continue;
+            const bool has_one = number == 8 || (number >= 10 && number <= 14) || number == 17;
+            FakeVmcs vmcs = good_vmcs();
+            Event event{.vector = number};
+            if (given) event.error_code = 0;
+            inject_event(vmcs, event);
+            EXPECT_EQ(find_broken_rule(vmcs, haswell()).has_value(), given != has_one)
+                << "exception " << unsigned{number};
+        }
+}
+
 TEST(VmxEvents, RealModeHasNoErrorCodes) {
     FakeVmcs vmcs = good_vmcs();
     set_real_mode(vmcs, 0);
