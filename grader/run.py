@@ -27,21 +27,30 @@ USUAL_PROGRAM = {"programs": "hello", "vmms": "vmm"}
 @click.command()
 @click.argument("lab_name", metavar="LAB")
 @click.option("--reference", is_flag=True, help="Run the reference answers.")
-@click.option("--cpus", type=click.IntRange(1, 16), default=4, help="CPUs of the machine (4).")
+@click.option("--machine", "machine_name", type=click.Choice(machines.names()), default=machines.names()[0],
+              help=f"The machine to run on ({machines.names()[0]}).")  # fmt: skip
+@click.option("--cpus", type=click.IntRange(1, 16), help="CPUs of the machine (4; 2 in Bochs).")
 @click.option("--program", metavar="NAME",
               help="The user program, by its name in the kit or by its file (hello).")  # fmt: skip
 @click.option("--vcpus", type=click.IntRange(1, 8), help="CPUs of the guest (as many).")
-@click.option("--memory", type=click.IntRange(32, machines.MAX_MEMORY_MIB), default=256,
-              help="Memory of the machine in MiB (256).")  # fmt: skip
+@click.option("--memory", type=click.IntRange(32, machines.MAX_MEMORY_MIB),
+              help="Memory of the machine in MiB (256; 128 in Bochs).")  # fmt: skip
 @click.option("--ram", type=click.IntRange(1), help="Memory of the guest in MiB (64).")
 @click.option("--args", default="", help="The command line of the guest or program.")
-@click.option("--direct", is_flag=True, help="Enter the kernel without GRUB: a faster start.")
+@click.option("--direct/--grub", default=None,
+              help="Enter the kernel without GRUB, a faster start, or by GRUB (in QEMU by GRUB).")  # fmt: skip
 @click.option("--seconds", type=click.FloatRange(0, min_open=True),
               help="Stop the machine after this time, and show where it was.")  # fmt: skip
-def command(lab_name: str, reference: bool, cpus: int, program: str | None, vcpus: int | None,
-            memory: int, ram: int | None, args: str, direct: bool,
+def command(lab_name: str, reference: bool, machine_name: str, cpus: int | None, program: str | None,
+            vcpus: int | None, memory: int | None, ram: int | None, args: str, direct: bool | None,
             seconds: float | None) -> int:  # fmt: skip
     """Boots the lab's kernel; Ctrl-C ends it."""
+    machine = machines.machine(machine_name)
+    if cpus and cpus > machine.max_cpus:
+        raise UsageError(f"{machine.name} has at most {machine.max_cpus} CPUs")
+    cpus = cpus or min(4, machine.max_cpus)
+    memory = memory or machine.default_memory_mib
+    direct = machine.is_slow_by_grub if direct is None else direct
     built = lab_kernel.build(say, lab.find(lab_name), reference=reference)
     load = choose(built, program=program, vcpus=vcpus, cpus=cpus, ram_mib=ram, args=args)
     with tempfile.TemporaryDirectory(prefix="nestling-run-") as folder:
@@ -49,7 +58,6 @@ def command(lab_name: str, reference: bool, cpus: int, program: str | None, vcpu
             built, load, Path(folder), cpus=cpus, memory_mib=memory, direct=direct
         )
         say("the machine starts; Ctrl-C ends it")
-        machine = machines.machine("amd-qemu")
         with machine.start(configuration, show_serial) as running:
             end = running.wait(seconds)
             if end.reason == machines.TIMEOUT:

@@ -108,6 +108,8 @@ class Machine(abc.ABC):
     max_cpus: int
     """with more it is too slow to be of use"""
     default_memory_mib: int
+    is_slow_by_grub: bool = False
+    """the way through BIOS and GRUB takes so long that the direct one is the default"""
     install: str
     """the command that installs what it is made of"""
     reinstall: str

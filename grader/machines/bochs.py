@@ -73,6 +73,7 @@ class Bochs(Machine):
     default_memory_mib = 128
     install, reinstall = INSTALL, REINSTALL
     seconds_factor = 4.0
+    is_slow_by_grub = True
 
     def __init__(self, name: str, title: str, vendor: str, model: str) -> None:
         self.name, self.title, self.vendor, self._model = name, title, vendor, model
