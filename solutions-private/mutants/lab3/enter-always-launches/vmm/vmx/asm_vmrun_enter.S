@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: MIT
+#include "vmm/vmx/asm_vmrun.h"
+
+    vmx_asm_vmrun_section 50, vmx_asm_vmrun_enter
+    vmlaunch
+
+    .section .note.GNU-stack, "", @progbits

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: MIT
+#include "vmm/vmx/asm_vmrun.h"
+
+    vmx_asm_vmrun_section 50, vmx_asm_vmrun_enter
+    xchgq %rcx, %rdx
+    jne 1f
+    vmlaunch
+    jmp 2f
+1:  vmresume
+2:
+
+    .section .note.GNU-stack, "", @progbits

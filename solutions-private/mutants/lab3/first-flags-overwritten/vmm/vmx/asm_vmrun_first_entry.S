@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: MIT
+#include "vmm/vmx/asm_vmrun.h"
+
+    vmx_asm_vmrun_section 30, vmx_asm_vmrun_first_entry
+    cmpq $1, ENV_RUNS(%rsi)
+    xorl %eax, %eax
+
+    .section .note.GNU-stack, "", @progbits

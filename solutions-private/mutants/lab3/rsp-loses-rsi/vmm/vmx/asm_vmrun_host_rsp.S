@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: MIT
+#include "vmm/vmx/asm_vmrun.h"
+
+    vmx_asm_vmrun_section 10, vmx_asm_vmrun_host_rsp
+    movl $VMCS_HOST_RSP, %esi
+    vmwrite %rsp, %rsi
+
+    .section .note.GNU-stack, "", @progbits

@@ -1,0 +1,6 @@
+// SPDX-License-Identifier: MIT
+#include "vmm/vmx/asm_vmrun.h"
+
+    vmx_asm_vmrun_section 10, vmx_asm_vmrun_host_rsp
+
+    .section .note.GNU-stack, "", @progbits

@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: MIT
+#include "vmm/vmx/asm_vmrun.h"
+
+    vmx_asm_vmrun_section 30, vmx_asm_vmrun_first_entry
+    movq ENV_RUNS(%rsi), %rcx
+    decq %rcx
+
+    .section .note.GNU-stack, "", @progbits
