@@ -324,10 +324,9 @@ def load(folder: Path) -> Lab:
         questions = Questions(data["questions"]["file"], tuple(
             Question(one["id"], one["title"], one["points"], one.get("read", ""))
             for one in data["questions"]["ask"]))
-    usual = data["machines"] if "counts" in data else data["machines"][:1]
     return Lab(data["id"], data["name"], data["title"], data["points"], tuple(data["builds_on"]),
                tuple(data["machines"]), data.get("kernel", KERNEL), tuple(tasks), folder,
-               data.get("counts"), questions, tuple(data.get("mutants_on", usual)))
+               data.get("counts"), questions, tuple(data.get("mutants_on", data["machines"])))
 
 
 def load_all(root: Path = ROOT) -> list[Lab]:

@@ -9,6 +9,7 @@ from typing import IO, Iterator
 from grader import outcome
 from grader.engine import why_not
 from grader.lab import Test
+from grader.outcome import shortened
 from grader.questions import MISSING, PENDING
 from grader.results import MachineResult, Results, TaskResult, TestResult, failure_text
 
@@ -106,7 +107,7 @@ def table(results: Results) -> list[tuple[str, ...]]:
                      *(_there(here, task) for here in several), f"{passed}/{len(task.tests)}", remark))
     for one in results.questions:
         points = f"{one.score:g}" if one.state != PENDING else "?"
-        rows.append((f"{results.lab.id}.{one.question.id}  {one.question.title}", f"{points}/{one.question.points}",
+        rows.append((f"{results.lab.id}.{one.question.id}  {shortened(one.question.title, 1, 56)}", f"{points}/{one.question.points}",
                      *("" for _ in several), "", one.state + (f": {one.note}" if one.note else "")))
     tests = [test for task in results.tasks if task.counts for test in task.tests]
     rows.append(("all", f"{results.score:g}/{results.max_score}",
