@@ -3,9 +3,10 @@
 
 - Every task's file stands in the tree and, where there are solutions, in ``solutions-private`` at the
   same path; its header is there; its handout and its tests' ``read`` are anchors of the handout.
-- Every named test exists, and every test that exists is named.
+- Every named test exists, and every test that exists is named: a typed one (``TYPED_TEST``) for each of
+  its suite's types, as ``unit:Suite/Type.Case``.
 - Points add up (grader/lab.py sees to that when it reads the file).
-- ``solutions-private`` holds those files, ``mutants/``, ``variants/`` and ``hidden/``, and nothing else.
+- ``solutions-private`` holds those files, answers to a lab's questions, ``mutants/``, ``variants/`` and ``hidden/``, and nothing else.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ RACE_TESTS = "_race_test.cc"
 EXTRA_FOLDERS = ("mutants", "variants", "hidden")
 
 _CASE = re.compile(r"^[ \t]*(TEST\w*|TYPED_TEST\w*)\s*\(\s*(\w+)\s*,\s*(\w+)\s*\)", re.MULTILINE)
+_TYPED = re.compile(r"^((?:unit|race):\w+)/(\w+)\.")
 _ANCHOR = re.compile(r"\{#([\w-]+)\}|\\(?:anchor|page|section|subsection)\s+([\w-]+)")
 _FAULT = re.compile(r"^(?P<path>.*?):(?P<line>\d+)(?::\d+)?: (?P<text>.*)$")
 
@@ -64,9 +66,10 @@ def _check_lab(root: Path, lab: Lab) -> Iterator[Finding]:
     lines = positions(file.read_text(encoding="utf-8"))
     anchors = _anchors(lab.folder / "handout.md")
     existing: dict[str, tuple[Path, int]] = {}
-    for test, path, line, macro in unit_tests(lab.folder):
+    types = _types(lab)
+    for test, path, line, macro in _typed(unit_tests(lab.folder), types):
         where = path.relative_to(root).as_posix()
-        if macro not in ("TEST", "TEST_F"):
+        if macro not in ("TEST", "TEST_F", "TYPED_TEST"):
             yield Finding(where, line, f"{macro} makes cases that a lab.json cannot name")
         if test in existing:
             yield Finding(where, line, f"{test} stands twice")
@@ -93,6 +96,29 @@ def _check_lab(root: Path, lab: Lab) -> Iterator[Finding]:
         yield Finding(where, line, f"{test} belongs to no task of {name}")
 
 
+def _types(lab: Lab) -> dict[str, list[str]]:
+    """The types of each typed suite, as the lab.json names them: no source file says them in words."""
+    types: dict[str, list[str]] = {}
+    for test in lab.tests:
+        if found := _TYPED.match(test.name):
+            seen = types.setdefault(found[1], [])
+            if found[2] not in seen:
+                seen.append(found[2])
+    return types
+
+
+def _typed(
+    tests: Iterator[tuple[str, Path, int, str]], types: dict[str, list[str]]
+) -> Iterator[tuple[str, Path, int, str]]:
+    """The same tests, a typed one once for each of its suite's types."""
+    for test, path, line, macro in tests:
+        suite, _, case = test.partition(".")
+        for one in types.get(suite, []) if macro == "TYPED_TEST" else []:
+            yield f"{suite}/{one}.{case}", path, line, macro
+        if macro != "TYPED_TEST" or suite not in types:
+            yield test, path, line, macro
+
+
 def _check_task(root: Path, task: Task, anchors: set[str]) -> Iterator[str]:
     sides = [task.file, task.header]
     if (root / PRIVATE).is_dir():
@@ -106,6 +132,9 @@ def _check_task(root: Path, task: Task, anchors: set[str]) -> Iterator[str]:
 
 def _strangers(root: Path, labs: list[Lab]) -> Iterator[Finding]:
     known = {task.file for lab in labs for task in lab.tasks}
+    known |= {
+        (lab.folder / lab.questions.file).relative_to(root).as_posix() for lab in labs if lab.questions
+    }
     private = root / PRIVATE
     for path in sorted(private.rglob("*")):
         inner = path.relative_to(private)

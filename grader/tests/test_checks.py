@@ -145,6 +145,7 @@ def test_missing_file_is_found(tree: Path, name: str, words: str) -> None:
     [
         ("unit/two_test.cc", "\nTEST(Two, Works) {}\n", "two_test.cc:2: unit:Two.Works belongs to no"),
         ("unit/two_test.cc", "TEST_P(One, All) {}\n", "TEST_P makes cases that a lab.json cannot name"),
+        ("unit/two_test.cc", "TYPED_TEST(Two, Works) {}\n", "unit:Two.Works belongs to no"),
         ("unit/two_test.cc", "TEST(One, Works) {}\n", "stands twice"),
         ("unit/one_test.cc", "// TEST\n", "there is no test unit:One.Works"),
         ("boot/test_two.py", "def test_x(booted): ...\n", "boot:test_two.py::test_x belongs to no"),
@@ -156,6 +157,29 @@ def test_missing_file_is_found(tree: Path, name: str, words: str) -> None:
 def test_disagreement_is_found(tree: Path, name: str, text: str, words: str) -> None:
     write(tree, f"labs/lab1-x/{name}", text)
     assert any(words in finding for finding in texts(tree)), texts(tree)
+
+
+def typed_lab(*names: str) -> dict[str, Any]:
+    """The good lab, with these typed cases besides."""
+    lab = good_lab()
+    tests = lab["tasks"][0]["tests"]
+    tests += [tests[0] | {"name": f"unit:Typed/{name}", "points": 0} for name in names]
+    return lab
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (["A.One", "A.Two", "B.One", "B.Two"], ""),
+        (["A.One", "A.Two", "B.One"], "unit:Typed/B.Two belongs to no task"),
+        (["A.One", "A.Two", "A.Three"], "there is no test unit:Typed/A.Three"),
+    ],
+)
+def test_typed_case_is_named_for_each_type(tree: Path, names: list[str], words: str) -> None:
+    write(tree, "labs/lab1-x/lab.json", json.dumps(typed_lab(*names), indent=1))
+    write(tree, "labs/lab1-x/unit/typed_test.cc", "TYPED_TEST(Typed, One) {}\nTYPED_TEST(Typed, Two) {}\n")
+    found = texts(tree)
+    assert len(found) == (1 if words else 0) and words in "".join(found), found
 
 
 def test_race_test_in_the_wrong_program_is_pointed_out(tree: Path) -> None:
