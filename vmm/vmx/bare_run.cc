@@ -1,18 +1,20 @@
 // SPDX-License-Identifier: MIT
 #include "vmm/vmx/bare_run.hh"
 
+#include "vmm/backend.hh"
 #include "vmm/vmx/exits.hh"
 #include "vmm/vmx/vmx.hh"
 
 namespace vmm::vmx {
 
-extern "C" void vmx_bare_loop(std::uint64_t count, std::uint64_t rewind);
+extern "C" std::uint64_t vmx_bare_loop(std::uint64_t count, std::uint64_t rewind,
+                                       std::uint64_t rax);
 
 namespace {
 
 constexpr std::uint64_t longest_timer = 0xffff'ffff;
 
-void run(std::uint64_t count, bool rewind) {
+void run(VcpuBackend& vcpu, std::uint64_t count, bool rewind) {
     CurrentVmcs vmcs;
     // Nothing but the guest ends its run.
     const std::uint64_t pin = vmcs.read(Field::pin_based_controls);
@@ -21,7 +23,8 @@ void run(std::uint64_t count, bool rewind) {
     vmcs.write(Field::pin_based_controls,
                pin & ~std::uint64_t{pin_control::external_interrupt_exiting});
     vmcs.write(Field::preemption_timer_value, longest_timer);
-    vmx_bare_loop(count, rewind ? vmcs.read(Field::guest_rip) : 0);
+    vcpu.registers.rax =
+        vmx_bare_loop(count, rewind ? vmcs.read(Field::guest_rip) : 0, vcpu.registers.rax);
     vmcs.write(Field::host_rip, host_rip);
     vmcs.write(Field::preemption_timer_value, timer);
     vmcs.write(Field::pin_based_controls, pin);
@@ -29,13 +32,13 @@ void run(std::uint64_t count, bool rewind) {
 
 }  // namespace
 
-bool bare_run(VcpuBackend&) {
-    run(1, false);
+bool bare_run(VcpuBackend& vcpu) {
+    run(vcpu, 1, false);
     return CurrentVmcs{}.read(Field::exit_reason) == exit_reason::ept_violation;
 }
 
-void bare_loop(VcpuBackend&, std::uint64_t count) {
-    run(count, true);
+void bare_loop(VcpuBackend& vcpu, std::uint64_t count) {
+    run(vcpu, count, true);
 }
 
 }  // namespace vmm::vmx

@@ -315,17 +315,15 @@ void VmxVcpu::take_exit(Exit& exit) {
 }
 
 exit::EntryFailure VmxVcpu::explain(Entered entered) const {
-    switch (entered) {
-        case Entered::HostRspWrong:
-            return {"host RSP", "it must hold what the stack pointer holds at the entry",
-                    env_.host_rsp_found, "lab3.host_rsp"};
-        case Entered::WithoutTrying:
-            return {"RIP of the host", "neither VMLAUNCH nor VMRESUME was executed", 0,
-                    "lab3.launch_or_resume"};
-        case Entered::FailInvalid: return explain_instruction_error(vmcs_, cpu_limits(), 0);
-        default: break;
-    }
+    if (entered == Entered::HostRspWrong)
+        return {"host RSP", "it must hold what the stack pointer holds at the entry",
+                env_.host_rsp_found, "lab3.host_rsp"};
     const std::uint64_t error = vmcs_.read(Field::instruction_error);
+    // There is a current VMCS, so VMfailInvalid is none of the CPU's; nor is a failure without
+    // number.
+    if (entered != Entered::FailValid || error == 0)
+        return {"guest RIP", "the guest did not move: neither VMLAUNCH nor VMRESUME was executed",
+                registers.rip, "lab3.launch_or_resume"};
     return explain_instruction_error(vmcs_, cpu_limits(), static_cast<std::uint32_t>(error));
 }
 
