@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 import click
 
@@ -26,6 +27,7 @@ from grader.kit import Kit, reference_answers
 from grader.workshop import Progress, workshop
 
 MACHINE = "amd-qemu"
+INTEL = "intel-bochs"
 BOOTS = 15
 """how often a kernel is started for the row of the first byte"""
 MEMORY_MIB = 1024
@@ -69,28 +71,59 @@ class Row:
 
 
 Samples = dict[tuple[str, str], tuple[float, ...]]
-"""what the benchmark kernel printed, by row and side"""
+"""what a benchmark kernel measured, by row and side"""
 
-Comparison = tuple[str, str, str, str, str, str, float | None]
-"""row, ours, theirs, what, against, unit, bound"""
 
-IN_THE_HYPERVISOR: tuple[Comparison, ...] = (
-    ("vmmcall", "ours", "floor", "VMMCALL round trip", "a loop with nothing but VMRUN", "us", 1.2),
-    ("lazy-fault", "ours", "floor", "lazy fault, 4 KiB from the file",
-     "bare nested fault, page copy and map", "us", 1.5),
-    ("start", "256MiB", "1MiB", "start of a guest, 256 MiB image", "1 MiB image", "us", 1.1),
-    ("start-frames", "256MiB", "1MiB", "frames used by it", "1 MiB image", "frames", 1.1),
-    ("start-eager", "256MiB", "1MiB", "the same, loaded eagerly", "1 MiB image", "us", None),
-    ("start-eager-frames", "256MiB", "1MiB", "frames used by it", "1 MiB image", "frames", None),
-    ("register-ram", "64GiB", "64MiB", "registering 64 GiB of RAM", "64 MiB", "us", 1.1),
+class Comparison(NamedTuple):
+    """Two sides of what a benchmark kernel measures, and the row that is made of them."""
+
+    name: str
+    measured: str
+    ours: str
+    theirs: str
+    what: str
+    against: str
+    unit: str
+    bound: float | None = None
+
+
+IN_THE_HYPERVISOR = (
+    Comparison("vmmcall", "vmmcall", "ours", "floor", "VMMCALL round trip", "a loop with nothing but VMRUN", "us", 1.2),
+    Comparison("lazy-fault", "lazy-fault", "ours", "floor", "lazy fault, 4 KiB from the file",
+               "bare nested fault, page copy and map", "us", 1.5),
+    Comparison("start", "start", "256MiB", "1MiB", "start of a guest, 256 MiB image", "1 MiB image", "us", 1.1),
+    Comparison("start-frames", "start-frames", "256MiB", "1MiB", "frames used by it", "1 MiB image", "frames", 1.1),
+    Comparison("start-eager", "start-eager", "256MiB", "1MiB", "the same, loaded eagerly", "1 MiB image", "us"),
+    Comparison("start-eager-frames", "start-eager-frames", "256MiB", "1MiB", "frames used by it", "1 MiB image",
+               "frames"),
+    Comparison("register-ram", "register-ram", "64GiB", "64MiB", "registering 64 GiB of RAM", "64 MiB", "us", 1.1),
+    Comparison("load-sys-ept-map", "load", "sys_ept_map", "eager", "a page loaded through sys_ept_map",
+               "loaded eagerly by the kernel", "us"),
+    Comparison("load-lazy", "load", "lazy", "eager", "a page loaded lazily, when it is touched",
+               "loaded eagerly by the kernel", "us"),
+    Comparison("load-frames-sys-ept-map", "load-frames", "sys_ept_map", "eager", "frames of 8 MiB through sys_ept_map",
+               "eagerly", "frames"),
+    Comparison("load-frames-lazy", "load-frames", "lazy", "eager", "frames of 8 MiB lazily, all touched",
+               "eagerly", "frames"),
+    Comparison("load-frames-at-start", "load-frames", "lazy-at-start", "eager", "frames of 8 MiB lazily, at the start",
+               "eagerly", "frames"),
 )
 """the rows that the kernel of vmm/bench measures"""
-IN_THE_PROCESS_LAYER: tuple[Comparison, ...] = (
-    ("system-call", "ours", "floor", "system call that does nothing", "SYSCALL and SYSRET alone", "us", None),
-    ("context-switch", "ours", "floor", "yield to another program", "a write to CR3 alone", "us", None),
-    ("program", "ours", "floor", "program made and destroyed", "copies of its pages", "us", None),
-    ("call-among", "others", "alone", "system call among 200 programs that wait", "alone", "us", 1.1),
-    ("program-among", "others", "alone", "program made and destroyed among them", "alone", "us", 1.1),
+ON_INTEL = (
+    Comparison("vmcall", "vmcall", "ours", "floor", "VMCALL round trip, intel-bochs",
+               "a loop with nothing but VMRESUME", "us", 1.5),
+)
+"""what it measures on Intel. Bochs counts instructions and not time, so time is taken here, outside"""
+IN_THE_PROCESS_LAYER = (
+    Comparison("system-call", "system-call", "ours", "floor", "system call that does nothing",
+               "SYSCALL and SYSRET alone", "us"),
+    Comparison("context-switch", "context-switch", "ours", "floor", "yield to another program",
+               "a write to CR3 alone", "us"),
+    Comparison("program", "program", "ours", "floor", "program made and destroyed", "copies of its pages", "us"),
+    Comparison("call-among", "call-among", "others", "alone", "system call among 200 programs that wait", "alone", "us",
+               1.1),
+    Comparison("program-among", "program-among", "others", "alone", "program made and destroyed among them", "alone",
+               "us", 1.1),
 )
 """the rows that the kernel of kern/bench measures"""
 
@@ -155,54 +188,99 @@ def in_the_hypervisor(kit: Kit, progress: Progress) -> Iterator[Row]:
     """One boot of the hypervisor's benchmark kernel."""
     progress("making guests")
     files = {"marks.elf": bench_guests.marks(), "touch.elf": bench_guests.touch(),
+             "load.elf": kit.files["user/load.elf"].read_bytes(),
              "small.elf": bench_guests.sized(1), "large.elf": bench_guests.sized(256)}
     progress("measuring guests")
-    yield from _rows(IN_THE_HYPERVISOR, kit.files["bench.elf"], files)
+    samples, _ = _measure(MACHINE, kit.files["bench.elf"], files)
+    yield from _rows(IN_THE_HYPERVISOR, samples)
+
+
+def on_intel(kit: Kit, progress: Progress) -> Iterator[Row]:
+    """One boot of the same kernel on Intel; nothing where that machine is not installed."""
+    machine = machines.machine(INTEL)
+    try:
+        machine.check()
+    except machines.MachineError as missing:
+        progress.clear()
+        click.echo(f"bench: {INTEL} is left out: {missing}", err=True)
+        return
+    progress(f"measuring guests on {INTEL}")
+    _, samples = _measure(INTEL, kit.files["bench.elf"], {"marks.elf": bench_guests.marks("intel")})
+    yield from _rows(ON_INTEL, samples)
 
 
 def in_the_process_layer(kit: Kit, progress: Progress) -> Iterator[Row]:
     """One boot of the process layer's benchmark kernel."""
     progress("measuring programs")
     files = {"bench.elf": kit.files["user/bench.elf"].read_bytes()}
-    yield from _rows(IN_THE_PROCESS_LAYER, kit.files["proc_bench.elf"], files)
+    samples, _ = _measure(MACHINE, kit.files["proc_bench.elf"], files)
+    yield from _rows(IN_THE_PROCESS_LAYER, samples)
 
 
-def _rows(comparisons: Iterable[Comparison], kernel: Path, files: dict[str, bytes]) -> Iterator[Row]:
+def _rows(comparisons: Iterable[Comparison], samples: Samples) -> Iterator[Row]:
+    for one in comparisons:
+        sides = samples.get((one.measured, one.ours)), samples.get((one.measured, one.theirs))
+        if not sides[0] or not sides[1]:
+            raise CannotRun(f"the benchmark kernel did not measure {one.name}")
+        scale = 1e-3 if one.unit == "us" else 1.0
+        ours, theirs = (tuple(value * scale for value in side) for side in sides if side)
+        yield Row(one.name, one.what, one.against, one.unit, ours, theirs, one.bound)
+
+
+def _measure(machine: str, kernel: Path, files: dict[str, bytes]) -> tuple[Samples, Samples]:
+    """Boots a benchmark kernel: what it measured by its own clock, and what by this one."""
+    emulator = machines.machine(machine)
+    lines = Lines()
     with TemporaryDirectory() as folder:
         module = Path(folder, "module.img")
         module.write_bytes(file_system_image(files))
-        samples = _samples(_boot(kernel, module))
-    for name, ours, theirs, what, against, unit, bound in comparisons:
-        if not samples.get((name, ours)) or not samples.get((name, theirs)):
-            raise CannotRun(f"the benchmark kernel did not measure {name}")
-        scale = 1e-3 if unit == "us" else 1.0
-        yield Row(name, what, against, unit, tuple(value * scale for value in samples[name, ours]),
-                  tuple(value * scale for value in samples[name, theirs]), bound)
+        memory = MEMORY_MIB if machine == MACHINE else emulator.default_memory_mib
+        configuration = machines.Configuration(kernel=kernel, module=module, cpus=1, memory_mib=memory)
+        with emulator.start(configuration, lines.add) as running:
+            end = running.wait(WALL_SECONDS)
+    if end.reason != machines.POWERED_OFF or "bench done" not in (text for _, text in lines.whole):
+        said = "\n".join(text for _, text in lines.whole)[-2000:]
+        raise CannotRun(f"the benchmark kernel did not come to its end on {machine} ({end.reason}):\n{said}")
+    return samples_of(lines.whole)
 
 
-def _boot(kernel: Path, module: Path) -> str:
-    serial = bytearray()
-    configuration = machines.Configuration(kernel=kernel, module=module, cpus=1, memory_mib=MEMORY_MIB)
-    with machines.machine(MACHINE).start(configuration, serial.extend) as running:
-        end = running.wait(WALL_SECONDS)
-    text = serial.decode("utf-8", "replace")
-    if end.reason != machines.POWERED_OFF or "bench done" not in text:
-        raise CannotRun(f"the benchmark kernel did not come to its end ({end.reason}):\n{text[-2000:]}")
-    return text
+class Lines:
+    """The serial line, with the time at which each line had come."""
+
+    def __init__(self) -> None:
+        self.whole: list[tuple[float, str]] = []
+        self._begun = b""
+
+    def add(self, data: bytes) -> None:
+        """What came just now."""
+        now = time.perf_counter()
+        *whole, self._begun = (self._begun + data).split(b"\n")
+        self.whole += [(now, line.decode("utf-8", "replace").strip()) for line in whole]
 
 
-def _samples(text: str) -> Samples:
-    found: dict[tuple[str, str], list[float]] = defaultdict(list)
-    for line in text.splitlines():
+def samples_of(lines: Iterable[tuple[float, str]]) -> tuple[Samples, Samples]:
+    """From lines ``bench ROW SIDE VALUE``: the values, and, where ``timed COUNT`` came before one, the
+    nanoseconds between the two lines, for each of so many times."""
+    by_kernel: dict[tuple[str, str], list[float]] = defaultdict(list)
+    by_us: dict[tuple[str, str], list[float]] = defaultdict(list)
+    begin, count = 0.0, 0
+    for now, line in lines:
         words = line.split()
-        if len(words) == 4 and words[0] == "bench":
-            found[words[1], words[2]].append(float(words[3]))
-    return {key: tuple(values) for key, values in found.items()}
+        if len(words) == 2 and words[0] == "timed":
+            begin, count = now, int(words[1])
+        elif len(words) == 4 and words[0] == "bench":
+            by_kernel[words[1], words[2]].append(float(words[3]))
+            if count:
+                by_us[words[1], words[2]].append((now - begin) * 1e9 / count)
+            count = 0
+    return ({key: tuple(values) for key, values in by_kernel.items()},
+            {key: tuple(values) for key, values in by_us.items()})
 
 
 MEASUREMENTS = (
-    ([row[0] for row in IN_THE_HYPERVISOR], in_the_hypervisor),
-    ([row[0] for row in IN_THE_PROCESS_LAYER], in_the_process_layer),
+    ([row.name for row in IN_THE_HYPERVISOR], in_the_hypervisor),
+    ([row.name for row in ON_INTEL], on_intel),
+    ([row.name for row in IN_THE_PROCESS_LAYER], in_the_process_layer),
     (["first-byte"], first_byte),
 )
 """what can be measured together, by the names of the rows"""
