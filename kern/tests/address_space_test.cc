@@ -39,7 +39,7 @@ std::map<std::uint64_t, std::uint64_t> walk(Hpa table, unsigned shift = 39,
 class AddressSpaceTest : public ::testing::Test {
    protected:
     void SetUp() override {
-        arch::fake::reset(4 << 20);
+        arch::fake::reset(8 << 20);
         before_ = frames().accounts();
         space_ = std::move(*AddressSpace::create());
         other_ = std::move(*AddressSpace::create());
@@ -212,6 +212,53 @@ TEST_F(AddressSpaceTest, CopiesNothingFromABadRange) {
     EXPECT_EQ(space_->copy_to_user(page_b - 8, bytes).error(), Error::OutOfRange);
     EXPECT_EQ(AddressSpace::bytes(*space_->find(page_a))[page_size - 8], std::byte{});
     EXPECT_TRUE(space_->copy_from_user(bytes, page_b - 8));
+}
+
+TEST_F(AddressSpaceTest, AReferenceKeepsItsFrame) {
+    ASSERT_TRUE(space_->allocate_page(page_a, read_only));
+    ASSERT_TRUE(space_->allocate_page(page_b, writable));
+    const Hpa frame = space_->find(page_a)->frame;
+    {
+        const auto reference = space_->reference(page_a + 0x123);
+        ASSERT_TRUE(reference);
+        EXPECT_EQ(reference->address(), frame);
+        EXPECT_EQ(reference->rights(), read_only);
+        ASSERT_TRUE(space_->unmap_page(page_a));
+        EXPECT_EQ(taken(frame_owner::user_page), 2U);
+    }
+    EXPECT_EQ(taken(frame_owner::user_page), 1U);
+    EXPECT_FALSE(space_->reference(page_a));
+    EXPECT_FALSE(space_->reference(user_layout::end));
+}
+
+TEST_F(AddressSpaceTest, AReleasedReferenceIsGivenBackByAddress) {
+    ASSERT_TRUE(space_->allocate_page(page_a, writable));
+    ASSERT_TRUE(other_->share_page(page_b, *space_, page_a, writable));
+    const Hpa frame = space_->reference(page_a)->release();
+    EXPECT_EQ(other_->reference(page_b)->release(), frame);
+    space_.reset();
+    other_.reset();
+    EXPECT_EQ(taken(frame_owner::user_page), 1U);
+    UserFrame::give_back(frame);
+    EXPECT_EQ(taken(frame_owner::user_page), 1U);
+    UserFrame::give_back(frame);
+    EXPECT_EQ(taken(frame_owner::user_page), 0U);
+    EXPECT_DEATH(UserFrame::give_back(frame), "nobody has a reference");
+}
+
+TEST_F(AddressSpaceTest, ReferencesToManyFramesAreKeptApart) {
+    constexpr std::uint64_t count = 1500;  // more than the index has chains
+    std::array<Hpa, count> frames_of;
+    for (std::uint64_t i = 0; i < count; ++i) {
+        ASSERT_TRUE(space_->allocate_page(page_a + i * page_size, writable));
+        frames_of[i] = space_->reference(page_a + i * page_size)->release();
+    }
+    space_.reset();
+    EXPECT_EQ(taken(frame_owner::user_page), count);
+    for (std::uint64_t i = 0; i < count; i += 2) UserFrame::give_back(frames_of[i]);
+    EXPECT_EQ(taken(frame_owner::user_page), count / 2);
+    for (std::uint64_t i = 1; i < count; i += 2) UserFrame::give_back(frames_of[i]);
+    EXPECT_EQ(taken(frame_owner::user_page), 0U);
 }
 
 TEST_F(AddressSpaceTest, NoBytesAreNoError) {

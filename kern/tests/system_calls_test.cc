@@ -11,6 +11,7 @@
 #include "kern/arch/host/fake.hh"
 #include "kern/mm/frame_allocator.hh"
 #include "kern/proc/environments.hh"
+#include "kern/proc/system_calls.hh"
 
 namespace kern {
 namespace {
@@ -282,6 +283,109 @@ TEST_F(SystemCallsTest, TheTableOfEnvironmentsIsFullAtItsEnd) {
     auto env = std::make_unique<Env>();
     EXPECT_EQ(environments.add(std::move(env)).error(), Error::Busy);
     EXPECT_EQ(environments.living(), max_environments);
+}
+
+TEST_F(SystemCallsTest, WaitGetsTheEndThatComes) {
+    Env& child = make("child");
+    const EnvId id = child.id;
+    EXPECT_EQ(call(Number::wait, id), 0U);
+    EXPECT_EQ(env_->state, Env::State::Waiting);
+    EXPECT_EQ(environments.running, 0U);
+    environments.end(child, {.kind = Ending::Kind::Exited, .status = 77});
+    EXPECT_EQ(env_->state, Env::State::Runnable);
+    EXPECT_EQ(env_->frame.rax, std::to_underlying(syscall::Outcome::exited));
+    EXPECT_EQ(env_->frame.rdx, 77U);
+    EXPECT_EQ(environments.take_runnable(), env_);
+    run(*env_);
+    // It is gone, and remembered.
+    env_->frame.rdx = 0;
+    EXPECT_EQ(call(Number::wait, id), std::to_underlying(syscall::Outcome::exited));
+    EXPECT_EQ(env_->frame.rdx, 77U);
+}
+
+TEST_F(SystemCallsTest, WaitRefusesWhomItCannotWaitFor) {
+    EXPECT_EQ(call(Number::wait, env_->id), failure(Failure::invalid_argument));
+    for (const std::uint64_t id : {0ULL, 0x7fff'ff00ULL, ~0ULL, 1ULL << 32 | env_->id})
+        EXPECT_EQ(call(Number::wait, id), failure(Failure::not_found)) << id;
+    // So many ends are remembered, and no more.
+    const EnvId first = make("first of many").id;
+    environments.end(*environments.find(first), {.kind = Ending::Kind::Faulted});
+    for (std::uint64_t i = 1; i < syscall::ended_programs; ++i)
+        environments.end(make("one of many"), {.kind = Ending::Kind::Exited});
+    EXPECT_EQ(call(Number::wait, first), std::to_underlying(syscall::Outcome::faulted));
+    environments.end(make("one too many"), {.kind = Ending::Kind::Exited});
+    EXPECT_EQ(call(Number::wait, first), failure(Failure::not_found));
+}
+
+TEST_F(SystemCallsTest, WhoWaitsForTheStuckGoesOn) {
+    Env& child = make("child");
+    child.state = Env::State::Receiving;
+    EXPECT_EQ(call(Number::wait, child.id), 0U);
+    environments.current() = nullptr;
+    environments.end_stuck();
+    EXPECT_EQ(environments.living(), 1U);
+    EXPECT_EQ(env_->state, Env::State::Runnable);
+    EXPECT_EQ(env_->frame.rax, std::to_underlying(syscall::Outcome::stuck));
+}
+
+TEST_F(SystemCallsTest, ThoseThatWaitForEachOtherAreEnded) {
+    Env& other = make("other");
+    other.state = Env::State::Waiting;
+    other.waits_for = env_->id;
+    EXPECT_EQ(call(Number::wait, other.id), 0U);
+    environments.current() = nullptr;
+    environments.end_stuck();
+    EXPECT_EQ(environments.living(), 0U);
+    EXPECT_FALSE(environments.has_runnable());
+    EXPECT_EQ(last_end.kind, Ending::Kind::Stuck);
+}
+
+TEST_F(SystemCallsTest, AChildThatWasNeverStartedEndsWithItsParent) {
+    Env& child = make("child");
+    child.state = Env::State::Unstarted;
+    child.parent = env_->id;
+    environments.end(*env_, {.kind = Ending::Kind::Exited});
+    EXPECT_EQ(environments.living(), 0U);
+}
+
+TEST_F(SystemCallsTest, OnlyItsOwnCpuTakesABoundEnvironment) {
+    Env &bound = make("bound"), &free = make("free");
+    bound.only_cpu = 1;
+    environments.idle_cpus = 0b101;
+    environments.make_runnable(bound);
+    EXPECT_EQ(arch::fake::kicks(0) + arch::fake::kicks(2), 0U) << "they can do nothing for it";
+    environments.make_runnable(free);
+    EXPECT_EQ(arch::fake::kicks(0), 1U);
+    EXPECT_EQ(environments.take_runnable(), &free);
+    EXPECT_EQ(environments.take_runnable(), nullptr);
+    EXPECT_TRUE(environments.has_runnable());
+    environments.make_runnable(free);
+    arch::fake::enter_cpu(1);
+    EXPECT_EQ(environments.take_runnable(), &bound);
+    EXPECT_EQ(environments.take_runnable(), &free);
+    EXPECT_FALSE(environments.has_runnable());
+    arch::fake::enter_cpu(0);
+    environments.make_runnable(bound);
+    environments.make_runnable(free);
+}
+
+TEST_F(SystemCallsTest, AnotherRoomServesTheNumbersBeyond) {
+    static constexpr std::array<SystemCallHandler, 2> handlers{
+        [](Env&, const SystemCallArguments& arguments) -> SystemCallResult {
+            return arguments[0] + arguments[1] + arguments[2] + arguments[3] + arguments[4];
+        },
+        [](Env&, const SystemCallArguments&) -> SystemCallResult {
+            return std::unexpected{Failure::busy};
+        }};
+    constexpr std::uint64_t first = syscall::extension_begin;
+    EXPECT_EQ(call(first), failure(Failure::no_such_call));
+    set_system_call_extension(handlers);
+    env_->frame.r8 = 5;
+    EXPECT_EQ(call(first, 1, 2, 3, 4), 15U);
+    EXPECT_EQ(call(first + 1), failure(Failure::busy));
+    for (const std::uint64_t number : {first - 1, first + 2, ~0UL})
+        EXPECT_EQ(call(number), failure(Failure::no_such_call)) << number;
+    set_system_call_extension({});
 }
 
 }  // namespace

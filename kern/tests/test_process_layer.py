@@ -67,6 +67,8 @@ def boot(cpus: int) -> BootResult:
         RunPlan("fpu", "fpu.elf", count=6, args=f"{key} turns=1000000 rounds=10"),
         RunPlan("ping", "ping.elf", count=3, args=f"{key} rounds=50"),
         RunPlan("wait", "wait.elf"),
+        RunPlan("waiter", "waiter.elf", count=3, args=key),
+        RunPlan("circle", "waiter.elf", args=f"{key} circle=1"),
         RunPlan("spawner", "spawner.elf", args=f"{key} least=200"),
         RunPlan("little", "exhaust.elf", args=key, memory=40),
         RunPlan("none", "many.elf", count=3, args=key, memory=0),

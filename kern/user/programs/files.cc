@@ -25,6 +25,21 @@ extern "C" void main() {
         if (got == 0) break;
         size += static_cast<std::uint64_t>(got);
     }
+    // Once more from somewhere in the middle, and from beyond the end.
+    std::array<std::byte, 100> again;
+    const std::uint64_t middle = size / 2;
+    user::require_equal(user::seek(file, middle), 0, "seek");
+    const auto got = user::read(file, again);
+    user::require(got > 0 && std::ranges::equal(
+                                 std::span{again}.first(static_cast<std::size_t>(got)),
+                                 std::span{content}.subspan(middle, static_cast<std::size_t>(got))),
+                  "after a seek other bytes come");
+    for (const std::uint64_t offset : {size, ~0ULL, 1ULL << 63}) {
+        user::require_equal(user::seek(file, offset), 0, "seek to the end or beyond");
+        user::require_equal(user::read(file, again), 0, "reading at the end or beyond");
+    }
+    user::require_equal(user::seek(file + 1, 0), user::error(user::Failure::not_found),
+                        "seek in a file that is not open");
     user::Digest digest{user::argument("key", 0)};
     digest.add_memory(content.data(), size);
     user::exit(digest.value());

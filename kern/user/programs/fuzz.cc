@@ -86,7 +86,8 @@ extern "C" void main() {
         const bool is_call = number < kern::syscall::number_count;
         switch (is_call ? static_cast<Number>(number) : Number::nothing) {
             case Number::exit:
-            case Number::ipc_receive: continue;
+            case Number::ipc_receive:
+            case Number::wait: continue;
             case Number::console_write: arguments[1] &= ~0xffcULL; break;  // few characters
             case Number::spawn:
                 if (random.below(50) == 0 && spawned < 100) {
