@@ -308,6 +308,16 @@ def test_interruption_leaves_nothing_running(tree: Tree, number: int) -> None:
     assert not toy_tree.processes_in(tree.root)
 
 
+@needs_isolation
+def test_sandbox_that_does_not_start_is_not_charged_to_the_answer(tree: Tree) -> None:
+    tree.solve()
+    grader = (tree.root / "grader/sandbox.py").read_text()
+    tree.write("grader/sandbox.py", grader.replace('"--tmpfs", "/tmp"]', '"--tmpfs", "/tmp", "--bind", "/gone", "/gone"]'))
+    done = tree.nest("grade", "lab1")
+    assert done.returncode == 3 and "the sandbox does not start: bwrap: Can't find source path /gone" in done.stderr
+    assert "mend:" in done.stderr and "of 30 points" not in done.stdout and "Traceback" not in done.stderr
+
+
 def test_a_disk_that_cannot_be_written_is_named(tree: Tree) -> None:
     shutil.rmtree(tree.root / "build")
     (tree.root / "build").write_text("in the way")

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: MIT
+"""`nest verify` from outside, over a toy tree: which cells are wrong, and on which machines rows are judged."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import Any
+
+import pytest
+
+from grader.tests import toy_tree
+from grader.tests.toy_tree import HALF, TWICE, Tree
+
+MUTANTS = "solutions-private/mutants/lab1"
+VARIANTS = "solutions-private/variants/lab1"
+# Half of 84 is right only on one machine; nothing else asks for it.
+WRONG_ON_BOCHS = HALF.replace("n / 2;", "n == 84 && elsewhere() ? 1 : n / 2;").replace(
+    "\n", "\n#include <cstring>\nextern char** environ;\nextern const char* machine __attribute__((weak));\n"
+    "static bool elsewhere() { return &machine && !std::strcmp(machine, \"intel-bochs\"); }\n", 1)
+
+
+@pytest.fixture(scope="module")
+def pattern(tmp_path_factory: pytest.TempPathFactory) -> Tree:
+    """A toy tree whose kernel knows where it runs."""
+    tree = toy_tree.make(tmp_path_factory.mktemp("toy") / "tree")
+    tree.compile("kernel", toy_tree.KERNEL.replace("int main(", "const char* machine;\nint main(").replace(
+        "words) {", "words) { machine = words[1];"))
+    data = toy_tree.lab_json() | {"machines": ["amd-qemu", "intel-bochs"]}
+    tree.write("labs/lab1-toy/lab.json", json.dumps(data, indent=1))
+    return tree
+
+
+@pytest.fixture
+def tree(pattern: Tree) -> Any:
+    """The toy tree as it was made; its path is always the same."""
+    kept = pattern.root.with_name("kept")
+    shutil.copytree(pattern.root, kept, symlinks=True)
+    yield pattern
+    shutil.rmtree(pattern.root)
+    kept.rename(pattern.root)
+
+
+def verify(tree: Tree, *argv: str) -> tuple[int, dict[str, Any], str]:
+    """The exit status, the rows by name, and what was printed."""
+    out = tree.root / "out.json"
+    done = tree.nest("verify", "lab1", "--json", str(out), *argv)
+    assert out.exists(), done.stdout + done.stderr
+    return done.returncode, {row["name"]: row for row in json.loads(out.read_text())[0]["rows"]}, done.stdout
+
+
+def test_right_answers_and_wrong_ones(tree: Tree) -> None:
+    tree.write(f"{MUTANTS}/squares/vmm/twice.cc", TWICE.replace("n + n", "n * n"))
+    tree.write(f"{VARIANTS}/times/vmm/twice.cc", TWICE.replace("n + n", "2 * n"))
+    tree.write(f"{VARIANTS}/shift/vmm/half.cc", HALF.replace("n / 2", "n >> 1"))
+    status, rows, text = verify(tree)
+    assert status == 0, text
+    assert set(rows) == {"skeleton", "reference", "mutant squares", "variant times", "variant shift",
+                         "variant times + variant shift"}
+    assert {row["name"]: row["machines"] for row in rows.values()} == dict.fromkeys(rows, ["amd-qemu", "intel-bochs"])
+    assert rows["skeleton"]["cells"]["lab1.half"]["score"] == 0
+    assert set(rows["mutant squares"]["cells"]) == {"lab1.twice"}
+    assert "0 wrong cells" in text
+
+
+def test_a_mutant_is_noticed_if_one_machine_notices_it(tree: Tree) -> None:
+    tree.write(f"{MUTANTS}/there/vmm/half.cc", WRONG_ON_BOCHS)
+    status, rows, text = verify(tree)
+    assert status == 0 and rows["mutant there"]["cells"]["lab1.half"]["failed"] == ["boot:test_toy.py::test_half"], text
+    status, rows, text = verify(tree, "--machine", "amd-qemu", "-k", "there")
+    assert status == 1 and rows["mutant there"]["machines"] == ["amd-qemu"]
+    assert "mutant there, lab1.half: no test notices the mutant" in text
+
+
+def test_mutants_are_judged_where_the_lab_says(tree: Tree) -> None:
+    tree.write(f"{MUTANTS}/there/vmm/half.cc", WRONG_ON_BOCHS)
+    data = json.loads((tree.root / "labs/lab1-toy/lab.json").read_text()) | {"mutants_on": ["amd-qemu"]}
+    tree.write("labs/lab1-toy/lab.json", json.dumps(data, indent=1))
+    status, rows, _ = verify(tree)
+    assert status == 1 and rows["mutant there"]["machines"] == ["amd-qemu"]
+    assert rows["reference"]["machines"] == ["amd-qemu", "intel-bochs"]
+
+
+def test_a_reference_that_fails_on_one_machine(tree: Tree) -> None:
+    tree.write("solutions-private/vmm/half.cc", WRONG_ON_BOCHS)
+    status, _, text = verify(tree)
+    assert status == 1 and "reference, lab1.half: a right answer loses points" in text
+    assert "boot:test_toy.py::test_half: failed on intel-bochs" in text
