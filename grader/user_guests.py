@@ -13,7 +13,7 @@ from grader import guest_results, second_level
 from grader.boot import BootResult
 from grader.digest import digest, key_of
 from grader.evidence import EvidenceError
-from grader.guest_evidence import GuestRecord
+from grader.guest_evidence import GuestEnd, GuestRecord
 from grader.images import PF_R, PF_W, PF_X, GuestImage, Segment, fill_patterns, pattern
 from grader.second_level import Leaf
 
@@ -117,6 +117,14 @@ def record_of(booted: BootResult, owner: str) -> GuestRecord:
     if len(found) != 1:
         raise EvidenceError(f"{owner!r} has made {len(found)} guests, not one; {booted.explain()}")
     return found[0]
+
+
+def end_of(booted: BootResult, record: GuestRecord) -> str:
+    """How a guest ended, with what the host's report says of a CPU that has refused it."""
+    words = record.describe()
+    report = booted.serial.partition(f"VM {record.name} ended by the host: ")[2].splitlines()[:5]
+    rule = [line.split(maxsplit=1)[1] for line in report if line.startswith("  rule ")]
+    return f"{words}: {rule[0]}" if rule and record.end is not GuestEnd.EXITED else words
 
 
 def leaves_of(booted: BootResult, record: GuestRecord) -> dict[int, Leaf]:

@@ -19,7 +19,7 @@ from grader.images import GuestImage, Segment, elf_image
 from grader.proc_evidence import ProgramEnd, RunPlan
 from grader.user_guests import (
     KERNEL, REGISTERS, ROUND_TRIP, ROUND_TRIP_STATUS, ROUNDS, VMM, Changed, arguments,
-    changed_registers, check_digests, common_files, record_of, records_of, results_of,
+    changed_registers, check_digests, common_files, end_of, record_of, records_of, results_of,
     round_trip_file, rounds_seen,
 )  # fmt: skip
 from grader.user_programs import record_of as program_of
@@ -64,8 +64,8 @@ def _ran(booted: BootResult, name: str, status: int = ROUND_TRIP_STATUS) -> list
     records = records_of(booted, name)
     for record in records:
         assert record.end is GuestEnd.EXITED and record.status == status, (
-            f"the guest of `{name}` did not run to its end: {record.describe()}; wanted: exited with "
-            f"{status}"
+            f"the guest of `{name}` did not run to its end: {end_of(booted, record)}; wanted: exited "
+            f"with {status}"
         )
     return records
 
@@ -103,7 +103,7 @@ def _aborted_at_its_hypercall(booted: BootResult) -> None:
     """Without a handler the guest kernel runs up to its first hypercall, and the host says so."""
     record = record_of(booted, "milestone")
     assert record.end is GuestEnd.UNHANDLED, (
-        f"no hypercall is served, and the guest {record.describe()}; wanted: ended by its first one"
+        f"no hypercall is served, and the guest {end_of(booted, record)}; wanted: ended by its first one"
     )
     for line in ("boot sector: from real mode to the guest kernel", "gkernel: done",
                  "Unhandled VMEXIT, aborting guest."):  # fmt: skip
