@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: MIT
+"""Boots of nestling-vmm: guests that user programs make, on 1 and 2 CPUs.
+
+The labs' own boot tests look at what their tasks do; here is what they are not graded by: guests that
+hang, guests that touch what nobody gave them, many at once, and what is left when they are gone."""
+
+from __future__ import annotations
+
+import functools
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from grader import guest_evidence
+from grader.boot import BootResult, run_boot
+from grader.guest_evidence import GuestEnd, GuestRecord
+from grader.proc_evidence import ProgramEnd, ProgramRecord, RunPlan
+from grader.second_level import walk
+
+ROOT = Path(__file__).resolve().parents[2]
+BUILD = Path(os.environ.get("NEST_BUILD", ROOT / "build" / "cmake"))
+KERNEL = BUILD / "vmm" / "user" / "main" / "nestling-vmm.elf"
+FILES = {
+    "vmm.elf": BUILD / "vmm" / "user" / "program" / "vmm.elf",
+    "gkernel-boot.elf": BUILD / "guest" / "gkernel" / "gkernel-boot.elf",
+    "boot512.bin": BUILD / "guest" / "boot512" / "boot512.bin",
+    "fpu.elf": BUILD / "kern" / "user" / "fpu.elf",
+}
+WALL_SECONDS = 120
+MEMORY_KIB = 4096
+SECTORS = {
+    "loop": b"\xeb\xfe",  # jmp to itself, with interrupts enabled or not
+    "wild": b"\xa0\x00\x60",  # mov al, [0x6000]: nobody has mapped that page
+    "halt": b"\xfa\xf4",  # cli; hlt
+}
+"""Boot sectors that never reach a kernel."""
+
+
+def file(name: str) -> bytes:
+    """A file of the boot as CMake built it."""
+    path = FILES[name]
+    if not path.is_file():
+        pytest.fail(f"{path} is not built; mend: ninja -C {BUILD}")
+    return path.read_bytes()
+
+
+@functools.cache
+def boot(cpus: int) -> BootResult:
+    """One boot with everything, for each number of CPUs."""
+    size = f"memory={MEMORY_KIB}"
+
+    def step(name: str, words: str, **more: object) -> RunPlan:
+        return RunPlan(name, "vmm.elf", args=f"{size} {words}".strip(), **more)  # type: ignore[arg-type]
+
+    steps = [
+        step("exits", "hypercalls=1", keep=True),
+        step("unserved", "hypercalls=0"),
+        step("moves", "hypercalls=1 move=10"),
+        step("many", "hypercalls=1 move=50", count=4),
+        step("loop", "boot=loop.bin", limit_ms=300),
+        step("wild", "boot=wild.bin"),
+        step("halt", "boot=halt.bin"),
+        step("little", "hypercalls=1", memory=300),
+        RunPlan("fpu", "fpu.elf", count=3, args="key=0x1234 turns=100000 rounds=3"),
+        step("again", "hypercalls=1", repeat=2),
+    ]
+    files = {name: file(name) for name in FILES}
+    for name, code in SECTORS.items():
+        files[f"{name}.bin"] = code.ljust(510, b"\x90") + b"\x55\xaa"
+    with tempfile.TemporaryDirectory() as folder:
+        return run_boot(
+            KERNEL, files, steps, cpus=cpus, memory_mib=128, wall_seconds=WALL_SECONDS,
+            transcript_dir=Path(folder), runs="vmms",
+        )  # fmt: skip
+
+
+pytestmark = pytest.mark.parametrize("cpus", [1, 2])
+
+
+def program(cpus: int, name: str) -> ProgramRecord:
+    booted = boot(cpus)
+    assert booted.evidence is not None, f"{booted.explain()}; {booted.evidence_error}"
+    return booted.evidence.program(name)
+
+
+def guests(cpus: int, owner: str) -> list[GuestRecord]:
+    program(cpus, owner)
+    return [one for one in boot(cpus).evidence.guests if one.owner_name == owner]
+
+
+def guest(cpus: int, owner: str) -> GuestRecord:
+    (only,) = guests(cpus, owner)
+    return only
+
+
+def check_frames(cpus: int, name: str) -> None:
+    """Every frame of the step came back, those of its guests too."""
+    record = program(cpus, name)
+    assert record.after == record.before
+    for one in guests(cpus, name):
+        assert one.destroyed, one.describe()
+
+
+def test_the_kernel_survives(cpus: int) -> None:
+    booted = boot(cpus)
+    assert booted.ended == "powered off" and booted.status == 0, booted.explain()
+    assert booted.evidence.finished
+    assert booted.evidence.vendor is guest_evidence.Vendor.AMD
+    for record in guests(cpus, "again"):
+        assert record.end is GuestEnd.EXITED, record.describe()
+    check_frames(cpus, "again")
+
+
+def test_a_guest_runs_to_its_exit(cpus: int) -> None:
+    record = guest(cpus, "exits")
+    assert record.end is GuestEnd.EXITED, f"{record.describe()}\n{boot(cpus).serial[-3000:]}"
+    assert record.memory_bytes == MEMORY_KIB << 10 and record.rip == 0x7C00
+    assert record.hypercalls and record.kept and not record.destroyed
+    assert record.entries >= record.exits > 10
+    assert record.cr0 & 0x8000_0001 == 0x8000_0001, "it came to paging"
+    assert program(cpus, "exits").end is ProgramEnd.EXITED
+
+
+def test_the_table_of_a_kept_guest_can_be_walked(cpus: int) -> None:
+    record = guest(cpus, "exits")
+    leaves = walk(boot(cpus).memory, record.table_root, record.table_format)
+    assert len(leaves) == record.pages > 800
+    assert all(gpa < record.memory_bytes for gpa in leaves)
+
+
+def test_an_unserved_hypercall_aborts_the_guest(cpus: int) -> None:
+    record = guest(cpus, "unserved")
+    assert record.end is GuestEnd.UNHANDLED, record.describe()
+    assert "Unhandled VMEXIT, aborting guest." in boot(cpus).serial.splitlines()
+    assert program(cpus, "unserved").end is ProgramEnd.EXITED, "its VMM goes on"
+    check_frames(cpus, "unserved")
+
+
+def test_a_guest_moves_between_cpus(cpus: int) -> None:
+    record = guest(cpus, "moves")
+    assert record.end is GuestEnd.EXITED, record.describe()
+    assert record.cpus == (1 << cpus) - 1
+    assert record.slices > record.exits // record.move - 1 > 1
+    assert (record.moves > 1) == (cpus > 1)
+    check_frames(cpus, "moves")
+
+
+def test_many_guests_at_once(cpus: int) -> None:
+    found = guests(cpus, "many")
+    assert [one.end for one in found] == [GuestEnd.EXITED] * 4, [one.describe() for one in found]
+    check_frames(cpus, "many")
+
+
+def test_a_guest_that_hangs_is_killed(cpus: int) -> None:
+    record = guest(cpus, "loop")
+    assert record.end is GuestEnd.KILLED, record.describe()
+    assert record.slices > 5, "its CPU was taken from it"
+    assert record.registers["rip"] == 0x7C00
+    assert program(cpus, "loop").end is ProgramEnd.KILLED
+    check_frames(cpus, "loop")
+
+
+def test_a_guest_that_touches_what_nobody_gave_is_ended(cpus: int) -> None:
+    record = guest(cpus, "wild")
+    assert record.end is GuestEnd.FAILED, record.describe()
+    assert "not there" in record.reason and record.exit_information_2 == 0x6000
+    check_frames(cpus, "wild")
+
+
+def test_a_guest_that_halts_for_ever_is_ended(cpus: int) -> None:
+    record = guest(cpus, "halt")
+    assert record.end is GuestEnd.FAILED, record.describe()
+    assert "halted" in record.reason
+    check_frames(cpus, "halt")
+
+
+def test_without_memory_the_vmm_gives_up(cpus: int) -> None:
+    record = program(cpus, "little")
+    assert record.end is ProgramEnd.EXITED and record.status == 1, record.describe()
+    for one in guests(cpus, "little"):
+        assert one.end is GuestEnd.MADE, "it was never started, and went with its program"
+    check_frames(cpus, "little")
+
+
+def test_programs_keep_their_registers_beside_guests(cpus: int) -> None:
+    record = program(cpus, "fpu")
+    assert record.exited == 3, f"{record.describe()}\n{boot(cpus).serial[-3000:]}"
