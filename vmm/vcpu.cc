@@ -130,6 +130,11 @@ void Vcpu::deliver_interrupts() {
         backend_->inject(
             {.kind = Event::Kind::NonMaskableInterrupt, .vector = vector::non_maskable_interrupt});
 
+    if (!apic_.has_request()) {
+        if (polls_priority_) clock_changed_ = true;
+        polls_priority_ = false;
+        return backend_->request_interrupt_window(false);
+    }
     const auto vector = apic_.deliverable();
     const bool held = !vector && apic_.is_held_by_task_priority();
     if (held != polls_priority_) {

@@ -195,10 +195,6 @@ void X2Apic::post(std::uint8_t vector) {
     requested_[vector / 32].fetch_or(1U << (vector % 32));
 }
 
-bool X2Apic::has_request() const {
-    return highest_request().has_value();
-}
-
 std::optional<std::uint8_t> X2Apic::highest_request() const {
     return highest(requested_);
 }

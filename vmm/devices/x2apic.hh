@@ -57,8 +57,12 @@ class X2Apic {
 
     /// Any CPU: `vector` was sent here.
     void post(std::uint8_t vector);
-    /// Any CPU: whether any vector waits, deliverable or not.
-    bool has_request() const;
+    /// Any CPU: whether any vector waits, deliverable or not. Asked before each entry: quick.
+    bool has_request() const {
+        const auto word = [this](std::size_t index) { return requested_[index].load(); };
+        static_assert(words == 8);
+        return (word(0) | word(1) | word(2) | word(3) | word(4) | word(5) | word(6) | word(7)) != 0;
+    }
 
     /// The vector to deliver next: the highest one requested, if its class is above the processor
     /// priority. Does not look at RFLAGS.IF.
