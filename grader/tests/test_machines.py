@@ -10,7 +10,9 @@ import pytest
 from grader import machines, sandbox
 from grader.boot import BootResult, VmPlan, run_boot
 from grader.evidence import EvidenceError, VmState
-from grader.machines import amd_qemu, slots
+from grader.images import Segment, elf_image
+from grader.machines import MachineError, amd_qemu, bochs, slots
+from grader.machines.bochs_boot import RAM_AT, direct_boot
 from grader.machines.slots import emulator_slot
 from grader.processes import descendants
 from grader.tests import tiny_kernel
@@ -20,17 +22,28 @@ from grader.tests.tiny_kernel import power_off, say
 PLAN = [VmPlan("alpha", "guest")]
 
 
+@pytest.fixture(params=["amd-qemu", "intel-bochs"])
+def machine(request: pytest.FixtureRequest) -> str:
+    """Each emulator; skipped where it is not installed."""
+    try:
+        machines.machine(request.param).check()
+    except MachineError as problem:
+        pytest.skip(str(problem))
+    return request.param
+
+
 def boot(folder: Path, code: str, **options) -> BootResult:
     kernel = tiny_kernel.build(folder, code)
     options.setdefault("wall_seconds", 20)
     return run_boot(
-        kernel, {"guest": b"x"}, PLAN, cpus=2, transcript_dir=folder / "transcript", **options
-    )
+        kernel, {"guest": b"x"}, PLAN, cpus=2, memory_mib=64,
+        transcript_dir=folder / "transcript", **options,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("status", [0, 42, 69, 120])
-def test_power_off_gives_its_status(tmp_path: Path, status: int) -> None:
-    result = boot(tmp_path, say(f"power off: {status}\n") + power_off(status))
+def test_power_off_gives_its_status(tmp_path: Path, machine: str, status: int) -> None:
+    result = boot(tmp_path, power_off(status), machine=machine)
     assert (result.ended, result.status) == ("powered off", status)
     assert result.serial == f"power off: {status}\n"
     assert (tmp_path / "transcript" / "serial.txt").read_text() == result.serial
@@ -38,21 +51,24 @@ def test_power_off_gives_its_status(tmp_path: Path, status: int) -> None:
     assert descendants(os.getpid()) == []
 
 
-def test_memory_is_there_after_the_end(tmp_path: Path) -> None:
-    result = boot(tmp_path, "movl $0x12345678, 0x200000\n" + power_off(0))
+def test_memory_is_there_after_the_end(tmp_path: Path, machine: str) -> None:
+    code = "movl $0x12345678, 0x200000\nmovl $0x9abcdef0, 0x3f00000\n"
+    result = boot(tmp_path, code + power_off(0), machine=machine)
     assert result.memory.read(0x200000, 4) == b"\x78\x56\x34\x12"
-    assert result.memory.size == 256 << 20
+    assert result.memory.read(0x3F00000, 4) == b"\xf0\xde\xbc\x9a"
+    assert result.memory.size == 64 << 20
 
 
-def test_module_reaches_the_kernel(tmp_path: Path) -> None:
+def test_module_reaches_the_kernel(tmp_path: Path, machine: str) -> None:
     # hvm_start_info: the list of modules at 16; its first word is the module's address.
     code = "mov 16(%ebx), %ecx\nmov (%ecx), %ecx\nmov (%ecx), %edx\nmov %edx, 0x200000\n"
-    assert boot(tmp_path, code + power_off(0)).memory.read(0x200000, 4) == b"NEST"
+    result = boot(tmp_path, code + "mov $0x3f8, %dx\n" + power_off(0), machine=machine)
+    assert result.memory.read(0x200000, 4) == b"NEST"
 
 
-def test_evidence_is_read(tmp_path: Path) -> None:
+def test_evidence_is_read(tmp_path: Path, machine: str) -> None:
     block = make_block([make_record(name="alpha", state=VmState.EXITED, status=7)])
-    result = boot(tmp_path, tiny_kernel.evidence_symbol(block) + power_off(0))
+    result = boot(tmp_path, tiny_kernel.evidence_symbol(block) + power_off(0), machine=machine)
     assert result.vm("alpha").status == 7
     assert result.evidence is not None and result.evidence.finished
 
@@ -60,28 +76,45 @@ def test_evidence_is_read(tmp_path: Path) -> None:
 def test_missing_evidence_says_how_the_boot_ended(tmp_path: Path) -> None:
     result = boot(tmp_path, say("words\n") + power_off(3))
     assert result.evidence is None
-    with pytest.raises(EvidenceError, match="powered off with 3; its last words: 'words'"):
+    with pytest.raises(EvidenceError, match="powered off with 3; its last words: 'words"):
         result.vm("alpha")
 
 
-def test_triple_fault_is_a_reset(tmp_path: Path) -> None:
-    result = boot(tmp_path, "lidt zero\nint3\n.data\nzero: .long 0, 0\n.text\n")
+RESETS = {
+    "triple fault": "lidt zero\nint3\n.data\nzero: .long 0, 0\n.text\n",
+    "keyboard": "mov $0xfe, %al\nout %al, $0x64\nspin: jmp spin\n",
+    "port cf9": "mov $6, %al\nmov $0xcf9, %dx\nout %al, %dx\nspin: jmp spin\n",
+}
+
+
+@pytest.mark.parametrize("way", RESETS)
+def test_triple_fault_is_a_reset(tmp_path: Path, machine: str, way: str) -> None:
+    result = boot(tmp_path, say("up\n") + RESETS[way], machine=machine)
     assert (result.ended, result.status) == ("reset", None)
     assert "triple fault" in result.explain()
 
 
-def test_hung_machine_shows_where_it_was(tmp_path: Path) -> None:
-    result = boot(tmp_path, say("up\n") + ".type spin, @function\nspin: jmp spin\n", wall_seconds=2)
+def test_hung_machine_shows_where_it_was(tmp_path: Path, machine: str) -> None:
+    code = "movl $0x12345678, 0x200000\n" + say("up\n") + ".type spin, @function\nspin: jmp spin\n"
+    result = boot(tmp_path, code, wall_seconds=2, machine=machine)
     assert result.ended == "timeout" and result.serial == "up\n"
     assert "spin+0x0 (kernel)" in result.registers.splitlines()[0]
     assert "CR3=" in result.registers and "CPU 1:" in result.registers
     assert (tmp_path / "transcript" / "registers.txt").read_text() == result.registers
+    assert result.memory.read(0x200000, 4) == b"\x78\x56\x34\x12"
     assert descendants(os.getpid()) == []
 
 
-def test_endless_output_is_cut(tmp_path: Path) -> None:
-    code = "flood: mov $'x', %al\nmov $4096, %ecx\nmov $buffer, %esi\nrep outsb\njmp flood\n"
-    result = boot(tmp_path, code + ".bss\nbuffer: .skip 4096\n.text\n", wall_seconds=60)
+def test_halted_cpu_is_seen(tmp_path: Path, machine: str) -> None:
+    result = boot(tmp_path, say("up\n") + "cli\nhlt\n", wall_seconds=2, machine=machine)
+    assert ", halted: " in result.registers.splitlines()[0]
+
+
+def test_endless_output_is_cut(
+    tmp_path: Path, machine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("grader.boot.SERIAL_BYTES", 1000)
+    result = boot(tmp_path, "flood:" + say("x") + "jmp flood\n", machine=machine)
     assert result.ended == "too much output"
 
 
@@ -115,12 +148,11 @@ def test_emulator_that_dies_at_start_is_no_fault_of_the_kernel(
         boot(tmp_path, power_off(0))
 
 
-def test_killed_emulator_is_told_from_a_power_off(tmp_path: Path) -> None:
+def test_killed_emulator_is_told_from_a_power_off(tmp_path: Path, machine: str) -> None:
     kernel = tiny_kernel.build(tmp_path, say("up\n") + "spin: jmp spin\n")
     heard = threading.Event()
-    configuration = machines.Configuration(kernel=kernel, cpus=1)
-    machine = machines.machine("amd-qemu")
-    with machine.start(configuration, lambda _: heard.set()) as running:
+    configuration = machines.Configuration(kernel=kernel, cpus=1, memory_mib=64)
+    with machines.machine(machine).start(configuration, lambda _: heard.set()) as running:
 
         def kill() -> None:
             heard.wait(20)
@@ -133,6 +165,7 @@ def test_killed_emulator_is_told_from_a_power_off(tmp_path: Path) -> None:
         end = running.wait(20)
         killer.join()
     assert end.reason == "died"
+    assert descendants(os.getpid()) == []
 
 
 def test_unwritable_transcript_is_said(tmp_path: Path) -> None:
@@ -193,6 +226,99 @@ def test_slot_folder_is_this_users_alone() -> None:
     assert folder.stat().st_uid == os.getuid()
 
 
-def test_plain_ground_boots_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plain_ground_boots_too(
+    tmp_path: Path, machine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sandbox, "status", lambda: sandbox.Status(False, "switched off"))
-    assert boot(tmp_path, power_off(5)).status == 5
+    assert boot(tmp_path, power_off(5), machine=machine).status == 5
+
+
+BOCHS = "intel-bochs"
+
+
+@pytest.fixture
+def bochs_installed() -> None:
+    try:
+        machines.machine(BOCHS).check()
+    except MachineError as problem:
+        pytest.skip(str(problem))
+
+
+@pytest.mark.usefixtures("bochs_installed")
+class TestBochs:
+    """What its debugger makes different."""
+
+    def test_magic_breakpoint_alone_is_no_end(self, tmp_path: Path) -> None:
+        result = boot(tmp_path, say("up\n") + "xchg %bx, %bx\n" + power_off(9), machine=BOCHS)
+        assert result.status == 9 and result.serial == "up\npower off: 9\n"
+
+    def test_end_of_a_line_is_no_marker(self, tmp_path: Path) -> None:
+        code = say("guest: power off: 0\n") + "call line_idle\nxchg %bx, %bx\n" + power_off(4)
+        assert boot(tmp_path, code, machine=BOCHS).status == 4
+
+    def test_image_lies_in_memory_block_after_block(self, tmp_path: Path) -> None:
+        """More than one of Bochs's blocks of 128 KiB, to the last byte."""
+        kernel = tiny_kernel.build(tmp_path, "mov $0x3f8, %dx\n" + power_off(0))
+        module = tmp_path / "module"
+        module.write_bytes(os.urandom(5 << 20))
+        configuration = machines.Configuration(kernel=kernel, module=module, cpus=1, memory_mib=64)
+        with machines.machine(BOCHS).start(configuration, lambda _: None) as running:
+            assert running.wait(20).status == 0
+        ram = direct_boot(kernel, module.read_bytes(), "", 64).ram
+        at = RAM_AT + len(ram) - (5 << 20)
+        assert running.memory.read(at, 5 << 20) == module.read_bytes()
+
+    def test_nothing_listens(self, tmp_path: Path) -> None:
+        kernel = tiny_kernel.build(tmp_path, say("up\n") + "spin: jmp spin\n")
+        configuration = machines.Configuration(kernel=kernel, cpus=1, memory_mib=64)
+        with machines.machine(BOCHS).start(configuration, lambda _: None) as running:
+            assert running.wait(1).reason == "timeout"
+            sockets = [
+                target
+                for pid in descendants(os.getpid())
+                for fd in Path(f"/proc/{pid}/fd").iterdir()
+                if (target := os.readlink(fd)).startswith("socket:")
+            ]
+        assert sockets == []
+
+    def test_what_it_cannot_do_is_said(self, tmp_path: Path) -> None:
+        kernel = tiny_kernel.build(tmp_path, power_off(0))
+        for options in ({"cpus": 4}, {"memory_mib": 4096}, {"stopped": True}):
+            configuration = machines.Configuration(
+                kernel=kernel, **{"cpus": 1, "memory_mib": 64} | options
+            )
+            with pytest.raises(MachineError) as caught:
+                machines.machine(BOCHS).start(configuration, lambda _: None)
+            assert caught.value.mend
+
+
+def test_missing_bochs_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bochs, "PROGRAM", "bochs-none")
+    with pytest.raises(MachineError, match="not installed") as caught:
+        machines.machine(BOCHS).check()
+    assert "bochs-term" in caught.value.mend
+
+
+@pytest.mark.parametrize(
+    ("address", "memory", "says"),
+    [(0x8000, 64, "no memory is free"), (0x100000, 1, "no memory is free")],
+)
+def test_kernel_where_no_memory_is(tmp_path: Path, address: int, memory: int, says: str) -> None:
+    kernel = tmp_path / "k.elf"
+    kernel.write_bytes(elf_image([Segment(address, bytes(100))], entry=address))
+    with pytest.raises(MachineError, match=says):
+        direct_boot(kernel, None, "", memory)
+
+
+@pytest.mark.parametrize("data", [b"", b"\x7fELF", b"\x7fELF" + bytes(200)])
+def test_kernel_that_is_none(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "k.elf").write_bytes(data)
+    with pytest.raises(MachineError, match="k.elf"):
+        direct_boot(tmp_path / "k.elf", None, "", 64)
+
+
+def test_kernel_without_pvh_note(tmp_path: Path) -> None:
+    kernel = tmp_path / "k.elf"
+    kernel.write_bytes(elf_image([Segment(RAM_AT, bytes(100))], entry=RAM_AT))
+    with pytest.raises(MachineError, match="no PVH note"):
+        direct_boot(kernel, None, "", 64)

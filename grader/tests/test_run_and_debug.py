@@ -58,7 +58,7 @@ def running_with(path: Path) -> list[str]:
 def test_serial_line_and_status(tmp_path: Path) -> None:
     kernel = tiny_kernel.build(tmp_path, say("hello\n") + power_off(0))
     status, out, err = finish(nest(kernel, "run", "LAB", "--direct"))
-    assert (status, out) == (0, "hello\n"), err
+    assert (status, out) == (0, "hello\npower off: 0\n"), err
     assert "powered off with 0" in err
 
 

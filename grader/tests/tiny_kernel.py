@@ -17,9 +17,25 @@ HEAD = """
 .globl start
 start:
     mov $stack, %esp
+    mov $0x3fb, %dx
+    mov $3, %al         # 8 bits a character
+    out %al, %dx
     mov $0x3f8, %dx
 """
 TAIL = """
+put:                    # prints AL; DX stays 0x3f8
+    push %eax
+    call line_idle
+    pop %eax
+    out %al, %dx
+    ret
+line_idle:
+    mov $0x3fd, %dx
+1:  in %dx, %al
+    test $0x40, %al
+    jz 1b
+    mov $0x3f8, %dx
+    ret
 .bss
 .balign 16
 .skip 4096
@@ -29,12 +45,16 @@ stack:
 
 def say(text: str) -> str:
     """Code that prints ``text`` on the serial line."""
-    return "".join(f"    mov ${ord(char)}, %al\n    out %al, %dx\n" for char in text)
+    return "".join(f"    mov ${ord(char)}, %al\n    call put\n" for char in text)
 
 
 def power_off(status: int) -> str:
-    """Code that ends the machine."""
-    return f"    mov ${status}, %eax\n    mov $0xf4, %dx\n    out %eax, %dx\n"
+    """Code that ends the machine, as kern/arch/x86_64/console.cc does."""
+    return (
+        say(f"power off: {status}\n")
+        + f"    call line_idle\n    mov ${status}, %eax\n    mov $0xf4, %dx\n    out %eax, %dx\n"
+        "    xchg %bx, %bx\n1:  hlt\n    jmp 1b\n"
+    )
 
 
 def evidence_symbol(block: bytes) -> str:
