@@ -216,3 +216,10 @@ def test_elf_error(cpus: int, tmp_path: Path) -> None:
     assert "ELF error" in raw(cpus, b"this is no program" * 100, tmp_path, PANIC)
     bad = program_image([Segment(0x800, bytes(64))], entry=0x800)
     assert "ELF error" in raw(cpus, bad, tmp_path, PANIC)
+
+
+def test_programs_wait_for_the_end_of_others(cpus: int) -> None:
+    check_ends(cpus, "waiter", 3, 20)
+    record = record_of(boot(cpus), "circle")
+    assert record.end is ProgramEnd.STUCK, record.describe()
+    check_frames(cpus, "circle")
