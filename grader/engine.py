@@ -30,11 +30,10 @@ if TYPE_CHECKING:
     from grader.boot import BootResult
 
 FLAVOURS = {"unit": "asan", "race": "tsan"}
-PATIENCE = 2
-"""How many cases of one task may use the whole time limit; later ones get less."""
-SHORT_SECONDS = 5.0
-HUNG_REPLAY_SECONDS = 20.0
-"""What a boot gets when it is replayed because it hung: enough for one that passes, mostly."""
+PATIENCE = ((2, 5.0), (6, 2.0))
+"""Once so many cases of one task have used their whole time, the others get so many seconds."""
+HUNG_SECONDS = 20.0
+"""What a boot gets whose answers have hung in the same module before, here or on another machine."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +104,7 @@ class Engine:
         self._boots: dict[tuple[str, Answers, str, int], Future[Boot]] = {}
         self._modules: dict[str, ModuleType] = {}
         self._slow: Counter[tuple[str, Answers]] = Counter()
+        self._hung: set[tuple[str, Answers]] = set()
         self._lock = threading.Lock()
 
     def build(self, cases: list[Case]) -> None:
@@ -197,8 +197,9 @@ class Engine:
     def _run_unit(self, program: Path, case: Case, suffix: str) -> Outcome:
         where = (case.test.task, case.answers)
         seconds = self.settings.case_seconds
-        if self._slow[where] >= PATIENCE:
-            seconds = min(seconds, SHORT_SECONDS)
+        for slow, short in PATIENCE:
+            if self._slow[where] >= slow:
+                seconds = min(seconds, short)
         found = run_case(program, case.test.local, task=case.test.task, seed=self.settings.seed,
                          transcript=self.transcript(case, suffix), seconds=seconds)
         if found.kind == outcome.TIMEOUT:
@@ -232,19 +233,16 @@ class Engine:
             folder = folder.with_name(f"{folder.name}-replayed")
         folder.mkdir(parents=True, exist_ok=True)
         seconds = ground.wall_seconds
-        if attempt and self._hung(case):
-            seconds = min(seconds, HUNG_REPLAY_SECONDS)
+        if (case.test.module, case.answers) in self._hung:
+            seconds = min(seconds, HUNG_SECONDS)
         result = run_boot(kernel, files, plan, cpus=ground.cpus, memory_mib=ground.memory_mib,
                           wall_seconds=seconds, transcript_dir=folder, machine=ground.name,
                           runs=self.kit.runs(self.lab.kernel))
         if result.ended == "interrupted":
             raise KeyboardInterrupt
+        if result.ended == "timeout":
+            self._hung.add((case.test.module, case.answers))
         return Boot(result, None)
-
-    def _hung(self, case: Case) -> bool:
-        """Whether the case's first boot hung."""
-        first = self._boots[case.test.module, case.answers, case.machine, 0].result().result
-        return first is not None and first.ended == "timeout"
 
 
 def why_not(task: Task, test: Test, machine: str) -> str:

@@ -154,11 +154,11 @@ def closing(results: Results) -> Iterator[str]:
 def _left_out(results: Results) -> Iterator[str]:
     """What could not run, by machine and reason."""
     for here in results.machines:
-        by_reason: dict[tuple[str, str], list[Test]] = {}
+        by_reason: dict[str, list[Test]] = {}
         for one in here.left_out:
-            vendor = results.lab.task(one.test.task).vendor
-            by_reason.setdefault((one.why, vendor or ""), []).append(one.test)
-        for (why, _), tests in by_reason.items():
+            if one in results.left_out or not results.lab.task(one.test.task).vendor:  # else it is another's row
+                by_reason.setdefault(one.why, []).append(one.test)
+        for why, tests in by_reason.items():
             points = sum(test.points for test in tests)
             others = [name for name in results.lab.machines if name != here.machine
                       and not any(why_not(results.lab.task(test.task), test, name) for test in tests)]
