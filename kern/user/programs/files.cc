@@ -34,7 +34,7 @@ extern "C" void main() {
                                  std::span{again}.first(static_cast<std::size_t>(got)),
                                  std::span{content}.subspan(middle, static_cast<std::size_t>(got))),
                   "after a seek other bytes come");
-    for (const std::uint64_t offset : {size, ~0ULL, 1ULL << 63}) {
+    for (const std::uint64_t offset : {size, ~std::uint64_t{0}, std::uint64_t{1} << 63}) {
         user::require_equal(user::seek(file, offset), 0, "seek to the end or beyond");
         user::require_equal(user::read(file, again), 0, "reading at the end or beyond");
     }
