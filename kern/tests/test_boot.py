@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Boots of kern/tests/boot/main.cc in QEMU: both protocols, 1, 2 and 4 CPUs, several CPU models, and
-every fault that it can provoke. What is checked is what the kernel says it found."""
+every fault that it can provoke; and some of them on Bochs's CPUs. What is checked is what the kernel
+says it found."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from grader import machines
 from grader.iso import grub_iso
 from grader.processes import Child, Limits
 
@@ -45,6 +47,25 @@ def pvh(line: str, *arguments: str, cpus: int = 2, model: str = "max", status: i
     """One boot with -kernel."""
     return run("-kernel", str(KERNEL), "-append", line, "-smp", str(cpus), "-cpu", model,
                *arguments, status=status)
+
+
+def in_bochs(machine: str, status: int = 0, **configuration: object) -> str:
+    """One boot in Bochs, with the kernel's own image in the memory that it leaves."""
+    emulator = machines.machine(machine)
+    try:
+        emulator.check()
+    except machines.MachineError as problem:
+        pytest.skip(str(problem))
+    text = bytearray()
+    wanted = machines.Configuration(**{"memory_mib": 64} | configuration)  # type: ignore[arg-type]
+    with emulator.start(wanted, text.extend) as running:
+        end = running.wait(WALL_SECONDS)
+    serial = text.decode(errors="replace").replace("\r\n", "\n")
+    assert (end.reason, end.status) == ("powered off", status), serial
+    assert serial.endswith(f"power off: {status}\n"), serial
+    text_segment = KERNEL.read_bytes()[int(segments()[0][1], 16) :][: int(segments()[0][4], 16)]
+    assert running.memory.read(int(segments()[0][3], 16), len(text_segment)) == text_segment
+    return serial
 
 
 def check_all_done(serial: str, cpus: int) -> None:
@@ -96,6 +117,37 @@ def test_grub(tmp_path: Path) -> None:
     assert "command line: first second=2\n" in serial
     assert f"module of {len(MODULE)} bytes: {MODULE.decode()}\n" in serial
     check_all_done(serial, 2)
+
+
+@pytest.mark.parametrize(("machine", "cpus"), [("intel-bochs", 2), ("amd-bochs", 1)])
+def test_bochs(machine: str, cpus: int, tmp_path: Path) -> None:
+    """Other CPUs, APICs, clocks and BIOS tables than QEMU's, and ticks that do not come by real time."""
+    module = tmp_path / "module"
+    module.write_bytes(MODULE)
+    serial = in_bochs(
+        machine, kernel=KERNEL, module=module, command_line="first second=2", cpus=cpus
+    )
+    assert serial.startswith("Nestling starts by PVH\n")
+    assert "command line: first second=2\n" in serial
+    assert f"module of {len(MODULE)} bytes: {MODULE.decode()}\n" in serial
+    check_all_done(serial, cpus)
+
+
+def test_bochs_grub(tmp_path: Path) -> None:
+    """The GRUB ISO there."""
+    iso = tmp_path / "boot.iso"
+    grub_iso(KERNEL, iso, command_line="first second=2")
+    serial = in_bochs("intel-bochs", iso=iso, cpus=1)
+    assert serial.startswith("Nestling starts by multiboot2\n")
+    check_all_done(serial, 1)
+
+
+def test_bochs_panic() -> None:
+    """A fault of another CPU than the first: the machine ends there too, and its memory can be read."""
+    serial = in_bochs(
+        "intel-bochs", kernel=KERNEL, command_line="provoke=ap-stack", cpus=2, status=PANIC
+    )
+    assert re.search(r"\npanic on CPU 1: stack overflow: ", serial), serial
 
 
 @pytest.mark.parametrize(
