@@ -57,10 +57,23 @@ def groups(task: Task) -> list[Group]:
 
 
 def case_name(test: Test) -> str:
-    """What a reader calls a test: its case, and of a typed one the type in brackets."""
-    suite, _, case = test.local.rpartition("::")[2].rpartition(".")
-    kind = suite.partition("/")[2]
-    return f"{case} ({kind})" if kind else case
+    """What a reader calls a test: its case."""
+    return test.local.rpartition("::")[2].rpartition(".")[2]
+
+
+def rows(tests: Iterable[Test]) -> list[tuple[Test, tuple[str, ...]]]:
+    """The tests, those of one typed case together: the first of them, and the types."""
+    out: list[tuple[Test, tuple[str, ...]]] = []
+    last = None
+    for test in tests:
+        suite, _, kind = test.local.rpartition(".")[0].partition("/")
+        this = (suite, case_name(test), test.checks)
+        if kind and this == last:
+            out[-1] = (out[-1][0], (*out[-1][1], kind))
+        else:
+            out.append((test, (kind,) if kind else ()))
+        last = this
+    return out
 
 
 def short_title(lab: Lab) -> str:
@@ -117,7 +130,7 @@ def write_parts(all_labs: Iterable[Lab], folder: Path = PARTS) -> None:
             first = task.first_positive or task.tests[0]
             example = re.split(r"[.:]+", first.local)[-1]
             write(f"{task.id}.html", "task.html.j2", lab=lab, task=task, groups=groups(task), example=example,
-                  case_name=case_name)
+                  case_name=case_name, rows=rows)
 
 
 def scalable_pictures(page: str) -> str:
