@@ -217,6 +217,18 @@ class TableTest : public ::testing::Test {
     std::vector<Hpa> pages_;
 };
 
+/// A flag or a count between threads that orders nothing, so that ThreadSanitizer sees races behind
+/// it.
+class Signal {
+   public:
+    void raise() { value_.fetch_add(1, std::memory_order_relaxed); }
+    unsigned count() const { return value_.load(std::memory_order_relaxed); }
+    bool raised() const { return count() > 0; }
+
+   private:
+    std::atomic<unsigned> value_{0};
+};
+
 /// Runs `work(cpu)` at the same time on CPUs 1 to `count`.
 inline void on_cpus(unsigned count, const std::function<void(unsigned cpu)>& work) {
     std::vector<std::thread> threads;
