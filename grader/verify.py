@@ -8,10 +8,12 @@ files are the skeleton. Each cell of the matrix is a task's points under one ans
 - the skeleton gets 0 in every task, the references get all;
 - a mutant loses in its own task; the other tasks are judged without it, by construction of blame
   isolation, and shown as `.`. One whose name says `constant` or `nothing` keeps at most 5 %;
-- a variant gets all in every task, alone and together with every choice of the other tasks' variants.
+- a variant gets all in every task, alone and together with every choice of the other tasks' variants. One
+  that answers several tasks is judged as a student's files are, each beside the references, and together.
 
-The skeleton and the references are judged on every machine of the lab, the others on those that lab.json
-names in "mutants_on". A cell is over all of them: a mutant is noticed if one machine notices it.
+The skeleton and the references are judged on every machine of the lab, mutants and variants on those that
+lab.json names in "mutants_on", and choices of variants on the first of these. A cell is over all machines of
+its row: a mutant is noticed if one of them notices it.
 """
 
 from __future__ import annotations
@@ -139,11 +141,21 @@ def plan(lab: Lab, root: Path = ROOT) -> list[Row]:
         Row("skeleton", "skeleton", {task.id: references.replaced(task.file, own[task.file]) for task in lab.tasks},
             on=lab.machines),
         Row("reference", "reference", {task.id: references for task in lab.tasks}, on=lab.machines)]
-    for name, task, path in _alternatives(lab, root, "mutants"):
-        rows.append(Row(name, "mutant", {task.id: references.replaced(task.file, path)}, on=lab.mutants_on))
+    for name, paths in _alternatives(lab, root, "mutants", most=1):
+        rows.append(Row(name, "mutant", {task.id: references.replaced(task.file, path)
+                                         for task, path in paths.items()}, on=lab.mutants_on))
     by_task: dict[str, list[tuple[str, Path]]] = {task.file: [] for task in lab.tasks}
-    for name, task, path in _alternatives(lab, root, "variants"):
-        by_task[task.file].append((name, path))
+    for name, paths in _alternatives(lab, root, "variants", most=len(lab.tasks)):
+        if len(paths) == 1:
+            for task, path in paths.items():
+                by_task[task.file].append((name, path))
+            continue
+        together = references
+        for task, path in paths.items():
+            together = together.replaced(task.file, path)
+        rows.append(Row(name, "variant", {task.id: references.replaced(task.file, path)
+                                          for task, path in paths.items()}, on=lab.mutants_on))
+        rows.append(Row(f"{name}, together", "variant", {task.id: together for task in lab.tasks}, on=lab.mutants_on))
     files = [file for file in by_task if by_task[file]]
     choices = itertools.product(*([None, *by_task[file]] for file in files))
     for choice in itertools.islice((one for one in choices if any(one)), MOST_CROSSES):
@@ -153,20 +165,22 @@ def plan(lab: Lab, root: Path = ROOT) -> list[Row]:
             if chosen:
                 answers = answers.replaced(file, chosen[1])
                 names.append(chosen[0])
-        rows.append(Row(" + ".join(names), "variant", {task.id: answers for task in lab.tasks}, on=lab.mutants_on))
+        on = lab.mutants_on if len(names) == 1 else lab.mutants_on[:1]
+        rows.append(Row(" + ".join(names), "variant", {task.id: answers for task in lab.tasks}, on=on))
     return rows
 
 
-def _alternatives(lab: Lab, root: Path, kind: str) -> list[tuple[str, Task, Path]]:
-    """The mutants or variants: name, task, file."""
+def _alternatives(lab: Lab, root: Path, kind: str, most: int) -> list[tuple[str, dict[Task, Path]]]:
+    """The mutants or variants: the name, and by task the file; `most` tasks each."""
     found = []
     folder = root / "solutions-private" / kind / lab.id
     for place in sorted(path for path in folder.glob("*") if path.is_dir()):
         files = [path for path in sorted(place.rglob("*")) if path.is_file() and path.name != "WHY"]
-        tasks = [task for task in lab.tasks if (place / task.file) in files]
-        if len(files) != 1 or len(tasks) != 1:
-            raise CannotRun(f"{place.relative_to(root)} should hold one file, at the path of a task of {lab.id}")
-        found.append((f"{kind[:-1]} {place.name}", tasks[0], files[0]))
+        paths = {task: place / task.file for task in lab.tasks if (place / task.file) in files}
+        if not 0 < len(paths) == len(files) <= most:
+            what = "one file, at the path of a task" if most == 1 else "files at the paths of tasks, and no others,"
+            raise CannotRun(f"{place.relative_to(root)} should hold {what} of {lab.id}")
+        found.append((f"{kind[:-1]} {place.name}", paths))
     return found
 
 

@@ -57,10 +57,27 @@ def test_right_answers_and_wrong_ones(tree: Tree) -> None:
     assert status == 0, text
     assert set(rows) == {"skeleton", "reference", "mutant squares", "variant times", "variant shift",
                          "variant times + variant shift"}
-    assert {row["name"]: row["machines"] for row in rows.values()} == dict.fromkeys(rows, ["amd-qemu", "intel-bochs"])
+    machines = {row["name"]: row["machines"] for row in rows.values()}
+    assert machines.pop("variant times + variant shift") == ["amd-qemu"]
+    assert machines == dict.fromkeys(machines, ["amd-qemu", "intel-bochs"])
     assert rows["skeleton"]["cells"]["lab1.half"]["score"] == 0
     assert set(rows["mutant squares"]["cells"]) == {"lab1.twice"}
     assert "0 wrong cells" in text
+
+
+def test_a_variant_of_several_tasks(tree: Tree) -> None:
+    tree.write(f"{VARIANTS}/both/vmm/twice.cc", TWICE.replace("n + n", "2 * n"))
+    tree.write(f"{VARIANTS}/both/vmm/half.cc", HALF.replace("n / 2", "n >> 1"))
+    status, rows, text = verify(tree, "-k", "variant")
+    assert status == 0 and set(rows) == {"variant both", "variant both, together"}, text
+    tree.write(f"{MUTANTS}/both/vmm/twice.cc", TWICE)
+    tree.write(f"{MUTANTS}/both/vmm/half.cc", HALF)
+    done = tree.nest("verify", "lab1")
+    assert done.returncode == 3 and "mutants/lab1/both should hold one file, at the path of a task" in done.stderr
+    tree.write(f"{VARIANTS}/both/vmm/third.cc", "")
+    shutil.rmtree(tree.root / MUTANTS)
+    done = tree.nest("verify", "lab1")
+    assert done.returncode == 3 and "variants/lab1/both should hold files at the paths of tasks" in done.stderr
 
 
 def test_a_mutant_is_noticed_if_one_machine_notices_it(tree: Tree) -> None:
