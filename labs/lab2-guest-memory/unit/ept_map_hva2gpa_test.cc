@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Task lab2.ept_map_hva2gpa.
 #include <limits>
+#include <vector>
 
+#include "store_watch.hh"
 #include "tables.hh"
 
 namespace lab {
@@ -123,6 +125,28 @@ TYPED_TEST(EptMapHva2Gpa, OverwriteMayFindNothing) {
     ASSERT_TRUE(succeeds(this->map(frame, gpa, read_only, true)));
     EXPECT_TRUE(this->has_page(gpa, this->wanted_page(frame, read_only)));
     EXPECT_EQ(this->tables(), 3U) << "tables below the root";
+}
+
+TYPED_TEST(EptMapHva2Gpa, TheEntryChangesInOneStep) {
+    const Hpa before = this->new_page(), after = this->new_page();
+    const std::uint64_t gpa = this->some_page();
+    std::uint64_t& entry = this->entry_at(gpa);
+    for (const bool overwrite : {false, true}) {
+        entry = overwrite ? before.value() | TypeParam::page : 0;
+        std::vector<std::uint64_t> values;
+        std::expected<void, Error> result;
+        {
+            const StoreWatch watch{entry};
+            result = this->map(after, gpa, read_execute, overwrite);
+            values = watch.values();
+        }
+        ASSERT_TRUE(succeeds(result));
+        ASSERT_FALSE(values.empty()) << "the entry was not written";
+        EXPECT_EQ(hex(values.front()), hex(after.value() | TypeParam::leaf(read_execute)))
+            << "the first value of the entry " << (overwrite ? "that was overwritten" : "")
+            << ": another CPU may see it";
+        EXPECT_EQ(values.size(), 1U) << "values that the entry took";
+    }
 }
 
 TYPED_TEST(EptMapHva2Gpa, TheFormatSaysWhatIsPresent) {
