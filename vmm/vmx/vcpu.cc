@@ -31,6 +31,28 @@ constexpr std::uint64_t preemptions_per_second = 10'000;
 constexpr std::uint64_t longest_timer = 0xffff'ffff;
 constexpr unsigned priority_shift = 4;
 
+/// What arm_preemption_timer writes for a guest with IF = 0.
+std::uint64_t short_timer() {
+    return (arch::timestamp_rate() / preemptions_per_second >>
+            cpu_limits().capabilities.preemption_timer_shift) +
+           1;
+}
+
+/// Whether an exit may have come while the CPU brought an event to the guest: not if an instruction
+/// asked for it, or an interrupt between two.
+bool may_interrupt_an_event(std::uint32_t reason) {
+    switch (reason) {
+        case exit_reason::external_interrupt:
+        case exit_reason::cpuid:
+        case exit_reason::hlt:
+        case exit_reason::vmcall:
+        case exit_reason::io_instruction:
+        case exit_reason::rdmsr:
+        case exit_reason::wrmsr: return false;
+        default: return true;
+    }
+}
+
 /// Registers of the host that no other room reads [intel/vol4 2.1].
 namespace host_msr {
 constexpr std::uint32_t sysenter_cs = 0x174, sysenter_esp = 0x175, sysenter_eip = 0x176;
@@ -87,6 +109,7 @@ VmxVcpu::VmxVcpu(kern::Frame vmcs, kern::Frame virtual_apic, ProcessorState stat
       state_{std::move(state)},
       ept_pointer_{ept_pointer(table_root)},
       primary_{controls().primary},
+      short_timer_{short_timer()},
       dr6_{reset_dr6} {
     const std::uint32_t revision = cpu_limits().capabilities.revision;
     std::memcpy(arch::direct_map(frame_.address()), &revision, sizeof(revision));
@@ -182,6 +205,7 @@ void VmxVcpu::enter_cpu() {
     cpu_ = arch::cpu_index();
     make_current(frame_.address());
     entered_ = true;
+    vpids_ = &vpids_of_this_cpu();
     write_host_state();
     written_.valid = false;
     error_before_ = vmcs_.read(Field::instruction_error);
@@ -209,7 +233,7 @@ void VmxVcpu::leave_cpu() {
 }
 
 void VmxVcpu::flush_what_is_stale() {
-    Flush flush = vpids_of_this_cpu().assign(vpid_);
+    Flush flush = vpids_->assign(vpid_);
     if (flush != Flush::Nothing) vmcs_.write(Field::virtual_processor_identifier, vpid_.vpid);
     if (flush_requested_.load() && flush_requested_.exchange(false) && flush == Flush::Nothing)
         flush = Flush::Table;
@@ -233,11 +257,8 @@ void VmxVcpu::write_registers() {
 void VmxVcpu::arm_preemption_timer() {
     // Bochs lets no interrupt of the host end the run of a guest that was entered with IF = 0 until
     // that has executed CLI itself.
-    std::uint64_t wanted = longest_timer;
-    if ((registers.rflags & rflags::interrupt_enable) == 0)
-        wanted = (arch::timestamp_rate() / preemptions_per_second >>
-                  cpu_limits().capabilities.preemption_timer_shift) +
-                 1;
+    const bool interruptible = (registers.rflags & rflags::interrupt_enable) != 0;
+    const std::uint64_t wanted = interruptible ? longest_timer : short_timer_;
     if (wanted == timer_) return;
     timer_ = wanted;
     vmcs_.write(Field::preemption_timer_value, timer_);
@@ -294,7 +315,7 @@ void VmxVcpu::take_exit(Exit& exit) {
                                     error, "lab3.launch_or_resume"};
         return;
     }
-    keep_interrupted_event(vmcs_);
+    if (may_interrupt_an_event(code)) keep_interrupted_event(vmcs_);
     switch (code) {
         case exit_reason::control_register_access:
             exit.reason = serve_control_register_access(vmcs_, registers);

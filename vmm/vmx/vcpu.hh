@@ -71,10 +71,12 @@ class VmxVcpu final : public VcpuBackend {
     SwitchAccount account_{};
     Written written_{};
     VpidTag vpid_{};
+    VpidAllocator* vpids_ = nullptr;  // of the CPU, while entered
     std::uint64_t ept_pointer_;
     bool entered_ = false;
-    unsigned cpu_ = 0;                // while entered
-    std::uint32_t primary_ = 0;       // the controls as the VMCS has them
+    unsigned cpu_ = 0;           // while entered
+    std::uint32_t primary_ = 0;  // the controls as the VMCS has them
+    std::uint64_t short_timer_;
     std::uint64_t timer_ = 0;         // preemption timer value as the VMCS has it
     std::uint64_t dr6_;               // the guest's, while it is not entered
     std::uint64_t error_before_ = 0;  // the VM-instruction error that has been seen
