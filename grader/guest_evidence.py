@@ -38,6 +38,7 @@ RECORD_FIELDS = (
     ("exit_information_1", "Q"), ("exit_information_2", "Q"), ("slices", "Q"), ("moves", "Q"),
     ("cpus", "Q"), ("entries", "Q"), ("clears", "Q"), ("instruction_error", "Q"),
     ("host_rsp_wanted", "Q"), ("host_rsp_found", "Q"), ("host_rsp_mismatches", "Q"),
+    ("kicks", "Q"), ("kicks_lost", "Q"),
     ("registers", "18Q"), ("cr0", "Q"), ("cr3", "Q"), ("cr4", "Q"), ("efer", "Q"),
     ("before", "16Q"), ("started", "16Q"), ("ended", "16Q"), ("after", "16Q"), ("reason", "64s"),
 )  # fmt: skip
@@ -114,6 +115,10 @@ class GuestRecord:
     host_rsp_wanted: int
     host_rsp_found: int
     host_rsp_mismatches: int
+    kicks: int
+    """AMD: entries at which an interrupt was waiting already, if the guest moves"""
+    kicks_lost: int
+    """AMD: of these, taken before the guest was entered"""
     registers: dict[str, int]
     """by name in lower case, at the end"""
     cr0: int

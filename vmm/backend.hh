@@ -90,6 +90,8 @@ struct SwitchAccount {
     std::uint64_t host_rsp_wanted = 0;      ///< Intel: the stack pointer at the last entry
     std::uint64_t host_rsp_found = 0;       ///< Intel: what VMREAD said of the host RSP field there
     std::uint64_t host_rsp_mismatches = 0;  ///< Intel: how often the two were not equal
+    std::uint64_t kicks = 0;                ///< AMD: see VcpuBackend::kick_at_entries
+    std::uint64_t kicks_lost = 0;  ///< AMD: of these, taken where the guest does not see it
 };
 
 /// One virtual CPU as the vendor's hardware knows it. Callers never see a VMCB or a VMCS.
@@ -174,6 +176,10 @@ class VcpuBackend {
     virtual Hpa control_block() const = 0;
     /// For evidence.
     virtual SwitchAccount switch_account() const { return {}; }
+    /// For evidence: from now on a kick is already waiting at some of the entries, as if another
+    /// CPU had sent it in the last moment. It must end the guest's run; one that is taken before is
+    /// lost. Intel's world switch cannot lose one, since interrupts are disabled in all of it.
+    virtual void kick_at_entries() {}
 
    protected:
     /// Not 0: run() must not enter the guest. The world switch reads it with interrupts held back.

@@ -16,8 +16,9 @@
 namespace vmm::svm {
 namespace {
 
-constexpr unsigned task_priority_class_shift = 4;  // within V_TPR
-constexpr std::uint8_t breakpoint = 3;             // #BP, by INT3
+constexpr unsigned task_priority_class_shift = 4;   // within V_TPR
+constexpr std::uint64_t entries_between_kicks = 8;  // see kick_at_entries
+constexpr std::uint8_t breakpoint = 3;              // #BP, by INT3
 constexpr std::uint64_t lower_half = 0xffff'ffff;
 
 bool is_64_bit(const SaveArea& save) {
@@ -121,7 +122,8 @@ Exit SvmVcpu::run() {
     save.rip = registers.rip;
 
     const auto suspicion = unproven_ ? find_broken_rule(vmcb(), cpu_limits()) : std::nullopt;
-    if (!(suspicion ? enter_suspect() : enter()))
+    const Entered entered = suspicion ? enter_suspect() : enter();
+    if (entered == Entered::Not)
         return {.reason = exit::ExternalInterrupt{},
                 .rip = registers.rip,
                 .code = exit_code::interrupt};
@@ -136,6 +138,12 @@ Exit SvmVcpu::run() {
         return exit;
     }
     unproven_ = false;
+    if (entered == Entered::HostStateLost) {
+        exit.reason = vmm::exit::EntryFailure{
+            "GS base of the host", "after an exit the host's state must be loaded again (VMLOAD)",
+            0, "lab3.svm_state"};
+        return exit;
+    }
     registers.rsp = save.rsp;
     registers.rip = save.rip;
     // A shutdown leaves the VMCB undefined [amd/vol2 15.14.3]: nothing of it is used again.
@@ -145,19 +153,33 @@ Exit SvmVcpu::run() {
     return exit;
 }
 
-bool SvmVcpu::enter() {
-    return svm_asm_vmrun(&registers, frame_.address().value(), host_area_of_this_cpu().value(),
-                         &return_requested_, &flush_requested_, &vmcb());
+Entered SvmVcpu::enter() {
+    // Not at every entry: the guest would never execute an instruction.
+    const bool kicks = kicks_at_entries_ && account_.entries % entries_between_kicks == 0;
+    if (kicks) kern::arch::kick(kern::arch::cpu_index());
+    const bool entered =
+        svm_asm_vmrun(&registers, frame_.address().value(), host_area_of_this_cpu().value(),
+                      &return_requested_, &flush_requested_, &vmcb());
+    if (kicks) {
+        ++account_.kicks;
+        const std::uint64_t at = kern::arch::kicked_at();
+        const auto address = [](const std::byte* code) {
+            return reinterpret_cast<std::uintptr_t>(code);
+        };
+        if (at >= address(svm_asm_vmrun_hold_back) && at <= address(svm_asm_vmrun_let_come))
+            ++account_.kicks_lost;
+    }
+    return entered;
 }
 
 /// Like enter(), for a VMCB that breaks a rule. Whether VMRUN fails is the CPU's decision; but an
 /// emulator that refuses it writes its own state over the guest's, and the report wants the
 /// guest's.
-bool SvmVcpu::enter_suspect() {
+Entered SvmVcpu::enter_suspect() {
     const SaveArea before = vmcb().save;
     const Registers registers_before = registers;
-    const bool entered = enter();
-    if (entered && decode_exit(vmcb(), 0).code == exit_code::invalid) {
+    const Entered entered = enter();
+    if (entered != Entered::Not && decode_exit(vmcb(), 0).code == exit_code::invalid) {
         vmcb().save = before;
         registers = registers_before;
     }

@@ -9,6 +9,7 @@
 #include "vmm/processor_state.hh"
 #include "vmm/svm/asid.hh"
 #include "vmm/svm/vmcb.hh"
+#include "vmm/svm/world_switch.hh"
 
 namespace vmm::svm {
 
@@ -37,6 +38,7 @@ class SvmVcpu final : public VcpuBackend {
     void flush_tlb() override { flush_requested_.store(tlb_control::flush_all); }
     Hpa control_block() const override { return frame_.address(); }
     SwitchAccount switch_account() const override { return account_; }
+    void kick_at_entries() override { kicks_at_entries_ = true; }
 
    private:
     Vmcb& vmcb() { return *vmcb_; }
@@ -48,8 +50,8 @@ class SvmVcpu final : public VcpuBackend {
     };
 
     void start(std::uint64_t rip);
-    bool enter();
-    bool enter_suspect();
+    Entered enter();
+    Entered enter_suspect();
     void keep_interrupted_event();
     void follow_nmi_handler(Exit& exit);
     void end_nmi_blocking();
@@ -59,6 +61,7 @@ class SvmVcpu final : public VcpuBackend {
     ProcessorState state_;
     AsidTag asid_{};
     SwitchAccount account_{};
+    bool kicks_at_entries_ = false;
     bool unproven_ = true;  // the host has changed what VMRUN checks since it was last accepted
     NmiBlocking nmi_blocking_ = NmiBlocking::None;
     std::uint64_t return_rip_ = 0;  // while Stepping: of the IRET

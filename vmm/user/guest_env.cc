@@ -120,6 +120,7 @@ std::expected<void, Error> GuestEnv::start(const kern::Env& env) {
     vcpu.registers().rip = options_.rip;
     vcpu.make_runnable();
     exits_until_move_ = options_.move;
+    if (options_.move != 0) vcpu.backend().kick_at_entries();
     if (record_ != nullptr) {
         record_->end = GuestEnd::Running;
         record_->control_block = vcpu.backend().control_block().value();
@@ -211,6 +212,8 @@ void GuestEnv::note_state(kern::Env& env, const Vcpu& vcpu) {
     record.host_rsp_wanted = account.host_rsp_wanted;
     record.host_rsp_found = account.host_rsp_found;
     record.host_rsp_mismatches = account.host_rsp_mismatches;
+    record.kicks = account.kicks;
+    record.kicks_lost = account.kicks_lost;
 }
 
 /// Called by the process layer when the guest has ended, before anything of it is given back.

@@ -60,6 +60,8 @@ struct GuestRecord {
     std::uint64_t host_rsp_wanted = 0;      ///< Intel: the stack pointer at the last entry
     std::uint64_t host_rsp_found = 0;       ///< Intel: what VMREAD said of the host RSP field there
     std::uint64_t host_rsp_mismatches = 0;  ///< Intel: how often the two were not equal
+    std::uint64_t kicks = 0;                ///< AMD: entries at which an interrupt was waiting
+    std::uint64_t kicks_lost = 0;           ///< AMD: of these, taken before the guest was entered
     /// RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8 to R15, RIP, RFLAGS at the end.
     std::array<std::uint64_t, 18> registers{};
     ///@{
@@ -73,7 +75,7 @@ struct GuestRecord {
     std::array<char, 64> reason{};  ///< the end in words, padded with zeros
 };
 // grader/guest_evidence.py reads this layout: change both.
-static_assert(sizeof(GuestRecord) == 2 * 32 + (27 + 18 + 4) * 8 + 4 * 128 + 64);
+static_assert(sizeof(GuestRecord) == 2 * 32 + (29 + 18 + 4) * 8 + 4 * 128 + 64);
 
 /// The whole block.
 struct GuestEvidence {

@@ -37,6 +37,9 @@ struct alignas(64) PerCpu {
     /// requests that it has answered.
     std::atomic<std::uint64_t> asked{0};
     std::atomic<std::uint64_t> answered{0};
+
+    /// See arch::kicked_at.
+    std::uint64_t kicked_at = 0;
 };
 
 static_assert(offsetof(PerCpu, user_stack) == PER_CPU_USER_STACK &&

@@ -173,6 +173,10 @@ void kick(unsigned cpu) {
     if (cpu < cpu_count()) apic::send(cpus[cpu].apic_id, vector::kick);
 }
 
+std::uint64_t kicked_at() {
+    return this_cpu().kicked_at;
+}
+
 void answer_interrupt_request() {
     PerCpu& self = this_cpu();
     const std::uint64_t asked = self.asked.load(std::memory_order_acquire);

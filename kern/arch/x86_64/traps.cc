@@ -144,6 +144,9 @@ bool serve_interrupt(const TrapFrame& frame) {
             if (is_dying()) stop_this_cpu();
             return false;
         case vector::kick:
+            this_cpu().kicked_at = frame.rip;
+            apic::end_of_interrupt();
+            return true;
         case vector::timer: apic::end_of_interrupt(); return true;
         case vector::request:
             answer_interrupt_request();

@@ -261,6 +261,18 @@ def test_vmrun_lets_interrupts_end_the_run(booted: BootResult) -> None:
     _ran(booted, "last")
 
 
+def test_vmrun_loses_no_wake_up(booted: BootResult) -> None:
+    """lab3.svm_vmrun: an interrupt that comes in the last moment waits for the guest and ends its run; none
+    is taken between the last look at what others ask and the entry."""
+    for record in _ran(booted, "moving"):
+        assert record.kicks > 0, "no interrupt was sent: the test itself is wrong"
+        assert record.kicks_lost == 0, (
+            f"of {record.kicks} interrupts that were waiting when the guest should be entered, "
+            f"{record.kicks_lost} were taken by the host in the sections before VMRUN: a request that "
+            "came with one of them is seen by nobody. Wanted: all wait until the guest runs"
+        )
+
+
 def test_vmrun_milestone(booted: BootResult) -> None:
     """lab3.svm_vmrun: the guest runs up to its first VMMCALL."""
     _aborted_at_its_hypercall(booted)
