@@ -13,7 +13,7 @@
 //   70     world_switch.S            saves the guest's general registers
 //   80     asm_vmrun_state.S         VMSAVE of the guest, VMLOAD of the host
 //   85     asm_vmrun_rax_rflags.S    guest's RAX and RFLAGS: from the VMCB into Registers
-//   90     world_switch.S
+//   90     world_switch.S            looks whether the host's GS base is back
 //   95     asm_vmrun_vmrun.S         lets interrupts come
 //   99     world_switch.S            the host's registers again, and back to C++
 //
@@ -45,6 +45,11 @@
 #pragma once
 
 #include "vmm/asm_vmrun.h"
+
+/* What svm_asm_vmrun returns: vmm::svm::Entered. */
+#define ENTERED_NOT 0
+#define ENTERED_AND_LEFT 1
+#define ENTERED_HOST_STATE_LOST 2
 
 #define VMCB_TLB_CONTROL 0x05c
 #define VMCB_RFLAGS 0x570

@@ -157,7 +157,7 @@ Entered SvmVcpu::enter() {
     // Not at every entry: the guest would never execute an instruction.
     const bool kicks = kicks_at_entries_ && account_.entries % entries_between_kicks == 0;
     if (kicks) kern::arch::kick(kern::arch::cpu_index());
-    const bool entered =
+    const Entered entered =
         svm_asm_vmrun(&registers, frame_.address().value(), host_area_of_this_cpu().value(),
                       &return_requested_, &flush_requested_, &vmcb());
     if (kicks) {
