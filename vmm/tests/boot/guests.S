@@ -19,7 +19,22 @@
 #define MSR_SELF 0x83f
 #define MSR_EFER 0xc0000080
 
-    .section .rodata.guests, "a"
+// The hypercall of AMD. The kernel under test makes each one Intel's where the machine is: see
+// choose_hypercall.
+.macro hypercall
+    .pushsection .rodata.hypercalls, "a"
+    .quad .Lhypercall\@
+    .popsection
+.Lhypercall\@:
+    vmmcall
+.endm
+
+    .section .rodata.hypercalls, "a"
+    .balign 8
+    .global hypercalls_begin
+hypercalls_begin:
+
+    .section .data.guests, "aw"
     .balign 4096
     .global guests_begin, guests_end
 guests_begin:
@@ -87,7 +102,7 @@ second_cpu:
 .macro finish
     xorl %eax, %eax
     movl %ebp, %ebx
-    vmmcall
+    hypercall
 .endm
 
 // ---------------------------------------------------------------------------------------------------
@@ -294,7 +309,7 @@ guest_shootdown:
     write_msr MSR_COMMAND, 0x4608, 1
     movl $1, %ebx
 1:  movl $2, %eax               // mark
-    vmmcall
+    hypercall
     incl %ebx
     cmpl $SHOOTDOWN_ROUNDS + 1, %ebx
     jbe 1b
@@ -317,7 +332,7 @@ guest_memory:
     movl WATCHED, %edx
     incl WATCHED + 4
     movl WATCHED + 4, %esi
-    vmmcall
+    hypercall
     jmp guest_memory
 
 // ---------------------------------------------------------------------------------------------------
@@ -384,7 +399,7 @@ store_state:
     .irp n, 0, 1, 2, 3, 4, 5, 6, 7
     vmovups %ymm\n, SAVED_AVX + 32 * \n
     .endr
-1:  vmmcall
+1:  hypercall
     jmp store_state
 
 // ---------------------------------------------------------------------------------------------------
@@ -398,6 +413,7 @@ store_state:
     .global guest_refused
 guest_refused:
     begin
+    movl %ebx, %edi
     movl %esp, %eax
     refused vmrun
     refused vmload
@@ -419,7 +435,28 @@ guest_refused:
     refused wrmsr
     xorl %ecx, %ecx
     refused rdpmc
-    finish
+    // The same of VMX.
+    movl $INFORMATION, %eax
+    refused vmxon (%eax)
+    refused vmclear (%eax)
+    refused vmptrld (%eax)
+    refused vmlaunch
+    refused vmresume
+    refused vmxoff
+    refused vmread %ecx, %edx
+    refused vmwrite %edx, %ecx
+    refused invept (%eax), %ecx
+    refused invvpid (%eax), %ecx
+    xorl %eax, %eax
+    refused getsec
+    movl $0x3a, %ecx            // IA32_FEATURE_CONTROL
+    refused rdmsr
+    testl %edi, %edi            // the last one, where the CPU has it: CR4.VMXE
+    jz 1f
+    movl %cr4, %eax
+    orl $0x2000, %eax
+    refused movl %eax, %cr4
+1:  finish
 
 // ---------------------------------------------------------------------------------------------------
 // Guests that the host has to end. Where the end comes is at_..., on which RIP stands.
@@ -521,7 +558,7 @@ give_up:
     xorl %eax, %eax
     movl %edx, %ebx
     orl $0xbad00000, %ebx
-    vmmcall
+    hypercall
 
     .balign 8
 gdt:
@@ -552,5 +589,9 @@ guest_idt:
     .endr
     .balign 4096
 guests_end:
+
+    .section .rodata.hypercalls, "a"
+    .global hypercalls_end
+hypercalls_end:
 
     .section .note.GNU-stack, "", @progbits

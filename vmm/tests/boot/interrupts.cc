@@ -69,8 +69,7 @@ namespace {
 class DeliveryWatcher final : public VmObserver {
    public:
     void before_lazy_paging(Gpa page, unsigned) override {
-        const std::uint64_t info = vmcb_of(vm->vcpu(0).backend()).control.exit_int_info;
-        const bool during_delivery = (info & svm::event::valid) != 0;
+        const bool during_delivery = exit_interrupted_event(vm->vcpu(0).backend());
         if (page == place(guest_idt)) idt += during_delivery;
         if (page == Gpa{FRESH_STACK - page_size}) stack += during_delivery;
     }

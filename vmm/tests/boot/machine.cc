@@ -21,12 +21,17 @@ namespace test {
 namespace arch = kern::arch;
 
 std::uint32_t nonce = 0;
+bool xsetbv_is_let_through = false;
 
 Gpa place(Label label) {
     return Gpa{static_cast<std::uint64_t>(label - guests_begin) + BLOB};
 }
 
 namespace {
+
+const Backend* chosen = nullptr;
+
+extern "C" std::byte *const hypercalls_begin[], *const hypercalls_end[];
 
 bool fill_code(void*, Gpa page, std::span<std::byte, page_size> out) {
     std::memcpy(out.data(), guests_begin + (page.value() - BLOB), out.size());
@@ -41,7 +46,7 @@ bool fill_watched(void* word, Gpa, std::span<std::byte, page_size> out) {
 }  // namespace
 
 std::unique_ptr<KernelVmPager> make_pager(const std::uint32_t& watched_word) {
-    auto made = KernelVmPager::create(*svm_backend.format);
+    auto made = KernelVmPager::create(*backend().format);
     kern::check(made.has_value(), "no memory for a pager");
     KernelVmPager& pager = **made;
     bool done = true;
@@ -85,6 +90,42 @@ volatile std::uint32_t& word(const KernelVmPager& pager, std::uint64_t address) 
     const auto host = pager.gpa2hpa(Gpa{address});
     kern::check(host.has_value(), "a page of the guest that should be present is not");
     return *reinterpret_cast<volatile std::uint32_t*>(arch::direct_map(*host));
+}
+
+const Backend& backend() {
+    return *chosen;
+}
+
+bool is_svm() {
+    return chosen == &svm_backend;
+}
+
+const char* choose_backend() {
+    const auto found = find_backend();
+    if (!found) return found.error();
+    chosen = *found;
+    if (is_svm()) return nullptr;
+    constexpr std::size_t last = 2;  // byte of the instruction: 0f 01 d9 is VMMCALL
+    constexpr std::byte of_vmcall{0xc1};
+    for (std::byte* const* at = hypercalls_begin; at != hypercalls_end; ++at)
+        (*at)[last] = of_vmcall;
+    return nullptr;
+}
+
+std::uint32_t address_space_of(const VcpuBackend& vcpu) {
+    if (is_svm()) return vmcb_of(vcpu).control.asid;
+    std::uint32_t vpid = 0;
+    with_vmcs(vcpu, [&](vmx::Vmcs& vmcs) {
+        vpid = static_cast<std::uint32_t>(vmcs.read(vmx::Field::virtual_processor_identifier));
+    });
+    return vpid;
+}
+
+bool exit_interrupted_event(const VcpuBackend& vcpu) {
+    if (is_svm()) return (vmcb_of(vcpu).control.exit_int_info & svm::event::valid) != 0;
+    const std::uint64_t information =
+        vmx::CurrentVmcs{}.read(vmx::Field::idt_vectoring_information);
+    return (information & vmx::interruption::valid) != 0;
 }
 
 svm::Vmcb& vmcb_of(const VcpuBackend& vcpu) {

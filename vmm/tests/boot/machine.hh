@@ -7,11 +7,13 @@
 #include <memory>
 #include <string_view>
 
+#include "kern/arch/arch.hh"
 #include "kern/lib/panic.hh"
 #include "kern/lib/print.hh"
 #include "vmm/svm/vmcb.hh"
 #include "vmm/tests/boot/layout.h"
 #include "vmm/vm.hh"
+#include "vmm/vmx/vmx.hh"
 
 /// Tests of the hypervisor on real virtualization: guests from guests.S, facts printed as lines
 /// `fact KEY VALUE` for vmm/tests/test_boot.py, which knows what they must be.
@@ -24,6 +26,10 @@ extern "C" Label guests_begin, guests_end;
 /// The number of this boot, from the command line: guests give it back, so nothing that is printed
 /// can be known before.
 extern std::uint32_t nonce;
+
+/// From the command line too: this machine does not intercept XSETBV, so guests can use AVX,
+/// although they are told that there is none.
+extern bool xsetbv_is_let_through;
 
 /// Where the guests' physical memory has `label`.
 Gpa place(Label label);
@@ -58,8 +64,31 @@ VmResult run(Vm& vm);
 /// The guest's word at `address`, which must be present.
 volatile std::uint32_t& word(const KernelVmPager& pager, std::uint64_t address);
 
-/// The VMCB of a vCPU that does not run.
+/// This machine's.
+const Backend& backend();
+/// Whether it is AMD's.
+bool is_svm();
+/// Finds it, and gives the guests its hypercall. Nothing, or why there is none.
+const char* choose_backend();
+
+/// The VMCB of a vCPU that does not run; on AMD.
 svm::Vmcb& vmcb_of(const VcpuBackend& vcpu);
+/// Calls `work(vmx::Vmcs&)` with the VMCS of a vCPU that is on no CPU; on Intel.
+template <class Work>
+void with_vmcs(const VcpuBackend& vcpu, Work work) {
+    const bool enabled = kern::arch::disable_interrupts();
+    const Hpa before = vmx::make_current(vcpu.control_block());
+    vmx::CurrentVmcs vmcs;
+    work(vmcs);
+    vmx::clear(vcpu.control_block());
+    vmx::make_current(before);
+    kern::arch::restore_interrupts(enabled);
+}
+
+/// The last ASID or VPID of a vCPU that is on no CPU.
+std::uint32_t address_space_of(const VcpuBackend& vcpu);
+/// Whether an event was on its way to the guest when it exited; of a vCPU that is on this CPU.
+bool exit_interrupted_event(const VcpuBackend& vcpu);
 
 /// Counts the frames in use; the difference is printed when it goes, and must be 0.
 class FrameBalance {
@@ -79,6 +108,7 @@ void run_to_hypercall(VcpuBackend& vcpu, KernelVmPager& pager);
 
 // The groups of facts, one file each.
 void test_entry_failures();
+void test_vmx_entry_failures();
 void test_interrupts();
 void test_reinjection();
 void test_shootdown();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A kernel that tries out the hypervisor on the machine's own virtualization.
-// vmm/tests/test_boot.py boots it with a command line of `nonce=NUMBER` and, to run one part alone,
-// `only=PART`.
+// vmm/tests/test_boot.py boots it with a command line of `nonce=NUMBER`, to run one part alone
+// `only=PART`, and `xsetbv=1` where that is not intercepted.
 #include "kern/boot/boot_info.hh"
 #include "vmm/tests/boot/machine.hh"
 
@@ -28,10 +28,14 @@ struct Part {
     void (*run)();
 };
 
+void test_refusals() {
+    is_svm() ? test_entry_failures() : test_vmx_entry_failures();
+}
+
 constexpr std::array parts{
     Part{"sharing", test_sharing_a_cpu},   Part{"interrupts", test_interrupts},
     Part{"reinjection", test_reinjection}, Part{"shootdown", test_shootdown},
-    Part{"refusals", test_entry_failures}, Part{"kills", test_kills},
+    Part{"refusals", test_refusals},       Part{"kills", test_kills},
 };
 
 }  // namespace
@@ -39,8 +43,13 @@ constexpr std::array parts{
 void kernel_main(const kern::BootInfo& boot) {
     const std::string_view line = boot.command_line.view();
     nonce = number(option(line, "nonce="));
+    xsetbv_is_let_through = number(option(line, "xsetbv=")) != 0;
     const std::string_view only = option(line, "only=");
-    if (const auto ready = vmm::Vm::prepare(vmm::svm_backend); !ready) {
+    if (const char* const reason = choose_backend()) {
+        kern::kprint("no virtual machines: {}\n", reason);
+        return;
+    }
+    if (const auto ready = vmm::Vm::prepare(backend()); !ready) {
         kern::kprint("no virtual machines: {}\n", ready.error());
         return;
     }
