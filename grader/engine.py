@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from grader.boot import BootResult
 
 FLAVOURS = {"unit": "asan", "race": "tsan"}
-PATIENCE = ((2, 5.0), (6, 2.0))
+PATIENCE = ((1, 5.0), (4, 2.0))
 """Once so many cases of one task have used their whole time, the others get so many seconds."""
 HUNG_SECONDS = 20.0
 """What a boot gets whose answers have hung in the same module before, here or on another machine."""

@@ -58,7 +58,7 @@ def command(lab: str, reference: bool, task: str | None, keyword: str, machine: 
                     awards=awards, seed=seed)
     for target, how in ((json_file, "to_json"), (junit_file, "to_junit")):
         if target:
-            from grader import results as forms
+            from grader import forms
 
             write(target, getattr(forms, how)(results))
     from grader.report import show

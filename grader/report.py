@@ -107,8 +107,9 @@ def table(results: Results) -> list[tuple[str, ...]]:
                      *(_there(here, task) for here in several), f"{passed}/{len(task.tests)}", remark))
     for one in results.questions:
         points = f"{one.score:g}" if one.state != PENDING else "?"
-        rows.append((f"{results.lab.id}.{one.question.id}  {shortened(one.question.title, 1, 56)}", f"{points}/{one.question.points}",
-                     *("" for _ in several), "", one.state + (f": {one.note}" if one.note else "")))
+        rows.append((f"{results.lab.id}.{one.question.id}  {shortened(one.question.title, 1, 56)}",
+                     f"{points}/{one.question.points}", *("" for _ in several), "",
+                     one.state + (f": {one.note}" if one.note else "")))
     tests = [test for task in results.tasks if task.counts for test in task.tests]
     rows.append(("all", f"{results.score:g}/{results.max_score}",
                  *(f"{here.score}/{here.max_score}" for here in several),

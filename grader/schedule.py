@@ -12,7 +12,7 @@ import heapq
 import os
 import threading
 from concurrent.futures import Future
-from typing import Any, Callable, Sequence
+from typing import Any, Callable
 
 
 class Schedule:
