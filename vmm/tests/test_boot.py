@@ -288,10 +288,12 @@ def test_a_refused_entry_is_explained(amd: Boot, name: str, field: str, rule: st
         ("host-gs-base", "host GS base", "canonical"),
         ("host-rip", "host RIP", "canonical"),
         ("host-size", "host IA32_EFER", "host address-space size"),
+        ("reported-controls", "CR3-target count", "at most four"),
+        ("reported-state", "guest IA32_EFER", "reserved bits"),
     ],
 )
 def test_a_refused_vmx_entry_is_explained(intel: Boot, name: str, field: str, rule: str) -> None:
-    """The same of VMLAUNCH and VMRESUME: controls, guest state, and the host's, with no guest to end."""
+    """The same of VMLAUNCH and VMRESUME: controls, guest state, and the host's; reported ends a VM."""
     check_refusal(intel, intel.group(name, exited=False), field, rule)
 
 
