@@ -43,8 +43,8 @@ DISPLAY = Path("/usr/lib/x86_64-linux-gnu/bochs/plugins/libbx_term_gui.so")
 INSTALL = "apt-get install bochs bochs-term bochsbios vgabios"
 REINSTALL = "apt-get install --reinstall bochs bochs-term bochsbios vgabios"
 
-INSTRUCTIONS_PER_SECOND = 100_000_000
-"""Of the emulated time: about what a host's core does, so that time limits mean what they say."""
+INSTRUCTIONS_PER_SECOND = 25_000_000
+"""Of the emulated time: what two CPUs come to on a busy host, so that time limits mean what they say."""
 MIN_MEMORY_MIB, MAX_MEMORY_MIB = 32, 2048
 STOP_SECONDS = 30.0
 """What the debugger gets to show a machine that hangs."""
@@ -76,7 +76,7 @@ class Bochs(Machine):
     is_slow_by_grub = True
 
     def __init__(self, name: str, title: str, vendor: str, model: str) -> None:
-        self.name, self.title, self.vendor, self._model = name, title, vendor, model
+        self.name, self.title, self.vendor, self.model = name, title, vendor, model
 
     def check(self) -> str:
         program = shutil.which(PROGRAM)
@@ -85,7 +85,7 @@ class Bochs(Machine):
         for file in (BIOS, VGA_BIOS, DISPLAY):
             if not file.exists():
                 raise MachineError(f"{file} is missing", INSTALL)
-        return f"Bochs, {self._model}"
+        return f"Bochs, {self.model}"
 
     def start(
         self, configuration: Configuration, on_serial: Callable[[bytes], None]
@@ -101,8 +101,8 @@ class Bochs(Machine):
                 f"{self.name} cannot have {configuration.cpus} CPUs", f"ask for 1 to {self.max_cpus}"
             )
         if configuration.debugger or configuration.stopped:
-            raise MachineError(f"no gdb can attach to {self.name}", "debug on amd-qemu")
-        return RunningBochs(configuration, self._model, on_serial)
+            raise MachineError(f"no gdb can attach to {self.name}", "`nest debug` has Bochs's own debugger")
+        return RunningBochs(configuration, self.model, on_serial)
 
 
 class RunningBochs(Running):
@@ -188,12 +188,8 @@ class RunningBochs(Running):
 
     def registers(self) -> str:
         """In the form of QEMU's ``info registers -a``. Bochs ends here, once its memory is read."""
-        family = [self._child.pid, *descendants(self._child.pid)]
-        bochs = [pid for pid in family if _name(pid) == PROGRAM]
-        if not bochs:
-            raise OSError(f"{PROGRAM} is not running")
         self._asked = True
-        os.kill(bochs[-1], signal.SIGINT)
+        self.ask()
         status = self._child.wait(
             Limits(seconds=self._child.seconds + STOP_SECONDS), kill_on_timeout=False
         )
@@ -201,6 +197,14 @@ class RunningBochs(Running):
             raise OSError("Bochs's debugger does not answer")
         self._map_memory()
         return "\n".join(f"CPU#{cpu}\n{text}" for cpu, text in enumerate(self._with_state()))
+
+    def ask(self) -> None:
+        """Stops the machine in the debugger. Raises OSError."""
+        family = [self._child.pid, *descendants(self._child.pid)]
+        bochs = [pid for pid in family if _name(pid) == PROGRAM]
+        if not bochs:
+            raise OSError(f"{PROGRAM} is not running")
+        os.kill(bochs[-1], signal.SIGINT)
 
     def stop(self) -> None:
         self._stack.close()
