@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from grader.debug import place_of
+from grader.lab import load_all
 from grader.tests import tiny_kernel
 from grader.tests.tiny_kernel import power_off, say
 
@@ -162,3 +164,28 @@ def test_walk_without_evidence_is_refused(tmp_path: Path) -> None:
     kernel = tiny_kernel.build(tmp_path, "here: nop\n" + power_off(0))
     _, text = debug(kernel, "continue", "nest walk 0", places=("here",))
     assert "stop in the pager, or give ROOT" in text
+
+
+def test_bochs_debugger_stops_at_a_place(tmp_path: Path) -> None:
+    code = say("up\n") + ".globl here\nhere: mov $0x1234, %ecx\n" + power_off(0)
+    kernel = tiny_kernel.build(tmp_path, code)
+    words = ["debug", "LAB", "--machine", "intel-bochs", "--batch", "--break", "here"]
+    status, out, err = finish(nest(kernel, *words, "--ex", "c", "--ex", "s", "--ex", "r"))
+    assert status == 0, err
+    assert "up" in out and "Breakpoint 1" in out and "(here+0)" in out, out
+    assert "movl $0x00001234, %ecx" in out and "rcx: 00000000_00001234" in out, out
+    assert running_with(kernel) == []
+
+
+def test_bochs_debugger_needs_a_place_that_is_there(tmp_path: Path) -> None:
+    kernel = tiny_kernel.build(tmp_path, power_off(0))
+    words = ["debug", "LAB", "--machine", "intel-bochs", "--batch", "--break", "nowhere"]
+    status, _, err = finish(nest(kernel, *words))
+    assert status == 2 and "0 functions called 'nowhere'" in err
+
+
+def test_place_of_a_task_in_assembly_is_its_first_label() -> None:
+    tasks = [task for lab in load_all() for task in lab.tasks if task.file.endswith(".S")]
+    assert tasks
+    for task in tasks:
+        assert f" {place_of(task)}" in (ROOT / task.file).read_text(), task.id
