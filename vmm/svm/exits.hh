@@ -35,6 +35,7 @@ inline constexpr std::uint64_t mwait_armed = 0x8c;
 inline constexpr std::uint64_t xsetbv = 0x8d;
 inline constexpr std::uint64_t rdpru = 0x8e;
 inline constexpr std::uint64_t nested_page_fault = 0x400;
+inline constexpr std::uint64_t not_written = 0xf000'0000;  ///< the CPU's never: for software use
 inline constexpr std::uint64_t invalid = ~0ULL;
 }  // namespace exit_code
 

@@ -121,6 +121,7 @@ Exit SvmVcpu::run() {
     save.rsp = registers.rsp;
     save.rip = registers.rip;
 
+    control.exit_code = exit_code::not_written;
     const auto suspicion = unproven_ ? find_broken_rule(vmcb(), cpu_limits()) : std::nullopt;
     const Entered entered = suspicion ? enter_suspect() : enter();
     if (entered == Entered::Not)
@@ -131,6 +132,11 @@ Exit SvmVcpu::run() {
     ++account_.entries;
     control.tlb_control = tlb_control::nothing;
     Exit exit = decode_exit(vmcb(), registers.rcx);
+    if (exit.code == exit_code::not_written) {
+        exit.reason = vmm::exit::EntryFailure{
+            "EXITCODE", "VMRUN was not executed: there is no exit", exit.code, "lab3.svm_vmrun"};
+        return exit;
+    }
     if (exit.code == exit_code::invalid) {
         exit.rip = registers.rip;  // the guest has not moved, whatever the VMCB says now
         exit.reason = suspicion.value_or(
