@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from grader.debug import place_of
 from grader.kit import reference_answers
 from grader.lab import ROOT, Lab, load_all
 
@@ -60,11 +61,11 @@ def test_what_it_runs_comes_up(lab: Lab, way: str) -> None:
 @pytest.mark.parametrize("lab", LABS, ids=lambda lab: lab.id)
 def test_debugger_stops_in_the_last_task(lab: Lab, tmp_path: Path) -> None:
     task = lab.tasks[-1]
-    function = task.id.rpartition(".")[2]
+    place = place_of(task)
     done = nest("debug", lab.id, "--batch", "--ex", "continue", "--ex", "list", cwd=tmp_path)
     text = done.stdout + done.stderr
     assert done.returncode == 0, text
-    assert re.search(rf"hit Breakpoint 1, .*\b{function} \(", text), text
-    assert re.search(rf"^\d+\s.*\b{function}\b", text, re.MULTILINE), "the source is not shown"
+    assert re.search(rf"hit Breakpoint 1, .*\b{place} \(", text), text
+    assert re.search(rf"^\d+\s.*\b{place}\b", text, re.MULTILINE), "the source is not shown"
     image = {"guests": "gkernel.elf", "programs": "hello.elf", "vmms": "vmm.elf"}[kernel_of(lab)]
     assert "add symbol table from file" in text and image in text
