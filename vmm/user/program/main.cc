@@ -9,7 +9,8 @@
 //   move=N         the guest moves to another CPU each N exits; default 0: never
 //   args=TEXT      the guest's command line: all the rest. Comes last
 //
-// It ends with 0 if the guest ran, however that ended, and with 1 if something was refused.
+// It ends with 0 if the guest ran, however that ended. If something was refused, it says what, and
+// ends with 100 and the number of the failure (kern/proc/syscall_numbers.hh).
 #include <array>
 #include <bit>
 #include <cstring>
@@ -24,6 +25,7 @@ namespace user {
 namespace {
 
 constexpr std::uint64_t kib = 1024;
+constexpr std::int64_t refused = 100;
 
 /// What the guest's memory map calls RAM: what lies below is the boot sector's, and between the two
 /// a PC has devices.
@@ -55,7 +57,7 @@ std::int64_t checked(std::int64_t answer, std::string_view what) {
     print(": ");
     print(name_of(answer));
     print("\n");
-    exit(1);
+    exit(static_cast<std::uint64_t>(refused - answer));
 }
 
 /// The word after `key=`; for `args` all the rest of the line.
