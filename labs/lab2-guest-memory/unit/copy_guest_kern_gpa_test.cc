@@ -150,7 +150,7 @@ TEST_F(CopyGuestKernGpa, TheFlagsBecomeRights) {
     KernelFile kernel;
     for (std::uint32_t flags = 0; flags < 8; ++flags)
         kernel.segments.push_back(
-            load((1 + flags) * page, 0x10'0000 + 2 * flags * page, page, page + 1, flags));
+            load((1 + flags) * page, 0x10'0000 + flags * (2 * page), page, page + 1, flags));
     copy_and_compare(kernel);
 }
 

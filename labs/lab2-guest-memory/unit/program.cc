@@ -37,14 +37,14 @@ FakeWorld::FakeWorld() {
     void* const view = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, memory_, 0);
     if (view == MAP_FAILED) std::abort();
     view_ = static_cast<std::byte*>(view);
-    current_ = this;
+    newest = this;
 }
 
 FakeWorld::~FakeWorld() {
     while (!pages_.empty()) hide(pages_.begin()->first);
     munmap(view_, static_cast<std::size_t>(frames) * page);
     close(memory_);
-    current_ = before_;
+    newest = before_;
 }
 
 std::span<std::byte> FakeWorld::frame_bytes(unsigned frame) const {

@@ -76,7 +76,7 @@ class FakeWorld {
     ///@}
 
     /// The world that the library's functions mean: the newest one that lives.
-    static FakeWorld& current() { return *current_; }
+    static FakeWorld& current() { return *newest; }
 
    private:
     struct ProgramPage {
@@ -99,11 +99,11 @@ class FakeWorld {
     OpenFile* file_of(std::int64_t descriptor);
     std::span<std::byte> frame_bytes(unsigned frame) const;
 
-    static inline FakeWorld* current_ = nullptr;
+    static inline FakeWorld* newest = nullptr;
 
-    FakeWorld* before_ = current_;  // is hidden while this one lives
-    int memory_ = -1;               // a file of all frames, which no frame leaves
-    std::byte* view_ = nullptr;     // all of it
+    FakeWorld* before_ = newest;  // is hidden while this one lives
+    int memory_ = -1;             // a file of all frames, which no frame leaves
+    std::byte* view_ = nullptr;   // all of it
     unsigned used_frames_ = 0;
     std::map<std::string, Bytes, std::less<>> files_;
     std::array<std::optional<OpenFile>, kern::syscall::open_files> open_{};

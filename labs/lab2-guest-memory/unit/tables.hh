@@ -66,7 +66,7 @@ using Formats = ::testing::Types<Npt, Ept>;
 /// Names the typed suites: EptLookupGpa/Npt.
 struct FormatNames {
     template <class Format>
-    static std::string GetName(int) {
+    static std::string GetName(int) {  // NOLINT(readability-identifier-naming): GoogleTest calls it
         return Format::name;
     }
 };
@@ -251,28 +251,28 @@ template <class Format>
 class MeetingFormat {
    public:
     MeetingFormat(Level level, unsigned cpus) {
-        level_ = level;
-        wanted_ = cpus;
-        arrived_.store(0, std::memory_order_relaxed);
+        meeting_level = level;
+        expected_cpus = cpus;
+        arrived.store(0, std::memory_order_relaxed);
     }
     static const vmm::EntryFormat& format() {
         static const vmm::EntryFormat meeting{
             .name = Format::name,
             .leaf =
                 [](Hpa frame, Permission permission, Level level) {
-                    if (level == level_) meet();
+                    if (level == meeting_level) meet();
                     return Format::format().leaf(frame, permission, level);
                 },
             .with_permission = Format::format().with_permission,
             .table =
                 [](Hpa table) {
-                    if (level_ > 1) meet();
+                    if (meeting_level > 1) meet();
                     return Format::format().table(table);
                 },
             .decode =
                 [](std::uint64_t entry, Level level) {
                     const auto decoded = Format::format().decode(entry, level);
-                    if (level == level_ && !decoded.present) meet();
+                    if (level == meeting_level && !decoded.present) meet();
                     return decoded;
                 }};
         return meeting;
@@ -283,16 +283,16 @@ class MeetingFormat {
         thread_local bool has_met = false;  // the threads end with their race
         if (has_met) return;
         has_met = true;
-        arrived_.fetch_add(1, std::memory_order_relaxed);
+        arrived.fetch_add(1, std::memory_order_relaxed);
         constexpr std::chrono::seconds limit{4};
         const auto end = std::chrono::steady_clock::now() + limit;
-        while (arrived_.load(std::memory_order_relaxed) < wanted_ &&
+        while (arrived.load(std::memory_order_relaxed) < expected_cpus &&
                std::chrono::steady_clock::now() < end)
             std::this_thread::yield();
     }
-    inline static Level level_ = 0;
-    inline static unsigned wanted_ = 0;
-    inline static std::atomic<unsigned> arrived_{0};
+    inline static Level meeting_level = 0;
+    inline static unsigned expected_cpus = 0;
+    inline static std::atomic<unsigned> arrived{0};
 };
 
 }  // namespace lab
