@@ -29,7 +29,7 @@
 // lab3.launch_or_resume (50): ZF says which of the two instructions enters the guest: VMLAUNCH on the first
 //   entry since VMCLEAR, VMRESUME on each later one. All general registers but RSP are the guest's already:
 //   none may change. If the CPU refuses, it executes the next instruction, with the reason in CF and ZF
-//   [intel/vol3c 30.2]: then get to the end of the fragment, and leave the flags as the CPU set them.
+//   [intel/vol3c 31.2]: then get to the end of the fragment, and leave the flags as the CPU set them.
 #pragma once
 
 #include "vmm/asm_vmrun.h"

@@ -25,7 +25,7 @@ struct EnvState {
 enum class Entered : std::uint32_t {
     Not = ENTERED_NOT,                       ///< the vCPU was asked to return
     AndLeft = ENTERED_AND_LEFT,              ///< there is an exit reason (it may be a failed entry)
-    FailInvalid = ENTERED_FAIL_INVALID,      ///< VMfailInvalid: no current VMCS [intel/vol3c 30.2]
+    FailInvalid = ENTERED_FAIL_INVALID,      ///< VMfailInvalid: no current VMCS [intel/vol3c 31.2]
     FailValid = ENTERED_FAIL_VALID,          ///< VMfailValid: the VM-instruction error says why
     HostRspWrong = ENTERED_HOST_RSP_WRONG,   ///< the host RSP field does not hold the stack pointer
     WithoutTrying = ENTERED_WITHOUT_TRYING,  ///< neither VMLAUNCH nor VMRESUME was executed
