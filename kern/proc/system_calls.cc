@@ -4,6 +4,7 @@
 #include <array>
 #include <concepts>
 #include <cstring>
+#include <optional>
 #include <span>
 #include <tuple>
 #include <utility>
@@ -243,7 +244,8 @@ Result wait(Env& env, std::uint64_t program) {
         --environments.running;
         return 0;  // the answer comes with the end
     }
-    const auto ending = environments.ending_of(id);
+    const auto ending =
+        target != nullptr ? std::optional{target->ending} : environments.ending_of(id);
     if (!ending) return std::unexpected{Failure::not_found};
     answer_wait(env, *ending);
     return env.frame.rax;

@@ -315,6 +315,16 @@ TEST_F(SystemCallsTest, WaitRefusesWhomItCannotWaitFor) {
     EXPECT_EQ(call(Number::wait, first), std::to_underlying(syscall::Outcome::faulted));
     environments.end(make("one too many"), {.kind = Ending::Kind::Exited});
     EXPECT_EQ(call(Number::wait, first), failure(Failure::not_found));
+    // One that is kept tells for itself.
+    Env& kept = make("kept");
+    kept.keep = true;
+    const EnvId id = kept.id;
+    environments.end(kept, {.kind = Ending::Kind::Exited, .status = 5});
+    for (std::uint64_t i = 0; i < syscall::ended_programs; ++i)
+        environments.end(make("one of many"), {.kind = Ending::Kind::Faulted});
+    EXPECT_EQ(call(Number::wait, id), std::to_underlying(syscall::Outcome::exited));
+    EXPECT_EQ(env_->frame.rdx, 5U);
+    EXPECT_TRUE(destroy_kept(id));
 }
 
 TEST_F(SystemCallsTest, WhoWaitsForTheStuckGoesOn) {
