@@ -110,7 +110,7 @@ def read_awards(file: Path, lab: Lab) -> dict[str, Any]:
             if name not in asked:
                 raise CannotRun(f"{file}: {lab.id} has no question '{name}'")
             _check(asked[name], award["points"], str(file))
-            if not isinstance(award["answer"], str):
+            if not (isinstance(award["answer"], str) and isinstance(award.get("comment", ""), str)):
                 raise TypeError
         return dict(data["awards"])
     except (KeyError, TypeError, AttributeError):

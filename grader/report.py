@@ -187,7 +187,7 @@ def _rich(results: Results, out: IO[str]) -> None:
     shown = Table(box=None, pad_edge=False, show_footer=True)
     for i, (name, foot) in enumerate(zip(head, total)):
         shown.add_column(name, foot, justify="right" if 0 < i < len(head) - 1 else "left")
-    styles = ["green" if task.score == task.max_score else "red" for task in results.tasks]
+    styles = ["green" if all(test.passed for test in task.tests) else "red" for task in results.tasks]
     styles += ["yellow" if one.state == PENDING else "" for one in results.questions]
     for row, style in zip(rows, styles):
         shown.add_row(*(Text(cell) for cell in row), style=style)

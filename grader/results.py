@@ -131,8 +131,8 @@ class Results:
 
     @property
     def complete(self) -> bool:
-        """Whether every point that a test gives is reached, those apart included."""
-        return all(task.score == task.max_score for task in self.tasks)
+        """Whether every test passed, and so every point that a test gives is reached, those apart included."""
+        return all(test.passed for test in self.tests)
 
     @property
     def apart(self) -> tuple[TaskResult, ...]:

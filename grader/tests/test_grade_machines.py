@@ -88,6 +88,14 @@ def test_one_machine_is_the_labs_first_unless_asked(tree: Tree) -> None:
     assert "needs 4 CPUs; ./nest grade lab1 --machine amd-qemu runs them" in done.stdout
 
 
+def test_test_without_points_that_is_selected_alone_decides_the_exit_status(tree: Tree) -> None:
+    lab(tree, boot("test_bochs_only", 0))
+    result, done = tree.grade("-k", "test_bochs_only")
+    assert done.returncode == 0 and result["max_score"] == 0
+    result, done = tree.grade("-k", "test_bochs_only", "--machine", "intel-bochs")
+    assert done.returncode == 1 and result["max_score"] == 0 and result["extra_data"]["partial"]
+
+
 def test_failure_on_one_machine_costs_the_points_and_names_it(tree: Tree) -> None:
     lab(tree, boot("test_bochs_only", 2), twice=12)
     result, done = tree.grade("--machine", "all")
@@ -194,6 +202,7 @@ def test_points_that_cannot_be_entered(tree: Tree, words: list[str], status: int
 @pytest.mark.parametrize("text", [
     "", "[]", "{}", '{"lab": "lab1"}', '{"lab": "lab2", "awards": {}}', '{"lab": "lab1", "awards": {"q1": 1}}',
     '{"lab": "lab1", "awards": {"q1": {"points": 99, "answer": ""}}}',
+    '{"lab": "lab1", "awards": {"q1": {"points": 1, "answer": "", "comment": 7}}}',
     '{"lab": "lab1", "awards": {"q9": {"points": 1, "answer": ""}}}',
     '{"lab": "lab1", "awards": {"q1": {"points": true, "answer": ""}}}',
 ])
