@@ -146,7 +146,8 @@ def dedented_code(page: str) -> str:
         indents = re.findall(r'<div class="line">( *)[^ \n]', found[0])
         margin = '<div class="line">' + min(indents, key=len, default="")
         code = found[0].replace(margin, '<div class="line">')
-        longest = max(map(len, html.unescape(re.sub(r"<[^>]*>", "", code)).splitlines()), default=0)
+        text = html.unescape(re.sub(r"<[^>]*>", "", code.replace("</div>", "\n")))
+        longest = max(map(len, text.splitlines()), default=0)
         return code.replace('class="fragment"', 'class="fragment wide"', 1) if longest > LONG_LINE else code
 
     return re.sub(r'<div class="fragment">.*?<!-- fragment -->', dedent, page, flags=re.DOTALL)
@@ -182,7 +183,7 @@ def _build(all_labs: list[Lab]) -> None:
         raise CannotRun("\n".join([*lines, f"doxygen ended with {done.returncode}; {len(lines)} lines above"]))
     for page in OUTPUT.glob("*.html"):
         text = page.read_text(encoding="utf-8")
-        if "dotgraph" in text:
+        if "dotgraph" in text or ('"fragment"' in text and not page.stem.endswith("_source")):
             page.write_text(dedented_code(scalable_pictures(text)), encoding="utf-8")
 
 
