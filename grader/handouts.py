@@ -52,7 +52,8 @@ def groups(task: Task) -> list[Group]:
     for kind, title in _KINDS.items():
         tests = tuple(test for test in task.tests if test.kind == kind)
         if tests:
-            out.append(Group(title, f"{sum(test.points for test in tests)} {title[0].lower()}{title[1:]}", tests))
+            points = sum(test.points for test in tests) or "more tests"
+            out.append(Group(title, f"{points} {title[0].lower()}{title[1:]}", tests))
     return out
 
 
