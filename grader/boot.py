@@ -110,7 +110,8 @@ class BootResult:
     """for a machine that had to be stopped: where every CPU was, and its registers; else empty"""
     seconds: float
     transcript: Path
-    """the folder that holds serial.txt, plan, module.img, command and registers.txt"""
+    """the folder that holds serial.txt, plan, module.img, command, and if there is something to say
+    registers.txt and emulator.txt (what the emulator found wrong)"""
 
     def vm(self, name: str) -> VmRecord:
         """The evidence of one VM; an EvidenceError if there is none, which says how the boot ended."""
@@ -203,7 +204,9 @@ def run_boot(
         finally:
             _keep(transcript_dir / "serial.txt", bytes(serial))
         seconds = running.seconds
+        complaints = running.complaints()
     _keep(transcript_dir / "registers.txt", registers.encode())
+    _keep(transcript_dir / "emulator.txt", complaints.encode())
     found, why = _evidence(kernel, running.memory, runs)
     return BootResult(
         serial=serial.decode("utf-8", "replace").replace("\r\n", "\n"),

@@ -20,6 +20,8 @@ from grader.proc_evidence import RunPlan
 LONGEST_MS = 600_000
 """The most that a plan may give to a program (kern/proc/main/plan.hh)."""
 
+COMPLAINTS = 10
+"""How many lines of the emulator's are shown."""
 USUAL_PROGRAM = {"programs": "hello", "vmms": "vmm"}
 """By what a kernel runs in ring 3."""
 
@@ -64,6 +66,9 @@ def command(lab_name: str, reference: bool, machine_name: str, cpus: int | None,
                 say(f"stopped after {seconds:g} s")
                 files = {load.image.name: load.image.read_bytes()}
                 click.echo(hung.describe(running, built.kernel, files), err=True)
+            complaints = running.complaints().splitlines()[-COMPLAINTS:]
+    for line in complaints:
+        say(f"the emulator: {line}")
     return report(end)
 
 

@@ -87,6 +87,10 @@ class Running(abc.ABC):
     def registers(self) -> str:
         """Every CPU's registers, of a machine that is still there; it is paused by this."""
 
+    def complaints(self) -> str:
+        """What the emulator itself found wrong with what the kernel did, for people; a line each."""
+        return ""
+
     @abc.abstractmethod
     def stop(self) -> None:
         """Ends it, whatever it does. May be called twice."""

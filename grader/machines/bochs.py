@@ -59,6 +59,7 @@ _MAGIC_BREAK = re.compile(r"^\((\d+)\) Magic breakpoint", re.MULTILINE)
 _MARKER = re.compile(rb"(?:^|\n)power off: (\d{1,3})\r?\n$")
 _MAPPED_TO = re.compile(r"maps to physical page 0x([0-9a-f]+)")
 _RESET = re.compile(rb"bx_pc_system_c::Reset\(")
+_ERROR = re.compile(r"^\d+e(\[.*)$", re.MULTILINE)
 _PANIC = ">>PANIC<<"
 _TRIPLE_FAULT = "exception with no resolution"
 
@@ -205,6 +206,11 @@ class RunningBochs(Running):
         if not bochs:
             raise OSError(f"{PROGRAM} is not running")
         os.kill(bochs[-1], signal.SIGINT)
+
+    def complaints(self) -> str:
+        # For example which check of a VM entry failed; but an EPT violation is nothing wrong.
+        found = _ERROR.findall(self._log.decode("utf-8", "replace"))
+        return "".join(f"{line}\n" for line in found if "EPT violation" not in line)
 
     def stop(self) -> None:
         self._stack.close()

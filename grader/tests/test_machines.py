@@ -256,6 +256,13 @@ class TestBochs:
         code = say("guest: power off: 0\n") + "call line_idle\nxchg %bx, %bx\n" + power_off(4)
         assert boot(tmp_path, code, machine=BOCHS).status == 4
 
+    def test_what_bochs_found_wrong_is_kept(self, tmp_path: Path) -> None:
+        """A VMXON without CR4.VMXE, and with no way to handle the fault."""
+        code = say("up\n") + "vmxon (%esp)\n"
+        result = boot(tmp_path, code, machine=BOCHS)
+        assert result.ended == "reset"
+        assert "exception with no resolution" in (result.transcript / "emulator.txt").read_text()
+
     def test_image_lies_in_memory_block_after_block(self, tmp_path: Path) -> None:
         """More than one of Bochs's blocks of 128 KiB, to the last byte."""
         kernel = tiny_kernel.build(tmp_path, "mov $0x3f8, %dx\n" + power_off(0))
