@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: MIT
+// What happens when a vCPU comes to a CPU and when it leaves it.
+#include "kern/arch/arch.hh"
+#include "kern/arch/x86_64/system_state.hh"
+#include "kern/lib/panic.hh"
+#include "vmm/vmx/instructions.hh"
+#include "vmm/vmx/start_state.hh"
+#include "vmm/vmx/vcpu.hh"
+
+namespace vmm::vmx {
+namespace {
+
+namespace arch = kern::arch;
+
+/// Registers of the host that no other room reads [intel/vol4 2.1].
+namespace host_msr {
+constexpr std::uint32_t sysenter_cs = 0x174, sysenter_esp = 0x175, sysenter_eip = 0x176;
+constexpr std::uint32_t pat = 0x277, efer = 0xc000'0080;
+}  // namespace host_msr
+
+}  // namespace
+
+void VmxVcpu::write_host_state() {
+    const arch::SystemState state = arch::read_system_state();
+    set_host_state(vmcs_, {.cr0 = state.cr0,
+                           .cr3 = state.cr3,
+                           .cr4 = state.cr4,
+                           .es = state.es,
+                           .cs = state.cs,
+                           .ss = state.ss,
+                           .ds = state.ds,
+                           .fs = state.fs,
+                           .gs = state.gs,
+                           .tr = state.tr,
+                           .fs_base = state.fs_base,
+                           .gs_base = state.gs_base,
+                           .tr_base = state.tr_base,
+                           .gdtr_base = state.gdtr_base,
+                           .idtr_base = state.idtr_base,
+                           .sysenter_cs = arch::read_msr(host_msr::sysenter_cs),
+                           .sysenter_esp = arch::read_msr(host_msr::sysenter_esp),
+                           .sysenter_eip = arch::read_msr(host_msr::sysenter_eip),
+                           .efer = arch::read_msr(host_msr::efer),
+                           .pat = arch::read_msr(host_msr::pat),
+                           .rip = reinterpret_cast<std::uintptr_t>(vmx_asm_vmrun_exit)});
+}
+
+void VmxVcpu::enter_cpu() {
+    kern::check(!entered_, "VMX: a vCPU is entered twice");
+    kern::check(enable_on_this_cpu().has_value(), "VMXON failed");
+    cpu_ = arch::cpu_index();
+    make_current(frame_.address());
+    entered_ = true;
+    vpids_ = &vpids_of_this_cpu();
+    write_host_state();
+    written_.valid = false;
+    error_before_ = vmcs_.read(Field::instruction_error);
+    for (std::size_t i = 0; i < host_switched_msrs.size(); ++i) {
+        host_msrs_[i] = arch::read_msr(host_switched_msrs[i]);
+        arch::write_msr(host_switched_msrs[i], guest_msrs_[i]);
+    }
+    vmx_write_dr6(dr6_);
+    state_.load();
+}
+
+void VmxVcpu::leave_cpu() {
+    state_.save();
+    dr6_ = vmx_read_dr6();
+    for (std::size_t i = 0; i < host_switched_msrs.size(); ++i) {
+        guest_msrs_[i] = arch::read_msr(host_switched_msrs[i]);
+        arch::write_msr(host_switched_msrs[i], host_msrs_[i]);
+    }
+    // From now on another CPU may take it. Its next entry is a launch.
+    clear(frame_.address());
+    make_current(Hpa{});
+    env_.env_runs = 0;
+    ++account_.clears;
+    entered_ = false;
+}
+
+}  // namespace vmm::vmx
