@@ -134,6 +134,10 @@ def closing(results: Results) -> Iterator[str]:
         for why, (name, *others) in list(alike.items())[:5]:
             yield f"  only together: {name}{f' and {len(others)} more' if others else ''}: {why}"
     yield from _left_out(results)
+    for here in results.machines:
+        if here.machine not in results.lab.machines:
+            yield (f"{here.machine} is none of {results.lab.id}'s machines ({', '.join(results.lab.machines)}): "
+                   "what fails there may be its fault, not yours")
     if results.partial:
         yield f"only {len(results.tests)} of {len(results.lab.tests)} tests were selected"
     missing = [one.question.id for one in results.questions if one.state == MISSING]

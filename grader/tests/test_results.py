@@ -159,7 +159,7 @@ def test_schedule_runs_after_what_it_waits_for_and_by_rank() -> None:
 def shown(*found: Outcome, together: results.Together | None = None) -> list[str]:
     """The lines that say why the tests of a task with one point each failed."""
     one = task(*[1] * len(found))
-    lab = Lab("lab1", "toy", "A toy", len(found), (), (), "nestling", (one,), Path("labs/lab1-toy"))
+    lab = Lab("lab1", "toy", "A toy", len(found), (), ("intel-bochs",), "nestling", (one,), Path("labs/lab1-toy"))
     result = score_task(one, {test.name: end for test, end in zip(one.tests, found)}, elsewhere="", alone="run {}")
     assert result is not None
     here = results.MachineResult("amd-qemu", (result,), ())
@@ -181,6 +181,7 @@ def test_what_fails_only_together_is_said_once() -> None:
     both = results.Together(1, 3, (("boot:a", "no"), ("boot:b", "no")))
     lines = shown(Outcome(P), together=both)
     assert "  only together: boot:a and 1 more: no" in lines and "transcripts: there" in lines
+    assert "amd-qemu is none of lab1's machines (intel-bochs): what fails there may be its fault, not yours" in lines
 
 
 def test_a_case_that_fails_in_a_loop_is_cut() -> None:
