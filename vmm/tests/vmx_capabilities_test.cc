@@ -81,6 +81,29 @@ TEST_F(VmxCapabilities, AnOldCpuIsNotAskedForMsrsItDoesNotHave) {
     EXPECT_EQ(read_capabilities().ept_vpid, 0U);
 }
 
+TEST_F(VmxCapabilities, AGoodCpuIsAvailable) {
+    add_true_controls();
+    fake::set_cpuid(1, 0, {.ecx = 1 << 5});
+    for (const std::uint64_t control : {0U, 4U, 5U}) {  // not locked: enabled when it is needed
+        fake::set_msr(msr::feature_control, control);
+        EXPECT_EQ(why_unavailable(), nullptr) << control;
+    }
+}
+
+TEST_F(VmxCapabilities, WhatIsMissingIsTold) {
+    fake::set_cpuid(1, 0, {.ecx = 1 << 5});
+    fake::set_msr(msr::feature_control, 5);
+    EXPECT_NE(std::string{why_unavailable()}.find("CR3"), std::string::npos) << "no TRUE controls";
+    fake::set_msr(msr::feature_control, 1);
+    EXPECT_NE(std::string{why_unavailable()}.find("firmware"), std::string::npos);
+}
+
+// The MSRs are not there: reading one would be a #GP, and here a panic.
+TEST_F(VmxCapabilities, ACpuWithoutVmxIsAskedForNothing) {
+    fake::reset();
+    EXPECT_NE(std::string{why_unavailable()}.find("no VMX"), std::string::npos);
+}
+
 TEST(VmxControls, AreAllowedAndHoldWhatTheHostDependsOn) {
     const Capabilities cpu = haswell().capabilities;
     const auto found = compute_controls(cpu);

@@ -9,6 +9,8 @@
 namespace vmm::vmx {
 namespace {
 
+constexpr std::uint32_t features_leaf = 1;
+constexpr std::uint32_t feature_vmx = 1U << 5;  // ECX
 constexpr std::uint64_t basic_revision = 0x7fff'ffff;
 constexpr std::uint64_t basic_true_controls = 1ULL << 55;
 constexpr std::uint64_t misc_timer_shift = 0x1f;
@@ -137,6 +139,17 @@ std::expected<Controls, const char*> compute_controls(const Capabilities& capabi
     controls.exit = capabilities.exit.nearest(controls.exit);
     controls.entry = capabilities.entry.nearest(controls.entry);
     return controls;
+}
+
+const char* why_unavailable() {
+    // [intel/vol3c 24.6, 24.7]
+    if ((kern::arch::cpuid(features_leaf).ecx & feature_vmx) == 0) return "this CPU has no VMX";
+    const std::uint64_t control = kern::arch::read_msr(msr::feature_control);
+    if ((control & feature_control::locked) != 0 &&
+        (control & feature_control::vmxon_outside_smx) == 0)
+        return "VMX is disabled by the firmware (IA32_FEATURE_CONTROL)";
+    const auto wanted = compute_controls(read_capabilities());
+    return wanted ? nullptr : wanted.error();
 }
 
 }  // namespace vmm::vmx

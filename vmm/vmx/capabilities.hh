@@ -94,4 +94,7 @@ struct Controls {
 /// and ia32e_mode_guest. The error is what the CPU lacks, in words: a constant.
 std::expected<Controls, const char*> compute_controls(const Capabilities& capabilities);
 
+/// See Backend: whether this CPU has VMX, the firmware allows it, and compute_controls succeeds.
+const char* why_unavailable();
+
 }  // namespace vmm::vmx

@@ -11,6 +11,7 @@
 #include "kern/lib/panic.hh"
 #include "kern/mm/frame_allocator.hh"
 #include "vmm/backend.hh"
+#include "vmm/vmx/asm_vmrun.h"
 #include "vmm/vmx/instructions.hh"
 #include "vmm/vmx/permission_map.hh"
 
@@ -19,8 +20,10 @@ namespace {
 
 namespace arch = kern::arch;
 
-constexpr std::uint32_t features_leaf = 1;
-constexpr std::uint32_t feature_vmx = 1U << 5;  // ECX
+// The world switch is assembly and has numbers of its own.
+static_assert(static_cast<std::uint32_t>(Field::host_rsp) == VMCS_HOST_RSP &&
+              static_cast<std::uint32_t>(Field::host_rip) == VMCS_HOST_RIP);
+
 constexpr std::uint32_t address_sizes_leaf = 0x8000'0008;
 constexpr std::uint32_t bits_mask = 0xff;
 constexpr unsigned linear_bits_shift = 8;
@@ -63,17 +66,6 @@ std::expected<void, Error> start_cpu(unsigned cpu) {
 }
 
 }  // namespace
-
-const char* why_unavailable() {
-    // [intel/vol3c 24.6, 24.7]
-    if ((arch::cpuid(features_leaf).ecx & feature_vmx) == 0) return "this CPU has no VMX";
-    const std::uint64_t control = arch::read_msr(msr::feature_control);
-    if ((control & feature_control::locked) != 0 &&
-        (control & feature_control::vmxon_outside_smx) == 0)
-        return "VMX is disabled by the firmware (IA32_FEATURE_CONTROL)";
-    const auto wanted = compute_controls(read_capabilities());
-    return wanted ? nullptr : wanted.error();
-}
 
 std::expected<void, Error> start() {
     if (machine.started) return {};

@@ -11,8 +11,7 @@
 
 namespace vmm::vmx {
 
-/// See Backend.
-const char* why_unavailable();
+/// See Backend; why_unavailable is in capabilities.hh.
 std::expected<void, Error> start();
 std::expected<void, Error> enable_on_this_cpu();
 
