@@ -37,18 +37,6 @@ def common_files(nonce: str, guests: Mapping[str, bytes]) -> dict[str, bytes]:
     }
 
 
-def exit_code(status: int) -> bytes:
-    """32- or 64-bit code that ends the guest by the exit hypercall (vmm/hypercall.hh), on both vendors'
-    CPUs."""
-    return b"".join((
-        b"\x31\xc0\x0f\xa2\x89\xde",  # xor eax, eax; cpuid; mov esi, ebx
-        b"\x31\xc0\xbb" + struct.pack("<I", status),  # xor eax, eax; mov ebx, status
-        b"\x81\xfeGenu",  # cmp esi, "Genu"
-        b"\x74\x03\x0f\x01\xd9",  # je over the next; vmmcall
-        b"\x0f\x01\xc1\xf4",  # vmcall; hlt
-    ))  # fmt: skip
-
-
 def kernel_segments(image: GuestImage) -> list[Segment]:
     """The segments that have pages."""
     return [segment for segment in image.segments if segment.size]

@@ -17,11 +17,12 @@ from collections.abc import Mapping
 from grader.boot import BootResult
 from grader.digest import digest, key_of
 from grader.guest_evidence import GuestEnd, GuestRecord
+from grader.hand_made import exit_code
 from grader.images import PF_R, PF_W, PF_X, GuestImage, Segment, elf_image, pattern
 from grader.proc_evidence import ProgramEnd, RunPlan
 from grader.user_guests import (
     BOOT_SECTOR, HAND_OVER, KERNEL, SECTOR, VMM, arguments, bytes_of, check_digests, common_files,
-    exit_code, kernel_segments, leaves_of, pages_of, read, record_of, results_of, rights_of,
+    kernel_segments, leaves_of, pages_of, read, record_of, results_of, rights_of,
 )  # fmt: skip
 from grader.user_programs import finish_status, pages_seen
 from grader.user_programs import record_of as program_of
