@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: MIT
+"""What `nest bench` makes of the lines that its kernels print."""
+
+import pytest
+
+from grader import bench
+from grader.errors import CannotRun
+
+
+def test_lines_are_put_together_with_the_time_at_which_they_end() -> None:
+    lines = bench.Lines()
+    for piece in (b"bench a ours 1\r\nben", b"ch a ", b"floor 2\n", b"bench done"):
+        lines.add(piece)
+    assert [text for _, text in lines.whole] == ["bench a ours 1", "bench a floor 2"]
+    assert lines.whole[0][0] < lines.whole[1][0]
+
+
+def test_both_clocks() -> None:
+    by_kernel, by_us = bench.samples_of([
+        (0.0, "bench a ours 10"), (1.0, "timed 4000"), (1.5, "what a guest prints"), (3.0, "bench a ours 20"),
+        (9.0, "bench a floor 30"), (9.0, "bench done"),
+    ])  # fmt: skip
+    assert by_kernel == {("a", "ours"): (10.0, 20.0), ("a", "floor"): (30.0,)}
+    assert by_us == {("a", "ours"): (2e9 / 4000,)}
+
+
+def test_rows_have_units_and_bounds() -> None:
+    one = bench.Comparison("row", "a", "ours", "floor", "what", "against", "us", 1.5)
+    row, = bench._rows([one], {("a", "ours"): (3000.0, 4000.0, 2000.0), ("a", "floor"): (2000.0,)})
+    assert row.ours == (3.0, 4.0, 2.0) and row.ratio == 1.5 and row.verdict == "kept"
+    with pytest.raises(CannotRun, match="did not measure row"):
+        list(bench._rows([one], {("a", "ours"): (1.0,)}))
+
+
+def test_names_are_one_rows_each() -> None:
+    names = [name for some, _ in bench.MEASUREMENTS for name in some]
+    assert len(names) == len(set(names))
