@@ -24,8 +24,17 @@ constexpr std::uint64_t apic_base_value = 0xfee0'0000 | 1U << 11 | 1U << 10;
 constexpr std::uint64_t apic_base_boot_cpu = 1U << 8;
 
 constexpr std::uint64_t cr0_paging = 1ULL << 31;
-constexpr std::uint64_t efer_writable = efer::syscall_enable | efer::long_mode_enable |
-                                        efer::no_execute_enable | efer::fast_fxsave_restore;
+/// CPUID 8000_0001 EDX[25], which the guest sees as it is: AMD has it, Intel refuses to enter a
+/// guest with this bit of EFER.
+constexpr std::uint32_t extended_features_leaf = 0x8000'0001;
+constexpr std::uint32_t feature_fast_fxsave_restore = 1U << 25;
+
+std::uint64_t efer_writable() {
+    const bool has_fast_fxsave =
+        (kern::arch::cpuid(extended_features_leaf).edx & feature_fast_fxsave_restore) != 0;
+    return efer::syscall_enable | efer::long_mode_enable | efer::no_execute_enable |
+           (has_fast_fxsave ? efer::fast_fxsave_restore : 0);
+}
 
 std::uint64_t apic_base_of(const Vcpu& vcpu) {
     return apic_base_value | (vcpu.index() == 0 ? apic_base_boot_cpu : 0);
@@ -65,7 +74,7 @@ std::expected<std::uint64_t, Error> read(Vcpu& vcpu, std::uint32_t msr) {
 std::expected<void, Error> write_efer(Vcpu& vcpu, std::uint64_t value) {
     const SystemRegisters now = vcpu.backend().system_registers();
     // LMA cannot be written: the value that is there may be.
-    if ((value & ~(efer_writable | efer::long_mode_active)) != 0)
+    if ((value & ~(efer_writable() | efer::long_mode_active)) != 0)
         return std::unexpected{Error::InvalidArgument};
     const bool changes_mode = ((value ^ now.efer) & efer::long_mode_enable) != 0;
     if (changes_mode && (now.cr0 & cr0_paging) != 0) return std::unexpected{Error::InvalidArgument};

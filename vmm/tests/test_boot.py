@@ -360,6 +360,6 @@ def test_a_loop_is_stopped(boot: Boot) -> None:
 
 def test_instructions_that_are_refused(boot: Boot) -> None:
     """SVM's own, VMX's own, RSM, MONITOR, MWAIT, XSETBV: #UD. EFER.SVME, VM_HSAVE_PA, RDPMC,
-    IA32_FEATURE_CONTROL, and CR4.VMXE where there is one: #GP."""
-    protection = 4 if boot.vendor == "amd" else 5
+    IA32_FEATURE_CONTROL, and on Intel EFER.FFXSR and CR4.VMXE: #GP."""
+    protection = 4 if boot.vendor == "amd" else 6
     assert boot.numbers("refused", "invalid-opcode", "protection") == [22, protection]

@@ -451,8 +451,12 @@ guest_refused:
     refused getsec
     movl $0x3a, %ecx            // IA32_FEATURE_CONTROL
     refused rdmsr
-    testl %edi, %edi            // the last one, where the CPU has it: CR4.VMXE
+    testl %edi, %edi            // the last two are for Intel: EFER.FFXSR, CR4.VMXE
     jz 1f
+    movl $MSR_EFER, %ecx
+    movl $0x4000, %eax
+    xorl %edx, %edx
+    refused wrmsr
     movl %cr4, %eax
     orl $0x2000, %eax
     refused movl %eax, %cr4
