@@ -452,7 +452,7 @@ guest_refused:
     movl $0x3a, %ecx            // IA32_FEATURE_CONTROL
     refused rdmsr
     testl %edi, %edi            // the last two are for Intel: EFER.FFXSR, CR4.VMXE
-    jz 1f
+    jz 2f
     movl $MSR_EFER, %ecx
     movl $0x4000, %eax
     xorl %edx, %edx
@@ -460,7 +460,7 @@ guest_refused:
     movl %cr4, %eax
     orl $0x2000, %eax
     refused movl %eax, %cr4
-1:  finish
+2:  finish
 
 // ---------------------------------------------------------------------------------------------------
 // Guests that the host has to end. Where the end comes is at_..., on which RIP stands.
