@@ -7,21 +7,25 @@ Runs inside gdb (``source grader/gdb/nestling.py``), against a QEMU machine.
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import gdb
 import gdb.printing
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from grader import guest_evidence  # noqa: E402
 from grader.evidence import (  # noqa: E402
     EVIDENCE_SIZE,
     KERNEL_OFFSET,
     SYMBOL,
-    Evidence,
     EvidenceError,
     TableFormat,
+    VmRecord,
     parse,
 )
+from grader.guest_evidence import GuestRecord  # noqa: E402
+from grader.proc_evidence import ProcEvidence  # noqa: E402
 from grader.second_level import span, steps  # noqa: E402
 from grader.symbols import SymbolError, Symbols  # noqa: E402
 
@@ -206,22 +210,28 @@ def _table() -> tuple[int, TableFormat, str]:
         except (ValueError, gdb.error):
             continue
         kind = str(this.type.strip_typedefs().unqualified())
-        if kind == "vmm::KernelVmPager":
+        if kind in ("vmm::KernelVmPager", "vmm::MappedMemory"):
             this, kind = this["table_"], "vmm::SecondLevelTable"
         if kind == "vmm::SecondLevelTable":
             name = this["format_"].dereference()["name"]["_M_str"].string(length=3)
             return _number(this["root_"]), TableFormat[name.upper()], f"this frame's {kind}"
-    for record in reversed(_evidence().records):
+    for record in reversed(_records()):
         if record.table_root:
             return record.table_root, record.table_format, f"VM {record.name}"
     raise gdb.GdbError("no VM has a table yet; stop in the pager, or give ROOT")
 
 
-def _evidence() -> Evidence:
+def _records() -> Sequence[VmRecord | GuestRecord]:
+    """What the kernel publishes of its guests, in the order in which they were made."""
     # By physical address: a CPU that is in a guest shows the guest's memory only.
     try:
-        symbol = Symbols.of(Path(gdb.current_progspace().filename)).exactly_one(SYMBOL)
-        return parse(Memory().read(symbol.address - KERNEL_OFFSET, EVIDENCE_SIZE))
+        symbols = Symbols.of(Path(gdb.current_progspace().filename))
+        if symbols.find(guest_evidence.SYMBOL):  # they belong to programs
+            at = symbols.exactly_one(guest_evidence.SYMBOL).address - KERNEL_OFFSET
+            programs = ProcEvidence(finished=False, cpus=0, records=())
+            return guest_evidence.parse(Memory().read(at, guest_evidence.EVIDENCE_SIZE), programs).guests
+        at = symbols.exactly_one(SYMBOL).address - KERNEL_OFFSET
+        return parse(Memory().read(at, EVIDENCE_SIZE)).records
     except (SymbolError, EvidenceError) as problem:
         raise gdb.GdbError(f"{problem}; stop in the pager, or give ROOT") from None
 
