@@ -308,6 +308,18 @@ def test_interruption_leaves_nothing_running(tree: Tree, number: int) -> None:
     assert not toy_tree.processes_in(tree.root)
 
 
+def test_a_boot_that_hung_gets_less_when_it_is_replayed(tree: Tree) -> None:
+    tree.solve()
+    tree.write("vmm/half.cc", HALF.replace("n / 2", "n == 84 ? ({ for (volatile int i = 0;;) i = i; 0; }) : n / 2"))
+    tree.write("grader/engine.py", (tree.root / "grader/engine.py").read_text().replace(
+        "HUNG_SECONDS = 20.0", "HUNG_SECONDS = 1.5"))
+    result, done = tree.grade()
+    assert scores(result) == {"lab1.twice": 10, "lab1.half": 15}, done.stdout
+    assert kinds(result, "lab1.half")["boot:test_toy.py::test_half"] == "timeout"
+    folder = tree.root / result["extra_data"]["transcripts"] / "half-amd-qemu"
+    assert [(folder / name / "limit").read_text() for name in ("test_toy", "test_toy-replayed")] == ["3.0", "1.5"]
+
+
 @needs_isolation
 def test_sandbox_that_does_not_start_is_not_charged_to_the_answer(tree: Tree) -> None:
     tree.solve()

@@ -133,6 +133,7 @@ def run_boot(kernel, files, plan, *, cpus, memory_mib, wall_seconds, transcript_
                        for name, data in files.items() if name.startswith("user/"))
     count = transcript_dir.parent.parent / f"boots-{len(list(transcript_dir.parent.parent.glob('boots-*')))}"
     count.touch()
+    (transcript_dir / "limit").write_text(str(wall_seconds))
     (transcript_dir / "serial.txt").write_text(done.stdout + done.stderr)
     ended = "timeout" if done.timed_out else "interrupted" if done.killed else "powered off"
     return BootResult(done.stdout + done.stderr + programs, ended, done.returncode, "", done.seconds, transcript_dir)
