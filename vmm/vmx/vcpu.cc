@@ -206,33 +206,34 @@ Exit VmxVcpu::run() {
     const Entered entered = vmx_asm_vmrun(&registers, &env_, &return_requested_);
     account_.host_rsp_wanted = env_.host_rsp_wanted;
     account_.host_rsp_found = env_.host_rsp_found;
-    Exit exit{.reason = exit::ExternalInterrupt{},
-              .rip = registers.rip,
-              .code = exit_reason::external_interrupt};
-    if (entered == Entered::AndLeft) {
-        take_exit(exit);
-    } else if (entered != Entered::Not) {
-        exit.code = exit_reason::entry_failure;
-        exit.reason = explain(entered);
-        if (entered == Entered::HostRspWrong) ++account_.host_rsp_mismatches;
-        if (entered == Entered::FailValid)
-            account_.instruction_error = vmcs_.read(Field::instruction_error);
-    }
+    Exit exit = entered == Entered::AndLeft ? take_exit() : stay(entered);
     // One that ended the guest's run is taken by the host right here.
     arch::restore_interrupts(true);
     return exit;
 }
 
-void VmxVcpu::take_exit(Exit& exit) {
+/// The guest has not been entered, because of a request or a refusal.
+Exit VmxVcpu::stay(Entered entered) {
+    if (entered == Entered::Not)
+        return {.reason = exit::ExternalInterrupt{},
+                .rip = registers.rip,
+                .code = exit_reason::external_interrupt};
+    if (entered == Entered::HostRspWrong) ++account_.host_rsp_mismatches;
+    if (entered == Entered::FailValid)
+        account_.instruction_error = vmcs_.read(Field::instruction_error);
+    return {.reason = explain(entered), .rip = registers.rip, .code = exit_reason::entry_failure};
+}
+
+Exit VmxVcpu::take_exit() {
     ++account_.entries;
     const std::uint64_t error = vmcs_.read(Field::instruction_error);
-    exit = decode_exit(vmcs_, registers.rcx);
+    Exit exit = decode_exit(vmcs_, registers.rcx);
     const auto code = static_cast<std::uint32_t>(exit.code);
     if ((code & exit_reason::entry_failure) != 0) {
         --env_.env_runs;  // the VMCS is not launched by an entry that fails
         exit.rip = registers.rip;
         exit.reason = explain_entry_failure(vmcs_, cpu_limits(), code);
-        return;
+        return exit;
     }
     registers.rip = exit.rip;
     registers.rsp = vmcs_.read(Field::guest_rsp);
@@ -248,7 +249,7 @@ void VmxVcpu::take_exit(Exit& exit) {
                                     "entered the guest: the first "
                                     "entry since VMCLEAR is a launch, each later one a resume",
                                     error, "lab3.launch_or_resume"};
-        return;
+        return exit;
     }
     if (may_interrupt_an_event(code)) keep_interrupted_event(vmcs_);
     switch (code) {
@@ -268,6 +269,7 @@ void VmxVcpu::take_exit(Exit& exit) {
             break;
         default: break;
     }
+    return exit;
 }
 
 exit::EntryFailure VmxVcpu::explain(Entered entered) const {

@@ -60,7 +60,8 @@ class VmxVcpu final : public VcpuBackend {
     void flush_what_is_stale();
     void write_registers();
     void arm_preemption_timer();
-    void take_exit(Exit& exit);
+    Exit take_exit();
+    Exit stay(Entered entered);
     exit::EntryFailure explain(Entered entered) const;
 
     kern::Frame frame_;

@@ -133,12 +133,4 @@ void clear(Hpa address) {
     kern::check(vmx_vmclear(address.value()), "VMCLEAR failed");
 }
 
-std::uint64_t CurrentVmcs::read(Field field) const {
-    return vmx_vmread(static_cast<std::uint64_t>(field));
-}
-
-void CurrentVmcs::write(Field field, std::uint64_t value) {
-    kern::check(vmx_vmwrite(static_cast<std::uint64_t>(field), value), "VMWRITE failed");
-}
-
 }  // namespace vmm::vmx

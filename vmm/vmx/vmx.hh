@@ -3,10 +3,12 @@
 
 #include <expected>
 
+#include "kern/lib/panic.hh"
 #include "vmm/address.hh"
 #include "vmm/vmx/asid.hh"
 #include "vmm/vmx/capabilities.hh"
 #include "vmm/vmx/consistency.hh"
+#include "vmm/vmx/instructions.hh"
 #include "vmm/vmx/vmcs.hh"
 
 namespace vmm::vmx {
@@ -38,8 +40,12 @@ void clear(Hpa address);
 /// This CPU's current VMCS.
 class CurrentVmcs final : public Vmcs {
    public:
-    std::uint64_t read(Field field) const override;
-    void write(Field field, std::uint64_t value) override;
+    std::uint64_t read(Field field) const override {
+        return vmx_vmread(static_cast<std::uint64_t>(field));
+    }
+    void write(Field field, std::uint64_t value) override {
+        kern::check(vmx_vmwrite(static_cast<std::uint64_t>(field), value), "VMWRITE failed");
+    }
 };
 
 }  // namespace vmm::vmx
