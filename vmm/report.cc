@@ -56,14 +56,24 @@ void print_code(Vcpu& vcpu) {
         kprint("  bytes at rip: {}\n", std::string_view{text.data(), length});
 }
 
+bool is_like(const Exit& a, const Exit& b) {
+    return a.rip == b.rip && a.code == b.code && a.information == b.information;
+}
+
 void print_history(const Vcpu& vcpu) {
     const ExitHistory& history = vcpu.history();
     kprint("  virtual CPU {}: {} exits, the last ones (oldest first):\n", vcpu.index(),
            history.count());
     for (std::size_t age = history.size(); age-- > 0;) {
         const Exit& exit = history.back(age);
-        kprint("    rip {:016x}  code {:4x} {:x} {:x}  {}\n", exit.rip, exit.code,
+        std::size_t times = 1;
+        for (; age > 0 && is_like(exit, history.back(age - 1)); --age) ++times;
+        kprint("    rip {:016x}  code {:4x} {:x} {:x}  {}", exit.rip, exit.code,
                exit.information[0], exit.information[1], describe(exit));
+        if (times == 1)
+            kprint("\n");
+        else
+            kprint(", {} times\n", times);
     }
 }
 

@@ -89,8 +89,9 @@ extern "C" void kernel_main(const kern::BootInfo& boot) {
     using namespace guest;
     guest_results.cpus = kern::arch::cpu_count();
     guest_results.problems = check_memory_map(boot, guest_results.memory_kib);
-    kprint("gkernel: {} CPUs, {} KiB of memory, entered by {}\n", guest_results.cpus,
-           guest_results.memory_kib, kern::describe(boot.protocol));
+    kprint("gkernel: {} {}, {} KiB of memory, entered by {}\n", guest_results.cpus,
+           guest_results.cpus == 1 ? "CPU" : "CPUs", guest_results.memory_kib,
+           kern::describe(boot.protocol));
 
     const auto options = parse_options(boot.command_line.view());
     if (!options) {
