@@ -9,8 +9,8 @@ import pytest
 
 from grader import doctor, machines, sandbox
 from grader.doctor import LIMITED, MISSING, OK, Row
-from grader.machines import amd_qemu
-from grader.machines.probe import try_machine
+from grader.machines import amd_qemu, bochs
+from grader.machines.probe import Probe, try_machine
 
 
 @pytest.fixture
@@ -63,6 +63,29 @@ def test_machine_is_really_started() -> None:
     assert found.svm and found.nested_paging and found.seconds > 0
 
 
+@pytest.mark.parametrize("name", ["intel-bochs", "amd-bochs"])
+def test_bochs_is_really_started(name: str) -> None:
+    machine = machines.machine(name)
+    try:
+        machine.check()
+    except machines.MachineError as problem:
+        pytest.skip(str(problem))
+    found = try_machine(machine)
+    assert found.lacks(machine.vendor) == "" and found.seconds > 0
+    assert found.lacks({"amd": "intel", "intel": "amd"}[machine.vendor]) != ""
+
+
+def test_what_a_cpu_lacks() -> None:
+    assert Probe(1, svm=True, nested_paging=False, vmx=False, ept=False).lacks("amd") == "nested paging"
+    assert Probe(1, svm=True, nested_paging=True, vmx=False, ept=False).lacks("intel") == "VMX and EPT"
+
+
+def test_machine_that_is_not_needed_stops_no_grading(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bochs, "PROGRAM", "bochs-none")
+    row = doctor._guarded("m", "labs", lambda name: doctor._machine(name, "intel-bochs", "labs"))
+    assert row.state == MISSING and "bochs-term" in row.mend and not row.stops_grading
+
+
 def test_machine_that_cannot_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(amd_qemu, "FAST_BIOS", Path("/usr/share"))
     row = doctor._guarded("machine", "grading", doctor._machine)
@@ -112,7 +135,7 @@ def test_exit_status_tells_whether_grading_can_work(capsys: pytest.CaptureFixtur
 def test_everything_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "_sanitizer", lambda name, *_: Row(name, "grading", OK, ""))
     rows = list(doctor.examine())
-    assert {"Python", "g++", "sandbox", "machine amd-qemu", "thread sanitizer", "terminal"} <= {
-        row.name for row in rows
-    }
+    names = {row.name for row in rows}
+    assert {"Python", "g++", "sandbox", "thread sanitizer", "terminal"} <= names
+    assert {f"machine {name}" for name in machines.names()} <= names
     assert os.environ["PATH"]
