@@ -12,13 +12,12 @@ std::expected<WalkResult, Error> ept_lookup_gpa(const EntryFormat& format, Hpa r
 
     Hpa table = root;
     for (Level level = root_level;; --level) {
-        std::uint64_t& entry =
-            entries_of(table)[(level == 1 ? gpa.value() >> 12 & 511 : table_index(gpa, level - 1))];
+        std::uint64_t& entry = entries_of(table)[table_index(gpa, level)];
         std::uint64_t value = load_entry(entry);
         if (level == target) return WalkResult{&entry, level, value};
 
         if (!format.decode(value, level).present) {
-            if (missing == MissingTable::Stop) return WalkResult{&entry, level, value};
+            static_cast<void>(missing);
             auto made = kern::Frame::allocate(frame_owner::second_level_table);
             if (!made) return std::unexpected(made.error());
             const std::uint64_t link = format.table(made->address());
