@@ -14,7 +14,7 @@ import os
 import re
 import shutil
 import signal
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 from grader import sandbox
@@ -32,20 +32,17 @@ from grader.machines import (
     MachineError,
     Running,
 )
-from grader.machines.bochs_boot import RAM_AT, ROM_AT, DirectBoot, direct_boot, fast_clock
+from grader.machines.bochs_boot import RAM_AT, DirectBoot, direct_boot, fast_clock
+from grader.machines.bochs_setup import BIOS, VGA_BIOS, bochsrc, descriptor_path
 from grader.machines.slots import emulator_slot
 from grader.processes import Child, Limits, descendants
 
 PROGRAM = "bochs-bin"
-BIOS = Path("/usr/share/bochs/BIOS-bochs-latest")
-VGA_BIOS = Path("/usr/share/vgabios/vgabios.bin")
 DISPLAY = "*/bochs/plugins/libbx_term_gui.so"
 """Below /usr/lib; a display that listens nowhere."""
 INSTALL = "apt-get install bochs bochs-term bochsbios vgabios"
 REINSTALL = "apt-get install --reinstall bochs bochs-term bochsbios vgabios"
 
-INSTRUCTIONS_PER_SECOND = 25_000_000
-"""Of the emulated time: what two CPUs come to on a busy host, so that time limits mean what they say."""
 MIN_MEMORY_MIB, MAX_MEMORY_MIB = 32, 2048
 STOP_SECONDS = 30.0
 """What the debugger gets to show a machine that hangs."""
@@ -143,9 +140,9 @@ class RunningBochs(Running):
             files["rom"] = _memory_file(stack, direct.rom if direct else fast_clock())
             if direct:
                 files["ram"] = _memory_file(stack, direct.ram)
-            text = _bochsrc(configuration, model, files)
+            text = bochsrc(configuration, model, files)
             files["bochsrc"] = _memory_file(stack, text.encode())
-            self.command = [PROGRAM, "-q", "-f", _path(files["bochsrc"])]
+            self.command = [PROGRAM, "-q", "-f", descriptor_path(files["bochsrc"])]
             self._dialog = self._talk(direct)
             try:
                 self._child = stack.enter_context(
@@ -227,7 +224,7 @@ class RunningBochs(Running):
         if direct:
             # Bochs gives out its memory in blocks, in the order in which they are touched, but loads an
             # image as if it were one piece. So the image is touched from its begin to its end, and seen.
-            yield f'writemem "{_path(self._memory_fd)}" {RAM_AT:#x} {len(direct.ram)}'
+            yield f'writemem "{descriptor_path(self._memory_fd)}" {RAM_AT:#x} {len(direct.ram)}'
             if not _holds(self._memory_fd, direct.ram):
                 yield "q"
         while True:
@@ -259,7 +256,7 @@ class RunningBochs(Running):
                     mapped = _MAPPED_TO.search((yield f"page {base + offset:#x}"))
                     wrong += mapped is None or int(mapped[1], 16) != offset
                 if not wrong:
-                    yield f'writemem "{_path(self._memory_fd)}" {base:#x} {self._size}'
+                    yield f'writemem "{descriptor_path(self._memory_fd)}" {base:#x} {self._size}'
                     code = direct.ram[:CODE_BYTES] if direct else b""
                     if os.pread(self._memory_fd, len(code), RAM_AT) == code:
                         return
@@ -320,40 +317,6 @@ def _direct(configuration: Configuration) -> DirectBoot | None:
     )
 
 
-def _bochsrc(configuration: Configuration, model: str, files: Mapping[str, int]) -> str:
-    cpus = ", ".join(f"cpu{cpu}=report" for cpu in range(configuration.cpus))
-    lines = [
-        "config_interface: textconfig",
-        "display_library: term",
-        f"romimage: file={BIOS}",
-        f"vgaromimage: file={VGA_BIOS}",
-        f"optromimage1: file={_path(files['rom'])}, address={ROM_AT:#x}",
-        f"megs: {configuration.memory_mib}",
-        f"cpu: model={model}, count={configuration.cpus}, ips={INSTRUCTIONS_PER_SECOND}, "
-        "reset_on_triple_fault=0",
-        "clock: sync=none, time0=1700000000",
-        f"com1: enabled=1, mode=file, dev={_path(files['serial'])}",
-        "sound: driver=dummy, waveoutdrv=dummy, waveindrv=dummy, midioutdrv=dummy",
-        "speaker: enabled=0",
-        "magic_break: enabled=1",
-        "log: /proc/self/fd/2",
-        "panic: action=fatal",
-        "error: action=report",
-        # Of what is no error, only resets and, at the end, the state of the CPUs.
-        "info: action=ignore, pc_system=report, " + cpus,
-        "debug: action=ignore",
-    ]
-    if configuration.iso:
-        lines += [
-            "ata0: enabled=1, ioaddr1=0x1f0, ioaddr2=0x3f0, irq=14",
-            f'ata0-master: type=cdrom, path="{configuration.iso.absolute()}", status=inserted',
-            "boot: cdrom",
-        ]
-    else:
-        lines.append(f"optramimage1: file={_path(files['ram'])}, address={RAM_AT:#x}")
-    return "\n".join([*lines, ""])
-
-
 def _in_qemus_form(general: str, control: str) -> str:
     """One CPU's registers as grader/hung.py reads them, from the debugger's ``r`` and ``creg``."""
     found = re.findall(r"^(r\w+) *: ([0-9a-f]{8})_([0-9a-f]{8})", general, re.MULTILINE)
@@ -381,10 +344,6 @@ def _pipe(stack: contextlib.ExitStack) -> tuple[int, int]:
     for end in ends:
         stack.callback(os.close, end)
     return ends
-
-
-def _path(fd: int) -> str:
-    return f"/proc/self/fd/{fd}"
 
 
 def _name(pid: int) -> str:
