@@ -28,7 +28,8 @@ std::expected<WalkResult, Error> walk_below(const EntryFormat& format, Hpa table
                                             Gpa gpa, Level target, MissingTable missing) {
     auto* const entry =
         reinterpret_cast<std::uint64_t*>(kern::arch::direct_map(table)) +
-        (gpa.value() >> (kern::page_shift + index_bits * (level - 1))) % entries_per_table;
+        (gpa.value() >> (kern::page_shift + std::uint64_t{index_bits} * (level - 1))) %
+            entries_per_table;
     const std::atomic_ref shared{*entry};
     std::uint64_t value = shared.load();
     DecodedEntry decoded = format.decode(value, level);
