@@ -109,8 +109,7 @@ inline constexpr std::uint32_t pvh_magic = 0x336ec578;
 /// @param memory physical memory from address 0 on
 /// @param info where the structure begins
 /// @return Error::Truncated if the structure or a tag leaves `memory` or the structure, BadFormat
-/// if a
-///         tag contradicts itself or there is no memory map
+///         if a tag contradicts itself or there is no memory map
 std::expected<BootInfo, Error> parse_multiboot2(std::span<const std::byte> memory, Hpa info);
 
 /// Reads a PVH start structure, version 0 or 1, in the same way.

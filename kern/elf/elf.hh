@@ -65,15 +65,13 @@ class Executable {
 /// - e_phentsize is at least the size of the class's program header, otherwise BadFormat; if it is
 ///   larger, what we do not know stands behind what we know, in each entry;
 /// - the whole table, e_phnum entries of e_phentsize bytes from e_phoff on, lies in the file, and
-/// so
-///   does each header, otherwise Truncated. The sums may wrap.
+///   so does each header, otherwise Truncated. The sums may wrap.
 ///
 /// Of a file with several faults any one may be reported.
 ///
 /// @param file  must outlive the result
 /// @return the file header, and every program header in the file's order, whatever its p_type, in
-/// the
-///         64-bit form (the fields of an ELF32 header widened with zeros)
+///         the 64-bit form (the fields of an ELF32 header widened with zeros)
 /// @note Errors: those above; an error of `file` is handed up as it is.
 /// @note Locks: none is held, none is needed. No memory is allocated.
 std::expected<Executable, Error> elf_decode(const Peeker& file);

@@ -52,9 +52,8 @@ using PrintSink = void (*)(void* context, std::string_view piece);
 
 /// Writes `format` to `sink`. `{}` takes the next argument (numbers decimal, addresses and pointers
 /// as 0x and hexadecimal digits), `{:x}` hexadecimal without prefix, `{:016x}` zero-padded to a
-/// width,
-/// `{:10}` padded with spaces (text to the left, numbers to the right), `{{` and `}}` braces. A
-/// missing argument prints `{?}`; superfluous ones are left out.
+/// width, `{:10}` padded with spaces (text to the left, numbers to the right), `{{` and `}}`
+/// braces. A missing argument prints `{?}`; superfluous ones are left out.
 void format_to(PrintSink sink, void* context, std::string_view format,
                std::span<const PrintArgument> arguments);
 

@@ -33,9 +33,8 @@ enum class Number : std::uint64_t {
     find_env = 14,      ///< (name, size): the identifier of a living program of that name
     nothing = 15,       ///< (): 0, for measuring
     time = 16,          ///< (): nanoseconds since boot
-    seek = 17,          ///< (descriptor, offset): where the next read of this file begins; 0. An
-                ///< offset at or beyond the file's end is no error: nothing is there to read
-    wait = 18,  ///< (program): waits until it has ended. See below for the answer
+    seek = 17,          ///< (descriptor, offset): the next read begins there; 0
+    wait = 18,          ///< (program): waits until it has ended. See below for the answer
 };
 /// One more than the greatest number of these.
 inline constexpr std::uint64_t number_count = 19;

@@ -23,21 +23,24 @@ namespace vmm {
 // `vm`, then come KEY=VALUE pairs, divided by spaces. Numbers are decimal, or hexadecimal after 0x.
 //
 //   name=TEXT       1 to 31 characters out of letters, digits, `-`, `_` and `.`; unique. Must be
-//   there. file=TEXT       the guest image's name in the boot module, 1 to 47 characters. Must be
-//   there. vcpus=N         1 to 8; default 1 ram=KIB         guest memory in KiB, the image
-//   included; default 65536 limit=MS        the VM is stopped after so many milliseconds; 0: never;
-//   default 10000 keep=0|1        1: the VM is not destroyed, so that its memory can be read;
-//   default 0 info=GPA        where the multiboot2 information goes; page-aligned; default 0
+//                   there.
+//   file=TEXT       the guest image's name in the boot module, 1 to 47 characters. Must be there.
+//   vcpus=N         1 to 8; default 1
+//   ram=KIB         guest memory in KiB, the image included; default 65536
+//   limit=MS        the VM is stopped after so many milliseconds; 0: never; default 10000
+//   keep=0|1        1: the VM is not destroyed, so that its memory can be read; default 0
+//   info=GPA        where the multiboot2 information goes; page-aligned; default 0
 //   hold=GPA:N      the file read that serves the page at GPA waits until N faults on it were
-//   counted hold=GPA:until:GPA2  that read waits until the page at GPA2 is present, and a read that
-//   serves
+//                   counted
+//   hold=GPA:until:GPA2  that read waits until the page at GPA2 is present, and a read that serves
 //                   GPA2 waits until one for GPA has begun: both are under way at once, whoever is
 //                   first
 //   hold_limit=MS   a held read is let go after so many milliseconds; default 2000
 //   fail=GPA        every file read that serves the page at GPA fails
 //   memory=N        once the VM is ready to run, the host has N frames left and no more
 //   protect=GPA:r|rw|rx|rwx  the page is loaded before the start, with these permissions; up to 4
-//   times mmio=GPA        a page of a device stands at GPA: READ and EXECUTE; up to 4 times
+//                   times
+//   mmio=GPA        a page of a device stands at GPA: READ and EXECUTE; up to 4 times
 //   args=TEXT       the guest's command line: the rest of the line, spaces included. Comes last.
 //
 // Every GPA is page-aligned and below 2^40.

@@ -49,8 +49,7 @@ class Loader {
     /// @param frame  the page's frame, zeroed as the allocator gives it: zeros are not written
     /// again
     /// @note Errors: ShortRead (the file ends too early), the file's, or DeviceFailure if a
-    /// PageLoader
-    ///       says false.
+    ///       PageLoader says false.
     std::expected<void, Error> fill(Gpa page, std::span<std::byte, page_size> frame) const;
 
    private:

@@ -82,8 +82,7 @@ inline bool install_entry(std::uint64_t& entry, std::uint64_t& expected, std::ui
 /// @param gpa      need not be the first byte of a page
 /// @param target   the level of the entry wanted, 1 to root_level
 /// @param missing  what to do where a table on the way to `target` is missing. One that is made is
-/// a
-///                 frame of zeros on the account frame_owner::second_level_table
+///                 a frame of zeros on the account frame_owner::second_level_table
 /// @return the entry of `gpa` in the table of level `target`, whatever it holds; or sooner, at a
 ///         higher level, an entry that is a leaf or, with MissingTable::Stop, one that is not
 ///         present

@@ -41,18 +41,15 @@ void serve_guest_system_calls();
 ///                  perm_write. perm_execute needs no right of the program: it is the guest that
 ///                  executes
 /// @return nothing. The guest's table then owns one counted reference to the frame, and has the
-/// page
-///         with exactly the rights `perm`. srcenv's memory is as before
+///         page with exactly the rights `perm`. srcenv's memory is as before
 /// @note Errors, after which no page and no reference count has changed; if several hold, any of
 /// them:
 ///       - NotFound: srcenv names no living program, or none that is the caller or its child;
-///       `guest`
-///         names no living guest that is the caller's child (a program is no guest, and a guest has
-///         no memory to be srcenv)
+///         `guest` names no living guest that is the caller's child (a program is no guest, and a
+///         guest has no memory to be srcenv)
 ///       - Unaligned: srcva or guest_pa is no multiple of the page size
 ///       - OutOfRange: srcva is user_layout::end or beyond, or no page is there; guest_pa is not
-///       below
-///         the guest's memory_bytes()
+///         below the guest's memory_bytes()
 ///       - InvalidArgument: perm has no bit, or one that there is not, or lacks perm_read; or has
 ///         perm_write, and the program may not write the page
 ///       - AlreadyExists: the guest has a page at guest_pa already
@@ -60,8 +57,7 @@ void serve_guest_system_calls();
 ///         attempt
 /// @note Locks: the process layer's lock is held. Interrupts are disabled.
 /// @note Use: find_own and guest_of (vmm/user/guest_env.hh), AddressSpace::reference, which looks
-/// the
-///       page up that *holds* an address, kern::arch::direct_map, ept_map_hva2gpa.
+///       the page up that *holds* an address, kern::arch::direct_map, ept_map_hva2gpa.
 std::expected<void, Error> sys_ept_map(kern::Env& caller, kern::EnvId srcenv, kern::Uva srcva,
                                        kern::EnvId guest, Gpa guest_pa, std::uint64_t perm);
 

@@ -11,9 +11,8 @@ namespace kern::arch {
 /// level of a region is a run of frames, so an entry's place is its number.
 ///
 ///     0xffff800000000000  all of physical memory up to the last usable byte and at least 4 GiB:
-///     read,
-///                         write, no execution; uncached above the RAM below 4 GiB, where devices
-///                         are
+///                         read, write, no execution; uncached above the RAM below 4 GiB, where
+///                         devices are
 ///     0xffff900000000000  stacks, each with unmapped pages below it
 ///     kernel_offset + ..  the image, page by page: text R X, constants R, data R W
 ///

@@ -80,8 +80,7 @@ inline constexpr std::uint16_t max_guest_segments = 16;
 /// The file is untrusted. All headers are read and checked before the first segment is mapped, so
 /// that a guest gets no page of a file that is refused as bad_format for its headers:
 /// - it begins with elf_magic, `file_class` is class_64, `data` is little_endian, e_type is
-/// et_exec,
-///   e_machine is em_x86_64;
+///   et_exec, e_machine is em_x86_64;
 /// - e_phnum is 1 to max_guest_segments, e_phentsize is at least the size of a program header (what
 ///   stands behind it in each entry is not looked at);
 /// - the header and the table, which may lie anywhere in the file, are there in full; the sums of
