@@ -367,7 +367,11 @@ def test_region_has_no_page_too_many(
         for gpa in sorted(leaves.keys() - wanted.keys()):
             raise AssertionError(f"the page at GPA {gpa:#x} is there; wanted: none: `{name}`")
     for name in ("half", "truncated"):
-        assert UTEMP not in pages_seen(booted, program_of(booted, name)), (
+        program = program_of(booted, name)
+        assert program.end is ProgramEnd.EXITED, (
+            f"the VMM `{name}` did not end by itself: {program.describe()}"
+        )
+        assert UTEMP not in pages_seen(booted, program), (
             f"the VMM `{name}` has ended with a page mapped at UTEMP; wanted: none"
         )
 

@@ -104,7 +104,7 @@ class CopyGuestKernGpa : public ProgramTest {
             for (std::uint64_t at = segment.p_paddr & ~(page - 1); at < end; at += page) {
                 ++pages;
                 const auto found = world().guest_pages().find(at);
-                ASSERT_NE(found, world().guest_pages().end()) << "no page at " << hex(at);
+                ASSERT_TRUE(found != world().guest_pages().end()) << "no page at " << hex(at);
                 EXPECT_EQ(found->second.perm, rights_of(segment.p_flags))
                     << "rights of the page at " << hex(at) << "; p_flags is " << segment.p_flags;
             }
