@@ -142,12 +142,13 @@ class GuestRecord:
         words = {
             GuestEnd.UNHANDLED: f"ended by an exit that is not served{where}",
             GuestEnd.FAILED: f"ended by the host{where}",
-            GuestEnd.REFUSED: "not entered: the CPU refused",
+            GuestEnd.REFUSED: "the entry failed",
             GuestEnd.KILLED: f"killed{where} after {self.exits} exits",
             GuestEnd.RUNNING: f"still running{where} after {self.exits} exits",
             GuestEnd.MADE: "never started",
         }.get(self.end, "never made")
-        return words + (f" ({self.reason})" if self.reason else "")
+        # The reason of a failed entry is the same for all of them; the report's rule says more.
+        return words + (f" ({self.reason})" if self.reason and self.end is not GuestEnd.REFUSED else "")
 
 
 @dataclass(frozen=True)

@@ -142,6 +142,8 @@ class ProgramRecord:
             )
         if self.end is ProgramEnd.REFUSED:
             return f"refused: {self.error} ({self.reason})"
+        if self.end is ProgramEnd.KILLED:
+            return "still ran when its time was over"
         return self.end.name.lower() + (f" ({self.reason})" if self.reason else "")
 
 
