@@ -11,8 +11,7 @@ const char* why_not_served(const exit::NestedPageFault& fault, Error error) {
     if (fault.present && fault.write) return "write to a page that the guest may not write";
     if (fault.present && fault.fetch) return "fetch from a page that the guest may not execute";
     if (fault.present) return "read of a page that the guest may not read";
-    if (error == Error::NotFound)
-        return "access to guest-physical memory that is not there";
+    if (error == Error::NotFound) return "access to guest-physical memory that is not there";
     return "a page of the guest could not be loaded";
 }
 
