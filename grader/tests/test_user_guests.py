@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from grader import user_guests
+from grader import hand_made, user_guests
 from grader.evidence import EvidenceError
 from grader.guest_evidence import GuestEnd
 from grader.images import PF_R, PF_W, PF_X, GuestImage, Segment, elf_image
@@ -60,7 +60,7 @@ def test_arguments_of_the_guest_come_last() -> None:
 
 
 def test_code_to_exit_is_for_both_vendors() -> None:
-    code = user_guests.exit_code(77)
+    code = hand_made.exit_code(77)
     jump = code.index(b"\x74")
     assert code[jump + 2 : jump + 5] == b"\x0f\x01\xd9", "VMMCALL, jumped over by Intel's CPUs"
     assert code[jump + 2 + code[jump + 1] :] == b"\x0f\x01\xc1\xf4", "VMCALL"
