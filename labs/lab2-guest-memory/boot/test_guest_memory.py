@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
+from dataclasses import replace
 
 from grader.boot import BootResult
 from grader.digest import digest, key_of
@@ -30,6 +31,8 @@ from grader.user_programs import record_of as program_of
 CPUS = 2
 MEMORY_MIB = 128
 WALL_SECONDS = 60
+LIMIT_MS = 4000
+"""Of a step. A guest in wrong memory runs for ever, in one step after the other."""
 PAGE = 4096
 KIB = 1024
 KERNEL_KIB, MADE_KIB = 6144, 4096
@@ -143,7 +146,7 @@ def plan(nonce: str, guests: Mapping[str, bytes]) -> tuple[dict[str, bytes], lis
         args = arguments(made | {"kernel": f"{name}.elf"})
         steps.append(RunPlan(name, VMM, keep=name == "truncated", args=args))
     steps.append(RunPlan("last", VMM, args=arguments(made)))
-    return files, steps
+    return files, [replace(step, limit_ms=LIMIT_MS) for step in steps]
 
 
 def _image(nonce: str, guests: Mapping[str, bytes], name: str) -> GuestImage:
