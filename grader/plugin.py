@@ -37,6 +37,7 @@ import pytest
 from grader import outcome
 from grader.engine import Boot, Case, Engine, Ground, not_built
 from grader.errors import UsageError
+from grader.evidence import EvidenceError
 from grader.kit import Answers, BuildFailure
 from grader.outcome import Outcome, shortened, stub_reached
 
@@ -358,7 +359,7 @@ def _failure(call: pytest.CallInfo[None], boot: Boot, case: Case) -> Outcome:
             return stub
     error = call.excinfo.value
     text = str(error).strip() or type(error).__name__
-    if not isinstance(error, AssertionError):
+    if not isinstance(error, (AssertionError, EvidenceError)):  # both say it in words
         text = f"{type(error).__name__}: {text}"
     entry = call.excinfo.traceback[-1]
     if call.excinfo.errisinstance(AssertionError) and not text.startswith("assert "):

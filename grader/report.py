@@ -112,7 +112,7 @@ def table(results: Results) -> list[tuple[str, ...]]:
                      one.state + (f": {one.note}" if one.note else "")))
     tests = [test for task in results.tasks if task.counts for test in task.tests]
     rows.append(("all", f"{results.score:g}/{results.max_score}",
-                 *(f"{here.score}/{here.max_score}" for here in several),
+                 *(f"{here.score}/{here.max_score}" if here.max_score else "apart" for here in several),
                  f"{sum(one.passed for one in tests)}/{len(tests)}",
                  f"{results.pending} pending" if results.pending else ""))
     return rows
@@ -149,7 +149,9 @@ def closing(results: Results) -> Iterator[str]:
                f"{sum(task.max_score for task in results.apart)} points; {results.lab.counts} counts")
     whose = "the reference answers" if results.answers == "reference" else "your own files"
     pending = f", {results.pending} pending until a person has read the answers" if results.pending else ""
-    yield (f"{results.lab.id} {results.lab.title}: {results.score:g} of {results.max_score} points for {whose}"
+    points = (f"{results.score:g} of {results.max_score} points" if results.max_score
+              else "no points that count")
+    yield (f"{results.lab.id} {results.lab.title}: {points} for {whose}"
            f"{pending}, {', '.join(here.machine for here in results.machines)}, seed {results.seed}, "
            f"{results.seconds:.1f} s")
     if not results.complete or (results.together and results.together.failed):

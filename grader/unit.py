@@ -101,7 +101,7 @@ def case_text(stdout: str) -> str:
     mine = lines[start + 1:end]
     failures = [i for i, line in enumerate(mine) if line.endswith(": Failure")]
     if len(failures) > FAILURES:
-        mine[failures[FAILURES]:] = [f"... and {len(failures) - FAILURES} failures more, see the log"]
+        mine[failures[FAILURES]:] = [f"... and {len(failures) - FAILURES} more failures, see the log"]
     return "\n".join(mine) + "\n"
 
 

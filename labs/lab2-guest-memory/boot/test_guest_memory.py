@@ -167,10 +167,11 @@ def _vmm_ended(booted: BootResult, name: str, failure: str, rule: str) -> None:
     """How the VMM itself must have ended; vmm/user/program/main.cc."""
     program = program_of(booted, name)
     status = REFUSED + FAILURES[failure] if failure else 0
+    names = {REFUSED + number: f" ({name})" for name, number in FAILURES.items()}
     said = [line for line in booted.serial.splitlines() if line.startswith("vmm: ")]
     assert program.end is ProgramEnd.EXITED and program.status == status, (
-        f"{rule}: the VMM `{name}` {program.describe()}; wanted: exited with {status:#x}"
-        f"{f' ({failure})' if failure else ''}. On the console, of all VMMs: {said}"
+        f"{rule}: the VMM `{name}` {program.describe()}{names.get(program.status, '')}; wanted: "
+        f"exited with {status:#x}{names.get(status, '')}. On the console, of all VMMs: {said}"
     )
 
 
