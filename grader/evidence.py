@@ -19,15 +19,12 @@ import os
 import struct
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from grader.symbols import Symbols
 
 KERNEL_OFFSET = 0xFFFF_FFFF_8000_0000
 """Virtual minus physical address of the host kernel."""
-
-SYMBOL = "vmm_evidence"
-MAGIC = b"NESTLING-EVID-1"
-MAX_RECORDS = 32
 
 # kern/lib/error.hh, in order. The record holds the number plus one.
 ERRORS = (
@@ -41,20 +38,6 @@ OWNERS = {
     0: "kernel", 1: "heap", 2: "page table", 3: "stack", 4: "test", 5: "user page", 6: "environment",
     8: "guest memory", 9: "second-level table", 10: "virtual CPU",
 }  # fmt: skip
-
-
-# The members of vmm::VmRecord in order, as struct formats.
-RECORD_FIELDS = (
-    ("name", "32s"), ("state", "Q"), ("status", "Q"), ("error", "Q"), ("table_root", "Q"),
-    ("table_format", "Q"), ("vcpu_count", "Q"), ("kept", "Q"), ("entry", "Q"),
-    ("nested_faults", "Q"), ("exits", "Q"), ("hold_faults", "Q"), ("hold_expired", "Q"),
-    ("fills", "Q"), ("vmcb", "8Q"), ("before", "16Q"), ("created", "16Q"), ("ended", "16Q"),
-    ("after", "16Q"), ("held_reads", "Q"), ("failed_reads", "Q"), ("failed_address", "Q"),
-    ("creation_nanoseconds", "Q"), ("run_nanoseconds", "Q"), ("reason", "64s"),
-)  # fmt: skip
-RECORD_SIZE = struct.calcsize("<" + "".join(form for _, form in RECORD_FIELDS))
-_HEADER = struct.Struct("<16sQQQQ")  # magic, record_size, record_count, finished, cpus
-EVIDENCE_SIZE = _HEADER.size + MAX_RECORDS * RECORD_SIZE
 
 
 class EvidenceError(Exception):
@@ -93,6 +76,95 @@ class PhysicalMemory:
     def contains(self, hpa: int, length: int = 1) -> bool:
         """Whether all of those bytes are memory."""
         return 0 <= hpa and 0 <= length and hpa + length <= self.size
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block of records that a kernel publishes at a symbol: the magic, the size of a record, how many there
+    are, two numbers more, all of 64 bits, and then the records."""
+
+    symbol: str
+    magic: bytes
+    max_records: int
+    declared: str
+    """in which header"""
+    fields: tuple[tuple[str, str], ...]
+    """the members of a record in order, with their ``struct`` formats"""
+
+    _HEAD = struct.Struct("<16sQQQQ")
+
+    @property
+    def record_size(self) -> int:
+        """Bytes of one record."""
+        return struct.calcsize("<" + "".join(form for _, form in self.fields))
+
+    @property
+    def size(self) -> int:
+        """Bytes of the whole block."""
+        return self._HEAD.size + self.max_records * self.record_size
+
+    def read(self, kernel: Path, memory: PhysicalMemory) -> bytes:
+        """The block of the kernel whose ELF file is ``kernel``."""
+        symbol = Symbols.of(kernel).exactly_one(self.symbol)
+        if symbol.size != self.size:
+            raise EvidenceError(
+                f"{self.symbol} in {kernel.name} has {symbol.size} bytes, and its reader in grader/ knows "
+                f"{self.size}: {self.declared} was changed without it"
+            )
+        return memory.read(symbol.address - KERNEL_OFFSET, self.size)
+
+    def unpack(self, block: bytes) -> tuple[int, int, list[dict[str, Any]]]:
+        """The two numbers, and each record as its members' values."""
+        magic, record_size, count, first, second = self._HEAD.unpack_from(block)
+        if magic.rstrip(b"\0") != self.magic:
+            raise EvidenceError(
+                f"the block begins with {magic!r}, not with {self.magic!r}: never filled in"
+            )
+        if record_size != self.record_size:
+            raise EvidenceError(f"a record is said to have {record_size} bytes, not {self.record_size}")
+        if count > self.max_records:
+            raise EvidenceError(f"{count} records are announced, and there is room for {self.max_records}")
+        begin, end = self._HEAD.size, self._HEAD.size + count * record_size
+        return first, second, [self._record(block, at) for at in range(begin, end, record_size)]
+
+    def _record(self, block: bytes, offset: int) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        for name, form in self.fields:
+            found = struct.unpack_from("<" + form, block, offset)
+            offset += struct.calcsize("<" + form)
+            values[name] = found if len(found) > 1 else found[0]
+        return values
+
+
+def text_of(raw: bytes) -> str:
+    """A text that is padded with zeros."""
+    return raw.split(b"\0")[0].decode("utf-8", "replace")
+
+
+def error_name(value: int) -> str | None:
+    """The name of a ``kern::Error`` that is kept as its number plus one; 0 is none."""
+    if value == 0:
+        return None
+    return ERRORS[value - 1] if value <= len(ERRORS) else f"error {value - 1}"
+
+
+def accounts_of(values: tuple[int, ...]) -> dict[str, int]:
+    """Frames in use, by the name of the account."""
+    return {OWNERS.get(index, f"owner {index}"): count for index, count in enumerate(values)}
+
+
+BLOCK = Block(
+    "vmm_evidence", b"NESTLING-EVID-1", 32, "vmm/evidence.hh",
+    (
+        ("name", "32s"), ("state", "Q"), ("status", "Q"), ("error", "Q"), ("table_root", "Q"),
+        ("table_format", "Q"), ("vcpu_count", "Q"), ("kept", "Q"), ("entry", "Q"),
+        ("nested_faults", "Q"), ("exits", "Q"), ("hold_faults", "Q"), ("hold_expired", "Q"),
+        ("fills", "Q"), ("vmcb", "8Q"), ("before", "16Q"), ("created", "16Q"), ("ended", "16Q"),
+        ("after", "16Q"), ("held_reads", "Q"), ("failed_reads", "Q"), ("failed_address", "Q"),
+        ("creation_nanoseconds", "Q"), ("run_nanoseconds", "Q"), ("reason", "64s"),
+    ),
+)  # fmt: skip
+"""Of ``vmm::VmRecord``; the numbers are ``finished`` and ``cpus``."""
 
 
 class VmState(enum.IntEnum):
@@ -171,71 +243,34 @@ class Evidence:
 
 def load(kernel: Path, memory: PhysicalMemory) -> Evidence:
     """Reads the evidence block of the host kernel whose ELF file is ``kernel``."""
-    symbol = Symbols.of(kernel).exactly_one(SYMBOL)
-    if symbol.size != EVIDENCE_SIZE:
-        raise EvidenceError(
-            f"{SYMBOL} in {kernel.name} has {symbol.size} bytes, and grader/evidence.py knows "
-            f"{EVIDENCE_SIZE}: vmm/evidence.hh was changed without it"
-        )
-    return parse(memory.read(symbol.address - KERNEL_OFFSET, EVIDENCE_SIZE))
+    return parse(BLOCK.read(kernel, memory))
 
 
 def parse(block: bytes) -> Evidence:
     """The evidence in the bytes of ``vmm::Evidence``."""
-    magic, record_size, count, finished, cpus = _HEADER.unpack_from(block)
-    if magic.rstrip(b"\0") != MAGIC:
-        raise EvidenceError(f"the block begins with {magic!r}, not with {MAGIC!r}: never filled in")
-    if record_size != RECORD_SIZE:
-        raise EvidenceError(f"a record is said to have {record_size} bytes, not {RECORD_SIZE}")
-    if count > MAX_RECORDS:
-        raise EvidenceError(f"{count} records are announced, and there is room for {MAX_RECORDS}")
-    records = (_record(block, _HEADER.size + index * RECORD_SIZE) for index in range(count))
-    return Evidence(finished == 1, cpus, tuple(records))
+    finished, cpus, records = BLOCK.unpack(block)
+    return Evidence(finished == 1, cpus, tuple(_record(values) for values in records))
 
 
-def _record(block: bytes, offset: int) -> VmRecord:
-    values: dict[str, object] = {}
-    for name, form in RECORD_FIELDS:
-        found = struct.unpack_from("<" + form, block, offset)
-        offset += struct.calcsize("<" + form)
-        values[name] = found if len(found) > 1 else found[0]
-    name = _text(values["name"])
+def _record(values: dict[str, Any]) -> VmRecord:
+    name = text_of(values["name"])
     state, table_format = values["state"], values["table_format"]
     if state not in set(VmState) or table_format not in set(TableFormat):
         raise EvidenceError(f"the record of VM {name!r} has state {state}, format {table_format}")
-    count = values["vcpu_count"]
-    vmcb = values["vmcb"]
-    assert isinstance(vmcb, tuple) and isinstance(count, int)
+    count, vmcb = values["vcpu_count"], values["vmcb"]
     if count > len(vmcb):
         raise EvidenceError(f"the record of VM {name!r} speaks of {count} vCPUs")
     return VmRecord(
         **values
         | {
             "name": name,
-            "reason": _text(values["reason"]),
+            "reason": text_of(values["reason"]),
             "state": VmState(state),
             "table_format": TableFormat(table_format),
-            "error": _error_name(values["error"]),
+            "error": error_name(values["error"]),
             "kept": values["kept"] == 1,
             "hold_expired": values["hold_expired"] == 1,
             "vmcb": vmcb[:count],
         }
-        | {key: _accounts(values[key]) for key in ("before", "created", "ended", "after")}
-    )  # type: ignore[arg-type]
-
-
-def _text(raw: object) -> str:
-    assert isinstance(raw, bytes)
-    return raw.split(b"\0")[0].decode("utf-8", "replace")
-
-
-def _error_name(value: object) -> str | None:
-    assert isinstance(value, int)
-    if value == 0:
-        return None
-    return ERRORS[value - 1] if value <= len(ERRORS) else f"error {value - 1}"
-
-
-def _accounts(values: object) -> dict[str, int]:
-    assert isinstance(values, tuple)
-    return {OWNERS.get(index, f"owner {index}"): count for index, count in enumerate(values)}
+        | {key: accounts_of(values[key]) for key in ("before", "created", "ended", "after")}
+    )

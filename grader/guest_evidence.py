@@ -11,40 +11,37 @@ Nothing in the block is followed without a bound; what does not fit is an :class
 from __future__ import annotations
 
 import enum
-import struct
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from grader import proc_evidence
-from grader.evidence import KERNEL_OFFSET, OWNERS, EvidenceError, PhysicalMemory, TableFormat
+from grader.evidence import (
+    Block, EvidenceError, PhysicalMemory, TableFormat, accounts_of, text_of,
+)  # fmt: skip
 from grader.proc_evidence import ProcEvidence
-from grader.symbols import Symbols
-
-SYMBOL = "guest_evidence"
-MAGIC = b"NESTLING-GUEST1"
-MAX_RECORDS = 64
 
 REGISTERS = (
     "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
     "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "rip", "rflags",
 )  # fmt: skip
 
-# The members of vmm::GuestRecord in order, as struct formats.
-RECORD_FIELDS = (
-    ("name", "32s"), ("owner_name", "32s"), ("id", "Q"), ("owner", "Q"), ("end", "Q"),
-    ("status", "Q"), ("memory_bytes", "Q"), ("rip", "Q"), ("hypercalls", "Q"), ("move", "Q"),
-    ("kept", "Q"), ("destroyed", "Q"), ("table_root", "Q"), ("table_format", "Q"),
-    ("control_block", "Q"), ("pages", "Q"), ("exits", "Q"), ("exit_code", "Q"),
-    ("exit_information_1", "Q"), ("exit_information_2", "Q"), ("slices", "Q"), ("moves", "Q"),
-    ("cpus", "Q"), ("entries", "Q"), ("clears", "Q"), ("instruction_error", "Q"),
-    ("host_rsp_wanted", "Q"), ("host_rsp_found", "Q"), ("host_rsp_mismatches", "Q"),
-    ("kicks", "Q"), ("kicks_lost", "Q"),
-    ("registers", "18Q"), ("cr0", "Q"), ("cr3", "Q"), ("cr4", "Q"), ("efer", "Q"),
-    ("before", "16Q"), ("started", "16Q"), ("ended", "16Q"), ("after", "16Q"), ("reason", "64s"),
+BLOCK = Block(
+    "guest_evidence", b"NESTLING-GUEST1", 64, "vmm/user/guest_evidence.hh",
+    (
+        ("name", "32s"), ("owner_name", "32s"), ("id", "Q"), ("owner", "Q"), ("end", "Q"),
+        ("status", "Q"), ("memory_bytes", "Q"), ("rip", "Q"), ("hypercalls", "Q"), ("move", "Q"),
+        ("kept", "Q"), ("destroyed", "Q"), ("table_root", "Q"), ("table_format", "Q"),
+        ("control_block", "Q"), ("pages", "Q"), ("exits", "Q"), ("exit_code", "Q"),
+        ("exit_information_1", "Q"), ("exit_information_2", "Q"), ("slices", "Q"), ("moves", "Q"),
+        ("cpus", "Q"), ("entries", "Q"), ("clears", "Q"), ("instruction_error", "Q"),
+        ("host_rsp_wanted", "Q"), ("host_rsp_found", "Q"), ("host_rsp_mismatches", "Q"),
+        ("kicks", "Q"), ("kicks_lost", "Q"),
+        ("registers", "18Q"), ("cr0", "Q"), ("cr3", "Q"), ("cr4", "Q"), ("efer", "Q"),
+        ("before", "16Q"), ("started", "16Q"), ("ended", "16Q"), ("after", "16Q"), ("reason", "64s"),
+    ),
 )  # fmt: skip
-RECORD_SIZE = struct.calcsize("<" + "".join(form for _, form in RECORD_FIELDS))
-_HEADER = struct.Struct("<16sQQQQ")  # magic, record_size, record_count, guests, vendor
-EVIDENCE_SIZE = _HEADER.size + MAX_RECORDS * RECORD_SIZE
+"""Of ``vmm::GuestRecord``; the numbers are ``guests`` and ``vendor``."""
 
 
 class GuestEnd(enum.IntEnum):
@@ -171,65 +168,36 @@ class GuestEvidence(ProcEvidence):
 
 def load(kernel: Path, memory: PhysicalMemory) -> GuestEvidence:
     """Reads both evidence blocks of the kernel whose ELF file is ``kernel``."""
-    symbol = Symbols.of(kernel).exactly_one(SYMBOL)
-    if symbol.size != EVIDENCE_SIZE:
-        raise EvidenceError(
-            f"{SYMBOL} in {kernel.name} has {symbol.size} bytes, and grader/guest_evidence.py knows "
-            f"{EVIDENCE_SIZE}: vmm/user/guest_evidence.hh was changed without it"
-        )
-    programs = proc_evidence.load(kernel, memory)
-    return parse(memory.read(symbol.address - KERNEL_OFFSET, EVIDENCE_SIZE), programs)
+    block = BLOCK.read(kernel, memory)
+    return parse(block, proc_evidence.load(kernel, memory))
 
 
 def parse(block: bytes, programs: ProcEvidence) -> GuestEvidence:
     """The evidence in the bytes of ``vmm::GuestEvidence``, and that of the programs."""
-    magic, record_size, count, made, vendor = _HEADER.unpack_from(block)
-    if magic.rstrip(b"\0") != MAGIC:
-        raise EvidenceError(f"the block begins with {magic!r}, not with {MAGIC!r}: never filled in")
-    if record_size != RECORD_SIZE:
-        raise EvidenceError(f"a record is said to have {record_size} bytes, not {RECORD_SIZE}")
-    if count > MAX_RECORDS:
-        raise EvidenceError(f"{count} records are announced, and there is room for {MAX_RECORDS}")
+    made, vendor, records = BLOCK.unpack(block)
     if vendor not in set(Vendor):
         raise EvidenceError(f"the block speaks of vendor {vendor}")
-    guests = tuple(_record(block, _HEADER.size + index * RECORD_SIZE) for index in range(count))
+    guests = tuple(_record(values) for values in records)
     return GuestEvidence(
         programs.finished, programs.cpus, programs.records, Vendor(vendor), guests, made
     )
 
 
-def _record(block: bytes, offset: int) -> GuestRecord:
-    values: dict[str, object] = {}
-    for name, form in RECORD_FIELDS:
-        found = struct.unpack_from("<" + form, block, offset)
-        offset += struct.calcsize("<" + form)
-        values[name] = found if len(found) > 1 else found[0]
-    name = _text(values["name"])
+def _record(values: dict[str, Any]) -> GuestRecord:
+    name = text_of(values["name"])
     end, table_format = values["end"], values["table_format"]
     if end not in set(GuestEnd) or table_format not in set(TableFormat):
         raise EvidenceError(f"the record of guest {name!r} has end {end}, format {table_format}")
-    registers = values["registers"]
-    assert isinstance(registers, tuple)
     return GuestRecord(
         **values
         | {
             "name": name,
-            "owner_name": _text(values["owner_name"]),
-            "reason": _text(values["reason"]),
+            "owner_name": text_of(values["owner_name"]),
+            "reason": text_of(values["reason"]),
             "end": GuestEnd(end),
             "table_format": TableFormat(table_format),
-            "registers": dict(zip(REGISTERS, registers)),
+            "registers": dict(zip(REGISTERS, values["registers"])),
         }
         | {key: values[key] == 1 for key in ("hypercalls", "kept", "destroyed")}
-        | {key: _accounts(values[key]) for key in ("before", "started", "ended", "after")}
-    )  # type: ignore[arg-type]
-
-
-def _text(raw: object) -> str:
-    assert isinstance(raw, bytes)
-    return raw.split(b"\0")[0].decode("utf-8", "replace")
-
-
-def _accounts(values: object) -> dict[str, int]:
-    assert isinstance(values, tuple)
-    return {OWNERS.get(index, f"owner {index}"): count for index, count in enumerate(values)}
+        | {key: accounts_of(values[key]) for key in ("before", "started", "ended", "after")}
+    )

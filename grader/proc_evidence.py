@@ -10,29 +10,26 @@
 from __future__ import annotations
 
 import enum
-import struct
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from grader.evidence import ERRORS, KERNEL_OFFSET, OWNERS, EvidenceError, PhysicalMemory
-from grader.symbols import Symbols
-
-SYMBOL = "proc_evidence"
-MAGIC = b"NESTLING-PROC-1"
-MAX_RECORDS = 48
-
-# The members of kern::ProgramRecord in order, as struct formats.
-RECORD_FIELDS = (
-    ("name", "32s"), ("end", "Q"), ("status", "Q"), ("error", "Q"), ("vector", "Q"),
-    ("error_code", "Q"), ("cr2", "Q"), ("rip", "Q"), ("rsp", "Q"), ("table_root", "Q"), ("kept", "Q"), ("environments", "Q"), ("exited", "Q"), ("faulted", "Q"),
-    ("killed", "Q"), ("stuck", "Q"), ("refused", "Q"), ("status_sum", "Q"), ("system_calls", "Q"),
-    ("preemptions", "Q"), ("switches", "Q"), ("before", "16Q"),
-    ("started", "16Q"), ("ended", "16Q"), ("after", "16Q"), ("creation_nanoseconds", "Q"),
-    ("run_nanoseconds", "Q"), ("reason", "96s"),
+from grader.evidence import (
+    Block, EvidenceError, PhysicalMemory, accounts_of, error_name, text_of,
 )  # fmt: skip
-RECORD_SIZE = struct.calcsize("<" + "".join(form for _, form in RECORD_FIELDS))
-_HEADER = struct.Struct("<16sQQQQ")  # magic, record_size, record_count, finished, cpus
-EVIDENCE_SIZE = _HEADER.size + MAX_RECORDS * RECORD_SIZE
+
+BLOCK = Block(
+    "proc_evidence", b"NESTLING-PROC-1", 48, "kern/proc/main/proc_evidence.hh",
+    (
+        ("name", "32s"), ("end", "Q"), ("status", "Q"), ("error", "Q"), ("vector", "Q"),
+        ("error_code", "Q"), ("cr2", "Q"), ("rip", "Q"), ("rsp", "Q"), ("table_root", "Q"), ("kept", "Q"), ("environments", "Q"), ("exited", "Q"), ("faulted", "Q"),
+        ("killed", "Q"), ("stuck", "Q"), ("refused", "Q"), ("status_sum", "Q"), ("system_calls", "Q"),
+        ("preemptions", "Q"), ("switches", "Q"), ("before", "16Q"),
+        ("started", "16Q"), ("ended", "16Q"), ("after", "16Q"), ("creation_nanoseconds", "Q"),
+        ("run_nanoseconds", "Q"), ("reason", "96s"),
+    ),
+)  # fmt: skip
+"""Of ``kern::ProgramRecord``; the numbers are ``finished`` and ``cpus``."""
 
 
 @dataclass(frozen=True)
@@ -167,35 +164,17 @@ class ProcEvidence:
 
 def load(kernel: Path, memory: PhysicalMemory) -> ProcEvidence:
     """Reads the evidence block of the kernel whose ELF file is ``kernel``."""
-    symbol = Symbols.of(kernel).exactly_one(SYMBOL)
-    if symbol.size != EVIDENCE_SIZE:
-        raise EvidenceError(
-            f"{SYMBOL} in {kernel.name} has {symbol.size} bytes, and grader/proc_evidence.py knows "
-            f"{EVIDENCE_SIZE}: kern/proc/main/proc_evidence.hh was changed without it"
-        )
-    return parse(memory.read(symbol.address - KERNEL_OFFSET, EVIDENCE_SIZE))
+    return parse(BLOCK.read(kernel, memory))
 
 
 def parse(block: bytes) -> ProcEvidence:
     """The evidence in the bytes of ``kern::ProcEvidence``."""
-    magic, record_size, count, finished, cpus = _HEADER.unpack_from(block)
-    if magic.rstrip(b"\0") != MAGIC:
-        raise EvidenceError(f"the block begins with {magic!r}, not with {MAGIC!r}: never filled in")
-    if record_size != RECORD_SIZE:
-        raise EvidenceError(f"a record is said to have {record_size} bytes, not {RECORD_SIZE}")
-    if count > MAX_RECORDS:
-        raise EvidenceError(f"{count} records are announced, and there is room for {MAX_RECORDS}")
-    records = (_record(block, _HEADER.size + index * RECORD_SIZE) for index in range(count))
-    return ProcEvidence(finished == 1, cpus, tuple(records))
+    finished, cpus, records = BLOCK.unpack(block)
+    return ProcEvidence(finished == 1, cpus, tuple(_record(values) for values in records))
 
 
-def _record(block: bytes, offset: int) -> ProgramRecord:
-    values: dict[str, object] = {}
-    for name, form in RECORD_FIELDS:
-        found = struct.unpack_from("<" + form, block, offset)
-        offset += struct.calcsize("<" + form)
-        values[name] = found if len(found) > 1 else found[0]
-    name = _text(values["name"])
+def _record(values: dict[str, Any]) -> ProgramRecord:
+    name = text_of(values["name"])
     end = values["end"]
     if end not in set(ProgramEnd):
         raise EvidenceError(f"the record of the program {name!r} ends with {end}")
@@ -203,27 +182,10 @@ def _record(block: bytes, offset: int) -> ProgramRecord:
         **values
         | {
             "name": name,
-            "reason": _text(values["reason"]),
+            "reason": text_of(values["reason"]),
             "end": ProgramEnd(end),
-            "error": _error_name(values["error"]),
+            "error": error_name(values["error"]),
             "kept": values["kept"] == 1,
         }
-        | {key: _accounts(values[key]) for key in ("before", "started", "ended", "after")}
-    )  # type: ignore[arg-type]
-
-
-def _text(raw: object) -> str:
-    assert isinstance(raw, bytes)
-    return raw.split(b"\0")[0].decode("utf-8", "replace")
-
-
-def _error_name(value: object) -> str | None:
-    assert isinstance(value, int)
-    if value == 0:
-        return None
-    return ERRORS[value - 1] if value <= len(ERRORS) else f"error {value - 1}"
-
-
-def _accounts(values: object) -> dict[str, int]:
-    assert isinstance(values, tuple)
-    return {OWNERS.get(index, f"owner {index}"): count for index, count in enumerate(values)}
+        | {key: accounts_of(values[key]) for key in ("before", "started", "ended", "after")}
+    )

@@ -60,8 +60,8 @@ PARTS = (
     Part("lint", "clang-tidy (minutes at first; then only what has changed)",
          lambda: [[PYTHON, "-m", "grader.checks.lint"]], fast=False),
     Part("pytest", "the grader's tests, and boots of the kernel", _pytest, fast=False),
-    Part("reference", "the reference answers of every lab",
-         lambda: [[str(ROOT / "nest"), "grade", lab.id, "--reference"] for lab in load_all()], fast=False),
+    Part("reference", "the reference answers of every lab, on all its machines",
+         lambda: [[str(ROOT / "nest"), "grade", lab.id, "--reference", "--machine", "all"] for lab in load_all()], fast=False),
 )
 
 

@@ -16,9 +16,8 @@ import gdb.printing
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from grader import guest_evidence  # noqa: E402
 from grader.evidence import (  # noqa: E402
-    EVIDENCE_SIZE,
+    BLOCK,
     KERNEL_OFFSET,
-    SYMBOL,
     EvidenceError,
     TableFormat,
     VmRecord,
@@ -226,12 +225,12 @@ def _records() -> Sequence[VmRecord | GuestRecord]:
     # By physical address: a CPU that is in a guest shows the guest's memory only.
     try:
         symbols = Symbols.of(Path(gdb.current_progspace().filename))
-        if symbols.find(guest_evidence.SYMBOL):  # they belong to programs
-            at = symbols.exactly_one(guest_evidence.SYMBOL).address - KERNEL_OFFSET
+        if symbols.find(guest_evidence.BLOCK.symbol):  # they belong to programs
+            at = symbols.exactly_one(guest_evidence.BLOCK.symbol).address - KERNEL_OFFSET
             programs = ProcEvidence(finished=False, cpus=0, records=())
-            return guest_evidence.parse(Memory().read(at, guest_evidence.EVIDENCE_SIZE), programs).guests
-        at = symbols.exactly_one(SYMBOL).address - KERNEL_OFFSET
-        return parse(Memory().read(at, EVIDENCE_SIZE)).records
+            return guest_evidence.parse(Memory().read(at, guest_evidence.BLOCK.size), programs).guests
+        at = symbols.exactly_one(BLOCK.symbol).address - KERNEL_OFFSET
+        return parse(Memory().read(at, BLOCK.size)).records
     except (SymbolError, EvidenceError) as problem:
         raise gdb.GdbError(f"{problem}; stop in the pager, or give ROOT") from None
 

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def make_record(**values: object) -> bytes:
     """The bytes of a vmm::VmRecord; what is not given is zero."""
     data = b""
-    for name, form in evidence.RECORD_FIELDS:
+    for name, form in evidence.BLOCK.fields:
         value = values.get(name, b"" if form.endswith("s") else 0)
         value = value.encode() if isinstance(value, str) else value
         count = 1 if form.endswith("s") else int(form[:-1] or 1)
@@ -29,13 +29,13 @@ def make_block(records: list[bytes], **values: int) -> bytes:
     """The bytes of a vmm::Evidence."""
     head = struct.pack(
         "<16sQQQQ",
-        values.get("magic", evidence.MAGIC),
-        values.get("record_size", evidence.RECORD_SIZE),
+        values.get("magic", evidence.BLOCK.magic),
+        values.get("record_size", evidence.BLOCK.record_size),
         values.get("record_count", len(records)),
         values.get("finished", 1),
         values.get("cpus", 4),
     )
-    return (head + b"".join(records)).ljust(evidence.EVIDENCE_SIZE, b"\0")
+    return (head + b"".join(records)).ljust(evidence.BLOCK.size, b"\0")
 
 
 def test_record_is_taken_apart() -> None:
@@ -103,7 +103,7 @@ FORMS = {
 
 def test_layout_is_the_kernels() -> None:
     found = [(name, FORMS[kind]) for kind, name in members("vmm/evidence.hh", "VmRecord")]
-    assert found == list(evidence.RECORD_FIELDS)
+    assert found == list(evidence.BLOCK.fields)
     header = [name for _, name in members("vmm/evidence.hh", "Evidence")]
     assert header == ["magic", "record_size", "record_count", "finished", "cpus", "records"]
 

@@ -19,19 +19,19 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def block(count: int = 1, vendor: int = 2, **changes: object) -> bytes:
     """An evidence block with one record."""
-    values = {name: 0 for name, _ in guest_evidence.RECORD_FIELDS} | {
+    values = {name: 0 for name, _ in guest_evidence.BLOCK.fields} | {
         "name": b"guest1", "owner_name": b"abc", "end": 4, "table_format": 1, "kept": 1,
         "control_block": 0x7000, "reason": b"words", "registers": tuple(range(18)),
         "after": (7, *[0] * 15),
     }  # fmt: skip
     values |= changes
     record = b""
-    for name, form in guest_evidence.RECORD_FIELDS:
+    for name, form in guest_evidence.BLOCK.fields:
         value = values[name]
         many = value if isinstance(value, tuple) else (0,) * 16 if form == "16Q" else (value,)
         record += struct.pack("<" + form, *many)
-    head = struct.pack("<16sQQQQ", guest_evidence.MAGIC, guest_evidence.RECORD_SIZE, count, 9, vendor)
-    return (head + record).ljust(guest_evidence.EVIDENCE_SIZE, b"\0")
+    head = struct.pack("<16sQQQQ", guest_evidence.BLOCK.magic, guest_evidence.BLOCK.record_size, count, 9, vendor)
+    return (head + record).ljust(guest_evidence.BLOCK.size, b"\0")
 
 
 def parse(data: bytes) -> GuestEvidence:
@@ -53,7 +53,7 @@ def test_evidence_is_read() -> None:
 
 def test_evidence_that_is_none() -> None:
     for data, words in (
-        (bytes(guest_evidence.EVIDENCE_SIZE), "never filled in"),
+        (bytes(guest_evidence.BLOCK.size), "never filled in"),
         (block(count=1000), "there is room for"),
         (block(vendor=3), "vendor 3"),
         (block(end=9), "has end 9"),
@@ -69,9 +69,9 @@ def test_layout_is_the_headers() -> None:
     begin = text.index("struct GuestRecord {") + len("struct GuestRecord {")
     body = re.sub(r"//.*", "", text[begin : text.index("\n};", begin)])
     declared = re.findall(r"(\w+)\s*(?:=|\{)", body)
-    assert declared == [name for name, _ in guest_evidence.RECORD_FIELDS]
+    assert declared == [name for name, _ in guest_evidence.BLOCK.fields]
     rooms = int(re.search(r"max_records = (\d+)", text)[1])  # type: ignore[index]
-    assert rooms == guest_evidence.MAX_RECORDS
+    assert rooms == guest_evidence.BLOCK.max_records
 
 
 def test_ends_are_the_headers() -> None:

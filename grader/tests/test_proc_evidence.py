@@ -106,18 +106,18 @@ def test_the_kernels_half_is_not_the_programs() -> None:
 
 def block(count: int = 1, end: int = 4, **changes: object) -> bytes:
     """An evidence block with one record."""
-    values = {name: 0 for name, _ in proc_evidence.RECORD_FIELDS} | {
+    values = {name: 0 for name, _ in proc_evidence.BLOCK.fields} | {
         "name": b"abc", "end": end, "error": 3, "vector": 14, "cr2": 0x234, "kept": 1,
         "reason": b"words", "after": (7, *[0] * 15),
     }  # fmt: skip
     values |= changes
     record = b""
-    for name, form in proc_evidence.RECORD_FIELDS:
+    for name, form in proc_evidence.BLOCK.fields:
         value = values[name]
         many = value if isinstance(value, tuple) else (0,) * 16 if form == "16Q" else (value,)
         record += struct.pack("<" + form, *many)
-    head = struct.pack("<16sQQQQ", proc_evidence.MAGIC, proc_evidence.RECORD_SIZE, count, 1, 4)
-    return (head + record).ljust(proc_evidence.EVIDENCE_SIZE, b"\0")
+    head = struct.pack("<16sQQQQ", proc_evidence.BLOCK.magic, proc_evidence.BLOCK.record_size, count, 1, 4)
+    return (head + record).ljust(proc_evidence.BLOCK.size, b"\0")
 
 
 def test_evidence_is_read() -> None:
@@ -133,7 +133,7 @@ def test_evidence_is_read() -> None:
 
 def test_evidence_that_is_none() -> None:
     with pytest.raises(EvidenceError, match="never filled in"):
-        proc_evidence.parse(bytes(proc_evidence.EVIDENCE_SIZE))
+        proc_evidence.parse(bytes(proc_evidence.BLOCK.size))
     with pytest.raises(EvidenceError, match="there is room for"):
         proc_evidence.parse(block(count=1000))
     with pytest.raises(EvidenceError, match="ends with 9"):
@@ -146,9 +146,9 @@ def test_layout_is_the_headers() -> None:
     begin = text.index("struct ProgramRecord {") + len("struct ProgramRecord {")
     body = re.sub(r"//.*", "", text[begin : text.index("\n};", begin)])
     declared = re.findall(r"(\w+)\s*(?:=|\{)", body)
-    assert declared == [name for name, _ in proc_evidence.RECORD_FIELDS]
+    assert declared == [name for name, _ in proc_evidence.BLOCK.fields]
     rooms = int(re.search(r"max_records = (\d+)", text)[1])  # type: ignore[index]
-    assert rooms == proc_evidence.MAX_RECORDS
+    assert rooms == proc_evidence.BLOCK.max_records
 
 
 def test_plan_lines() -> None:
