@@ -180,8 +180,18 @@ class VcpuBackend {
     /// CPU had sent it in the last moment. It must end the guest's run; one that is taken before is
     /// lost. Intel's world switch cannot lose one, since interrupts are disabled in all of it.
     virtual void kick_at_entries() {}
+    /// For tests of how a refusal is met: entry number `number`, from 1, is one that the CPU
+    /// refuses, since a control is invalid then (Intel: VM-instruction error 7). Intel: if that
+    /// entry would be a launch and is not the first, it is the next one that is none. 0: none.
+    void spoil_entry(std::uint64_t number) { spoiled_entry_ = number; }
 
    protected:
+    /// Whether spoil_entry means the next one after so many entries.
+    bool is_spoiled(std::uint64_t entries) const {
+        return spoiled_entry_ != 0 && entries + 1 >= spoiled_entry_;
+    }
+    /// See spoil_entry.
+    std::uint64_t spoiled_entry_ = 0;
     /// Not 0: run() must not enter the guest. The world switch reads it with interrupts held back.
     std::atomic<std::uint32_t> return_requested_{0};
 };

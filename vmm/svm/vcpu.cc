@@ -118,6 +118,10 @@ Exit SvmVcpu::run() {
     SaveArea& save = vmcb().save;
     if (asids_of_this_cpu().assign(asid_)) control.tlb_control = tlb_control::flush_all;
     control.asid = asid_.asid;
+    if (is_spoiled(account_.entries)) {
+        control.asid = 0;
+        unproven_ = true;
+    }
     save.rsp = registers.rsp;
     save.rip = registers.rip;
 

@@ -256,7 +256,8 @@ TEST_F(GuestEnvTest, SystemCallsRefuseWhatIsWrong) {
               failure(Failure::invalid_argument))
         << "a flag that there is not";
     const auto id = call(syscall::Number::env_mkguest, memory_bytes, 0x7c00,
-                         syscall::flag_hypercalls | 5ULL << syscall::flag_move_shift);
+                         syscall::flag_hypercalls | 0xffffULL << syscall::flag_spoil_shift |
+                             5ULL << syscall::flag_move_shift);
     EXPECT_EQ(record().hypercalls, 1U);
     EXPECT_EQ(record().move, 5U);
     for (const std::uint64_t nobody : {0ULL, 0x7fff'ff00ULL, ~0ULL, id | 1ULL << 32})

@@ -30,6 +30,8 @@ FILES = {
 }
 WALL_SECONDS = 120
 MEMORY_KIB = 4096
+SPOIL = 5
+"""Of all entries that follow the first one, the one that a guest is refused."""
 SECTORS = {
     "loop": b"\xeb\xfe",  # jmp to itself, with interrupts enabled or not
     "wild": b"\xa0\x00\x60",  # mov al, [0x6000]: nobody has mapped that page
@@ -73,6 +75,8 @@ def boot(place: Place) -> BootResult:
         step("loop", "boot=loop.bin", limit_ms=300),
         step("wild", "boot=wild.bin"),
         step("halt", "boot=halt.bin"),
+        step("spoiled", "hypercalls=1 spoil=1"),
+        step("spoiled-later", f"hypercalls=1 spoil={SPOIL}"),
         step("little", "hypercalls=1", memory=300),
         RunPlan("fpu", "fpu.elf", count=3, args="key=0x1234 turns=100000 rounds=3"),
         step("again", "hypercalls=1", repeat=2),
@@ -168,6 +172,16 @@ def test_many_guests_at_once(place: Place) -> None:
     found = guests(place, "many")
     assert [one.end for one in found] == [GuestEnd.EXITED] * 4, [one.describe() for one in found]
     check_frames(place, "many")
+
+
+def test_an_entry_is_refused_on_purpose(place: Place) -> None:
+    for name, before in (("spoiled", 0), ("spoiled-later", SPOIL - 1)):
+        record = guest(place, name)
+        assert record.end is GuestEnd.REFUSED, record.describe()
+        assert record.entries >= before
+        if place.machine.startswith("intel"):
+            assert record.instruction_error == 7, "a control is invalid, not the launch state"
+        check_frames(place, name)
 
 
 def test_a_guest_that_hangs_is_killed(place: Place) -> None:

@@ -121,6 +121,7 @@ std::expected<void, Error> GuestEnv::start(const kern::Env& env) {
     vcpu.make_runnable();
     exits_until_move_ = options_.move;
     if (options_.move != 0) vcpu.backend().kick_at_entries();
+    vcpu.backend().spoil_entry(options_.spoil);
     if (record_ != nullptr) {
         record_->end = GuestEnd::Running;
         record_->control_block = vcpu.backend().control_block().value();

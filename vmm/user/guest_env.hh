@@ -58,6 +58,7 @@ class GuestEnv final : public kern::Runner {
         std::uint64_t rip = 0;           ///< below 64 KiB and below memory_bytes
         bool hypercalls = false;  ///< they are served; otherwise the first one ends the guest
         std::uint32_t move = 0;   ///< moves to the next CPU every so many exits; 0: does not
+        std::uint16_t spoil = 0;  ///< see VcpuBackend::spoil_entry
     };
 
     /// Makes a guest environment, in state Unstarted, whose parent is `owner` (it is kept, if that

@@ -18,8 +18,8 @@ using kern::SystemCallResult;
 using kern::syscall::Failure;
 
 constexpr std::uint64_t known_flags =
-    syscall::flag_hypercalls | std::numeric_limits<std::uint32_t>::max() * 1ULL
-                                   << syscall::flag_move_shift;
+    syscall::flag_hypercalls | (syscall::spoil_end - 1) << syscall::flag_spoil_shift |
+    std::numeric_limits<std::uint32_t>::max() * 1ULL << syscall::flag_move_shift;
 
 /// An identifier that a program gave. What is none in 32 bits is nobody's.
 std::expected<kern::EnvId, Failure> id_of(std::uint64_t argument) {
@@ -43,7 +43,8 @@ SystemCallResult env_mkguest(kern::Env& env, const SystemCallArguments& argument
                        {.memory_bytes = memory_bytes,
                         .rip = rip,
                         .hypercalls = (flags & syscall::flag_hypercalls) != 0,
-                        .move = static_cast<std::uint32_t>(flags >> syscall::flag_move_shift)});
+                        .move = static_cast<std::uint32_t>(flags >> syscall::flag_move_shift),
+                        .spoil = static_cast<std::uint16_t>(flags >> syscall::flag_spoil_shift)});
     if (!made) return std::unexpected{kern::failure_of(made.error())};
     return *made;
 }

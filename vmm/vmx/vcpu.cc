@@ -29,6 +29,8 @@ constexpr std::uint64_t debug_causes = 0x600f;
 constexpr std::uint64_t preemptions_per_second = 10'000;
 constexpr std::uint64_t longest_timer = 0xffff'ffff;
 constexpr unsigned priority_shift = 4;
+/// In an EPT pointer, with write-back (6): a memory type that there is not [intel/vol3c 25.6.11].
+constexpr std::uint64_t reserved_memory_type = 1;
 
 /// What arm_preemption_timer writes for a guest with IF = 0.
 std::uint64_t short_timer() {
@@ -199,10 +201,18 @@ void VmxVcpu::arm_preemption_timer() {
     vmcs_.write(Field::preemption_timer_value, timer_);
 }
 
+/// Makes the CPU refuse this entry, if it is the one; see spoil_entry.
+void VmxVcpu::spoil_if_wanted() {
+    const bool resumes = env_.env_runs != 0;
+    if (is_spoiled(account_.entries) && (resumes || spoiled_entry_ == 1))
+        vmcs_.write(Field::ept_pointer, ept_pointer_ | reserved_memory_type);
+}
+
 Exit VmxVcpu::run() {
     flush_what_is_stale();
     write_registers();
     arm_preemption_timer();
+    spoil_if_wanted();
     const Entered entered = vmx_asm_vmrun(&registers, &env_, &return_requested_);
     account_.host_rsp_wanted = env_.host_rsp_wanted;
     account_.host_rsp_found = env_.host_rsp_found;
@@ -214,10 +224,13 @@ Exit VmxVcpu::run() {
 
 /// The guest has not been entered, because of a request or a refusal.
 Exit VmxVcpu::stay(Entered entered) {
-    if (entered == Entered::Not)
+    if (entered == Entered::Not) {
+        // Not tried; and the next entry may be a launch.
+        if (spoiled_entry_ != 0) vmcs_.write(Field::ept_pointer, ept_pointer_);
         return {.reason = exit::ExternalInterrupt{},
                 .rip = registers.rip,
                 .code = exit_reason::external_interrupt};
+    }
     if (entered == Entered::HostRspWrong) ++account_.host_rsp_mismatches;
     if (entered == Entered::FailValid)
         account_.instruction_error = vmcs_.read(Field::instruction_error);

@@ -60,6 +60,7 @@ class VmxVcpu final : public VcpuBackend {
     void flush_what_is_stale();
     void write_registers();
     void arm_preemption_timer();
+    void spoil_if_wanted();
     Exit take_exit();
     Exit stay(Entered entered);
     exit::EntryFailure explain(Entered entered) const;
