@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: MIT
+#include "vmm/vmx/asm_vmrun.h"
+
+    vmx_asm_vmrun_section 50, vmx_asm_vmrun_enter
+    jne 1f
+    vmlaunch
+1:  vmresume
+
+    .section .note.GNU-stack, "", @progbits
