@@ -39,16 +39,18 @@ def sources(*endings: str) -> list[str]:
                   and (ROOT / path).is_file())
 
 
+_BUILD = ["ninja", "-C", "build/cmake", "-j", str(cores())]
+
+
 def _pytest() -> list[list[str]]:
     tests = [name for name in sources(".py")
              if Path(name).name.startswith("test_") and not name.startswith("labs/")]
-    return [[PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(ROOT),
+    return [_BUILD, [PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(ROOT),
              "--import-mode=importlib", *tests]]
 
 
 def _ctest() -> list[list[str]]:
-    return [["ninja", "-C", "build/cmake", "-j", str(cores())],
-            ["ctest", "--preset", "default", "-j", str(cores())]]
+    return [_BUILD, ["ctest", "--preset", "default", "-j", str(cores())]]
 
 
 PARTS = (
