@@ -109,7 +109,9 @@ class _ByHand:
                      for flavour in UNIT_FLAVOURS for _ in modules)])
 
     def _files(self) -> list[str]:
-        return [task.file for one in labs.load_all(self.tree) for task in one.tasks]
+        # Parts of user programs are in neither the lab's tests nor its kernel.
+        apart = {file for recipe in self.kit["programs"].values() for file in recipe["tasks"]}
+        return [task.file for one in labs.load_all(self.tree) for task in one.tasks if task.file not in apart]
 
     def _all(self, work: Iterable[Work]) -> None:
         for done in [self.pool.submit(one) for one in work]:
