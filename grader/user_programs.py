@@ -21,6 +21,25 @@ PREFIX = "user/"
 PATTERNS = ("pattern_rodata", "pattern_data")
 """Symbols of hello.elf whose bytes are made for each run."""
 
+DIVIDE, INVALID_OPCODE, GENERAL_PROTECTION, PAGE_FAULT = 0, 6, 13, 14
+# The error code of a page fault.
+PRESENT, WRITE, USER, FETCH = 1, 2, 4, 16
+
+FAULTS = {
+    "pagefault": (PAGE_FAULT, USER | WRITE),
+    "null": (PAGE_FAULT, USER),
+    "rodata_write": (PAGE_FAULT, USER | WRITE | PRESENT),
+    "text_write": (PAGE_FAULT, USER | WRITE | PRESENT),
+    "exec_data": (PAGE_FAULT, USER | FETCH | PRESENT),
+    "exec_stack": (PAGE_FAULT, USER | FETCH | PRESENT),
+    "read_kernel": (PAGE_FAULT, USER | PRESENT),
+    "recurse": (PAGE_FAULT, USER | WRITE),
+    "divide": (DIVIDE, 0),
+    "privileged": (GENERAL_PROTECTION, 0),
+    "return_from_main": (INVALID_OPCODE, 0),
+}
+"""How each program of kern/user/programs that does wrong ends: (vector, error code)."""
+
 
 def programs(kit_files: Mapping[str, bytes]) -> dict[str, bytes]:
     """The kit's user programs, by the names that a boot module gives them."""

@@ -20,7 +20,7 @@ from grader.digest import key_of
 from grader.images import Segment
 from grader.proc_evidence import ProgramEnd, RunPlan
 from grader.processes import Child, Limits
-from grader.user_programs import filled, finish_status, program_image, record_of
+from grader.user_programs import FAULTS, filled, finish_status, program_image, record_of
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("NEST_BUILD", ROOT / "build" / "cmake"))
@@ -31,23 +31,6 @@ MASK = (1 << 64) - 1
 NONCE = secrets.token_hex(8)
 CALLS = 100_000
 PANIC = 120
-DIVIDE, INVALID_OPCODE, GENERAL_PROTECTION, PAGE_FAULT = 0, 6, 13, 14
-PRESENT, WRITE, USER, FETCH = 1, 2, 4, 16  # the error code of a page fault
-FAULTS = {
-    "pagefault": (PAGE_FAULT, USER | WRITE),
-    "null": (PAGE_FAULT, USER),
-    "rodata_write": (PAGE_FAULT, USER | WRITE | PRESENT),
-    "text_write": (PAGE_FAULT, USER | WRITE | PRESENT),
-    "exec_data": (PAGE_FAULT, USER | FETCH | PRESENT),
-    "exec_stack": (PAGE_FAULT, USER | FETCH | PRESENT),
-    "read_kernel": (PAGE_FAULT, USER | PRESENT),
-    "recurse": (PAGE_FAULT, USER | WRITE),
-    "divide": (DIVIDE, 0),
-    "privileged": (GENERAL_PROTECTION, 0),
-    "return_from_main": (INVALID_OPCODE, 0),
-}
-"""How each program ends that does wrong: vector and error code."""
-
 
 def program(name: str) -> bytes:
     """A user program as CMake built it."""

@@ -19,7 +19,8 @@ from grader.digest import digest, key_of, scramble
 from grader.images import PF_R, PF_W, PF_X, GuestImage, Segment, elf_image, pattern
 from grader.proc_evidence import ProgramEnd, ProgramRecord, RunPlan
 from grader.user_programs import (
-    STACK_PAGE, STACK_TOP, bytes_of, filled, finish_status, pages_of, pages_seen, program_image,
+    FAULTS, INVALID_OPCODE, PAGE_FAULT, PRESENT, STACK_PAGE, STACK_TOP, USER, WRITE, bytes_of, filled,
+    finish_status, pages_of, pages_seen, program_image,
     programs, read, record_of,
 )  # fmt: skip
 
@@ -28,9 +29,6 @@ WALL_SECONDS = 30
 PAGE = 4096
 MASK = (1 << 64) - 1
 USER_PAGE, TABLE, ENVIRONMENT = "user page", "page table", "environment"
-DIVIDE, INVALID_OPCODE, GENERAL_PROTECTION, PAGE_FAULT = 0, 6, 13, 14
-# The error code of a page fault.
-PRESENT, WRITE, USER, FETCH = 1, 2, 4, 16
 
 # Programs made by hand, in machine code.
 CODE = 0x40_0000
@@ -142,20 +140,6 @@ def _refused_headers() -> dict[str, tuple[bytes, str, str]]:
     }
 
 
-# Programs that fault, by their name: (vector, error code).
-FAULTS = {
-    "pagefault": (PAGE_FAULT, USER | WRITE),
-    "null": (PAGE_FAULT, USER),
-    "rodata_write": (PAGE_FAULT, USER | WRITE | PRESENT),
-    "text_write": (PAGE_FAULT, USER | WRITE | PRESENT),
-    "exec_data": (PAGE_FAULT, USER | FETCH | PRESENT),
-    "exec_stack": (PAGE_FAULT, USER | FETCH | PRESENT),
-    "read_kernel": (PAGE_FAULT, USER | PRESENT),
-    "recurse": (PAGE_FAULT, USER | WRITE),
-    "divide": (DIVIDE, 0),
-    "privileged": (GENERAL_PROTECTION, 0),
-    "return_from_main": (INVALID_OPCODE, 0),
-}
 KEPT = ("hello", "bss", "rodata_write", "files")
 MANY, TURNS = 64, 12
 
