@@ -26,11 +26,6 @@ set(NEST_ASSEMBLE_FLAGS -g -I${CMAKE_SOURCE_DIR})
 set(NEST_LINK_asan -fsanitize=address,undefined)
 set(NEST_LINK_tsan -fsanitize=thread)
 
-find_program(CCACHE ccache)
-if(CCACHE)
-  set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE})
-endif()
-
 # nest_library(NAME): a static library NAME.FLAVOUR for each flavour, without sources yet.
 function(nest_library name)
   foreach(flavour IN LISTS NEST_FLAVOURS)
@@ -40,6 +35,7 @@ function(nest_library name)
       $<$<COMPILE_LANGUAGE:CXX>:${NEST_FLAGS_${flavour}} -Werror>
       $<$<COMPILE_LANGUAGE:ASM>:${NEST_ASSEMBLE_FLAGS}>)
   endforeach()
+  nest_x86_64(${name}.kernel)
 endfunction()
 
 # nest_sources(LIBRARY [FLAVOURS f...] SOURCES s...): adds sources of this folder to the library, in

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Kernel images: the host kernel and guest kernels are the same objects, linked at different addresses.
 # How to link one stands in kit.json too (key "kernels"), so that the grader does it without CMake.
-find_program(NEST_LD ld REQUIRED)
 # The interpreter that Debian packages serve; another may come first on PATH.
 set(Python3_EXECUTABLE /usr/bin/python3)
 find_package(Python3 3.11 REQUIRED COMPONENTS Interpreter)
@@ -44,6 +43,7 @@ function(nest_kernel name place)
     target_compile_options(${name}-objects PRIVATE
       $<$<COMPILE_LANGUAGE:CXX>:${NEST_FLAGS_kernel} -Werror>
       $<$<COMPILE_LANGUAGE:ASM>:${NEST_ASSEMBLE_FLAGS}>)
+    nest_x86_64(${name}-objects)
     list(APPEND object_libraries ${name}-objects)
   endif()
   list(TRANSFORM object_libraries REPLACE "(.+)" "$<TARGET_OBJECTS:\\1>" OUTPUT_VARIABLE objects)

@@ -14,6 +14,7 @@ function(nest_user_compile_options target)
   target_compile_options(${target} PRIVATE
     $<$<COMPILE_LANGUAGE:CXX>:${NEST_FLAGS_user} -Werror>
     $<$<COMPILE_LANGUAGE:ASM>:${NEST_ASSEMBLE_FLAGS}>)
+  nest_x86_64(${target})
 endfunction()
 
 # nest_user_library(SOURCE...): the library that every user program is linked with, start code included.
@@ -36,7 +37,7 @@ endfunction()
 # anew with each answer for boots of the kernels named; the target user-NAME is linked with the
 # reference answers, for the project's own tests.
 #
-# The recipe in kit.json, key "programs", "user/NAME.elf": each task's answer is compiled with "compile",
+# The recipe in kit.json, key "programs", "user/NAME.elf": each task's answer is compiled by "compiler" "compile",
 # then "linker" "flags" "objects" ANSWERS "archives" -o ELF.
 function(nest_kit_program name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "KERNELS;TASKS;SOURCES")
@@ -58,6 +59,7 @@ function(nest_kit_program name)
   set_property(GLOBAL APPEND PROPERTY NEST_KIT_PROGRAMS "    \"user/${name}.elf\": {
       \"kernels\": [\"${kernels}\"],
       \"tasks\": [\"${tasks}\"],
+      \"compiler\": \"${NEST_KERNEL_CXX}\",
       \"compile\": [\"${compile}\"],
       \"linker\": \"${NEST_LD}\",
       \"flags\": [\"${flags}\"],

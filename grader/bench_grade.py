@@ -127,13 +127,14 @@ class _ByHand:
 
     def _compile(self, file: str, flavour: str) -> None:
         kind = "assemble" if file.endswith(ASSEMBLY) else "compile"
-        self._run([self.kit["compiler"], *self.kit["flavours"][flavour][kind], "-c", file,
+        kit = self.kit["flavours"][flavour]
+        self._run([kit["compiler"], *kit[kind], "-c", file,
                    "-o", self._object(file, flavour)])
 
     def _program(self, flavour: str, turn: int) -> None:
         kit = self.kit["flavours"][flavour]
         libraries = [kit["libraries"][name] for name in ("vmm", "kern")]
-        self._run([self.kit["compiler"], *kit["link"], "-o", self.place / f"{flavour}.{turn}",
+        self._run([kit["compiler"], *kit["link"], "-o", self.place / f"{flavour}.{turn}",
                    *self.kit["test_objects"][f"{self.lab.id}-tests.{flavour}"],
                    *(self._object(file, flavour) for file in self._files() if not file.endswith(ASSEMBLY)),
                    "-Wl,--start-group", *libraries, "-Wl,--end-group", "-lgtest", "-lpthread"])

@@ -121,9 +121,10 @@ class Kit:
         tests = [Path(path) for path in self._kit["test_objects"][f"{lab.id}-tests.{flavour}"]]
         libraries = self._libraries(flavour)
         link = self._kit["flavours"][flavour]["link"]
+        compiler = self._compiler(flavour)
 
         def command(objects: list[Path], output: Path) -> list[str]:
-            return [self._kit["compiler"], *link, "-o", str(output), *map(str, tests + objects),
+            return [compiler, *link, "-o", str(output), *map(str, tests + objects),
                     "-Wl,--start-group", *map(str, libraries), "-Wl,--end-group",
                     "-lgtest", "-lpthread"]
 
@@ -188,11 +189,14 @@ class Kit:
                             "  mend: a lab.json's \"kernel\" is the name given to nest_kit_kernel()")
         return kernels[kernel]
 
+    def _compiler(self, flavour: str) -> str:
+        """The flavour's compiler, or a user program's: where this is no x86-64 machine, there are two."""
+        return (self._kit["programs"].get(flavour) or self._kit["flavours"][flavour])["compiler"]
+
     @cached_property
     def _ground(self) -> str:
-        """What every compilation of an answer rests on: the compiler and the tree's headers."""
-        compiler = Path(self._kit["compiler"]).resolve()
-        status = compiler.stat()
+        """What every compilation of an answer rests on: the compilers and the tree's headers."""
+        compilers = _identity(sorted({Path(self._compiler(flavour)).resolve() for flavour in self._kit["flavours"]}))
         headers = []
         for room in ROOMS:
             for folder, _, names in sorted(os.walk(self.root / room)):
@@ -200,7 +204,7 @@ class Kit:
                     if name.endswith(HEADERS):
                         path = Path(folder, name)
                         headers.append((str(path.relative_to(self.root)), path.read_bytes()))
-        return digest(str(compiler), status.st_mtime_ns, status.st_size, headers)
+        return digest(compilers, headers)
 
     def _shown(self, source: Path) -> str:
         return str(source.relative_to(self.root)) if source.is_relative_to(self.root) else str(source)
@@ -230,7 +234,7 @@ class Kit:
             output = place / "answer.o"
             # An answer sees the rooms and itself, so that it cannot include a reference.
             done = sandbox.run(
-                [self._kit["compiler"], *self._flags(file, flavour),
+                [self._compiler(flavour), *self._flags(file, flavour),
                  f"-ffile-prefix-map={self.root}/=", f"-iquote{(self.root / file).parent}",
                  "-fdiagnostics-color=never", "-fmax-errors=3", "-c", name, "-o", str(output)],
                 timeout=COMPILE_SECONDS, cwd=self.root, writable=[place],

@@ -243,11 +243,11 @@ def make(root: Path) -> Tree:
     library = tree.compile("library", LIBRARY)
     archive = str(root / "build" / "cmake" / "lib.a")
     subprocess.run(["ar", "rcs", archive, library], check=True)
-    flavour = {"assemble": [f"-I{root}"], "compile": ["-std=c++23", f"-I{root}", "-fno-exceptions"], "link": ["-O0"],
+    flavour = {"compiler": "/usr/bin/g++", "assemble": [f"-I{root}"],
+               "compile": ["-std=c++23", f"-I{root}", "-fno-exceptions"], "link": ["-O0"],
                "libraries": {"vmm": archive, "kern": archive}}
     tests = tree.compile("tests", TESTS)
     tree.write("build/cmake/kit.json", json.dumps({
-        "compiler": "/usr/bin/g++",
         "flavours": {name: flavour for name in ("kernel", "asan", "tsan")},
         "kernels": {"nestling": {
             "runs": "guests", "linker": "/bin/sh", "flags": [str(root / "build/cmake/link.sh")],
