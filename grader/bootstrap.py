@@ -6,6 +6,7 @@ verb are there, install them where that needs no question, and hand over to grad
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -14,15 +15,22 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 
+IS_X86_64 = platform.machine() == "x86_64"
+
 COMMAND = ("python3-click", "python3-rich", "python3-jsonschema")
 BUILD = ("g++", "cmake", "ninja-build", "ccache", "libgtest-dev", "binutils", "python3-pyelftools",
-         "bubblewrap", "util-linux")
+         "bubblewrap", "util-linux", *(() if IS_X86_64 else ("g++-x86-64-linux-gnu", "binutils-x86-64-linux-gnu")))
 EMULATE = ("qemu-system-x86", "bochs", "bochs-term", "bochsbios", "vgabios")
 GRADE = (*COMMAND, *BUILD, *EMULATE, "python3-pytest")
-RUN = (*COMMAND, *BUILD, *EMULATE, "grub-pc-bin", "grub-common", "xorriso", "mtools")
+GRUB = ("grub-pc-bin", "grub-common", "xorriso", "mtools") if IS_X86_64 else ()
+"""For ISO images. Debian has GRUB for BIOS machines on x86 only; elsewhere kernels are entered by PVH alone."""
+RUN = (*COMMAND, *BUILD, *EMULATE, *GRUB)
+GDB = "gdb" if IS_X86_64 else "gdb-multiarch"
 HANDOUTS = (*COMMAND, "doxygen", "graphviz", "python3-jinja2")
-TEST = (*GRADE, *RUN, *HANDOUTS, "clang-format-19", "clang-tidy-19", "gdb",
+TEST = (*GRADE, *RUN, *HANDOUTS, "clang-format-19", "clang-tidy-19", GDB,
         "python3-defusedxml")
+ARM64 = ("g++-aarch64-linux-gnu", "qemu-user", "googletest")
+"""For the long part `arm64` of `nest test`."""
 
 PACKAGES: dict[str, tuple[str, ...]] = {
     "": (*COMMAND,),
@@ -32,11 +40,15 @@ PACKAGES: dict[str, tuple[str, ...]] = {
     "verify": GRADE,
     "bench": RUN + ("python3-pytest",),
     "run": RUN,
-    "debug": (*RUN, "gdb"),
+    "debug": (*RUN, GDB),
     "handouts": HANDOUTS,
     "test": TEST,
 }
 """What each verb needs. Of an unknown verb the command itself will speak."""
+
+OLDEST = {"debian": 12, "ubuntu": 24.04}
+"""The oldest releases that have these packages, all by the same names, in versions that are new enough."""
+CONTAINER = "  mend: build the container of this tree's Containerfile and work in it; see README, \"Every host\""
 
 DPKG_STATUS = Path("/var/lib/dpkg/status")
 
@@ -46,17 +58,36 @@ def needed(argv: list[str]) -> tuple[str, ...]:
     verb = next((word for word in argv if not word.startswith("-")), "")
     if "--help" in argv or "-h" in argv:
         verb = ""
-    return tuple(dict.fromkeys(PACKAGES.get(verb, PACKAGES[""])))
+    packages = PACKAGES.get(verb, PACKAGES[""])
+    if verb == "test" and not {"--long", "arm64"}.isdisjoint(argv):
+        packages += ARM64
+    return tuple(dict.fromkeys(packages))
+
+
+def system() -> dict[str, str]:
+    """What /etc/os-release says."""
+    try:
+        return platform.freedesktop_os_release()
+    except OSError:
+        return {}
+
+
+def unfit(release: dict[str, str]) -> str:
+    """Why packages cannot be had on this system, with the mend; empty if they can."""
+    name = release.get("PRETTY_NAME", "a system without /etc/os-release")
+    if not shutil.which("dpkg-query"):
+        return f"this is {name}: nest knows the packages of Debian and Ubuntu only\n{CONTAINER}"
+    oldest = OLDEST.get(release.get("ID", ""))
+    if oldest and float(release.get("VERSION_ID", oldest)) < oldest:
+        return f"this is {name}, which is too old: nest needs Debian 12 or Ubuntu 24.04\n{CONTAINER}"
+    return ""
 
 
 def missing(packages: tuple[str, ...]) -> list[str]:
     """Those of the packages that dpkg does not know as installed."""
-    try:
-        listing = subprocess.run(
-            ["dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\n", *packages],
-            capture_output=True, text=True, check=False).stdout
-    except FileNotFoundError:
-        return []  # not a Debian: let what is really missing speak for itself
+    listing = subprocess.run(
+        ["dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\n", *packages],
+        capture_output=True, text=True, check=False).stdout
     there = {line.split()[0] for line in listing.splitlines() if line.endswith(" installed")}
     return [package for package in packages if package not in there]
 
@@ -112,9 +143,16 @@ def prepare(packages: tuple[str, ...], stamps: Path) -> int:
             return 0
     except OSError:
         pass
+    release = system()
+    why = unfit(release)
+    if why:
+        print(f"nest: {why}", file=sys.stderr)
+        return 3
     lacking = missing(packages)
     if lacking:
         if not install(lacking) or missing(packages):
+            if release.get("ID") == "ubuntu":
+                print("nest: some are in the component universe: sudo add-apt-repository universe", file=sys.stderr)
             print("nest: packages are missing. Please run:", file=sys.stderr)
             print("sudo " + " ".join(install_command(missing(packages))), file=sys.stderr)
             return 3
@@ -128,7 +166,10 @@ def prepare(packages: tuple[str, ...], stamps: Path) -> int:
 
 
 def main() -> int:
-    """The command."""
+    """The command; with `--packages`, for the Containerfile, only the names of the packages of all verbs."""
+    if sys.argv[1:] == ["--packages"]:
+        print(*needed(["setup"]), sep="\n")
+        return 0
     status = prepare(needed(sys.argv[1:]), ROOT / "build")
     if status:
         return status

@@ -17,6 +17,7 @@ from pathlib import Path
 import click
 
 from grader import debug_bochs, lab, lab_kernel, machines
+from grader.bootstrap import GDB
 from grader.errors import CANNOT_RUN, DONE, CannotRun, UsageError
 from grader.lab import ROOT
 from grader.machines.bochs import Bochs
@@ -51,9 +52,9 @@ def command(lab_name: str, reference: bool, task_name: str | None, places: tuple
     task = chosen.task(task_name) if task_name else chosen.tasks[-1]
     machine = machines.machine(machine_name or ("intel-bochs" if task.vendor == "intel" else "amd-qemu"))
     in_bochs = isinstance(machine, Bochs)
-    gdb = "" if in_bochs else shutil.which("gdb")
+    gdb = "" if in_bochs else shutil.which(GDB)
     if gdb is None:
-        raise CannotRun("gdb is not installed\nmend: apt-get install gdb")
+        raise CannotRun(f"{GDB} is not installed\nmend: apt-get install {GDB}")
     cpus = cpus or (1 if in_bochs else 4)
     if cpus > machine.max_cpus:
         raise UsageError(f"{machine.name} has at most {machine.max_cpus} CPUs")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -21,6 +22,7 @@ from pathlib import Path
 
 import click
 
+from grader import bootstrap
 from grader.errors import CANNOT_RUN, DONE, CannotRun
 
 OK = "works"
@@ -63,13 +65,26 @@ TOOLS = (
     Tool("g++", "g++", "grading", (12,)),
     Tool("cmake", "cmake", "grading", (3, 25)),
     Tool("ninja", "ninja-build", "grading"),
-    Tool("ld", "binutils", "grading"),
+    *(
+        (Tool("ld", "binutils", "grading"),)
+        if bootstrap.IS_X86_64
+        else (
+            Tool("x86_64-linux-gnu-g++", "g++-x86-64-linux-gnu", "grading", (12,)),
+            Tool("x86_64-linux-gnu-ld", "binutils-x86-64-linux-gnu", "grading"),
+        )
+    ),
     Tool("qemu-system-x86_64", "qemu-system-x86", "grading", (7, 2)),
     Tool("ccache", "ccache", "fast builds"),
-    Tool("grub-mkrescue", "grub-common", "run"),
-    Tool("xorriso", "xorriso", "run", ask="-version"),
-    Tool("mformat", "mtools", "run"),
-    Tool("gdb", "gdb", "debug", (12,)),
+    *(
+        (
+            Tool("grub-mkrescue", "grub-common", "run"),
+            Tool("xorriso", "xorriso", "run", ask="-version"),
+            Tool("mformat", "mtools", "run"),
+        )
+        if bootstrap.GRUB
+        else ()
+    ),
+    Tool(bootstrap.GDB, bootstrap.GDB, "debug", (12,)),
     Tool("doxygen", "doxygen", "handouts"),
     Tool("dot", "graphviz", "handouts", ask="-V"),
     Tool("clang-format-19", "clang-format-19", "test", (19,)),
@@ -83,6 +98,9 @@ MODULES = (
     ("pytest", "python3-pytest", "grading"),
     ("jinja2", "python3-jinja2", "handouts"),
 )
+
+TRIED = ("bookworm", "trixie")
+"""The releases that the project's own tests run on."""
 
 MACHINES = (("amd-qemu", "grading"), ("intel-bochs", "labs 2 and 3"), ("amd-bochs", "--machine"))
 """And what needs each: only without the first can nothing be graded."""
@@ -127,13 +145,14 @@ def can_grade(rows: list[Row]) -> bool:
 
 def examine() -> Iterator[Row]:
     """Looks at one thing after the other. Never fails: what fails is a row."""
+    yield _system(bootstrap.system())
     yield _python()
     for module, package, needed_for in MODULES:
         yield _module(module, package, needed_for)
     for tool in TOOLS:
         yield _tool(tool)
     yield _file("GoogleTest", "/usr/include/gtest/gtest.h", "libgtest-dev", "grading")
-    yield _file("GRUB for BIOS machines", "/usr/lib/grub/i386-pc/modinfo.sh", "grub-pc-bin", "run")
+    yield _grub()
     yield _guarded("sandbox", "isolation", _sandbox)
     for machine, needed_for in MACHINES:
         yield _guarded(
@@ -157,6 +176,23 @@ def _guarded(name: str, needed_for: str, look: Callable[[str], Row]) -> Row:
         text = str(problem).splitlines() or [type(problem).__name__]
         mend = getattr(problem, "mend", "") or "see above"
         return Row(name, needed_for, MISSING, text[0], mend)
+
+
+def _system(release: dict[str, str]) -> Row:
+    name = f"{release.get('PRETTY_NAME', '?')} on {platform.machine()}"
+    if release.get("VERSION_CODENAME") in TRIED and bootstrap.IS_X86_64:
+        return Row("system", "grading", OK, name)
+    return Row(
+        "system", "grading", LIMITED, f"{name}; not one of those that are tested: Debian {' and '.join(TRIED)} on x86_64",
+        "the rows below tell what works; the container of ./Containerfile is the same everywhere",
+    )  # fmt: skip
+
+
+def _grub() -> Row:
+    if not bootstrap.GRUB:
+        return Row("GRUB for BIOS machines", "run --grub", LIMITED, "Debian has none for this processor; "
+                   "`nest run` enters the kernel by PVH")  # fmt: skip
+    return _file("GRUB for BIOS machines", "/usr/lib/grub/i386-pc/modinfo.sh", "grub-pc-bin", "run")
 
 
 def _python() -> Row:

@@ -13,6 +13,7 @@ import click
 
 from grader import hung, lab, lab_kernel, machines
 from grader.boot import VmPlan, plan_text
+from grader.bootstrap import GRUB
 from grader.errors import CANNOT_RUN, DONE, CannotRun, UsageError
 from grader.images import file_system_image
 from grader.proc_evidence import RunPlan
@@ -40,7 +41,7 @@ USUAL_PROGRAM = {"programs": "hello", "vmms": "vmm"}
 @click.option("--ram", type=click.IntRange(1), help="Memory of the guest in MiB (64).")
 @click.option("--args", default="", help="The command line of the guest or program.")
 @click.option("--direct/--grub", default=None,
-              help="Enter the kernel without GRUB, a faster start, or by GRUB (in QEMU by GRUB).")  # fmt: skip
+              help="Enter the kernel without GRUB, a faster start, or by GRUB (in QEMU by GRUB, where there is one).")  # fmt: skip
 @click.option("--seconds", type=click.FloatRange(0, min_open=True),
               help="Stop the machine after this time, and show where it was.")  # fmt: skip
 def command(lab_name: str, reference: bool, machine_name: str, cpus: int | None, program: str | None,
@@ -52,7 +53,7 @@ def command(lab_name: str, reference: bool, machine_name: str, cpus: int | None,
         raise UsageError(f"{machine.name} has at most {machine.max_cpus} CPUs")
     cpus = cpus or min(4, machine.max_cpus)
     memory = memory or machine.default_memory_mib
-    direct = machine.is_slow_by_grub if direct is None else direct
+    direct = machine.is_slow_by_grub or not GRUB if direct is None else direct
     built = lab_kernel.build(say, lab.find(lab_name), reference=reference)
     load = choose(built, program=program, vcpus=vcpus, cpus=cpus, ram_mib=ram, args=args)
     with tempfile.TemporaryDirectory(prefix="nestling-run-") as folder:

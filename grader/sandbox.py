@@ -206,7 +206,8 @@ def status() -> Status:
         return Status(False, f"bubblewrap does not start: {problem}", _MEND)
     if tried.returncode != 0:
         why = tried.stderr.strip().splitlines()[-1:] or [f"it ended with {tried.returncode}"]
-        return Status(False, f"bubblewrap does not work here: {why[0]}", _MEND)
+        return Status(False, f"bubblewrap does not work here: {why[0]}",
+                      _APPARMOR_MEND if _apparmor_forbids() else _MEND)
     return Status(True, "bubblewrap: own files, processes and network")
 
 
@@ -215,6 +216,22 @@ _MEND = (
     "allow unprivileged user namespaces (sysctl kernel.unprivileged_userns_clone=1), or run outside of "
     "a container; until then student code runs with limits, but sees this user's files"
 )
+APPARMOR_SWITCH = Path("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")
+_APPARMOR_MEND = (
+    "AppArmor forbids user namespaces to programs without a profile, as in Ubuntu 24.04. Give bubblewrap "
+    "its profile: sudo apt-get install apparmor-profiles && "
+    "sudo install -m 644 /usr/share/apparmor/extra-profiles/bwrap-userns-restrict /etc/apparmor.d/ && "
+    "sudo apparmor_parser -r /etc/apparmor.d/bwrap-userns-restrict; or, for every program and until the next start, "
+    "sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0. Until then grading works, student code runs with "
+    "limits, but sees this user's files"
+)
+
+
+def _apparmor_forbids() -> bool:
+    try:
+        return APPARMOR_SWITCH.read_text().strip() == "1" and os.geteuid() != 0
+    except OSError:
+        return False
 
 
 def signal_name(number: int) -> str:

@@ -29,6 +29,8 @@ class Part:
     says: str
     argv: Callable[[], list[list[str]]]
     fast: bool = True
+    long: bool = False
+    """only with --long, or by its name"""
 
 
 def sources(*endings: str) -> list[str]:
@@ -53,6 +55,11 @@ def _ctest() -> list[list[str]]:
     return [_BUILD, ["ctest", "--preset", "default", "-j", str(cores())]]
 
 
+def _arm64() -> list[list[str]]:
+    return [["cmake", "--preset", "arm64"], ["ninja", "-C", "build/arm64", "-j", str(cores())],
+            ["ctest", "--preset", "arm64", "-j", str(cores())]]
+
+
 PARTS = (
     Part("checks", "the arrows between rooms, and what each lab promises",
          lambda: [[PYTHON, "-m", "grader.checks"]]),
@@ -64,21 +71,26 @@ PARTS = (
     Part("pytest", "the grader's tests, and boots of the kernel", _pytest, fast=False),
     Part("reference", "the reference answers of every lab, on all its machines",
          lambda: [[str(ROOT / "nest"), "grade", lab.id, "--reference", "--machine", "all"] for lab in load_all()], fast=False),
+    Part("arm64", "built for an arm64 machine; its host tests, the labs' with the reference answers, under qemu-user",
+         _arm64, fast=False, long=True),
 )
 
 
 @click.command(short_help="Run the project's own tests.")
 @click.option("--fast", is_flag=True, help="Only what is quick: " + ", ".join(
     part.name for part in PARTS if part.fast) + ".")
+@click.option("--long", "with_long", is_flag=True, help="Also what takes long: " + ", ".join(
+    part.name for part in PARTS if part.long) + ".")
 @click.option("--only", multiple=True, metavar="PART", help="Only this part: " + ", ".join(
     part.name for part in PARTS) + ". May be repeated.")
-def command(fast: bool, only: tuple[str, ...]) -> int:
+def command(fast: bool, with_long: bool, only: tuple[str, ...]) -> int:
     """Run all of the project's own tests and show each runner's closing line."""
     names = [part.name for part in PARTS]
     for name in only:
         if name not in names:
             raise UsageError(f"there is no part '{name}'; the parts are: {', '.join(names)}")
-    chosen = [part for part in PARTS if (part.name in only if only else part.fast or not fast)]
+    chosen = [part for part in PARTS
+              if (part.name in only if only else (part.fast or not fast) and (with_long or not part.long))]
     progress = Progress()
     with workshop(progress):
         pass
@@ -114,7 +126,7 @@ def _run(part: Part, progress: Progress) -> bool:
             print("\n".join(lines[-SHOWN_LINES:]))
             print(f"{part.name}: FAILED: {Path(argv[0]).name} ended with {status}", flush=True)
             break
-        if argv[0] != "ninja":
+        if argv[0] not in ("cmake", "ninja"):
             print(f"{part.name}: {_closing(lines) or 'nothing to complain about'}", flush=True)
     return passed
 

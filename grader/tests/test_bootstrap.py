@@ -3,9 +3,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import platform
+import shutil
 import subprocess
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -97,6 +101,9 @@ def test_a_build_folder_that_cannot_be_made_is_no_reason_to_stop(machine: Path) 
     (["run", "lab5"], "xorriso", True),
     (["grade", "lab5"], "doxygen", False),
     (["test"], "doxygen", True),
+    (["test"], "qemu-user", False),
+    (["test", "--long"], "qemu-user", True),
+    (["test", "--only", "arm64"], "g++-aarch64-linux-gnu", True),
     (["nonsense"], "qemu-system-x86", False),
     ([], "python3-click", True),
 ])
@@ -123,8 +130,86 @@ def test_help_needs_no_heavy_module() -> None:
     assert done.stdout.strip() == "[]", done.stderr
 
 
-def test_the_line_without_python_is_enough_for_every_verb() -> None:
+def bootstrap_on(machine: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The module as it is on another processor."""
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    spec = importlib.util.spec_from_file_location("bootstrap_there", bootstrap.__file__)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_another_processor_has_a_second_compiler_and_no_grub(monkeypatch: pytest.MonkeyPatch) -> None:
+    x86_64, arm64 = (set(bootstrap_on(machine, monkeypatch).needed(["setup"])) for machine in ("x86_64", "aarch64"))
+    assert x86_64 - arm64 == {"grub-pc-bin", "grub-common", "xorriso", "mtools", "gdb"}
+    assert arm64 - x86_64 == {"g++-x86-64-linux-gnu", "binutils-x86-64-linux-gnu", "gdb-multiarch"}
+
+
+def bare(folder: Path, **programs: str) -> dict[str, str]:
+    """The environment of a system that has these programs, and a few that every system has."""
+    for name in ("dirname", "readlink", "id"):
+        (folder / name).symlink_to(str(shutil.which(name)))
+    for name, text in programs.items():
+        (folder / name.replace("_", "-")).write_text(f"#!/bin/sh\n{text}\n")
+        (folder / name.replace("_", "-")).chmod(0o755)
+    return {"PATH": str(folder)}
+
+
+def nest_without_python(folder: Path) -> Path:
+    """The first steps on a machine without Python."""
     text = (bootstrap.ROOT / "nest").read_text()
-    listed = text.partition("packages='")[2].partition("'")[0].split()
-    wanted = {"python3"}.union(*bootstrap.PACKAGES.values())
-    assert sorted(listed) == sorted(wanted), "the list in ./nest and PACKAGES in grader/bootstrap.py differ"
+    (folder / "nest").write_text(text.replace("/usr/bin/python3 ]", "/nonexistent/python3 ]"))
+    return folder / "nest"
+
+
+@pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
+def test_the_line_without_python_is_enough_for_every_verb(
+        machine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = {"python3", *bootstrap_on(machine, monkeypatch).needed(["setup"])}
+    wanted = wanted.union(*bootstrap_on(machine, monkeypatch).PACKAGES.values())
+    done = subprocess.run(
+        ["/bin/sh", nest_without_python(tmp_path)], capture_output=True, text=True,
+        env=bare(tmp_path, uname=f"echo {machine}", apt_get="exit 1", sudo="exit 1"))
+    assert done.returncode == 3
+    words = done.stderr.splitlines()[-1].split()
+    assert words[:5] == "sudo apt-get install -y --no-install-recommends".split()
+    assert sorted(words[5:]) == sorted(wanted), "the list in ./nest and PACKAGES in grader/bootstrap.py differ"
+
+
+def test_without_python_and_apt_the_container_is_the_mend(tmp_path: Path) -> None:
+    done = subprocess.run(["/bin/sh", nest_without_python(tmp_path)], capture_output=True, text=True,
+                          env=bare(tmp_path))
+    assert done.returncode == 3
+    assert "Containerfile" in done.stderr and "sudo" not in done.stderr
+
+
+@pytest.mark.parametrize(("release", "why"), [
+    ({"ID": "debian", "VERSION_ID": "12"}, ""),
+    ({"ID": "debian", "VERSION_ID": "13"}, ""),
+    ({"ID": "debian"}, ""),  # testing
+    ({"ID": "ubuntu", "VERSION_ID": "24.04"}, ""),
+    ({"ID": "linuxmint", "VERSION_ID": "22"}, ""),
+    ({"ID": "ubuntu", "VERSION_ID": "22.04", "PRETTY_NAME": "Ubuntu 22.04.5 LTS"}, "Ubuntu 22.04.5 LTS, which is too old"),
+    ({"ID": "debian", "VERSION_ID": "11", "PRETTY_NAME": "Debian 11"}, "Debian 11, which is too old"),
+])
+def test_a_release_fits_or_the_container_is_the_mend(release: dict[str, str], why: str, machine: Path) -> None:
+    said = bootstrap.unfit(release)
+    assert why in said and bool(why) == bool(said) == ("Containerfile" in said)
+
+
+def test_another_distribution_is_told_so(
+        machine: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    (machine / "dpkg-query").unlink()
+    monkeypatch.setenv("PATH", str(machine))
+    monkeypatch.setattr(bootstrap, "system", lambda: {"ID": "fedora", "PRETTY_NAME": "Fedora Linux 41"})
+    assert bootstrap.prepare(PACKAGES, machine / "build") == 3
+    err = capfd.readouterr().err
+    assert "Fedora Linux 41" in err and "Containerfile" in err and "apt-get" not in err
+
+
+def test_ubuntu_is_told_of_universe(
+        machine: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(bootstrap, "system", lambda: {"ID": "ubuntu", "VERSION_ID": "24.04"})
+    assert bootstrap.prepare(PACKAGES, machine / "build") == 3
+    assert "add-apt-repository universe" in capfd.readouterr().err

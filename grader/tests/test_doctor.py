@@ -53,6 +53,24 @@ def test_program_that_does_not_start(tools: Path) -> None:
     assert "does not start" in doctor._tool(tool("g++")).detail
 
 
+def test_system_that_is_tested_and_one_that_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    debian = {"PRETTY_NAME": "Debian GNU/Linux 12 (bookworm)", "VERSION_CODENAME": "bookworm"}
+    ubuntu = {"PRETTY_NAME": "Ubuntu 24.04.1 LTS", "VERSION_CODENAME": "noble"}
+    monkeypatch.setattr(doctor.platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(doctor.bootstrap, "IS_X86_64", True)
+    assert doctor._system(debian).state == OK
+    row = doctor._system(ubuntu)
+    assert row.state == LIMITED and "Ubuntu 24.04.1 LTS on x86_64" in row.detail and "Containerfile" in row.mend
+    monkeypatch.setattr(doctor.bootstrap, "IS_X86_64", False)
+    assert doctor._system(debian).state == LIMITED
+
+
+def test_processor_without_grub(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor.bootstrap, "GRUB", ())
+    row = doctor._grub()
+    assert row.state == LIMITED and "by PVH" in row.detail
+
+
 def test_missing_module() -> None:
     row = doctor._module("no_such_module", "python3-none", "grading")
     assert row.state == MISSING and row.mend == "apt-get install python3-none"
@@ -136,6 +154,6 @@ def test_everything_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "_sanitizer", lambda name, *_: Row(name, "grading", OK, ""))
     rows = list(doctor.examine())
     names = {row.name for row in rows}
-    assert {"Python", "g++", "sandbox", "thread sanitizer", "terminal"} <= names
+    assert {"system", "Python", "g++", "sandbox", "thread sanitizer", "terminal"} <= names
     assert {f"machine {name}" for name in machines.names()} <= names
     assert os.environ["PATH"]

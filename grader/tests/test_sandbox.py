@@ -231,6 +231,22 @@ def test_missing_bubblewrap_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not told.isolated and "bubblewrap" in told.detail and "apt-get" in told.mend
 
 
+@pytest.mark.parametrize(("switch", "user", "apparmor"), [("1", 1000, True), ("0", 1000, False), ("1", 0, False)])
+def test_apparmors_switch_has_its_own_mend(
+        switch: str, user: int, apparmor: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bwrap = tmp_path / "bwrap"
+    bwrap.write_text("#!/bin/sh\necho 'bwrap: setting up uid map: Permission denied' >&2; exit 1\n")
+    bwrap.chmod(0o755)
+    (tmp_path / "switch").write_text(f"{switch}\n")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(sandbox, "APPARMOR_SWITCH", tmp_path / "switch")
+    monkeypatch.setattr(sandbox.os, "geteuid", lambda: user)
+    told = sandbox.status.__wrapped__()
+    assert not told.isolated and "setting up uid map" in told.detail
+    assert ("apparmor_restrict_unprivileged_userns=0" in told.mend) == apparmor
+    assert ("bwrap-userns-restrict" in told.mend) == apparmor
+
+
 def test_parent_death_ends_the_child(mode: str, tmp_path: Path) -> None:
     """A killed nest leaves nothing behind: the pipe's last holder goes with it."""
     reader, writer = os.pipe()
