@@ -64,6 +64,16 @@ def test_reference_gets_all(tree: Tree) -> None:
     assert len(boots) == 1  # one module, one set of answers: one boot
 
 
+@pytest.mark.parametrize(("flavour", "score"), [("kernel", 0), ("asan", 14)])
+def test_each_flavour_has_its_own_compiler(flavour: str, score: int, tree: Tree) -> None:
+    tree.solve()
+    kit = json.loads((tree.root / "build/cmake/kit.json").read_text())
+    kit["flavours"][flavour]["compiler"] = "/bin/false"
+    tree.write("build/cmake/kit.json", json.dumps(kit))
+    result, done = tree.grade()
+    assert result["score"] == score and "the compiler ended with 1" in done.stdout
+
+
 def test_stubs_get_nothing_and_are_named_once(tree: Tree) -> None:
     result, done = tree.grade()
     assert done.returncode == 1
