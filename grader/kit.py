@@ -108,7 +108,7 @@ class Kit:
             failed.set_exception(
                 BuildFailure(f"{name}: {error.strerror}", file=file, stage="does not compile"))
             return failed
-        key = digest("object", name, text, self._flags(file, flavour), self._ground)
+        key = digest("object", name, text, self._compiler(flavour), self._flags(file, flavour), self._ground)
         return self._once(key, lambda: self._compile(key, file, source, name, flavour), rank=rank)
 
     def program(self, lab: Lab, answers: Answers, flavour: str, rank: int = 0) -> Future[Path]:

@@ -64,7 +64,7 @@ def test_reference_gets_all(tree: Tree) -> None:
     assert len(boots) == 1  # one module, one set of answers: one boot
 
 
-@pytest.mark.parametrize(("flavour", "score"), [("kernel", 0), ("asan", 14)])
+@pytest.mark.parametrize(("flavour", "score"), [("kernel", 20), ("asan", 14)])
 def test_each_flavour_has_its_own_compiler(flavour: str, score: int, tree: Tree) -> None:
     tree.solve()
     kit = json.loads((tree.root / "build/cmake/kit.json").read_text())
