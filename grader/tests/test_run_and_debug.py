@@ -19,8 +19,10 @@ ROOT = Path(__file__).resolve().parents[2]
 
 # The command itself, but for what it builds.
 DRIVER = """
+import platform
 import sys
 from pathlib import Path
+platform.machine = lambda machine=sys.argv.pop(1) or platform.machine(): machine
 from grader import cli, lab, lab_kernel
 kernel = Path(sys.argv.pop(1))
 lab_kernel.build = lambda *_, **__: lab_kernel.LabKernel(kernel, {"gkernel.elf": kernel})
@@ -30,9 +32,9 @@ sys.exit(cli.main())
 """
 
 
-def nest(kernel: Path, *words: str) -> subprocess.Popen[str]:
+def nest(kernel: Path, *words: str, processor: str = "") -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", DRIVER, str(kernel), *words],
+        [sys.executable, "-c", DRIVER, processor, str(kernel), *words],
         cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
         start_new_session=True,
     )  # fmt: skip
@@ -62,6 +64,14 @@ def test_serial_line_and_status(tmp_path: Path) -> None:
     status, out, err = finish(nest(kernel, "run", "LAB", "--direct"))
     assert (status, out) == (0, "hello\npower off: 0\n"), err
     assert "powered off with 0" in err
+
+
+def test_without_a_grub_the_kernel_is_entered_by_pvh(tmp_path: Path) -> None:
+    kernel = tiny_kernel.build(tmp_path, say("hello\n") + power_off(0))
+    status, out, err = finish(nest(kernel, "run", "LAB", processor="aarch64"))
+    assert (status, out) == (0, "hello\npower off: 0\n"), err
+    status, _, err = finish(nest(kernel, "run", "LAB", "--grub", processor="aarch64"))
+    assert status == 3 and "mend: leave out --grub" in err
 
 
 @pytest.mark.parametrize(
