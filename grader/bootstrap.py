@@ -46,8 +46,9 @@ PACKAGES: dict[str, tuple[str, ...]] = {
 }
 """What each verb needs. Of an unknown verb the command itself will speak."""
 
-OLDEST = {"debian": 12, "ubuntu": 24.04}
-"""The oldest releases that have these packages, all by the same names, in versions that are new enough."""
+OLDEST = {"debian": 12 if IS_X86_64 else 13, "ubuntu": 24.04}
+"""The oldest releases that have these packages, all by the same names, in versions that are new enough. A processor
+that orders memory less strictly than x86 needs QEMU 8.1: before, several CPUs could see each other's stores out of order."""
 CONTAINER = "  mend: build the container of this tree's Containerfile and work in it; see README, \"Every host\""
 
 DPKG_STATUS = Path("/var/lib/dpkg/status")
@@ -79,7 +80,7 @@ def unfit(release: dict[str, str]) -> str:
         return f"this is {name}: nest knows the packages of Debian and Ubuntu only\n{CONTAINER}"
     oldest = OLDEST.get(release.get("ID", ""))
     if oldest and float(release.get("VERSION_ID", oldest)) < oldest:
-        return f"this is {name}, which is too old: nest needs Debian 12 or Ubuntu 24.04\n{CONTAINER}"
+        return f"this is {name}, which is too old: nest needs Debian {OLDEST['debian']} or Ubuntu {OLDEST['ubuntu']}\n{CONTAINER}"
     return ""
 
 

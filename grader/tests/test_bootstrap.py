@@ -198,6 +198,12 @@ def test_a_release_fits_or_the_container_is_the_mend(release: dict[str, str], wh
     assert why in said and bool(why) == bool(said) == ("Containerfile" in said)
 
 
+def test_another_processor_needs_a_later_qemu(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    on_arm64 = bootstrap_on("aarch64", monkeypatch)
+    assert "nest needs Debian 13 or" in on_arm64.unfit({"ID": "debian", "VERSION_ID": "12"})
+    assert not on_arm64.unfit({"ID": "debian", "VERSION_ID": "13"})
+
+
 def test_another_distribution_is_told_so(
         machine: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     (machine / "dpkg-query").unlink()
