@@ -266,7 +266,8 @@ def _machine(name: str, machine_name: str = "amd-qemu", needed_for: str = "gradi
         )
     abilities = {"amd": "SVM, nested paging", "intel": "VMX, EPT"}[machine.vendor]
     took = f"started and ended in {found.seconds * 1000:.0f} ms"
-    return Row(name, needed_for, OK, f"{took}; {abilities}")
+    tried = f"tested with {' and '.join(machine.tried)}"
+    return Row(name, needed_for, OK, f"{machine.check()} ({tried}); {took}; {abilities}")
 
 
 def _sanitizer(name: str, sanitizer: str, finding: str) -> Row:

@@ -139,12 +139,13 @@ class LabPlugin:
                 self.engine.start(case_of(item), min(rank, last[case_of(item).label]))
 
     def _try_machine(self, name: str) -> None:
-        """Before anything is judged: whether the machine can be started here."""
+        """Before anything is judged: whether the machine works here."""
         from grader.errors import CannotRun
         from grader.machines import machine
+        from grader.machines.probe import vouch_for
 
         try:
-            machine(name).check()
+            vouch_for(machine(name))
         except CannotRun as problem:
             self.session.problem = problem
             raise pytest.exit.Exception(str(problem)) from problem

@@ -109,6 +109,8 @@ class Machine(abc.ABC):
     title: str
     vendor: str
     """``amd`` or ``intel``: whose virtualization its CPU has"""
+    tried: tuple[str, ...]
+    """the versions of the emulator, as far as the second number, with which this tree was tested"""
     max_cpus: int
     """with more it is too slow to be of use"""
     default_memory_mib: int
@@ -123,7 +125,7 @@ class Machine(abc.ABC):
 
     @abc.abstractmethod
     def check(self) -> str:
-        """What it is made of, with versions. Raises MachineError if it cannot be started here."""
+        """What it is made of, the emulator's version first. Raises MachineError if it cannot be started here."""
 
     @abc.abstractmethod
     def start(

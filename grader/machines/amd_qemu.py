@@ -54,10 +54,10 @@ class AmdQemu(Machine):
     name = "amd-qemu"
     title = "AMD SVM and NPT in QEMU (TCG)"
     vendor = "amd"
+    tried = ("7.2", "10.0")
     max_cpus = 16
     default_memory_mib = 256
     install, reinstall = INSTALL, REINSTALL
-    vendor = "amd"
 
     def check(self) -> str:
         return _version()

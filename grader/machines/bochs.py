@@ -10,11 +10,14 @@ listens on the network, and no file is left behind: all of them are descriptors 
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import re
 import shutil
 import signal
+import subprocess
 from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from grader import sandbox
@@ -72,6 +75,7 @@ Dialog = Generator[str, str, None]
 class Bochs(Machine):
     """A machine with the CPU ``model``."""
 
+    tried = ("2.7", "3.0")
     max_cpus = 2
     default_memory_mib = 128
     install, reinstall = INSTALL, REINSTALL
@@ -82,15 +86,14 @@ class Bochs(Machine):
         self.name, self.title, self.vendor, self.model = name, title, vendor, model
 
     def check(self) -> str:
-        program = shutil.which(PROGRAM)
-        if program is None:
+        if shutil.which(PROGRAM) is None:
             raise MachineError(f"{PROGRAM} is not installed", INSTALL)
         for file in (BIOS, VGA_BIOS):
             if not file.exists():
                 raise MachineError(f"{file} is missing", INSTALL)
         if not any(Path("/usr/lib").glob(DISPLAY)):
             raise MachineError("Bochs's display for terminals is missing", INSTALL)
-        return f"Bochs, {self.model}"
+        return f"Bochs {_build(PROGRAM).version}, {self.model}"
 
     def start(
         self, configuration: Configuration, on_serial: Callable[[bytes], None]
@@ -108,6 +111,35 @@ class Bochs(Machine):
         if configuration.debugger or configuration.stopped:
             raise MachineError(f"no gdb can attach to {self.name}", "`nest debug` has Bochs's own debugger")
         return RunningBochs(configuration, self.model, on_serial)
+
+
+@dataclass(frozen=True)
+class Build:
+    """What a Bochs says of itself."""
+
+    version: str
+    with_debugger: tuple[str, ...]
+    """the words that start it with its debugger: from 3.0 on it wants to be told, and 2.7 does not know the word"""
+
+
+@functools.lru_cache(maxsize=1)
+def _build(program: str) -> Build:
+    """Asks a program. Raises MachineError if it cannot be one that serves here."""
+    try:
+        told = subprocess.run(
+            [program, "--help"], stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
+            timeout=20, check=False,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError) as problem:
+        raise MachineError(f"{program} does not start: {problem}", REINSTALL) from problem
+    text = told.stdout + told.stderr
+    version = re.search(r"Bochs x86 Emulator (\S+)", text)
+    if version is None:
+        raise MachineError(f"{program} does not tell its version: {text.strip()[-300:]!r}", REINSTALL)
+    flags = re.findall(r"^ +(-\w+) ", text, re.MULTILINE)
+    if "-rc" not in flags:
+        raise MachineError(f"Bochs {version[1]} was built without its debugger", INSTALL)
+    return Build(version[1], ("-debugger",) if "-debugger" in flags else ())
 
 
 class RunningBochs(Running):
@@ -142,7 +174,7 @@ class RunningBochs(Running):
                 files["ram"] = _memory_file(stack, direct.ram)
             text = bochsrc(configuration, model, files)
             files["bochsrc"] = _memory_file(stack, text.encode())
-            self.command = [PROGRAM, "-q", "-f", descriptor_path(files["bochsrc"])]
+            self.command = [PROGRAM, "-q", *_build(PROGRAM).with_debugger, "-f", descriptor_path(files["bochsrc"])]
             self._dialog = self._talk(direct)
             try:
                 self._child = stack.enter_context(
@@ -171,6 +203,11 @@ class RunningBochs(Running):
     def wait(self, seconds: float | None, output_bytes: int | None = None) -> End:
         self._most_serial = output_bytes
         status = self._child.wait(Limits(seconds=seconds), kill_on_timeout=False)
+        if status is None and not self._has_begun:
+            raise MachineError(
+                f"the debugger of Bochs {_build(PROGRAM).version} asked for no command",
+                f"install a version that was tried ({', '.join(Bochs.tried)}), or give it more time",
+            )
         if status is None:
             return End(TIMEOUT)
         if self._resets > 1:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import tempfile
 import time
@@ -51,6 +52,26 @@ class Probe:
             "intel": {"VMX": self.vmx, "EPT": self.ept},
         }[vendor]
         return " and ".join(name for name, there in wanted.items() if not there)
+
+
+def vouch_for(machine: Machine) -> None:
+    """Sees that the machine can be started. A version that nobody has tried with this tree is tried, so that
+    what it cannot do is not taken for an answer's fault. Raises MachineError.
+    """
+    made_of = machine.check()
+    version = re.search(r"\d+\.\d+", made_of)
+    if version and version[0] in machine.tried:
+        return
+    try:
+        lacking = try_machine(machine).lacks(machine.vendor)
+        why = f"its CPU has no {lacking}" if lacking else ""
+    except MachineError as problem:
+        why = problem.why
+    if why:
+        raise MachineError(
+            f"{made_of}: this tree was tried with the versions {' and '.join(machine.tried)}, and here {why}",
+            f"install one of these versions; `nest doctor` tries {machine.name} again",
+        )
 
 
 def try_machine(machine: Machine) -> Probe:

@@ -11,7 +11,7 @@ from grader import machines, sandbox
 from grader.boot import BootResult, VmPlan, run_boot
 from grader.evidence import EvidenceError, VmState
 from grader.images import Segment, elf_image
-from grader.machines import MachineError, amd_qemu, bochs, slots
+from grader.machines import MachineError, amd_qemu, bochs, probe, slots
 from grader.machines.bochs_boot import RAM_AT, direct_boot
 from grader.machines.slots import emulator_slot
 from grader.processes import descendants
@@ -304,6 +304,90 @@ def test_missing_bochs_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(MachineError, match="not installed") as caught:
         machines.machine(BOCHS).check()
     assert "bochs-term" in caught.value.mend
+
+
+NEW_BOCHS = """#!/bin/sh
+if [ "$1" != --help ]; then echo "command line: $*" >&2; exec sleep 100; fi
+echo "  -q               quick start"
+{flags}
+echo "             Bochs x86 Emulator {version}" >&2
+"""
+RC, DEBUGGER = 'echo "  -rc filename     execute"', 'echo "  -debugger        start"'
+
+
+def new_bochs(folder: Path, monkeypatch: pytest.MonkeyPatch, version: str, *flags: str) -> None:
+    """In the place of Bochs a program that says of itself what a Bochs would, and that does nothing."""
+    program = folder / "bochs-new"
+    program.write_text(NEW_BOCHS.format(version=version, flags="\n".join(flags)))
+    program.chmod(0o755)
+    monkeypatch.setattr(bochs, "PROGRAM", str(program))
+    monkeypatch.setattr(sandbox, "status", lambda: sandbox.Status(False, "switched off"))
+
+
+@pytest.mark.usefixtures("bochs_installed")
+class TestVersions:
+    """A version that does not work is told from a kernel that does not."""
+
+    @pytest.mark.parametrize(("version", "flags", "given"), [
+        ("2.7", [RC], False),  # always in its debugger, and knows no such word
+        ("3.0", [DEBUGGER, RC], True),
+    ])  # fmt: skip
+    def test_the_debugger_is_asked_for_where_that_is_needed(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str, flags: list[str], given: bool
+    ) -> None:
+        new_bochs(tmp_path, monkeypatch, version, *flags)
+        assert machines.machine(BOCHS).check().startswith(f"Bochs {version}, ")
+        kernel = tiny_kernel.build(tmp_path, power_off(0))
+        configuration = machines.Configuration(kernel=kernel, cpus=1, memory_mib=64)
+        with machines.machine(BOCHS).start(configuration, lambda _: None) as running:
+            assert ("-debugger" in running.command) is given
+
+    def test_a_debugger_that_says_nothing(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        new_bochs(tmp_path, monkeypatch, "4.2", RC)
+        with pytest.raises(MachineError, match="Bochs 4.2 asked for no command") as caught:
+            boot(tmp_path, power_off(0), machine=BOCHS, wall_seconds=1)
+        assert "2.7, 3.0" in caught.value.mend
+
+    def test_no_debugger(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        new_bochs(tmp_path, monkeypatch, "3.0")
+        with pytest.raises(MachineError, match="Bochs 3.0 was built without its debugger"):
+            machines.machine(BOCHS).check()
+
+    def test_a_program_that_is_no_bochs(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(bochs, "PROGRAM", "true")
+        with pytest.raises(MachineError, match="does not tell its version"):
+            machines.machine(BOCHS).check()
+
+
+def test_a_version_that_was_tried_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = machines.machine("amd-qemu")
+    monkeypatch.setattr(machine, "check", lambda: "QEMU emulator version 7.2.22 (Debian 1:7.2)")
+    monkeypatch.setattr(probe, "try_machine", lambda _: pytest.fail("it was tried"))
+    probe.vouch_for(machine)
+
+
+def test_another_version_that_works(machine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(type(machines.machine(machine)), "tried", ())
+    probe.vouch_for(machines.machine(machine))
+
+
+@pytest.mark.parametrize(("seen", "says"), [
+    (MachineError("a kernel that only powers off ended with 'timeout'", "none"), "ended with 'timeout'"),
+    (probe.Probe(1, svm=True, nested_paging=False, vmx=True, ept=True), "no nested paging"),
+])  # fmt: skip
+def test_another_version_that_does_not_work(
+    seen: MachineError | probe.Probe, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def try_machine(_: machines.Machine) -> probe.Probe:
+        if isinstance(seen, MachineError):
+            raise seen
+        return seen
+
+    machine = machines.machine("amd-qemu")
+    monkeypatch.setattr(machine, "check", lambda: "QEMU emulator version 99.1.0")
+    monkeypatch.setattr(probe, "try_machine", try_machine)
+    with pytest.raises(MachineError, match=f"^QEMU emulator version 99.1.0: .* 7.2 and 10.0, and here .*{says}"):
+        probe.vouch_for(machine)
 
 
 @pytest.mark.parametrize(
