@@ -2,6 +2,7 @@
 // What the compiler and the headers of the standard library call behind our backs, where there is
 // no runtime that has it.
 #include <cstdint>
+#include <exception>
 #include <new>
 
 #include "kern/lib/panic.hh"
@@ -111,9 +112,11 @@ int __popcountdi2(std::int64_t signed_value) {
 }  // extern "C"
 // NOLINTEND(bugprone-reserved-identifier,readability-identifier-naming)
 
-// What containers and views call where a hosted program would throw.
+// What containers and views call where a hosted program would throw: up to libstdc++ 12 functions that
+// are named by the exception; later ones have those in their headers, and call std::terminate.
 namespace std {
 
+#if _GLIBCXX_RELEASE < 13
 void __throw_out_of_range_fmt(const char* message, ...) {
     kern::panic(message);
 }
@@ -134,6 +137,11 @@ void __throw_bad_array_new_length() {
 }
 void __throw_bad_function_call() {
     kern::panic("std::bad_function_call");
+}
+#endif
+
+void terminate() noexcept {
+    kern::panic("std::terminate was called: a library precondition is broken");
 }
 
 }  // namespace std

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What is no system call; and the functions that the compiler may call by itself.
 #include <array>
+#include <exception>
 
 #include "kern/user/digest.hh"
 #include "kern/user/user.hh"
@@ -51,10 +52,17 @@ extern "C" std::size_t strlen(const char* text) {
     return size;
 }
 
-// What headers of the standard library call for an index that is too large.
+// What headers of the standard library call for an index that is too large: from libstdc++ 13 on they
+// have the first themselves, and it calls the second.
 namespace std {
+#if _GLIBCXX_RELEASE < 13
 void __throw_out_of_range_fmt(const char* format, ...) {
     user::require(false, format);
+    __builtin_trap();
+}
+#endif
+void terminate() noexcept {
+    user::require(false, "std::terminate was called: a library precondition is broken");
     __builtin_trap();
 }
 }  // namespace std

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Many vCPUs in turn on one CPU: none sees another's memory or registers.
 #include <cstring>
+#include <memory>
 
 #include "kern/arch/arch.hh"
 #include "kern/arch/x86_64/processor_state.hh"
@@ -48,7 +49,9 @@ bool has_features(std::uint32_t bits) {
 void share_address_spaces() {
     constexpr std::string_view name = "asid";
     const FrameBalance balance{name};
-    const auto guests = std::make_unique<std::array<Guest, guest_count>>();
+    // Not std::make_unique: from libstdc++ 13 on a freestanding <memory> has none.
+    const std::unique_ptr<std::array<Guest, guest_count>> guests{
+        new std::array<Guest, guest_count>{}};
     for (unsigned i = 0; i < guest_count; ++i) (*guests)[i].make(value_of(i), guest_memory, 0);
     unsigned wrong = 0, zero_asids = 0, highest_asid = 0;
     const auto visit = [&](Guest& guest, std::uint64_t visits) {
