@@ -41,7 +41,7 @@ function(nest_kernel name place)
   if(arg_SOURCES)
     add_library(${name}-objects OBJECT ${arg_SOURCES})
     target_compile_options(${name}-objects PRIVATE
-      $<$<COMPILE_LANGUAGE:CXX>:${NEST_FLAGS_kernel} -Werror>
+      $<$<COMPILE_LANGUAGE:CXX>:${NEST_FLAGS_kernel}>
       $<$<COMPILE_LANGUAGE:ASM>:${NEST_ASSEMBLE_FLAGS}>)
     nest_x86_64(${name}-objects)
     list(APPEND object_libraries ${name}-objects)

@@ -12,7 +12,7 @@ set(NEST_USER_LINK_FLAGS -z max-page-size=4096 -z noexecstack -static -nostdlib 
 
 function(nest_user_compile_options target)
   target_compile_options(${target} PRIVATE
-    $<$<COMPILE_LANGUAGE:CXX>:${NEST_FLAGS_user} -Werror>
+    $<$<COMPILE_LANGUAGE:CXX>:${NEST_FLAGS_user}>
     $<$<COMPILE_LANGUAGE:ASM>:${NEST_ASSEMBLE_FLAGS}>)
   nest_x86_64(${target})
 endfunction()

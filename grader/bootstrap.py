@@ -27,8 +27,8 @@ GRUB = ("grub-pc-bin", "grub-common", "xorriso", "mtools") if IS_X86_64 else ()
 RUN = (*COMMAND, *BUILD, *EMULATE, *GRUB)
 GDB = "gdb" if IS_X86_64 else "gdb-multiarch"
 HANDOUTS = (*COMMAND, "doxygen", "graphviz", "python3-jinja2")
-TEST = (*GRADE, *RUN, *HANDOUTS, "clang-format-19", "clang-tidy-19", GDB,
-        "python3-defusedxml")
+TEST = (*GRADE, *RUN, *HANDOUTS, "clang-format-19", "clang-tidy-19", "clang-19",
+        "libclang-rt-19-dev", GDB, "python3-defusedxml")
 ARM64 = ("g++-aarch64-linux-gnu", "qemu-user", "googletest")
 """For the long part `arm64` of `nest test`."""
 

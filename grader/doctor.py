@@ -89,6 +89,7 @@ TOOLS = (
     Tool("dot", "graphviz", "handouts", ask="-V"),
     Tool("clang-format-19", "clang-format-19", "test", (19,)),
     Tool("clang-tidy-19", "clang-tidy-19", "test", (19,)),
+    Tool("clang++-19", "clang-19", "test", (19,)),
 )
 MODULES = (
     ("click", "python3-click", "grading"),

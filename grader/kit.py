@@ -236,7 +236,7 @@ class Kit:
             done = sandbox.run(
                 [self._compiler(flavour), *self._flags(file, flavour),
                  f"-ffile-prefix-map={self.root}/=", f"-iquote{(self.root / file).parent}",
-                 "-fdiagnostics-color=never", "-fmax-errors=3", "-c", name, "-o", str(output)],
+                 "-fdiagnostics-color=never", _few_errors(self._kit["compiler"]), "-c", name, "-o", str(output)],
                 timeout=COMPILE_SECONDS, cwd=self.root, writable=[place],
                 readable=[self.root / room for room in ROOMS if (self.root / room).is_dir()] + [source])
             if not done.ok:
@@ -282,6 +282,11 @@ class Kit:
                                 "of the tree on another disk")
 
 
+def _few_errors(compiler: str) -> str:
+    """The word with which a compiler stops after three errors."""
+    return "-ferror-limit=3" if "clang" in Path(compiler).name else "-fmax-errors=3"
+
+
 def _identity(paths: list[Path]) -> list[tuple[str, int, int]]:
     return [(str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in paths]
 
@@ -295,8 +300,9 @@ def content(path: Path) -> bytes | None:
 
 
 @contextmanager
-def open_kit(schedule: Schedule, say: Say, root: Path = ROOT) -> Iterator[Kit]:
-    """Brings the kit up to date and keeps it as it is while it is used.
+def open_kit(schedule: Schedule, say: Say, root: Path = ROOT, settings: tuple[str, ...] = ()) -> Iterator[Kit]:
+    """Brings the kit up to date and keeps it as it is while it is used. ``settings``: of CMake's cache, as
+    NAME:TYPE=VALUE, what the build folder must have been configured with; it keeps them.
 
     Raises CannotRun if the tree's own code does not build.
     """
@@ -308,7 +314,7 @@ def open_kit(schedule: Schedule, say: Say, root: Path = ROOT) -> Iterator[Kit]:
         raise disk_trouble(error, build) from error
     with lock:
         try:
-            _up_to_date(root, build / "cmake", lock, say)
+            _up_to_date(root, build / "cmake", lock, say, settings)
             description = json.loads((build / "cmake" / "kit.json").read_text())
             kit = Kit(description, root, Cache(build / "cache"), schedule)
         except OSError as error:
@@ -316,16 +322,23 @@ def open_kit(schedule: Schedule, say: Say, root: Path = ROOT) -> Iterator[Kit]:
         yield kit
 
 
-def _up_to_date(root: Path, folder: Path, lock: IO[str], say: Say) -> None:
+def _up_to_date(root: Path, folder: Path, lock: IO[str], say: Say, settings: tuple[str, ...]) -> None:
     """Leaves with a shared lock: any number may use a kit, and one may build it while none does."""
     _take(lock, fcntl.LOCK_SH, say)
-    if (folder / "build.ninja").exists() and "no work to do" in _tool(
+    if _is_configured(folder, settings) and "no work to do" in _tool(
             ["ninja", "-n", "-C", str(folder), "kit"], root, lambda line: None):
         return
     fcntl.flock(lock, fcntl.LOCK_UN)
     _take(lock, fcntl.LOCK_EX, say)
-    _make(root, folder, say)
+    _make(root, folder, say, settings)
     fcntl.flock(lock, fcntl.LOCK_SH)
+
+
+def _is_configured(folder: Path, settings: tuple[str, ...]) -> bool:
+    """Whether the build folder has been configured, with these settings."""
+    if not (folder / "build.ninja").exists():
+        return False
+    return not settings or set(settings) <= set((folder / "CMakeCache.txt").read_text().splitlines())
 
 
 def disk_trouble(error: OSError, where: Path) -> CannotRun:
@@ -343,10 +356,10 @@ def _take(lock: IO[str], kind: int, say: Say) -> None:
         fcntl.flock(lock, kind)
 
 
-def _make(root: Path, folder: Path, say: Say) -> None:
-    if not (folder / "build.ninja").exists():
+def _make(root: Path, folder: Path, say: Say, settings: tuple[str, ...]) -> None:
+    if not _is_configured(folder, settings):
         say("configuring the build")
-        _tool(["cmake", "--preset", "default"], root, lambda line: None)
+        _tool(["cmake", "--preset", "default", *(f"-D{setting}" for setting in settings)], root, lambda line: None)
 
     def progress(line: str) -> None:
         if line.startswith("["):

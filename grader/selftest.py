@@ -41,23 +41,39 @@ def sources(*endings: str) -> list[str]:
                   and (ROOT / path).is_file())
 
 
-_BUILD = ["ninja", "-C", "build/cmake", "-j", str(cores())]
+STRICT = ("CMAKE_COMPILE_WARNING_AS_ERROR:BOOL=ON",)
+"""For the tree's own tests a warning is an error. Elsewhere a newer compiler, with new warnings, only warns."""
+
+CLANG = ROOT / "build" / "clang"
+
+
+def _build(folder: str = "build/cmake") -> list[str]:
+    return ["ninja", "-C", folder, "-j", str(cores())]
+
+
+def _python_tests(tests: list[str]) -> list[str]:
+    return [PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(ROOT),
+            "--import-mode=importlib", *tests]
 
 
 def _pytest() -> list[list[str]]:
     tests = [name for name in sources(".py")
              if Path(name).name.startswith("test_") and not name.startswith("labs/")]
-    return [_BUILD, [PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(ROOT),
-             "--import-mode=importlib", *tests]]
+    return [_build(), _python_tests(tests)]
 
 
-def _ctest() -> list[list[str]]:
-    return [_BUILD, ["ctest", "--preset", "default", "-j", str(cores())]]
+def _ctest(preset: str = "default") -> list[str]:
+    return ["ctest", "--preset", preset, "-j", str(cores())]
+
+
+def _clang() -> list[list[str]]:
+    return [["cmake", "--preset", "clang", *(f"-D{setting}" for setting in STRICT)],
+            _build(str(CLANG)), _ctest("clang"),
+            ["env", f"NEST_BUILD={CLANG}", *_python_tests(["kern/tests/test_boot.py", "vmm/tests/test_boot.py"])]]
 
 
 def _arm64() -> list[list[str]]:
-    return [["cmake", "--preset", "arm64"], ["ninja", "-C", "build/arm64", "-j", str(cores())],
-            ["ctest", "--preset", "arm64", "-j", str(cores())]]
+    return [["cmake", "--preset", "arm64"], _build("build/arm64"), _ctest("arm64")]
 
 
 PARTS = (
@@ -65,10 +81,12 @@ PARTS = (
          lambda: [[PYTHON, "-m", "grader.checks"]]),
     Part("format", "clang-format",
          lambda: [["clang-format-19", "--dry-run", "-Werror", *sources(".cc", ".hh")]]),
-    Part("ctest", "the C++ unit tests", _ctest),
+    Part("ctest", "the C++ unit tests", lambda: [_build(), _ctest()]),
     Part("lint", "clang-tidy (minutes at first; then only what has changed)",
          lambda: [[PYTHON, "-m", "grader.checks.lint"]], fast=False),
     Part("pytest", "the grader's tests, and boots of the kernel", _pytest, fast=False),
+    Part("clang", "all of it built by clang++: the C++ unit tests, and boots of the kernel", _clang,
+         fast=False, long=True),
     Part("reference", "the reference answers of every lab, on all its machines",
          lambda: [[str(ROOT / "nest"), "grade", lab.id, "--reference", "--machine", "all"] for lab in load_all()], fast=False),
     Part("arm64", "built for an arm64 machine; its host tests, the labs' with the reference answers, under qemu-user",
@@ -92,7 +110,7 @@ def command(fast: bool, with_long: bool, only: tuple[str, ...]) -> int:
     chosen = [part for part in PARTS
               if (part.name in only if only else (part.fast or not fast) and (with_long or not part.long))]
     progress = Progress()
-    with workshop(progress):
+    with workshop(progress, STRICT):
         pass
     failed = []
     for part in chosen:

@@ -44,11 +44,11 @@ class Progress:
 
 
 @contextmanager
-def workshop(progress: Progress) -> Iterator[Kit]:
+def workshop(progress: Progress, settings: tuple[str, ...] = ()) -> Iterator[Kit]:
     """A kit that is up to date and a schedule to work with it. At the end nothing runs any more."""
     schedule = Schedule()
     try:
-        with open_kit(schedule, progress, ROOT) as kit:
+        with open_kit(schedule, progress, ROOT, settings) as kit:
             yield kit
             kit.cache.trim()
     finally:

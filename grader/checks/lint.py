@@ -74,7 +74,7 @@ def units(root: Path, commands: list[dict[str, str]]) -> list[Unit]:
         if path.suffix != ".cc" or not path.is_relative_to(root):
             continue
         argv = shlex.split(entry["command"])
-        rank = 0 if "-mgeneral-regs-only" in argv else 2 if "-fsanitize=thread" in argv else 1
+        rank = 0 if "-mcmodel=kernel" in argv else 2 if "-fsanitize=thread" in argv else 1
         name = path.relative_to(root).as_posix()
         if name not in chosen or rank < chosen[name][0]:
             chosen[name] = (rank, _for_clang(argv, entry["file"]))

@@ -23,7 +23,7 @@ def root(tmp_path: Path) -> Path:
     (tmp_path / "kern/a.cc").write_text(GOOD)
     commands = [{"file": str(tmp_path / "kern/a.cc"), "directory": str(tmp_path),
                  "command": f"/usr/bin/ccache g++ {flags} -Werror -I{tmp_path} -o a.o -c {tmp_path}/kern/a.cc"}
-                for flags in ("-fsanitize=thread", "-mgeneral-regs-only -fno-tree-loop-distribute-patterns",
+                for flags in ("-fsanitize=thread", "-mgeneral-regs-only -mcmodel=kernel -fno-tree-loop-distribute-patterns",
                               "-fsanitize=address")]
     (tmp_path / "compile_commands.json").write_text(json.dumps(commands))
     return tmp_path
@@ -80,7 +80,7 @@ def test_units_are_one_for_each_source_as_the_kernel_compiles_it(root: Path) -> 
         (root / name).write_text("")
     found = lint.units(root, json.loads((root / "compile_commands.json").read_text()))
     assert sorted(unit.path for unit in found) == ["kern/a.cc", "vmm/stub.cc"]
-    assert all(unit.command == ("-mno-sse", "-mno-mmx", f"-I{root}") for unit in found)
+    assert all(unit.command == ("-mno-sse", "-mno-mmx", "-mcmodel=kernel", f"-I{root}") for unit in found)
 
 
 def test_missing_database_names_the_mend(root: Path) -> None:

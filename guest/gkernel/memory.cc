@@ -122,9 +122,9 @@ AreaResult touch(const Pages& pages, std::uint64_t key) {
 }
 
 std::uint64_t digest_of_page(Area area, std::uint64_t number, std::uint64_t key) {
+    const Place place = place_of(area);
     Digest digest{key};
-    for (const volatile std::uint64_t& word : words_of_page(place_of(area), number))
-        digest.add(word);
+    for (const volatile std::uint64_t& word : words_of_page(place, number)) digest.add(word);
     return digest.value();
 }
 

@@ -74,9 +74,10 @@ TEST_F(AddressSpaceTest, AllocatesZeroedPagesInOrder) {
     ASSERT_EQ(space_->page_count(), 4U);
     EXPECT_EQ(space_->page(0).address, user_layout::stack_page);
     EXPECT_EQ(space_->page(3).address, far_page);
-    for (std::size_t i = 0; i < 4; ++i)
-        for (const std::byte byte : AddressSpace::bytes(space_->page(i)))
-            ASSERT_EQ(byte, std::byte{});
+    for (std::size_t i = 0; i < 4; ++i) {
+        const auto bytes = AddressSpace::bytes(space_->page(i));
+        for (const std::byte byte : bytes) ASSERT_EQ(byte, std::byte{});
+    }
     expect_tables_agree(*space_);
     EXPECT_EQ(space_->allocate_page(page_a, writable).error(), Error::AlreadyExists);
 }

@@ -16,7 +16,6 @@
 namespace vmm::svm {
 namespace {
 
-constexpr unsigned task_priority_class_shift = 4;   // within V_TPR
 constexpr std::uint64_t entries_between_kicks = 8;  // see kick_at_entries
 constexpr std::uint8_t breakpoint = 3;              // #BP, by INT3
 constexpr std::uint64_t lower_half = 0xffff'ffff;

@@ -20,7 +20,7 @@ extern "C" void user_entry_end();
 namespace kern::arch {
 namespace {
 
-constexpr unsigned nmi = 2, double_fault = 8, general_protection = 13, page_fault = 14;
+constexpr unsigned nmi = 2, double_fault = 8, page_fault = 14;
 
 /// The manual's names, by vector [amd/vol2 8.2].
 constexpr std::array<std::string_view, 32> exception_names{
