@@ -83,10 +83,11 @@ from grader.machines import MachineError
 def check(name):
     if Path(__file__).with_name(f"no-{name}").exists():
         raise MachineError(f"{name} is not installed", f"apt-get install {name}")
-    return name
+    return f"{name} 1.0"
 
 def made(name, vendor, max_cpus):
-    return SimpleNamespace(name=name, vendor=vendor, max_cpus=max_cpus, default_memory_mib=128, seconds_factor=1.0, check=lambda: check(name))
+    return SimpleNamespace(name=name, vendor=vendor, max_cpus=max_cpus, default_memory_mib=128, seconds_factor=1.0,
+                           tried=("1.0",), check=lambda: check(name))
 
 MADE = {"amd-qemu": made("amd-qemu", "amd", 16), "intel-bochs": made("intel-bochs", "intel", 2)}
 
