@@ -27,10 +27,10 @@ GRUB = ("grub-pc-bin", "grub-common", "xorriso", "mtools") if IS_X86_64 else ()
 RUN = (*COMMAND, *BUILD, *EMULATE, *GRUB)
 GDB = "gdb" if IS_X86_64 else "gdb-multiarch"
 HANDOUTS = (*COMMAND, "doxygen", "graphviz", "python3-jinja2")
-TEST = (*GRADE, *RUN, *HANDOUTS, "clang-format-19", "clang-tidy-19", "clang-19",
-        "libclang-rt-19-dev", GDB, "python3-defusedxml")
-ARM64 = ("g++-aarch64-linux-gnu", "qemu-user", "googletest")
-"""For the long part `arm64` of `nest test`."""
+TEST = (*GRADE, *RUN, *HANDOUTS, "clang-format-19", "clang-tidy-19", GDB,
+        "python3-defusedxml")
+LONG = {"arm64": ("g++-aarch64-linux-gnu", "qemu-user", "googletest"), "clang": ("clang-19", "libclang-rt-19-dev")}
+"""For the long parts of `nest test`."""
 
 PACKAGES: dict[str, tuple[str, ...]] = {
     "": (*COMMAND,),
@@ -60,8 +60,10 @@ def needed(argv: list[str]) -> tuple[str, ...]:
     if "--help" in argv or "-h" in argv:
         verb = ""
     packages = PACKAGES.get(verb, PACKAGES[""])
-    if verb == "test" and not {"--long", "arm64"}.isdisjoint(argv):
-        packages += ARM64
+    if verb == "test":
+        for part, more in LONG.items():
+            if not {"--long", part}.isdisjoint(argv):
+                packages += more
     return tuple(dict.fromkeys(packages))
 
 
