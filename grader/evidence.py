@@ -40,6 +40,27 @@ OWNERS = {
 }  # fmt: skip
 
 
+# Each block that is read from outside has a magic of its own, by the header that declares it.
+MAGICS = {
+    "vmm/evidence.hh": b"NESTLING-EVID-1",
+    "vmm/user/guest_evidence.hh": b"NESTLING-GUEST1",
+    "kern/proc/main/proc_evidence.hh": b"NESTLING-PROC-1",
+    "guest/gkernel/results.hh": b"NESTLING-GKERN1",
+}
+
+
+def wrong_magic(found: bytes, declared: str) -> str | None:
+    """What is wrong with a block that begins with the 16 bytes ``found``, if it should be the one that
+    the header ``declared`` describes; None if it is."""
+    wanted = MAGICS[declared]
+    if found == wanted.ljust(16, b"\0"):
+        return None
+    for header, magic in MAGICS.items():
+        if found == magic.ljust(16, b"\0"):
+            return f"this is the block of {header} ({magic!r}), and that of {declared} ({wanted!r}) is wanted"
+    return f"the block of {declared} begins with {found!r}, not with {wanted!r}: never filled in"
+
+
 class EvidenceError(Exception):
     """The memory does not hold what it should; the text says what was found and what was wanted."""
 
@@ -84,14 +105,18 @@ class Block:
     are, two numbers more, all of 64 bits, and then the records."""
 
     symbol: str
-    magic: bytes
     max_records: int
     declared: str
-    """in which header"""
+    """in which header: a key of :data:`MAGICS`"""
     fields: tuple[tuple[str, str], ...]
     """the members of a record in order, with their ``struct`` formats"""
 
     _HEAD = struct.Struct("<16sQQQQ")
+
+    @property
+    def magic(self) -> bytes:
+        """What the block begins with."""
+        return MAGICS[self.declared]
 
     @property
     def record_size(self) -> int:
@@ -116,10 +141,8 @@ class Block:
     def unpack(self, block: bytes) -> tuple[int, int, list[dict[str, Any]]]:
         """The two numbers, and each record as its members' values."""
         magic, record_size, count, first, second = self._HEAD.unpack_from(block)
-        if magic.rstrip(b"\0") != self.magic:
-            raise EvidenceError(
-                f"the block begins with {magic!r}, not with {self.magic!r}: never filled in"
-            )
+        if problem := wrong_magic(magic, self.declared):
+            raise EvidenceError(problem)
         if record_size != self.record_size:
             raise EvidenceError(f"a record is said to have {record_size} bytes, not {self.record_size}")
         if count > self.max_records:
@@ -154,7 +177,7 @@ def accounts_of(values: tuple[int, ...]) -> dict[str, int]:
 
 
 BLOCK = Block(
-    "vmm_evidence", b"NESTLING-EVID-1", 32, "vmm/evidence.hh",
+    "vmm_evidence", 32, "vmm/evidence.hh",
     (
         ("name", "32s"), ("state", "Q"), ("status", "Q"), ("error", "Q"), ("table_root", "Q"),
         ("table_format", "Q"), ("vcpu_count", "Q"), ("kept", "Q"), ("entry", "Q"),

@@ -27,7 +27,7 @@ REGISTERS = (
 )  # fmt: skip
 
 BLOCK = Block(
-    "guest_evidence", b"NESTLING-GUEST1", 64, "vmm/user/guest_evidence.hh",
+    "guest_evidence", 64, "vmm/user/guest_evidence.hh",
     (
         ("name", "32s"), ("owner_name", "32s"), ("id", "Q"), ("owner", "Q"), ("end", "Q"),
         ("status", "Q"), ("memory_bytes", "Q"), ("rip", "Q"), ("hypercalls", "Q"), ("move", "Q"),

@@ -9,7 +9,8 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-MAGIC = b"NESTLING-GUEST1\0"
+from grader.evidence import wrong_magic
+
 SYMBOL = "guest_results"
 MAX_AREAS = 16
 MAX_CPUS = 8
@@ -72,8 +73,8 @@ class GuestResults:
 def parse(block: bytes) -> GuestResults:
     """The results in the bytes at the symbol ``guest_results``; a ValueError if they are none."""
     magic, key, cpus, memory, problems, finished, area_count = _HEAD.unpack_from(block)
-    if magic != MAGIC:
-        raise ValueError(f"the guest's results begin with {magic!r}, not with {MAGIC!r}")
+    if problem := wrong_magic(magic, "guest/gkernel/results.hh"):
+        raise ValueError(problem)
     areas = _AREA.iter_unpack(block[_HEAD.size : _HEAD.size + MAX_AREAS * _AREA.size])
     found = [AreaResult(*fields) for fields in areas][: min(area_count, MAX_AREAS)]
     per_cpu = _CPU.iter_unpack(block[_HEAD.size + MAX_AREAS * _AREA.size : SIZE])

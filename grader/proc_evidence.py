@@ -19,7 +19,7 @@ from grader.evidence import (
 )  # fmt: skip
 
 BLOCK = Block(
-    "proc_evidence", b"NESTLING-PROC-1", 48, "kern/proc/main/proc_evidence.hh",
+    "proc_evidence", 48, "kern/proc/main/proc_evidence.hh",
     (
         ("name", "32s"), ("end", "Q"), ("status", "Q"), ("error", "Q"), ("vector", "Q"),
         ("error_code", "Q"), ("cr2", "Q"), ("rip", "Q"), ("rsp", "Q"), ("table_root", "Q"), ("kept", "Q"), ("environments", "Q"), ("exited", "Q"), ("faulted", "Q"),

@@ -60,6 +60,8 @@ def test_record_is_taken_apart() -> None:
     ("block", "words"),
     [
         (make_block([], magic=b""), "never filled in"),
+        (make_block([], magic=b"NESTLING-GUEST1"), "this is the block of vmm/user/guest_evidence.hh"),
+        (make_block([], magic=b"NESTLING-EVID-12"), "begins with"),
         (make_block([], record_size=8), "8 bytes"),
         (make_block([], record_count=33), "33 records"),
         (make_block([], record_count=2**64 - 1), "records"),
@@ -99,6 +101,19 @@ FORMS = {
     "std::array<std::uint64_t, 8>": "8Q", "std::array<char, 32>": "32s",
     "std::array<char, 64>": "64s",
 }  # fmt: skip
+
+
+def test_each_layout_has_a_magic_of_its_own() -> None:
+    """Which its header names, and the definition in the kernel's source writes."""
+    assert len(set(evidence.MAGICS.values())) == len(evidence.MAGICS)
+    initializer = re.compile(r"\.magic = \{((?:'.', )+'.')\}")
+    sources = [path for room in ("kern", "vmm", "guest") for path in (ROOT / room).rglob("*.cc")]
+    written = [
+        "".join(found.split("'")[1::2]) for path in sources for found in initializer.findall(path.read_text())
+    ]
+    assert sorted(written) == sorted(magic.decode() for magic in evidence.MAGICS.values())
+    for header, magic in evidence.MAGICS.items():
+        assert f'///< "{magic.decode()}"' in (ROOT / header).read_text(), header
 
 
 def test_layout_is_the_kernels() -> None:

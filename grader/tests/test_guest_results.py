@@ -15,7 +15,7 @@ PROGRAM = """
 #include <cstdio>
 #include "guest/gkernel/results.hh"
 int main() {
-    guest::GuestResults r{.magic = {'N','E','S','T','L','I','N','G','-','G','U','E','S','T','1'}};
+    guest::GuestResults r{.magic = {'N','E','S','T','L','I','N','G','-','G','K','E','R','N','1'}};
     r.key = 7; r.cpus = 2; r.memory_kib = 4096; r.finished = 1; r.area_count = 2;
     r.problems = guest::problem::not_zero | guest::problem::missing_cpus;
     r.areas[1] = {.address = 1, .pages = 2, .digest = 3, .not_zero = 4, .wrong_words = 5};
@@ -42,8 +42,11 @@ def test_layout_is_the_guests(tmp_path: Path) -> None:
 
 
 def test_other_bytes_are_no_results() -> None:
-    with pytest.raises(ValueError, match="begin with"):
+    with pytest.raises(ValueError, match="begins with"):
         guest_results.parse(bytes(guest_results.SIZE))
+    others = b"NESTLING-GUEST1".ljust(guest_results.SIZE, b"\0")
+    with pytest.raises(ValueError, match="this is the block of vmm/user/guest_evidence.hh"):
+        guest_results.parse(others)
 
 
 def test_touching_code_is_what_a_disassembler_says(tmp_path: Path) -> None:

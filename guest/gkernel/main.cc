@@ -14,7 +14,7 @@
 
 extern "C" guest::GuestResults guest_results;
 constinit guest::GuestResults guest_results{
-    .magic = {'N', 'E', 'S', 'T', 'L', 'I', 'N', 'G', '-', 'G', 'U', 'E', 'S', 'T', '1'}};
+    .magic = {'N', 'E', 'S', 'T', 'L', 'I', 'N', 'G', '-', 'G', 'K', 'E', 'R', 'N', '1'}};
 
 namespace guest {
 

@@ -42,7 +42,7 @@ struct GuestResults {
     static constexpr std::size_t max_areas = 16;
     static constexpr std::size_t max_cpus = 8;
 
-    std::array<char, 16> magic{};  ///< "NESTLING-GUEST1"
+    std::array<char, 16> magic{};  ///< "NESTLING-GKERN1"
     std::uint64_t key = 0;         ///< of the digests: the nonce
     std::uint64_t cpus = 0;        ///< that are up
     std::uint64_t memory_kib = 0;  ///< RAM according to the memory map
