@@ -44,19 +44,18 @@ std::expected<std::uint64_t, Error> block_of_page(const kern::File& kernel, Gpa 
 std::expected<void, Error> HeldDevice::arm(const VmPlan& plan, const kern::File& kernel,
                                            const SecondLevelTable& table) {
     disarm();
-    if (plan.hold.kind != HoldPlan::Kind::None) {
-        const auto block = block_of_page(kernel, plan.hold.page);
-        if (!block) return std::unexpected(block.error());
-        held_block_ = *block;
-        // A page that does not come from the file may be waited for too; nothing of it is held.
-        if (plan.hold.kind == HoldPlan::Kind::Until)
-            if (const auto until = block_of_page(kernel, plan.hold.until)) until_block_ = *until;
-    }
-    if (plan.has_fail) {
-        const auto block = block_of_page(kernel, plan.fail);
-        if (!block) return std::unexpected(block.error());
-        failing_block_ = *block;
-    }
+    const bool holds = plan.hold.kind != HoldPlan::Kind::None;
+    std::expected<std::uint64_t, Error> held = 0, failing = 0;
+    if (holds) held = block_of_page(kernel, plan.hold.page);
+    if (!held) return std::unexpected(held.error());
+    if (plan.has_fail) failing = block_of_page(kernel, plan.fail);
+    if (!failing) return std::unexpected(failing.error());
+    // Nothing is armed before all is known: who is refused does not disarm.
+    if (holds) held_block_ = *held;
+    if (plan.has_fail) failing_block_ = *failing;
+    // A page that does not come from the file may be waited for too; nothing of it is held.
+    if (plan.hold.kind == HoldPlan::Kind::Until)
+        if (const auto until = block_of_page(kernel, plan.hold.until)) until_block_ = *until;
     plan_ = plan.hold;
     table_ = &table;
     limit_ns_ = plan.hold_limit_ms * 1'000'000;
@@ -69,6 +68,7 @@ void HeldDevice::count_fault(Gpa page, unsigned vcpu) {
 
 HeldDevice::Record HeldDevice::disarm() {
     held_block_ = until_block_ = failing_block_ = std::nullopt;
+    table_ = nullptr;
     faulted_.store(0);
     begun_.store(false);
     return Record{.hold_faults = faults_when_let_go_.exchange(0),

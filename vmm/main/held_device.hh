@@ -41,7 +41,7 @@ class HeldDevice final : public kern::BlockDevice {
 
     /// Starts to do what `plan` asks with the reads of `kernel`. `table` is the VM's and stays
     /// until disarm(). No reads may be under way. Errors: those of block_of_page for the held and
-    /// the failing page.
+    /// the failing page; then every read is served at once.
     std::expected<void, Error> arm(const VmPlan& plan, const kern::File& kernel,
                                    const SecondLevelTable& table);
     /// `vcpu` (0 to 63) faulted on `page`; counted once. Any CPU.

@@ -107,6 +107,18 @@ TEST_F(HeldDeviceTest, FailsTheReadsOfOnePageOnly) {
     EXPECT_TRUE(fill(file, image_begin + page_size));
 }
 
+TEST_F(HeldDeviceTest, HoldsNothingIfItsPlanIsRefused) {
+    const auto file = open();
+    const auto pages = table();
+    const VmPlan plan{.hold = {.kind = HoldPlan::Kind::Faults, .page = image_begin, .faults = 8},
+                      .hold_limit_ms = 1,
+                      .has_fail = true,
+                      .fail = image_begin - page_size};
+    EXPECT_EQ(device_.arm(plan, file, pages).error(), Error::NotFound);
+    EXPECT_TRUE(fill(file, image_begin));
+    EXPECT_EQ(device_.disarm().fills, 0U);
+}
+
 TEST_F(HeldDeviceTest, HoldsAReadUntilEnoughFaultsWereCounted) {
     const auto file = open();
     const auto pages = table();
