@@ -36,7 +36,8 @@ class GuestMemory {
     /// vCPU of this VM must have left the guest, and must flush before it enters again, when it
     /// returns.
     using Shootdown = void (*)(void* context);
-    /// Who is to be called when entries change; nobody at first. To be set before the VM runs.
+    /// Who is to be called when entries change (nullptr: nobody); nobody at first. To be set while
+    /// no vCPU runs: before the VM does, and again when it goes and its memory stays.
     virtual void set_shootdown(Shootdown shootdown, void* context) = 0;
 
     /// How the guest translates its own addresses: its control registers.

@@ -45,6 +45,10 @@ Vm::Vm(GuestMemory& memory, const Options& options)
 }
 
 std::expected<std::unique_ptr<Vm>, VmRefusal> Vm::create(GuestMemory& memory,
+Vm::~Vm() {
+    memory_->set_shootdown(nullptr, nullptr);
+}
+
                                                          const Options& options) {
     kern::check(prepared_backend != nullptr, "Vm::create: Vm::prepare comes first");
     if (options.vcpu_count == 0 || options.vcpu_count > max_vcpus)

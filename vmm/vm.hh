@@ -87,7 +87,7 @@ class Vm {
     static const Backend* prepared();
 
     /// All its vCPUs have stopped. Frames go back, those of the guest's memory too.
-    ~Vm() = default;
+    ~Vm();
     Vm(const Vm&) = delete;
     Vm& operator=(const Vm&) = delete;
 

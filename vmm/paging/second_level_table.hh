@@ -86,7 +86,8 @@ class SecondLevelTable {
     /// Pages present, in units of 4 KiB. While other CPUs map and unmap, a value between.
     std::uint64_t present_pages() const;
 
-    /// Who is to be called when entries change; nobody at first. To be set before the VM runs.
+    /// Who is to be called when entries change (nullptr: nobody); nobody at first. To be set while
+    /// no vCPU runs.
     void set_shootdown(Shootdown shootdown, void* context);
 
    private:
