@@ -143,6 +143,7 @@ void Vcpu::deliver_interrupts() {
     }
     if (!vector) {
         backend_->request_interrupt_window(false);
+        clock_changed_ = true;  // the timer may request it again from now on
     } else if (backend_->can_inject_interrupt()) {
         backend_->request_interrupt_window(false);
         apic_.accept(*vector);
@@ -154,7 +155,8 @@ void Vcpu::deliver_interrupts() {
 
 void Vcpu::enter_guest() {
     deliver_interrupts();
-    if (clock_changed_) look_at_clock();
+    // Looking at the clock may request an interrupt, which is then to be delivered in its turn.
+    if (clock_changed_) return;
     arch::disable_interrupts();
     // From here on an interrupt of the host's timer waits for the guest and ends its run; one that
     // has come already has been taken, and is seen by the clock alone.

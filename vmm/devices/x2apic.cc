@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "vmm/devices/x2apic.hh"
 
+#include <algorithm>
 #include <bit>
 
 namespace vmm {
@@ -110,6 +111,7 @@ std::expected<std::optional<InterruptCommand>, Error> X2Apic::write(std::uint32_
     const auto low = static_cast<std::uint32_t>(value);
     if (msr >= lvt_timer && msr <= lvt_last) {
         if ((low & ~(msr == lvt_timer ? timer_defined : lvt_defined)) != 0) return refuse();
+        advance_timer(now);  // what ran out while the entry was masked requests nothing later
         // Until the APIC is enabled by software, every entry stays masked [amd/vol2 16.4.7].
         lvt_[msr - lvt_timer] = (spurious_ & software_enable) != 0 ? low : low | lvt_masked;
         return std::nullopt;
@@ -137,6 +139,7 @@ std::expected<std::optional<InterruptCommand>, Error> X2Apic::write(std::uint32_
         case timer_initial_count:
             initial_count_ = low;
             started_ = now;
+            quiet_until_ = 0;
             running_ = low != 0;
             return std::nullopt;
         case timer_divide: {
@@ -233,25 +236,45 @@ std::uint64_t X2Apic::period() const {
     return std::uint64_t{initial_count_} << divider_shift(divide_);
 }
 
+bool X2Apic::is_periodic() const {
+    return (lvt_[0] & timer_periodic) != 0;
+}
+
+bool X2Apic::is_requested(std::uint8_t vector) const {
+    return (requested_[vector / 32].load() & 1U << (vector % 32)) != 0;
+}
+
 std::uint64_t X2Apic::remaining(std::uint64_t now) const {
-    if (!running_ || now - started_ >= period()) return 0;
-    return (period() - (now - started_)) >> divider_shift(divide_);
+    if (!running_) return 0;
+    const std::uint64_t passed = now - started_;
+    if (!is_periodic() && passed >= period()) return 0;
+    return (period() - passed % period()) >> divider_shift(divide_);
+}
+
+std::uint64_t X2Apic::next_interrupt() const {
+    const std::uint64_t end_of_period = started_ + period();
+    const bool is_too_fast = is_periodic() && period() < shortest_period_ns;
+    return is_too_fast ? std::max(end_of_period, quiet_until_) : end_of_period;
 }
 
 void X2Apic::advance_timer(std::uint64_t now) {
-    if (!running_ || now - started_ < period()) return;
-    const std::uint32_t entry = lvt_[0];
-    if ((entry & lvt_masked) == 0) post(static_cast<std::uint8_t>(entry & vector_mask));
+    if (!running_ || now < next_interrupt()) return;
+    if ((lvt_[0] & lvt_masked) == 0) post(static_cast<std::uint8_t>(lvt_[0] & vector_mask));
     // Periods that went by unseen count once: the request register has one bit for them.
-    if ((entry & timer_periodic) != 0)
+    if (is_periodic()) {
         started_ = now - (now - started_) % period();
-    else
+        quiet_until_ = now + shortest_period_ns;
+    } else {
         running_ = false;
+    }
 }
 
 std::optional<std::uint64_t> X2Apic::timer_deadline() const {
-    if (!running_ || (lvt_[0] & lvt_masked) != 0) return std::nullopt;
-    return started_ + period();
+    const auto vector = static_cast<std::uint8_t>(lvt_[0] & vector_mask);
+    if (!running_ || (lvt_[0] & lvt_masked) != 0 || vector < first_legal_vector ||
+        is_requested(vector))
+        return std::nullopt;
+    return next_interrupt();
 }
 
 void X2Apic::reset() {

@@ -36,6 +36,10 @@ class X2Apic {
     ///@}
     /// The timer's clock before the divider, in kHz: a tick is 1 ns.
     static constexpr std::uint32_t timer_khz = 1'000'000;
+    /// A periodic timer whose period is shorter than this, in ns, interrupts only so often: the
+    /// periods that end meanwhile count once. Else a guest that asks for an interrupt each ns would
+    /// do nothing but answer it.
+    static constexpr std::uint64_t shortest_period_ns = 200'000;
 
     /// `id` is its x2APIC identifier.
     explicit X2Apic(std::uint32_t id) : id_{id} {}
@@ -80,7 +84,9 @@ class X2Apic {
     /// If the timer has run out by `now`, requests its interrupt (unless masked) and rearms it if
     /// periodic.
     void advance_timer(std::uint64_t now);
-    /// When the timer will request its next interrupt, in ns; nothing if it is stopped or masked.
+    /// When the timer will request its next interrupt, in ns: in the past if advance_timer() is
+    /// due. Nothing if it is stopped or masked, and none while the last one waits still, or if its
+    /// vector is an illegal one: a request would change nothing.
     std::optional<std::uint64_t> timer_deadline() const;
 
     /// Back to the state after INIT; identifiers are kept.
@@ -98,6 +104,9 @@ class X2Apic {
     std::optional<std::uint8_t> highest_in_service() const;
     std::uint64_t period() const;  // of the timer, in ns
     std::uint64_t remaining(std::uint64_t now) const;
+    std::uint64_t next_interrupt() const;  // of the timer, while it runs
+    bool is_periodic() const;
+    bool is_requested(std::uint8_t vector) const;
 
     std::uint32_t id_;
     std::array<std::atomic<std::uint32_t>, words> requested_{};  // IRR
@@ -109,7 +118,8 @@ class X2Apic {
     std::uint64_t command_ = 0;
     std::uint32_t divide_ = 0;
     std::uint32_t initial_count_ = 0;
-    std::uint64_t started_ = 0;  // ns; when the present period began
+    std::uint64_t started_ = 0;      // ns; when the present period began, or an earlier one
+    std::uint64_t quiet_until_ = 0;  // ns; see shortest_period_ns
     bool running_ = false;
 };
 

@@ -154,14 +154,49 @@ TEST_F(Apic, TheTimerRunsOnce) {
 TEST_F(Apic, ThePeriodicTimerKeepsItsBeat) {
     write(divide, 0x0);  // by 2
     write(lvt_timer, 0x2'0041);
-    write(initial, 500, 0);
-    EXPECT_EQ(apic_.timer_deadline(), 1000U);
-    apic_.advance_timer(
-        3300);  // looked at late: one interrupt, and the beat stays at whole periods
+    write(initial, 500'000, 0);
+    EXPECT_EQ(apic_.timer_deadline(), 1'000'000U);
+    // Looked at late: one interrupt, and the beat stays at whole periods.
+    apic_.advance_timer(3'300'000);
     EXPECT_EQ(apic_.deliverable(), 0x41);
-    EXPECT_EQ(apic_.timer_deadline(), 4000U);
     apic_.accept(0x41);
-    apic_.advance_timer(3999);
+    EXPECT_EQ(apic_.timer_deadline(), 4'000'000U);
+    apic_.advance_timer(3'999'999);
+    EXPECT_FALSE(apic_.has_request());
+}
+
+TEST_F(Apic, AShortPeriodInterruptsOnlySoOften) {
+    write(divide, 0xb);
+    write(lvt_timer, 0x2'0041);
+    write(initial, 100, 0);
+    EXPECT_EQ(apic_.timer_deadline(), 100U);
+    apic_.advance_timer(150);
+    EXPECT_EQ(apic_.timer_deadline(), std::nullopt) << "the last request waits still";
+    EXPECT_EQ(read(current, 230), 70U);
+    apic_.accept(0x41);
+    EXPECT_EQ(apic_.timer_deadline(), 150U + X2Apic::shortest_period_ns);
+    apic_.advance_timer(149 + X2Apic::shortest_period_ns);
+    EXPECT_FALSE(apic_.has_request());
+    apic_.advance_timer(150 + X2Apic::shortest_period_ns);
+    EXPECT_TRUE(apic_.has_request());
+    write(initial, 100, 500'000);
+    apic_.accept(0x41);
+    EXPECT_EQ(apic_.timer_deadline(), 500'100U) << "a new start begins at once";
+}
+
+TEST_F(Apic, ATimerWithAnIllegalVectorHasNoDeadline) {
+    write(lvt_timer, 0x2'0003);
+    write(initial, 1, 0);
+    EXPECT_EQ(apic_.timer_deadline(), std::nullopt);
+}
+
+TEST_F(Apic, WhatRanOutWhileItWasMaskedIsLost) {
+    write(divide, 0xb);
+    write(lvt_timer, 0x1'0040);
+    write(initial, 1000, 0);
+    write(lvt_timer, 0x40, 5000);
+    EXPECT_EQ(apic_.timer_deadline(), std::nullopt);
+    apic_.advance_timer(6000);
     EXPECT_FALSE(apic_.has_request());
 }
 
