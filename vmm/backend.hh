@@ -121,7 +121,8 @@ class VcpuBackend {
     virtual void set_efer(std::uint64_t value) = 0;
     /// The page attribute table. The caller has checked the types.
     virtual void set_pat(std::uint64_t value) = 0;
-    /// CR8, the upper half of the task priority: 0 to 15.
+    /// CR8, the upper half of the task priority: 0 to 15. Starts leave it as it is: who runs the
+    /// vCPU keeps it equal to the APIC's.
     virtual unsigned task_priority_class() const = 0;
     /// See task_priority_class().
     virtual void set_task_priority_class(unsigned priority) = 0;

@@ -106,7 +106,8 @@ void Vcpu::look_at_clock() {
     }
     apic_.advance_timer(now);
     std::uint64_t next = earlier(until_, apic_.timer_deadline().value_or(0));
-    if (polls_priority_) next = earlier(next, now + priority_poll_ns);
+    if (polls_priority_ && activity_ == Activity::Running)
+        next = earlier(next, now + priority_poll_ns);
     // The host's timer may come early where it cannot hold so long a time: ask again by then.
     if (next != 0) next = std::min(next, now + longest_alarm_ns);
     if (next == armed_for_ && now < armed_for_) return;
@@ -117,15 +118,11 @@ void Vcpu::look_at_clock() {
 
 bool Vcpu::should_wake() {
     const bool interrupts_enabled = (registers().rflags & rflags::interrupt_enable) != 0;
-    return nmi_pending_.load() || (interrupts_enabled && apic_.deliverable());
+    return (nmi_pending_.load() && backend_->can_inject_nmi()) ||
+           (interrupts_enabled && apic_.deliverable());
 }
 
 void Vcpu::deliver_interrupts() {
-    // CR8 and the APIC's task priority are one register; the guest writes CR8 without an exit.
-    const unsigned priority = backend_->task_priority_class();
-    if (apic_.task_priority() >> priority_class_shift != static_cast<int>(priority))
-        apic_.set_task_priority(static_cast<std::uint8_t>(priority << priority_class_shift));
-
     if (nmi_pending_.load() && backend_->can_inject_nmi() && nmi_pending_.exchange(false))
         backend_->inject(
             {.kind = Event::Kind::NonMaskableInterrupt, .vector = vector::non_maskable_interrupt});
@@ -143,10 +140,10 @@ void Vcpu::deliver_interrupts() {
     }
     if (!vector) {
         backend_->request_interrupt_window(false);
-        clock_changed_ = true;  // the timer may request it again from now on
     } else if (backend_->can_inject_interrupt()) {
         backend_->request_interrupt_window(false);
         apic_.accept(*vector);
+        clock_changed_ = true;  // the timer may request it again from now on
         backend_->inject({.kind = Event::Kind::ExternalInterrupt, .vector = *vector});
     } else {
         backend_->request_interrupt_window(true);
@@ -165,7 +162,7 @@ void Vcpu::enter_guest() {
         clock_changed_ = true;
         return;
     }
-    const Exit exit = backend_->run();
+    const Exit exit = run_guest();
     arch::restore_interrupts(true);
     history_.add(exit);
     if (const Handled handled = handle_exit(*this, exit); !handled)
@@ -175,10 +172,21 @@ void Vcpu::enter_guest() {
                   .vcpu = index_});
 }
 
+/// CR8 and the APIC's task priority are one register [amd/vol2 16.6.4]. The guest writes CR8 without
+/// an exit, so here, and nowhere else, each is told what the other holds.
+Exit Vcpu::run_guest() {
+    backend_->set_task_priority_class(apic_.task_priority() >> priority_class_shift);
+    const Exit exit = backend_->run();
+    const unsigned priority = backend_->task_priority_class();
+    if (priority != static_cast<unsigned>(apic_.task_priority() >> priority_class_shift))
+        apic_.set_task_priority(static_cast<std::uint8_t>(priority << priority_class_shift));
+    return exit;
+}
+
 void Vcpu::sleep() {
     const bool interrupts_enabled = (registers().rflags & rflags::interrupt_enable) != 0;
-    const bool has_alarm = activity_ == Activity::Halted && interrupts_enabled &&
-                           (apic_.timer_deadline() || polls_priority_);
+    const bool has_alarm =
+        activity_ == Activity::Halted && interrupts_enabled && apic_.timer_deadline().has_value();
     if (!vm_->may_sleep(index_, has_alarm)) return;
     arch::disable_interrupts();
     const bool alarm_went_off = armed_for_ != 0 && arch::nanoseconds() >= armed_for_;

@@ -108,6 +108,7 @@ class Vcpu {
     void deliver_interrupts();
     void sleep();
     void enter_guest();
+    Exit run_guest();
 
     Vm* vm_;
     unsigned index_;

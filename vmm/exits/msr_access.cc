@@ -14,7 +14,6 @@ enum : std::uint32_t {
     microcode_patch_level = 0x8b,
     debug_control = 0x1d9,
     page_attribute_table = 0x277,
-    task_priority = 0x808,
     extended_feature_enable = 0xc000'0080,
 };
 
@@ -54,12 +53,7 @@ bool is_memory_type_table(std::uint64_t value) {
 
 /// An error stands for the #GP that hardware raises.
 std::expected<std::uint64_t, Error> read(Vcpu& vcpu, std::uint32_t msr) {
-    if (is_apic(msr)) {
-        const auto priority = static_cast<std::uint8_t>(vcpu.backend().task_priority_class() << 4);
-        if (vcpu.apic().task_priority() >> 4 != priority >> 4)
-            vcpu.apic().set_task_priority(priority);
-        return vcpu.apic().read(msr, kern::arch::nanoseconds());
-    }
+    if (is_apic(msr)) return vcpu.apic().read(msr, kern::arch::nanoseconds());
     switch (msr) {
         case time_stamp_counter: return kern::arch::timestamp();
         case apic_base: return apic_base_of(vcpu);
@@ -86,8 +80,6 @@ std::expected<void, Error> write_apic(Vcpu& vcpu, std::uint32_t msr, std::uint64
     const auto command = vcpu.apic().write(msr, value, kern::arch::nanoseconds());
     if (!command) return std::unexpected{command.error()};
     if (*command) vcpu.vm().send(**command, vcpu.index());
-    if (msr == task_priority)
-        vcpu.backend().set_task_priority_class(vcpu.apic().task_priority() >> 4);
     vcpu.timer_changed();
     return {};
 }
