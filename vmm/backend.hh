@@ -126,6 +126,13 @@ class VcpuBackend {
     virtual unsigned task_priority_class() const = 0;
     /// See task_priority_class().
     virtual void set_task_priority_class(unsigned priority) = 0;
+    /// The guest's time-stamp counter minus this machine's, modulo 2^64; 0 at first. Starts leave
+    /// it as it is [amd/vol2 appendix B], [intel/vol3c 25.6.5].
+    virtual std::uint64_t tsc_offset() const = 0;
+    /// See tsc_offset().
+    virtual void set_tsc_offset(std::uint64_t offset) = 0;
+    /// CPL, 0 to 3: system_registers() has it too, but takes longer.
+    virtual unsigned privilege_level() const = 0;
 
     /// Loads what the world switch does not: FPU and SSE state, XCR0, DR0 to DR3. To be called on
     /// the CPU that is going to run this vCPU, before the first run() there. It may be another CPU

@@ -55,7 +55,7 @@ bool is_memory_type_table(std::uint64_t value) {
 std::expected<std::uint64_t, Error> read(Vcpu& vcpu, std::uint32_t msr) {
     if (is_apic(msr)) return vcpu.apic().read(msr, kern::arch::nanoseconds());
     switch (msr) {
-        case time_stamp_counter: return kern::arch::timestamp();
+        case time_stamp_counter: return kern::arch::timestamp() + vcpu.backend().tsc_offset();
         case apic_base: return apic_base_of(vcpu);
         case page_attribute_table: return vcpu.backend().system_registers().pat;
         case extended_feature_enable: return vcpu.backend().system_registers().efer;
@@ -87,6 +87,9 @@ std::expected<void, Error> write_apic(Vcpu& vcpu, std::uint32_t msr, std::uint64
 std::expected<void, Error> write(Vcpu& vcpu, std::uint32_t msr, std::uint64_t value) {
     if (is_apic(msr)) return write_apic(vcpu, msr, value);
     switch (msr) {
+        case time_stamp_counter:
+            vcpu.backend().set_tsc_offset(value - kern::arch::timestamp());
+            return {};
         case extended_feature_enable: return write_efer(vcpu, value);
         case page_attribute_table:
             if (!is_memory_type_table(value)) break;

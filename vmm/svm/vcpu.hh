@@ -26,6 +26,9 @@ class SvmVcpu final : public VcpuBackend {
     void set_pat(std::uint64_t value) override;
     unsigned task_priority_class() const override;
     void set_task_priority_class(unsigned priority) override;
+    std::uint64_t tsc_offset() const override { return vmcb_->control.tsc_offset; }
+    void set_tsc_offset(std::uint64_t offset) override { vmcb().control.tsc_offset = offset; }
+    unsigned privilege_level() const override { return vmcb_->save.cpl; }
     void enter_cpu() override;
     void leave_cpu() override { state_.save(); }
     Exit run() override;

@@ -45,6 +45,9 @@ class FakeVcpu final : public VcpuBackend {
     void set_pat(std::uint64_t) override {}
     unsigned task_priority_class() const override { return 0; }
     void set_task_priority_class(unsigned) override {}
+    std::uint64_t tsc_offset() const override { return 0; }
+    void set_tsc_offset(std::uint64_t) override {}
+    unsigned privilege_level() const override { return 0; }
     void enter_cpu() override {
         EXPECT_FALSE(here_) << "it is on a CPU already";
         here_ = true;
@@ -97,6 +100,7 @@ Exit exits_with(auto reason) {
 Exit end_with(FakeVcpu& self, std::uint64_t status) {
     self.registers.rax = hypercall::exit;
     self.registers.rbx = status;
+    self.registers.rdx = hypercall::signature;
     return exits_with(exit::Hypercall{});
 }
 

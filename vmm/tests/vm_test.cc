@@ -36,6 +36,9 @@ class FakeVcpu final : public VcpuBackend {
     unsigned task_priority_class() const override { return priority; }
     void set_task_priority_class(unsigned value) override { priority = value; }
     void enter_cpu() override { ++entered; }
+    std::uint64_t tsc_offset() const override { return offset; }
+    void set_tsc_offset(std::uint64_t value) override { offset = value; }
+    unsigned privilege_level() const override { return ring; }
     void leave_cpu() override { ++left; }
     Exit run() override {
         EXPECT_FALSE(fake::interrupts_enabled()) << "a timer could go off unseen";
@@ -60,7 +63,10 @@ class FakeVcpu final : public VcpuBackend {
 
     Guest guest;
     std::uint64_t efer = 0;
-    unsigned priority = 0;
+    unsigned priority = 0;  // CR8
+    std::uint64_t offset = 0;
+    unsigned ring = 0;
+    bool in_nmi_handler = false;
     bool window = false;
     bool pending = false;
     int entered = 0, left = 0;

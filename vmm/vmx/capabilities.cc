@@ -43,6 +43,8 @@ constexpr std::array needs{
          primary_control::hlt_exiting | primary_control::mwait_exiting |
              primary_control::monitor_exiting | primary_control::rdpmc_exiting,
          "this CPU's VMX cannot intercept HLT, MONITOR, MWAIT and RDPMC"},
+    Need{&Capabilities::primary, &Controls::primary, primary_control::use_tsc_offsetting,
+         "this CPU's VMX cannot give a guest a time-stamp counter of its own"},
     Need{&Capabilities::primary, &Controls::primary, primary_control::tpr_shadow,
          "this CPU's VMX has no TPR shadow"},
     Need{&Capabilities::primary, &Controls::primary,

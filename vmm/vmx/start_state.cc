@@ -113,6 +113,7 @@ void set_controls(Vmcs& vmcs, const Controls& controls, const ControlAddresses& 
     vmcs.write(Field::entry_msr_load_count, 0);
     vmcs.write(Field::entry_interruption_information, 0);
     vmcs.write(Field::tpr_threshold, 0);
+    vmcs.write(Field::tsc_offset, 0);
     vmcs.write(Field::io_bitmap_a, addresses.io_map.value());
     vmcs.write(Field::io_bitmap_b, addresses.io_map.value() + page_size);
     vmcs.write(Field::msr_bitmaps, addresses.msr_map.value());

@@ -21,6 +21,8 @@ void set_guest_cr0(Vmcs& vmcs, std::uint64_t value);
 void set_guest_cr4(Vmcs& vmcs, std::uint64_t value);
 ///@}
 
+/// CPL of the current VMCS's guest.
+unsigned read_privilege_level(const Vmcs& vmcs);
 /// The guest's system registers of the current VMCS, as the guest sees them. `cr2` is not in a
 /// VMCS: the world switch moves it.
 SystemRegisters read_system_registers(const Vmcs& vmcs, std::uint64_t cr2);

@@ -169,6 +169,18 @@ void VmxVcpu::set_task_priority_class(unsigned priority) {
     page[virtual_tpr_offset] = static_cast<std::byte>(priority << priority_shift);
 }
 
+std::uint64_t VmxVcpu::tsc_offset() const {
+    return with_vmcs([&] { return vmcs_.read(Field::tsc_offset); });
+}
+
+void VmxVcpu::set_tsc_offset(std::uint64_t offset) {
+    with_vmcs([&] { vmcs_.write(Field::tsc_offset, offset); });
+}
+
+unsigned VmxVcpu::privilege_level() const {
+    return with_vmcs([&] { return read_privilege_level(vmcs_); });
+}
+
 void VmxVcpu::flush_what_is_stale() {
     Flush flush = vpids_->assign(vpid_);
     if (flush != Flush::Nothing) vmcs_.write(Field::virtual_processor_identifier, vpid_.vpid);

@@ -31,6 +31,9 @@ class VmxVcpu final : public VcpuBackend {
     void set_pat(std::uint64_t value) override;
     unsigned task_priority_class() const override;
     void set_task_priority_class(unsigned priority) override;
+    std::uint64_t tsc_offset() const override;
+    void set_tsc_offset(std::uint64_t offset) override;
+    unsigned privilege_level() const override;
     void enter_cpu() override;
     void leave_cpu() override;
     Exit run() override;

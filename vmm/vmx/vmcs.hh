@@ -165,6 +165,7 @@ inline constexpr std::uint32_t posted_interrupts = 1U << 7;
 /// Primary processor-based VM-execution controls [intel/vol3c 25.6.2].
 namespace primary_control {
 inline constexpr std::uint32_t interrupt_window_exiting = 1U << 2;
+inline constexpr std::uint32_t use_tsc_offsetting = 1U << 3;
 inline constexpr std::uint32_t hlt_exiting = 1U << 7;
 inline constexpr std::uint32_t mwait_exiting = 1U << 10;
 inline constexpr std::uint32_t rdpmc_exiting = 1U << 11;
