@@ -25,6 +25,7 @@ HEADER = struct.pack("<IIIIHHI", 0xE85250D6, 0, 24, -(0xE85250D6 + 24) & 0xFFFFF
 
 #: The hypercall's instruction, by the vendor of the CPU. A guest that asked CPUID would not be the smallest.
 HYPERCALL = {"amd": bytes.fromhex("0f01d9"), "intel": bytes.fromhex("0f01c1")}  # VMMCALL, VMCALL
+SIGNED = b"\xbaNest"  # mov edx,"Nest": vmm/hypercall.hh
 
 
 def _word(value: int) -> bytes:
@@ -32,14 +33,14 @@ def _word(value: int) -> bytes:
 
 
 def _exit(vendor: str) -> bytes:
-    return bytes.fromhex("31db 31c0") + HYPERCALL[vendor]  # xor ebx,ebx; xor eax,eax
+    return bytes.fromhex("31db 31c0") + SIGNED + HYPERCALL[vendor]  # xor ebx,ebx; xor eax,eax
 
 
 def marks(vendor: str = "amd") -> bytes:
     """Executes the hypercall `mark` MARKS times, then exits."""
     # mov ecx,MARKS; 1: mov eax,2; hypercall; dec ecx; jnz 1b
     loop = bytes.fromhex("b802000000") + HYPERCALL[vendor] + bytes.fromhex("49 75f5")
-    return _image(b"\xb9" + _word(MARKS) + loop + _exit(vendor))
+    return _image(SIGNED + b"\xb9" + _word(MARKS) + loop + _exit(vendor))
 
 
 def touch(vendor: str = "amd") -> bytes:

@@ -19,6 +19,7 @@ def exit_code(status: int) -> bytes:
     return b"".join((
         b"\x31\xc0\x0f\xa2\x89\xde",  # xor eax, eax; cpuid; mov esi, ebx
         b"\x31\xc0\xbb" + struct.pack("<I", status),  # xor eax, eax; mov ebx, status
+        b"\xbaNest",  # mov edx, "Nest"
         b"\x81\xfeGenu",  # cmp esi, "Genu"
         b"\x74\x03\x0f\x01\xd9",  # je over the next; vmmcall
         b"\x0f\x01\xc1\xf4",  # vmcall; hlt

@@ -3,10 +3,17 @@
 
 #include <cstdint>
 
-/// What a guest may ask of this hypervisor by VMMCALL (VMCALL on Intel). RAX holds the number, RBX
-/// and RCX the arguments; RAX returns 0, or an error. All other registers are kept. Guests include
-/// this file, so it needs nothing else of vmm.
+/// What a guest's kernel may ask of this hypervisor by VMMCALL (VMCALL on Intel). RAX holds the
+/// number, RBX and RCX the arguments, RDX `signature`; RAX returns 0, or an error. All other
+/// registers are kept. kern and guest must not include this file: they have these numbers once more.
+///
+/// What is no such call does nothing and returns an error. A kernel that was written for another
+/// hypervisor has other numbers, and does not say the signature: no_signature. A program in ring 1
+/// to 3 could end the VM behind its kernel's back: no_privilege.
 namespace vmm::hypercall {
+
+/// In RDX: "Nest". Whoever says it means this hypervisor.
+inline constexpr std::uint64_t signature = 0x7473'654e;
 
 /// Ends this VM. RBX: status. Does not return.
 inline constexpr std::uint64_t exit = 0;
@@ -27,6 +34,8 @@ inline constexpr std::uint64_t ok = 0;
 inline constexpr std::uint64_t bad_number = ~0ULL;
 inline constexpr std::uint64_t bad_address = ~1ULL;
 inline constexpr std::uint64_t bad_argument = ~2ULL;
+inline constexpr std::uint64_t no_signature = ~3ULL;
+inline constexpr std::uint64_t no_privilege = ~4ULL;
 ///@}
 
 /// CPUID leaf 0x40000000: EAX is the highest of our leaves, EBX, ECX and EDX hold this signature.

@@ -61,7 +61,8 @@ def test_arguments_of_the_guest_come_last() -> None:
 
 def test_code_to_exit_is_for_both_vendors() -> None:
     code = hand_made.exit_code(77)
-    jump = code.index(b"\x74")
+    jump = code.index(b"\x74\x03")
+    assert code.index(b"\xbaNest") < jump, "the signature"
     assert code[jump + 2 : jump + 5] == b"\x0f\x01\xd9", "VMMCALL, jumped over by Intel's CPUs"
     assert code[jump + 2 + code[jump + 1] :] == b"\x0f\x01\xc1\xf4", "VMCALL"
     assert struct.pack("<I", 77) in code

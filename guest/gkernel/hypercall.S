@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
-// vmm/hypercall.hh: RAX is the number (exit is 0), RBX the argument. The instruction is the vendor's of
-// this CPU.
+// vmm/hypercall.hh: RAX is the number (exit is 0), RBX the argument, RDX the signature. The instruction is
+// the vendor's of this CPU.
+#define SIGNATURE 0x7473654e                // "Nest"
+
     .text
     .global exit_guest
 exit_guest:
@@ -9,6 +11,7 @@ exit_guest:
     cmp $0x756e6547, %ebx               // "Genu" of "GenuineIntel"
     mov %rdi, %rbx
     mov $0, %eax
+    mov $SIGNATURE, %edx
     je 1f
     vmmcall
     jmp 2f

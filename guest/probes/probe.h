@@ -29,13 +29,17 @@ start:
     multiboot2_end
 .endm
 
-// vmm/hypercall.hh: EAX = 0 (exit), EBX = status, by the instruction of this CPU's vendor.
+#define HYPERCALL_SIGNATURE 0x7473654e      // "Nest"
+
+// vmm/hypercall.hh: EAX = 0 (exit), EBX = status, EDX = the signature, by the instruction of this CPU's
+// vendor.
 .macro exit_with status
     xor %eax, %eax
     cpuid
     cmp $0x756e6547, %ebx               // "Genu" of "GenuineIntel"
     mov \status, %ebx
     mov $0, %eax
+    mov $HYPERCALL_SIGNATURE, %edx
     je .Lintel\@
     vmmcall
     hlt

@@ -29,6 +29,7 @@
 #define PTE_LARGE 0x80
 
 #define EXIT_STATUS 77
+#define HYPERCALL_SIGNATURE 0x7473654e      // "Nest"
 
     .section .text
     .code32
@@ -146,6 +147,7 @@ next_round:
     mov %ebx, %esi
     xor %eax, %eax
     mov $EXIT_STATUS, %ebx
+    mov $HYPERCALL_SIGNATURE, %edx
     cmp $0x756e6547, %esi                   // "Genu"
     je 1f
     vmmcall

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <optional>
 
 #include "vmm/exits/exits.hh"
 #include "vmm/guest_memory.hh"
@@ -25,27 +26,31 @@ std::uint64_t print(Vcpu& vcpu, Gva address, std::uint64_t length) {
     return hypercall::ok;
 }
 
+/// Does what the hypercall asks for. The result goes to RAX; there is none if it has ended the VM.
+std::optional<std::uint64_t> serve(Vcpu& vcpu) {
+    const Registers& registers = vcpu.registers();
+    if (registers.rdx != hypercall::signature) return hypercall::no_signature;
+    if (vcpu.backend().privilege_level() != 0) return hypercall::no_privilege;
+    switch (registers.rax) {
+        case hypercall::exit:
+            vcpu.vm().end(
+                {.end = VmResult::End::Exited, .status = registers.rbx, .vcpu = vcpu.index()});
+            return std::nullopt;
+        case hypercall::print: return print(vcpu, Gva{registers.rbx}, registers.rcx);
+        case hypercall::mark:
+            if (VmObserver* const observer = vcpu.vm().observer())
+                observer->mark(registers.rbx, vcpu.index());
+            return hypercall::ok;
+        default: return hypercall::bad_number;
+    }
+}
+
 }  // namespace
 
 Handled handle(Vcpu& vcpu, const Exit& exit, const exit::Hypercall&) {
     if (!vcpu.vm().serves_hypercalls())
         return std::unexpected{ExitFailure{"a hypercall, and nobody serves them"}};
-    Registers& registers = vcpu.registers();
-    switch (registers.rax) {
-        case hypercall::exit:
-            vcpu.vm().end(
-                {.end = VmResult::End::Exited, .status = registers.rbx, .vcpu = vcpu.index()});
-            break;
-        case hypercall::print:
-            registers.rax = print(vcpu, Gva{registers.rbx}, registers.rcx);
-            break;
-        case hypercall::mark:
-            if (VmObserver* const observer = vcpu.vm().observer())
-                observer->mark(registers.rbx, vcpu.index());
-            registers.rax = hypercall::ok;
-            break;
-        default: registers.rax = hypercall::bad_number; break;
-    }
+    if (const auto result = serve(vcpu)) vcpu.registers().rax = *result;
     vcpu.backend().skip_instruction(exit);
     return {};
 }

@@ -10,6 +10,7 @@ constexpr std::uint32_t vendor_leaf = 0;
 constexpr std::uint32_t signature_leaf = 0x4000'0000, machine_leaf = 0x4000'0001;
 constexpr char signature[] = "NestlingVMM\0";
 constexpr std::uint64_t exit_hypercall = 0;
+constexpr std::uint64_t hypercall_signature = 0x7473'654e;  // "Nest"
 
 constexpr std::uint32_t four_characters(const char* text) {
     std::uint32_t value = 0;
@@ -25,9 +26,9 @@ void HostOfThisGuest::exit(std::uint64_t status) const {
     std::uint64_t number = exit_hypercall;
     // Each vendor's CPUs know their own instruction only.
     if (cpuid(vendor_leaf).ebx == four_characters("Genu"))
-        asm volatile("vmcall" : "+a"(number) : "b"(status) : "memory");
+        asm volatile("vmcall" : "+a"(number) : "b"(status), "d"(hypercall_signature) : "memory");
     else
-        asm volatile("vmmcall" : "+a"(number) : "b"(status) : "memory");
+        asm volatile("vmmcall" : "+a"(number) : "b"(status), "d"(hypercall_signature) : "memory");
 }
 
 std::optional<HostOfThisGuest> host_of_this_guest() {
