@@ -18,7 +18,8 @@ void print_exit(const Exit& exit) {
         kprint("  address     {} ({})\n", fault->address,
                fault->present ? "present, but not for this" : "not present");
     if (const auto* access = std::get_if<exit::PortAccess>(&exit.reason))
-        kprint("  port        0x{:x}, {} bytes\n", access->port, access->size);
+        kprint("  port        0x{:x}, {} of {} {}\n", access->port, access->in ? "IN" : "OUT",
+               access->size, access->size == 1 ? "byte" : "bytes");
     if (const auto* failure = std::get_if<exit::EntryFailure>(&exit.reason)) {
         kprint("  rule        {} is 0x{:x}: {}\n", failure->field, failure->value, failure->rule);
         if (failure->task != nullptr) kprint("  look at     {}\n", failure->task);

@@ -37,6 +37,7 @@ Vm::Vm(GuestMemory& memory, const Options& options)
       memory_{&memory},
       observer_{options.observer},
       hypercalls_{options.hypercalls},
+      open_ports_{options.open_ports},
       uart_{print_line, this},
       vcpu_count_{options.vcpu_count},
       time_limit_ns_{options.time_limit_ms * ns_per_ms} {
@@ -44,11 +45,11 @@ Vm::Vm(GuestMemory& memory, const Options& options)
     std::ranges::copy(options.name.substr(0, length), name_.begin());
 }
 
-std::expected<std::unique_ptr<Vm>, VmRefusal> Vm::create(GuestMemory& memory,
 Vm::~Vm() {
     memory_->set_shootdown(nullptr, nullptr);
 }
 
+std::expected<std::unique_ptr<Vm>, VmRefusal> Vm::create(GuestMemory& memory,
                                                          const Options& options) {
     kern::check(prepared_backend != nullptr, "Vm::create: Vm::prepare comes first");
     if (options.vcpu_count == 0 || options.vcpu_count > max_vcpus)

@@ -66,6 +66,8 @@ class Vm {
         Gpa mbi_address{};                ///< where finalize_mem puts that information
         VmObserver* observer = nullptr;   ///< outlives the VM
         bool hypercalls = true;           ///< they are served; otherwise the first one ends the VM
+        bool open_ports = false;  ///< a port that no device serves reads as all ones and takes any
+                                  ///< write; otherwise the first access to one ends the VM
     };
 
     /// Whether this machine can run VMs; turns virtualization on if so. `backend` outlives every
@@ -102,6 +104,7 @@ class Vm {
     GuestMemory& memory() { return *memory_; }
     KernelVmPager& pager() { return *pager_; }  // of a VM that was made with one
     bool serves_hypercalls() const { return hypercalls_; }
+    bool has_open_ports() const { return open_ports_; }
     const Backend& backend() const { return *backend_; }
     VmObserver* observer() { return observer_; }
     Uart16550& uart() { return uart_; }
@@ -147,6 +150,7 @@ class Vm {
     std::unique_ptr<KernelVmPager> pager_{};  // what memory_ is, in a VM that was made with one
     VmObserver* observer_;
     bool hypercalls_;
+    bool open_ports_;
     Uart16550 uart_;
     unsigned vcpu_count_;
     std::uint64_t time_limit_ns_;

@@ -85,6 +85,7 @@ def booted(tmp_path_factory: pytest.TempPathFactory) -> BootResult:
         for name, (keys, _) in REFUSED.items()
     ]
     plan += [_plan("required_tag", "required_tag.elf", {}, 20000)]
+    plan += [_plan("open-port", "unknown_port.elf", {"ports": "open"}, 20000)]
     plan += [_plan("fpu-again", "fpu_owner.elf", {}, 20000), _plan("last", "hello.elf", {}, 20000)]
     return run_boot(
         built.kernel, files, plan, cpus=2, transcript_dir=tmp_path_factory.mktemp("guests")
@@ -106,6 +107,16 @@ def test_probe(booted: BootResult, name: str) -> None:
         assert record.status == what
     else:
         assert what in record.reason
+
+
+def test_unknown_ports_are_the_plans(booted: BootResult) -> None:
+    """Ended in words, with the mend; or an empty bus."""
+    report = booted.serial.split("VM unknown_port ended by the host")[1]
+    assert "  port        0x4321, IN of 1 byte\n" in report
+    assert "unknown_port: a guest may go on at such a port if its line of the plan says ports=open\n" in report
+    assert report.count("ports=open") == 1, "only where a port was the reason"
+    record = booted.vm("open-port")
+    assert record.state is EXITED and record.status == 42
 
 
 def test_registers_of_another_vm_are_not_seen(booted: BootResult) -> None:

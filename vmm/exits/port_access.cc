@@ -11,7 +11,8 @@ namespace {
 
 /// Devices of a PC that this machine does not have, but that kernels look for or talk to without
 /// asking: they read as all ones, and writes go nowhere, as on an empty bus. Any other port that no
-/// device serves ends the VM, so that a wild guest is seen.
+/// device serves does so only if the VM's ports are open (Vm::Options); else it ends the VM, so
+/// that a wild guest is seen.
 struct PortRange {
     std::uint16_t first, last;
 };
@@ -24,7 +25,7 @@ constexpr std::array absent{
     PortRange{0x64, 0x64},    //
     PortRange{0x70, 0x71},    // real-time clock
     PortRange{0x80, 0x80},    // power-on self-test code; Linux's delay
-    PortRange{0xf4, 0xf4},    // isa-debug-exit
+    PortRange{0xf4, 0xf7},    // isa-debug-exit
     PortRange{0x2e8, 0x2ef},  // the other serial ports
     PortRange{0x2f8, 0x2ff},  //
     PortRange{0x3e8, 0x3ef},  //
@@ -64,23 +65,24 @@ Handled handle(Vcpu& vcpu, const Exit& exit, const exit::PortAccess& access) {
     if (access.string)
         return std::unexpected{ExitFailure{"INS or OUTS: this hypervisor has only IN and OUT"}};
     Registers& registers = vcpu.registers();
-    // The devices are 8 bits wide: a wider access meets as many ports, as on the ISA bus.
+    // The devices are 8 bits wide: a wider access meets as many ports, as on the ISA bus. It is
+    // served if one of them is; the others are an empty bus.
+    bool is_served = vcpu.vm().has_open_ports();
     std::uint32_t value = 0;
     for (unsigned byte = 0; byte < access.size; ++byte) {
         const auto port = static_cast<std::uint16_t>(access.port + byte);
-        bool served = false;
         if (access.in) {
             const auto read = read_byte(vcpu.vm(), port);
-            served = read.has_value();
+            is_served = is_served || read;
             value |= std::uint32_t{read.value_or(nobody)} << (8 * byte);
         } else {
-            served =
-                write_byte(vcpu.vm(), port, static_cast<std::uint8_t>(registers.rax >> (8 * byte)));
+            const auto written = static_cast<std::uint8_t>(registers.rax >> (8 * byte));
+            is_served = write_byte(vcpu.vm(), port, written) || is_served;
         }
-        if (!served)
-            return std::unexpected{ExitFailure{access.in ? "IN from a port that no device serves"
-                                                         : "OUT to a port that no device serves"}};
     }
+    if (!is_served)
+        return std::unexpected{ExitFailure{access.in ? "IN from a port that no device serves"
+                                                     : "OUT to a port that no device serves"}};
     if (access.in) registers.rax = merge(registers.rax, value, access.size);
     vcpu.backend().skip_instruction(exit);
     return {};

@@ -75,6 +75,12 @@ Problem set_text(std::string_view& out, std::string_view text, std::size_t most,
     return nullptr;
 }
 
+Problem set_ports(VmPlan& vm, std::string_view text) {
+    if (text != "strict" && text != "open") return "wants strict or open";
+    vm.open_ports = text == "open";
+    return nullptr;
+}
+
 Problem set_key(VmPlan& vm, std::string_view key, std::string_view value) {
     if (key == "name")
         return set_text(vm.name, value, 31, "wants 1 to 31 letters, digits, '-', '_' or '.'");
@@ -102,6 +108,7 @@ Problem set_key(VmPlan& vm, std::string_view key, std::string_view value) {
         if (vm.mmio_count == VmPlan::max_pages) return "stands more than 4 times";
         return set_page(vm.mmio[vm.mmio_count++], value);
     }
+    if (key == "ports") return set_ports(vm, value);
     return "is no key of a plan: see vmm/main/plan.hh";
 }
 

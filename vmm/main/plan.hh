@@ -41,6 +41,9 @@ namespace vmm {
 //   protect=GPA:r|rw|rx|rwx  the page is loaded before the start, with these permissions; up to 4
 //                   times
 //   mmio=GPA        a page of a device stands at GPA: READ and EXECUTE; up to 4 times
+//   ports=strict|open  what an access to an I/O port that no device serves does. strict: it ends
+//                   the VM with a report; open: reads give all ones, writes are ignored, as on a PC
+//                   without that device. Default strict
 //   args=TEXT       the guest's command line: the rest of the line, spaces included. Comes last.
 //
 // Every GPA is page-aligned and below 2^40.
@@ -82,6 +85,7 @@ struct VmPlan {
     std::size_t protect_count = 0;
     std::array<Gpa, max_pages> mmio{};
     std::size_t mmio_count = 0;
+    bool open_ports = false;
     std::string_view args{};
 };
 

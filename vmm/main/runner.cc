@@ -105,7 +105,8 @@ std::expected<std::unique_ptr<Vm>, Refusal> make(const VmPlan& plan, const kern:
                                              .time_limit_ms = plan.limit_ms,
                                              .command_line = plan.args,
                                              .mbi_address = plan.information,
-                                             .observer = &watcher});
+                                             .observer = &watcher,
+                                             .open_ports = plan.open_ports});
     if (!vm) return std::unexpected(Refusal{vm.error().error, vm.error().reason});
     if (const auto done = protect_pages((*vm)->pager(), plan); !done)
         return std::unexpected(done.error());
@@ -123,6 +124,14 @@ void describe_start(const VmPlan& plan, Vm& vm, VmRecord& record) {
         record.vmcb[i] = vm.vcpu(i).backend().control_block().value();
     kprint("{}: entry {}, {} {}, {} KiB\n", plan.name, vm.pager().entry(), plan.vcpus,
            plan.vcpus == 1 ? "vCPU" : "vCPUs", plan.ram_kib);
+}
+
+/// Whether the VM was ended at an IN or OUT.
+bool is_port_access(const Vm& vm, const VmResult& result) {
+    const ExitHistory& history = vm.vcpu(result.vcpu).history();
+    if (history.size() == 0) return false;
+    const auto* access = std::get_if<exit::PortAccess>(&history.back(0).reason);
+    return access != nullptr && !access->string;
 }
 
 void describe_end(const VmPlan& plan, Vm& vm, const VmResult& result, const Watcher& watcher,
@@ -150,6 +159,11 @@ void describe_end(const VmPlan& plan, Vm& vm, const VmResult& result, const Watc
             if (result.error) record.failed_address = watcher.last_page(result.vcpu).value();
             kprint("{}: failed after {} exits, {} lazy faults, {} frames: {}\n", plan.name,
                    record.exits, record.nested_faults, frames, result.reason);
+            if (is_port_access(vm, result) && !plan.open_ports)
+                kprint(
+                    "{}: a guest may go on at such a port if its line of the plan says "
+                    "ports=open\n",
+                    plan.name);
             return;
     }
 }
