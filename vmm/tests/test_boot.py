@@ -174,6 +174,56 @@ def test_an_event_whose_delivery_faults_comes_once(boot: Boot, case: str, error:
         assert boot.numbers(name, "cr2") == [0x40000124]
 
 
+def notes(boot: Boot, name: str, count: int) -> list[int]:
+    """The first words that a guest wrote down."""
+    return boot.numbers(name, *(f"note-{index}" for index in range(count)))
+
+
+def test_a_timer_without_a_pause_lets_the_guest_go_on(boot: Boot) -> None:
+    """A period of 1 ns: with IF clear, with a handler, and with a vector that is none. Once is once,
+    and what runs out while it is masked requests nothing later."""
+    assert boot.group("tiny-timer")["periodic-came"] == "true"
+    assert boot.numbers("tiny-timer", "once", "masked") == [1, 0]
+
+
+def test_cr8_is_the_task_priority(boot: Boot) -> None:
+    """A HLT behind a lower CR8 is woken by what that lets come; RDMSR shows CR8, and CR8 a WRMSR."""
+    assert boot.numbers("held", "came") == [1]
+    assert notes(boot, "held", 2) == [0x40, 5]
+
+
+def test_init_clears_the_task_priority(boot: Boot) -> None:
+    """A vCPU that is started again has CR8 = 0."""
+    assert boot.numbers("init", "first", "second") == [0, 0]
+
+
+def test_a_blocked_nmi_does_not_wake(boot: Boot) -> None:
+    """In the handler of an NMI, HLT waits for the timer; the second NMI comes behind that."""
+    (sequence,) = boot.numbers("nmi-halt", "sequence")
+    assert sequence.to_bytes(4, "little") == b"\x02\x40\x02\x00"
+
+
+def test_the_time_stamp_counter_can_be_written(boot: Boot) -> None:
+    """RDTSC and RDMSR go on from the value, in order."""
+    first, same, low, *differences = notes(boot, "tsc", 5)
+    assert 0x1000 <= first <= same <= 0x1010, "the upper half of what was written, or a few seconds more"
+    assert low < 0x10
+    assert differences == [0, 0], "the counter went back, or jumped"
+
+
+def test_hypercalls_are_the_kernels(boot: Boot) -> None:
+    """RAX = 0 without the signature ends nothing, a number that is none neither, nor one of ring 3."""
+    assert notes(boot, "calls", 3) == [0xFFFFFFFC, 0xFFFFFFFF, 0xFFFFFFFB]
+
+
+@pytest.mark.parametrize("name", ["ports", "open-ports"])
+def test_wide_accesses_meet_as_many_ports(boot: Boot, name: str) -> None:
+    """What no device serves of an access is an empty bus; with open ports, all of it may be."""
+    known = [0xFFFFFFFF, 0xFF00B060, 0x00FF, 0x5A]
+    others = [0xFFFFFFFF, 0xFFFF, 0xFF] if name == "open-ports" else []
+    assert notes(boot, name, len(known + others)) == known + others
+
+
 def test_no_access_after_a_shootdown(boot: Boot) -> None:
     """What unmap and protect took away is not used once more by a vCPU that runs meanwhile."""
     facts = boot.group("shootdown", exited=False)

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <functional>
 #include <memory>
 #include <string>
@@ -35,10 +36,10 @@ class FakeVcpu final : public VcpuBackend {
     void set_pat(std::uint64_t) override {}
     unsigned task_priority_class() const override { return priority; }
     void set_task_priority_class(unsigned value) override { priority = value; }
-    void enter_cpu() override { ++entered; }
     std::uint64_t tsc_offset() const override { return offset; }
     void set_tsc_offset(std::uint64_t value) override { offset = value; }
     unsigned privilege_level() const override { return ring; }
+    void enter_cpu() override { ++entered; }
     void leave_cpu() override { ++left; }
     Exit run() override {
         EXPECT_FALSE(fake::interrupts_enabled()) << "a timer could go off unseen";
@@ -50,7 +51,7 @@ class FakeVcpu final : public VcpuBackend {
         return can_inject() && (registers.rflags & rflags::interrupt_enable) != 0;
     }
     bool can_inject() const override { return !pending; }
-    bool can_inject_nmi() const override { return !pending; }
+    bool can_inject_nmi() const override { return !pending && !in_nmi_handler; }
     void inject(const Event& event) override {
         EXPECT_TRUE(can_inject()) << "an event was lost";
         pending = true;
@@ -101,9 +102,20 @@ Exit write_msr(FakeVcpu& self, std::uint32_t msr, std::uint64_t value) {
     return exits_with(exit::MsrAccess{.msr = msr, .write = true});
 }
 
+Exit read_msr(FakeVcpu& self, std::uint32_t msr) {
+    (void)self;
+    return exits_with(exit::MsrAccess{.msr = msr});
+}
+
+/// EDX and EAX.
+std::uint64_t msr_value(const FakeVcpu& self) {
+    return self.registers.rdx << 32 | self.registers.rax;
+}
+
 Exit end_with(FakeVcpu& self, std::uint64_t status) {
     self.registers.rax = hypercall::exit;
     self.registers.rbx = status;
+    self.registers.rdx = hypercall::signature;
     return exits_with(exit::Hypercall{});
 }
 
@@ -113,14 +125,17 @@ class VirtualMachine : public testing::Test {
         fake::reset();
         ASSERT_TRUE(Vm::prepare(fake_backend));
     }
-    std::unique_ptr<Vm> make(std::vector<FakeVcpu::Guest> guests, std::uint64_t limit_ms = 0) {
+    std::unique_ptr<Vm> make(std::vector<FakeVcpu::Guest> guests, std::uint64_t limit_ms = 0,
+                             bool open_ports = false) {
         auto pager = KernelVmPager::create(npt_format);
         EXPECT_TRUE(pager.has_value());
         EXPECT_TRUE(PagerTestAccess::loaders(**pager).add(Loader::zeros(Gpa{0}, Gpa{0x10'0000})));
         const auto count = static_cast<unsigned>(guests.size());
         guests_to_be = &guests;
-        auto vm = Vm::create(std::move(*pager),
-                             {.name = "test", .vcpu_count = count, .time_limit_ms = limit_ms});
+        auto vm = Vm::create(std::move(*pager), {.name = "test",
+                                                 .vcpu_count = count,
+                                                 .time_limit_ms = limit_ms,
+                                                 .open_ports = open_ports});
         EXPECT_TRUE(vm.has_value());
         return vm ? std::move(*vm) : nullptr;
     }
@@ -193,6 +208,142 @@ TEST_F(VirtualMachine, TheApicTimerWakesAHaltedVcpu) {
     EXPECT_EQ(vcpu(*vm, 0).injected, std::vector<std::uint8_t>{0x40});
 }
 
+// Whatever is asked of the timer, the guest executes instructions.
+TEST_F(VirtualMachine, ATimerThatAlwaysRunsOutLeavesTheGuestRunning) {
+    for (const bool enabled : {false, true}) {
+        int step = 0;
+        auto vm = make({[&](FakeVcpu& self) {
+                           if (enabled) self.registers.rflags |= rflags::interrupt_enable;
+                           switch (step++) {
+                               case 0: return write_msr(self, 0x80f, 0x1ff);
+                               case 1: return write_msr(self, 0x83e, 0xb);
+                               case 2: return write_msr(self, 0x832, 0x2'0040);
+                               case 3: return write_msr(self, 0x838, 1);
+                               default: break;
+                           }
+                           if (step < 1000) return exits_with(exit::Cpuid{});
+                           return end_with(self, self.injected.size());
+                       }},
+                       10'000);
+        const VmResult result = vm->run();
+        EXPECT_EQ(result.end, VmResult::End::Exited) << result.reason;
+        EXPECT_EQ(result.status, enabled ? 1U : 0U) << "no EOI";
+    }
+}
+
+TEST_F(VirtualMachine, Cr8WakesAHaltedVcpu) {
+    int step = 0;
+    auto vm = make({[&](FakeVcpu& self) {
+        switch (step++) {
+            case 0: return write_msr(self, 0x808, 0x30);
+            case 1: return write_msr(self, 0x83f, 0x31);
+            case 2:
+                EXPECT_EQ(self.priority, 3U);
+                self.priority = 0;
+                self.registers.rflags |= rflags::interrupt_enable;
+                return exits_with(exit::Halt{});
+            default: return end_with(self, self.injected.size());
+        }
+    }});
+    const VmResult result = vm->run();
+    EXPECT_EQ(result.end, VmResult::End::Exited) << result.reason;
+    EXPECT_EQ(result.status, 1U);
+}
+
+TEST_F(VirtualMachine, HaltedBehindAHigherPriorityIsForEver) {
+    int step = 0;
+    auto vm = make({[&](FakeVcpu& self) {
+        self.registers.rflags |= rflags::interrupt_enable;
+        switch (step++) {
+            case 0: return write_msr(self, 0x808, 0x30);
+            case 1: return write_msr(self, 0x83f, 0x31);
+            default: return exits_with(exit::Halt{});
+        }
+    }});
+    EXPECT_STREQ(vm->run().reason, "all virtual CPUs are halted for ever");
+}
+
+TEST_F(VirtualMachine, InitClearsTheTaskPriority) {
+    int step = 0;
+    std::vector<unsigned> priorities;
+    auto vm = make({[&](FakeVcpu& self) {
+                        self.registers.rflags |= rflags::interrupt_enable;
+                        // It says when it is up, by an interrupt.
+                        if (self.injected.size() < static_cast<std::size_t>(step / 2))
+                            return exits_with(exit::Halt{});
+                        switch (step++) {
+                            case 0:
+                            case 2: return write_msr(self, 0x830, 0x0000'0001'0000'4500);
+                            case 1:
+                            case 3: return write_msr(self, 0x830, 0x0000'0001'0000'4608);
+                            default: return end_with(self, 0);
+                        }
+                    },
+                    [&, starts = std::size_t{0}](FakeVcpu& self) mutable {
+                        if (starts == self.startups.size()) return exits_with(exit::Halt{});
+                        starts = self.startups.size();
+                        priorities.push_back(self.priority);
+                        self.priority = 7;
+                        return write_msr(self, 0x830, starts == 1 ? 0x51 : 0x61);
+                    }});
+    EXPECT_EQ(vm->run().end, VmResult::End::Exited);
+    EXPECT_EQ(priorities, (std::vector<unsigned>{0, 0}));
+}
+
+TEST_F(VirtualMachine, AnNmiThatIsBlockedWakesNobody) {
+    int step = 0;
+    auto vm = make({[&](FakeVcpu& self) {
+        if (step++ == 0) return write_msr(self, 0x830, 0x4'0400);  // NMI to itself
+        EXPECT_EQ(self.injected, std::vector<std::uint8_t>{2});
+        self.in_nmi_handler = true;
+        if (step == 2) return write_msr(self, 0x830, 0x4'0400);
+        return exits_with(exit::Halt{});
+    }});
+    EXPECT_STREQ(vm->run().reason, "all virtual CPUs are halted for ever");
+    EXPECT_EQ(step, 3);
+}
+
+TEST_F(VirtualMachine, TheTimeStampCounterTakesAValue) {
+    int step = 0;
+    std::uint64_t found = 0;
+    auto vm = make({[&](FakeVcpu& self) {
+        switch (step++) {
+            case 0: return write_msr(self, 0x10, 1ULL << 60);
+            case 1: return read_msr(self, 0x10);
+            default: found = msr_value(self); return end_with(self, self.injected.size());
+        }
+    }});
+    EXPECT_EQ(vm->run().status, 0U) << "an exception";
+    EXPECT_GE(found, 1ULL << 60);
+    EXPECT_LT(found - (1ULL << 60), kern::arch::timestamp_rate() * 3600);
+    EXPECT_EQ((vcpu(*vm, 0).offset + kern::arch::timestamp()) >> 60, 1U) << "RDTSC agrees";
+}
+
+TEST_F(VirtualMachine, HypercallsOfOthersAreRefused) {
+    struct Call {
+        std::uint64_t number, signature;
+        unsigned ring;
+        std::uint64_t result;
+    };
+    constexpr std::array calls{
+        Call{hypercall::exit, 0, 0, hypercall::no_signature},
+        Call{hypercall::exit, hypercall::signature, 3, hypercall::no_privilege},
+        Call{hypercall::mark, hypercall::signature, 1, hypercall::no_privilege},
+        Call{99, hypercall::signature, 0, hypercall::bad_number},
+    };
+    std::size_t next = 0;
+    auto vm = make({[&](FakeVcpu& self) {
+        if (next != 0) EXPECT_EQ(self.registers.rax, calls[next - 1].result) << next - 1;
+        self.ring = 0;
+        if (next == calls.size()) return end_with(self, 5);
+        self.registers.rax = calls[next].number;
+        self.registers.rdx = calls[next].signature;
+        self.ring = calls[next++].ring;
+        return exits_with(exit::Hypercall{});
+    }});
+    EXPECT_EQ(vm->run().status, 5U);
+}
+
 TEST_F(VirtualMachine, StartupAndAnInterruptBack) {
     int step = 0;
     auto vm = make({[&](FakeVcpu& self) {
@@ -251,7 +402,61 @@ TEST_F(VirtualMachine, AnUnknownPortEndsIt) {
     auto vm = make({[](FakeVcpu&) { return exits_with(exit::PortAccess{.port = 0x1234}); }});
     const VmResult result = vm->run();
     EXPECT_EQ(result.end, VmResult::End::Failed);
-    EXPECT_NE(fake::console().find("port        0x1234"), std::string::npos) << fake::console();
+    EXPECT_NE(fake::console().find("port        0x1234, OUT of 1 byte\n"), std::string::npos)
+        << fake::console();
+}
+
+TEST_F(VirtualMachine, OpenPortsAreAnEmptyBus) {
+    int step = 0;
+    auto vm =
+        make({[&](FakeVcpu& self) {
+                 switch (step++) {
+                     case 0: return exits_with(exit::PortAccess{.port = 0x1234, .size = 4});
+                     case 1:
+                         return exits_with(exit::PortAccess{.port = 0xffff, .size = 2, .in = true});
+                     default: return end_with(self, self.registers.rax);
+                 }
+             }},
+             0, true);
+    EXPECT_EQ(vm->run().status & 0xffff, 0xffffU);
+}
+
+TEST_F(VirtualMachine, AnAccessIsServedIfOneOfItsPortsIs) {
+    int step = 0;
+    auto vm = make({[&](FakeVcpu& self) {
+        switch (step++) {
+            case 0: return exits_with(exit::PortAccess{.port = 0xf4, .size = 4});
+            case 1: return exits_with(exit::PortAccess{.port = 0xf7, .size = 1});
+            case 2: return exits_with(exit::PortAccess{.port = 0x3f5, .size = 4});
+            case 3: return exits_with(exit::PortAccess{.port = 0x3fd, .size = 4, .in = true});
+            case 4:
+                EXPECT_EQ(self.registers.rax, 0xff00'b060U);
+                return exits_with(exit::PortAccess{.port = 0x3ff, .size = 4, .in = true});
+            case 5:
+                EXPECT_EQ(self.registers.rax, 0xffff'ff00U);
+                return exits_with(exit::PortAccess{.port = 0x400, .size = 1, .in = true});
+            default: return end_with(self, 0);
+        }
+    }});
+    const VmResult result = vm->run();
+    EXPECT_STREQ(result.reason, "IN from a port that no device serves");
+    EXPECT_EQ(step, 6);
+}
+
+TEST_F(VirtualMachine, AMemoryThatOutlivesItForgetsIt) {
+    auto pager = KernelVmPager::create(npt_format);
+    ASSERT_TRUE(pager.has_value());
+    ASSERT_TRUE(PagerTestAccess::loaders(**pager).add(Loader::zeros(Gpa{0}, Gpa{0x10'0000})));
+    ASSERT_TRUE((*pager)->load_page(Gpa{0x1000}));
+    std::vector<FakeVcpu::Guest> guests{[](FakeVcpu& self) { return end_with(self, 0); }};
+    guests_to_be = &guests;
+    auto vm = Vm::create(**pager, {.name = "test"});
+    ASSERT_TRUE(vm.has_value());
+    vm->reset();
+    const auto page = (*pager)->table().unmap(Gpa{0x1000});
+    ASSERT_TRUE(page.has_value());
+    kern::frames().free(frame_owner::guest_memory, page->address);
+    EXPECT_TRUE(fake::shootdowns().empty());
 }
 
 TEST_F(VirtualMachine, AShootdownFlushesEveryVcpuBeforeItInterrupts) {

@@ -62,6 +62,8 @@ second_cpu:
     movl $STACK_TOP_AP, %esp
     cmpl $MODE_WATCH, MODE
     je watch
+    cmpl $MODE_PRIORITY, MODE
+    je set_priority
     jmp answer_interrupts
 
 .macro begin
@@ -102,6 +104,7 @@ second_cpu:
 .macro finish
     xorl %eax, %eax
     movl %ebp, %ebx
+    movl $HYPERCALL_SIGNATURE, %edx
     hypercall
 .endm
 
@@ -309,6 +312,7 @@ guest_shootdown:
     write_msr MSR_COMMAND, 0x4608, 1
     movl $1, %ebx
 1:  movl $2, %eax               // mark
+    movl $HYPERCALL_SIGNATURE, %edx
     hypercall
     incl %ebx
     cmpl $SHOOTDOWN_ROUNDS + 1, %ebx
@@ -504,6 +508,8 @@ at_halt:
 kill_loop:
     jmp kill_loop
 
+#include "vmm/tests/boot/vcpu_guests.S"
+
 // ---------------------------------------------------------------------------------------------------
 // One stub of 16 bytes for each vector: an error code where the CPU pushes none, and the vector.
     .balign 16
@@ -549,6 +555,10 @@ handle:
     jz give_up
     movl %eax, 40(%esp)
     jmp 3f
+2:  cmpl $NMI_HALTS, %fs:NOTES
+    jne 2f
+    call halt_in_nmi
+    jmp 3f
 2:  cmpl $1, %fs:NOTES
     jne 3f
     movl $2, %fs:NOTES
@@ -562,6 +572,7 @@ give_up:
     xorl %eax, %eax
     movl %edx, %ebx
     orl $0xbad00000, %ebx
+    movl $HYPERCALL_SIGNATURE, %edx
     hypercall
 
     .balign 8

@@ -9,24 +9,6 @@ namespace vmm::test {
 extern "C" Label guest_interrupts, guest_two_nmis, guest_reinjection, guest_idt, reinject_labels;
 extern "C" Label behind_shadow, behind_cpuid, behind_halt, behind_priority;
 
-namespace {
-
-/// What the handlers of one vCPU have written down.
-struct Results {
-    const KernelVmPager& pager;
-    std::uint64_t base = RESULTS;
-
-    std::uint32_t at(std::uint64_t offset) const { return word(pager, base + offset); }
-    std::uint32_t note(unsigned index) const { return at(NOTES + 4 * index); }
-    std::uint32_t count(unsigned vector) const { return at(COUNTS + 4 * vector); }
-    std::uint32_t error(unsigned vector) const { return at(ERRORS + 4 * vector); }
-    bool returns_to(unsigned vector, Label label) const {
-        return at(RETURNS + 4 * vector) == place(label).value();
-    }
-};
-
-}  // namespace
-
 void test_interrupts() {
     constexpr std::string_view name = "interrupts";
     const FrameBalance balance{name};

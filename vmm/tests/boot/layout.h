@@ -11,6 +11,7 @@
 #define RESULTS_AP 0x31000
 #define MODE 0x32000 /* what virtual CPU 1 is to do */
 #define PAGE_DIRECTORY 0x50000
+#define LONG_MODE_TABLES 0x52000 /* three pages */
 #define FRESH_STACK 0x41000 /* the top of a page that nobody has touched before */
 #define WATCHED 0x60000     /* a page with contents of the host's */
 #define WRITTEN 0x61000
@@ -38,6 +39,10 @@
 
 #define MODE_INTERRUPTS 1
 #define MODE_WATCH 2
+#define MODE_PRIORITY 3
+
+#define NMI_HALTS 3 /* in the first note: the handler of the next NMI halts */
+#define HYPERCALL_SIGNATURE 0x7473654e
 
 #define REINJECT_INTERRUPT 0
 #define REINJECT_INT_N 1

@@ -71,7 +71,8 @@ std::unique_ptr<Vm> make_vm(const Setup& setup) {
                                              .vcpu_count = setup.vcpus,
                                              .time_limit_ms = setup.limit_ms,
                                              .mbi_address = Gpa{INFORMATION},
-                                             .observer = setup.observer});
+                                             .observer = setup.observer,
+                                             .open_ports = setup.open_ports});
     if (!vm) kern::panic(vm.error().reason);
     (*vm)->vcpu(0).backend().start_protected_mode(place(setup.entry), nonce, setup.what);
     return std::move(*vm);

@@ -55,6 +55,7 @@ struct Setup {
     unsigned vcpus = 1;
     std::uint64_t limit_ms = 30'000;
     VmObserver* observer = nullptr;
+    bool open_ports = false;
 };
 std::unique_ptr<Vm> make_vm(const Setup& setup);
 
@@ -63,6 +64,20 @@ VmResult run(Vm& vm);
 
 /// The guest's word at `address`, which must be present.
 volatile std::uint32_t& word(const KernelVmPager& pager, std::uint64_t address);
+
+/// What the handlers of one vCPU have written down, at `base` of the guest.
+struct Results {
+    const KernelVmPager& pager;
+    std::uint64_t base = RESULTS;
+
+    std::uint32_t at(std::uint64_t offset) const { return word(pager, base + offset); }
+    std::uint32_t note(unsigned index) const { return at(NOTES + 4 * index); }
+    std::uint32_t count(unsigned vector) const { return at(COUNTS + 4 * vector); }
+    std::uint32_t error(unsigned vector) const { return at(ERRORS + 4 * vector); }
+    bool returns_to(unsigned vector, Label label) const {
+        return at(RETURNS + 4 * vector) == place(label).value();
+    }
+};
 
 /// This machine's.
 const Backend& backend();
@@ -114,5 +129,6 @@ void test_reinjection();
 void test_shootdown();
 void test_sharing_a_cpu();
 void test_kills();
+void test_vcpu();
 
 }  // namespace vmm::test

@@ -33,9 +33,13 @@ void test_refusals() {
 }
 
 constexpr std::array parts{
-    Part{"sharing", test_sharing_a_cpu},   Part{"interrupts", test_interrupts},
-    Part{"reinjection", test_reinjection}, Part{"shootdown", test_shootdown},
-    Part{"refusals", test_refusals},       Part{"kills", test_kills},
+    Part{"sharing", test_sharing_a_cpu},
+    Part{"interrupts", test_interrupts},
+    Part{"reinjection", test_reinjection},
+    Part{"shootdown", test_shootdown},
+    Part{"refusals", test_refusals},
+    Part{"kills", test_kills},
+    Part{"vcpu", test_vcpu},
 };
 
 }  // namespace
