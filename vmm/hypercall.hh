@@ -5,7 +5,7 @@
 
 /// What a guest's kernel may ask of this hypervisor by VMMCALL (VMCALL on Intel). RAX holds the
 /// number, RBX and RCX the arguments, RDX `signature`; RAX returns 0, or an error. All other
-/// registers are kept. kern and guest must not include this file: they have these numbers once more.
+/// registers are kept. kern and guest must not include this file: they have these numbers too.
 ///
 /// What is no such call does nothing and returns an error. A kernel that was written for another
 /// hypervisor has other numbers, and does not say the signature: no_signature. A program in ring 1

@@ -172,8 +172,8 @@ void Vcpu::enter_guest() {
                   .vcpu = index_});
 }
 
-/// CR8 and the APIC's task priority are one register [amd/vol2 16.6.4]. The guest writes CR8 without
-/// an exit, so here, and nowhere else, each is told what the other holds.
+/// CR8 and the APIC's task priority are one register [amd/vol2 16.6.4]. The guest writes CR8
+/// without an exit, so here, and nowhere else, each is told what the other holds.
 Exit Vcpu::run_guest() {
     backend_->set_task_priority_class(apic_.task_priority() >> priority_class_shift);
     const Exit exit = backend_->run();
