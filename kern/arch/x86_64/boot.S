@@ -93,8 +93,7 @@ multiboot2_entry:
 
     // Long mode [amd/vol2 14.6]: PAE, the root, EFER.LME, and with paging it is active.
     mov %edx, %cr3
-    mov %cr4, %eax
-    or $CR4_PAE, %eax
+    mov $CR4_PAE, %eax                                     // and nothing that firmware may have left
     mov %eax, %cr4
     mov $MSR_EFER, %ecx
     rdmsr

@@ -41,11 +41,22 @@ static_assert(sizeof(TablePointer) == 10);
 
 constexpr std::size_t vector_count = 256;
 constexpr std::size_t stub_size = 16;  // traps.S aligns to this
-constexpr unsigned nmi_vector = 2, breakpoint_vector = 3, overflow_vector = 4,
-                   double_fault_vector = 8, page_fault_vector = 14;
+constexpr unsigned debug_vector = 1, nmi_vector = 2, breakpoint_vector = 3, double_fault_vector = 8,
+                   page_fault_vector = 14, machine_check_vector = 18;
 constexpr unsigned user_privilege = 3;
 
 alignas(16) std::array<Gate, vector_count> idt;
+
+std::uint8_t stack_of(std::size_t vector) {
+    switch (vector) {
+        case debug_vector: return interrupt_stack::debug;
+        case nmi_vector: return interrupt_stack::non_maskable;
+        case double_fault_vector: return interrupt_stack::double_fault;
+        case page_fault_vector: return interrupt_stack::page_fault;
+        case machine_check_vector: return interrupt_stack::machine_check;
+        default: return interrupt_stack::none;
+    }
+}
 
 void fill_idt(const std::byte* stubs) {
     for (std::size_t vector = 0; vector < vector_count; ++vector) {
@@ -57,12 +68,10 @@ void fill_idt(const std::byte* stubs) {
         gate.code = selector::kernel_code;
         gate.type = interrupt_gate;
         gate.present = 1;
-        // INT3 and INTO are for programs; any other INT n is a #GP [amd/vol2 8.4.2].
-        if (vector == breakpoint_vector || vector == overflow_vector) gate.dpl = user_privilege;
-        gate.ist = vector == double_fault_vector ? interrupt_stack::double_fault
-                   : vector == nmi_vector        ? interrupt_stack::non_maskable
-                   : vector == page_fault_vector ? interrupt_stack::page_fault
-                                                 : interrupt_stack::none;
+        // INT3 is for programs; any other INT n is a #GP [amd/vol2 8.4.2], and 64-bit mode has no
+        // INTO.
+        if (vector == breakpoint_vector) gate.dpl = user_privilege;
+        gate.ist = stack_of(vector);
         idt[vector] = gate;
     }
 }

@@ -8,11 +8,13 @@
 
 namespace kern::arch {
 
-/// The stacks that the CPU changes to by itself, by IST index: one each, so that a fault does not
-/// need the stack on which it happened.
+/// The stacks that the CPU changes to by itself, by IST index: one each for what does not need a
+/// usable stack to happen. A fault may mean that the stack is broken; the others may come while RSP
+/// is still a user program's, between SYSCALL and the change of stacks, or points into its
+/// environment, before IRETQ.
 namespace interrupt_stack {
 inline constexpr std::uint8_t none = 0, double_fault = 1, non_maskable = 2, page_fault = 3,
-                              count = 3;
+                              debug = 4, machine_check = 5, count = 5;
 }
 
 /// The 64-bit TSS [amd/vol2 12.2.5].
