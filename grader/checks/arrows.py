@@ -2,6 +2,9 @@
 """The arrows between the rooms: who may include whom, and who may know what.
 
 - ``kern`` knows only itself; ``vmm`` and ``guest`` know ``kern`` and themselves.
+- In ``kern`` only what runs on the bare machine alone knows ``kern/arch/x86_64`` from inside; all
+  else knows the headers of ``kern/arch``.
+- A user program knows the library and the numbers that it shares with its kernel.
 - Only ``vmm/svm`` knows a VMCB and only ``vmm/vmx`` a VMCS; tests and measurements look inside.
 - Instructions of the machine stand in ``kern/arch/x86_64``, in the two backends, in guests, and in
   the few files that INLINE_ASSEMBLY names with a reason.
@@ -27,6 +30,16 @@ MAY_INCLUDE = {
     "guest": ("guest", "kern"),
     "labs": ("labs", "vmm", "kern", "guest"),
 }
+MACHINE = "kern/arch/x86_64"
+KNOW_THE_MACHINE = (MACHINE, "kern/tests/boot", "kern/bench")
+"""In ``kern``; the backends need more of a machine than ``kern/arch/arch.hh`` tells."""
+PROGRAMS = {
+    "kern/user": ("kern/user", "kern/proc/syscall_numbers.hh"),
+    "vmm/user/program": (
+        "vmm/user/program", "kern/user", "vmm/user/syscall_numbers.hh", "kern/elf/format.hh", "kern/lib/todo.hh",
+    ),
+}
+"""What runs in ring 3, and all that it may include."""
 BACKENDS = ("vmm/svm", "vmm/vmx")
 LOOK_INSIDE = ("vmm/tests", "vmm/bench")
 """May know a backend from inside: they test and measure it."""
@@ -90,6 +103,17 @@ def _includes(name: str, text: str) -> Iterator[Finding]:
             yield Finding(
                 name, line, f"includes {target}: {room} may know {' and '.join(allowed)} only"
             )
+        outside = room == "kern" and not any(_in(here, folder) for folder in KNOW_THE_MACHINE)
+        if _in(target, MACHINE) and outside:
+            yield Finding(
+                name, line, f"includes {target}: only {MACHINE} knows its own headers; use "
+                "those of kern/arch"
+            )  # fmt: skip
+        for programs, known in PROGRAMS.items():
+            if _in(here, programs) and target_room in MAY_INCLUDE and not any(_in(target, one) for one in known):
+                yield Finding(
+                    name, line, f"includes {target}: a program in {programs} may know {', '.join(known)} only"
+                )
         for backend in BACKENDS:
             inside = any(_in(here, folder) for folder in (backend, *LOOK_INSIDE))
             if _in(target, backend) and not inside:

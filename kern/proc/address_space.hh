@@ -17,7 +17,7 @@
 namespace kern {
 
 /// The places in a user program's address space. Programs know the same numbers from
-/// kern/user/start.ld.
+/// kern/user/user.ld and kern/user/user.hh.
 namespace user_layout {
 /// Below it nothing is ever mapped: a null pointer faults.
 inline constexpr Uva begin{page_size};

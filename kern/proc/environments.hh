@@ -103,7 +103,7 @@ std::expected<EnvId, Error> start_program_locked(const Peeker& program,
 void answer_wait(Env& env, const Ending& ending);
 
 /// Serves the system call that `env`, this CPU's current one, has made, with the lock held.
-/// Afterwards `env` is Running and goes on, or is Runnable or Receiving, or is no more: then
+/// Afterwards `env` is Running and goes on, or is Runnable, Receiving or Waiting, or is no more: then
 /// environments.current() is nullptr.
 void serve_system_call(Env& env);
 

@@ -6,7 +6,7 @@
 #include <array>
 
 #include "kern/arch/user.hh"
-#include "kern/arch/x86_64/traps.hh"
+#include "kern/arch/vectors.hh"
 #include "kern/lib/panic.hh"
 #include "kern/lib/print.hh"
 #include "kern/proc/environments.hh"
@@ -15,7 +15,6 @@ namespace kern {
 namespace {
 
 constexpr std::uint64_t time_slice = 5'000'000;  // ns
-constexpr std::uint64_t non_maskable = 2, page_fault = 14;
 
 /// When run_programs' limit is reached, in nanoseconds since boot; 0: never.
 std::uint64_t deadline = 0;
@@ -120,7 +119,7 @@ void look_at_the_clock() {
 }
 
 /// Finds something to do for this CPU, with the lock held. The environment that had it, if it is
-/// still current, is Runnable and in the queue, or Receiving.
+/// still current, is Runnable and in the queue, Receiving or Waiting.
 [[noreturn]] void schedule() {
     while (true) {
         look_at_the_clock();
@@ -166,7 +165,8 @@ void report_fault(const Env& env, std::uint64_t address) {
 
 [[noreturn]] void fault(Env& env) {
     const arch::TrapFrame& frame = env.frame;
-    const std::uint64_t address = frame.vector == page_fault ? arch::fault_address() : 0;
+    const std::uint64_t address =
+        frame.vector == arch::vector::page_fault ? arch::fault_address() : 0;
     report_fault(env, address);
     end_current(env, {.kind = Ending::Kind::Faulted,
                       .vector = frame.vector,
@@ -203,7 +203,8 @@ void on_trap(const arch::TrapFrame& frame) {
         resume(*env);
     }
     if (frame.vector == arch::vector::timer) preempt(*env);
-    if (frame.vector >= arch::vector::first_interrupt || frame.vector == non_maskable) resume(*env);
+    if (frame.vector >= arch::vector::first_interrupt || frame.vector == arch::vector::non_maskable)
+        resume(*env);
     fault(*env);
 }
 

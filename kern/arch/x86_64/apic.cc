@@ -4,9 +4,9 @@
 #include <atomic>
 
 #include "kern/arch/arch.hh"
+#include "kern/arch/vectors.hh"
 #include "kern/arch/x86_64/guest.hh"
 #include "kern/arch/x86_64/registers.hh"
-#include "kern/arch/x86_64/traps.hh"
 
 namespace kern::arch::apic {
 namespace {

@@ -4,6 +4,7 @@
 #include <bit>
 #include <cstddef>
 
+#include "kern/arch/vectors.hh"
 #include "kern/arch/x86_64/boot_constants.h"
 
 namespace kern::arch {
@@ -41,26 +42,24 @@ static_assert(sizeof(TablePointer) == 10);
 
 constexpr std::size_t vector_count = 256;
 constexpr std::size_t stub_size = 16;  // traps.S aligns to this
-constexpr unsigned debug_vector = 1, nmi_vector = 2, breakpoint_vector = 3, double_fault_vector = 8,
-                   page_fault_vector = 14, machine_check_vector = 18;
 constexpr unsigned user_privilege = 3;
 
 alignas(16) std::array<Gate, vector_count> idt;
 
-std::uint8_t stack_of(std::size_t vector) {
-    switch (vector) {
-        case debug_vector: return interrupt_stack::debug;
-        case nmi_vector: return interrupt_stack::non_maskable;
-        case double_fault_vector: return interrupt_stack::double_fault;
-        case page_fault_vector: return interrupt_stack::page_fault;
-        case machine_check_vector: return interrupt_stack::machine_check;
+std::uint8_t stack_of(std::size_t number) {
+    switch (number) {
+        case vector::debug: return interrupt_stack::debug;
+        case vector::non_maskable: return interrupt_stack::non_maskable;
+        case vector::double_fault: return interrupt_stack::double_fault;
+        case vector::page_fault: return interrupt_stack::page_fault;
+        case vector::machine_check: return interrupt_stack::machine_check;
         default: return interrupt_stack::none;
     }
 }
 
 void fill_idt(const std::byte* stubs) {
-    for (std::size_t vector = 0; vector < vector_count; ++vector) {
-        const auto entry = reinterpret_cast<std::uintptr_t>(stubs + vector * stub_size);
+    for (std::size_t number = 0; number < vector_count; ++number) {
+        const auto entry = reinterpret_cast<std::uintptr_t>(stubs + number * stub_size);
         Gate gate{};
         gate.offset_low = entry & 0xffff;
         gate.offset_middle = (entry >> 16) & 0xffff;
@@ -70,9 +69,9 @@ void fill_idt(const std::byte* stubs) {
         gate.present = 1;
         // INT3 is for programs; any other INT n is a #GP [amd/vol2 8.4.2], and 64-bit mode has no
         // INTO.
-        if (vector == breakpoint_vector) gate.dpl = user_privilege;
-        gate.ist = stack_of(vector);
-        idt[vector] = gate;
+        if (number == vector::breakpoint) gate.dpl = user_privilege;
+        gate.ist = stack_of(number);
+        idt[number] = gate;
     }
 }
 

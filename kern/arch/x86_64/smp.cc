@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "kern/arch/arch.hh"
+#include "kern/arch/vectors.hh"
 #include "kern/arch/x86_64/apic.hh"
 #include "kern/arch/x86_64/clock.hh"
 #include "kern/arch/x86_64/guest.hh"
@@ -11,7 +12,6 @@
 #include "kern/arch/x86_64/kernel_map.hh"
 #include "kern/arch/x86_64/per_cpu.hh"
 #include "kern/arch/x86_64/registers.hh"
-#include "kern/arch/x86_64/traps.hh"
 #include "kern/boot/acpi.hh"
 #include "kern/lib/panic.hh"
 #include "kern/lib/print.hh"

@@ -9,8 +9,8 @@ namespace kern::arch {
 /// switches on what the guests' FPU and SSE state needs.
 void set_up_cpu();
 
-/// Starts the other CPUs, one after the other, each into its idle loop. What does not start is left
-/// out, with a line on the console.
+/// Starts the other CPUs, one after the other, each into its idle loop. Those beyond max_cpus are
+/// left out, with a line on the console. Panics if one does not start.
 void start_other_cpus(const BootInfo& boot);
 
 }  // namespace kern::arch

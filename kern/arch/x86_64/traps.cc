@@ -6,6 +6,7 @@
 
 #include "kern/arch/arch.hh"
 #include "kern/arch/user.hh"
+#include "kern/arch/vectors.hh"
 #include "kern/arch/x86_64/apic.hh"
 #include "kern/arch/x86_64/die.hh"
 #include "kern/arch/x86_64/kernel_map.hh"
@@ -19,8 +20,6 @@ extern "C" void user_entry_end();
 
 namespace kern::arch {
 namespace {
-
-constexpr unsigned debug = 1, nmi = 2, double_fault = 8, page_fault = 14;
 
 /// The manual's names, by vector [amd/vol2 8.2].
 constexpr std::array<std::string_view, 32> exception_names{
@@ -95,7 +94,7 @@ bool is_user_entry(std::uint64_t address) {
 /// A program that executes SYSCALL with TF set. SFMASK clears TF, and so most CPUs step no further;
 /// some take the #DB of that step at the kernel's first instruction, with the program's RSP and GS.
 bool is_step_into_system_call(const TrapFrame& frame) {
-    return frame.vector == debug &&
+    return frame.vector == vector::debug &&
            frame.rip == reinterpret_cast<std::uint64_t>(&system_call_entry);
 }
 
@@ -110,14 +109,15 @@ void repair_gs_base() {
     std::array<char, 192> buffer;
     const Hva address{x86::read_cr2()};
     std::string_view text = exception_names[frame.vector];
-    if (frame.vector == page_fault && is_user_entry(frame.rip) && address.value() < page_size)
+    if (frame.vector == vector::page_fault && is_user_entry(frame.rip) &&
+        address.value() < page_size)
         die_with_frame(
             "the kernel was entered from a user program, but GS was already the kernel's: "
             "enter_user executes SWAPGS directly before IRETQ",
             frame);
-    if (frame.vector == page_fault) {
+    if (frame.vector == vector::page_fault) {
         text = describe_page_fault(buffer, frame.error_code, address);
-    } else if (frame.vector == double_fault && is_stack_guard(address)) {
+    } else if (frame.vector == vector::double_fault && is_stack_guard(address)) {
         text = format_text(buffer, "stack overflow (#DF): {} is in the guard page under a stack",
                            address);
     } else if (frame.error_code != 0) {
@@ -136,7 +136,7 @@ std::uint64_t fault_address() {
 
 std::string_view describe_exception(std::span<char> buffer, std::uint64_t vector,
                                     std::uint64_t error_code, std::uint64_t address) {
-    if (vector == page_fault) return describe_page_fault(buffer, error_code, Hva{address});
+    if (vector == vector::page_fault) return describe_page_fault(buffer, error_code, Hva{address});
     if (vector >= exception_names.size()) return format_text(buffer, "interrupt {}", vector);
     if (error_code == 0) return exception_names[vector];
     return format_text(buffer, "{}, error code {:x}", exception_names[vector], error_code);
@@ -147,7 +147,7 @@ namespace {
 /// Serves the interrupts that are the machine's own affair. Returns whether it was one.
 bool serve_interrupt(const TrapFrame& frame) {
     switch (frame.vector) {
-        case nmi:
+        case vector::non_maskable:
             // Nothing here sends one, but a CPU that panics: to stop the others.
             if (is_dying()) stop_this_cpu();
             return false;

@@ -20,7 +20,7 @@
 #define MSR_EFER 0xc0000080
 
 // The hypercall of AMD. The kernel under test makes each one Intel's where the machine is: see
-// choose_hypercall.
+// choose_backend.
 .macro hypercall
     .pushsection .rodata.hypercalls, "a"
     .quad .Lhypercall\@

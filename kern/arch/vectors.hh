@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+
+/// Numbers of exceptions and interrupts: what TrapFrame::vector holds.
+namespace kern::arch::vector {
+
+///@{
+/// Exceptions that the kernel knows by name [amd/vol2 8.2].
+inline constexpr std::uint8_t debug = 1, non_maskable = 2, breakpoint = 3, double_fault = 8,
+                              page_fault = 14, machine_check = 18;
+///@}
+
+/// From here on the numbers belong to interrupts. All but `spurious` want an end of interrupt.
+inline constexpr std::uint8_t first_interrupt = 32;
+inline constexpr std::uint8_t kick = 0xf0;     ///< wakes a CPU, nothing else
+inline constexpr std::uint8_t request = 0xf1;  ///< interrupt_and_wait
+inline constexpr std::uint8_t timer = 0xf2;
+inline constexpr std::uint8_t spurious = 0xff;
+
+}  // namespace kern::arch::vector
