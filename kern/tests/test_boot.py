@@ -9,7 +9,9 @@ import functools
 import os
 import re
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,12 +32,12 @@ QEMU = [
 PANIC = 120
 
 
-def run(*arguments: str, status: int = 0) -> str:
-    """The serial text of one boot, which must power off with ``status``."""
+def run(*arguments: str, status: int = 0, before: Sequence[str] = ()) -> str:
+    """The serial text of one boot, which must power off with ``status``. ``before`` is what starts QEMU."""
     if not KERNEL.is_file():
         pytest.fail(f"{KERNEL} is not built; mend: ninja -C {BUILD} boot-test")
     text = bytearray()
-    with Child([*QEMU, *arguments], on_stdout=text.extend) as child:
+    with Child([*before, *QEMU, *arguments], on_stdout=text.extend) as child:
         ended = child.wait(Limits(seconds=WALL_SECONDS))
     serial = text.decode(errors="replace")
     assert ended == status << 1 | 1, serial
@@ -43,10 +45,10 @@ def run(*arguments: str, status: int = 0) -> str:
     return serial
 
 
-def pvh(line: str, *arguments: str, cpus: int = 2, model: str = "max", status: int = 0) -> str:
+def pvh(line: str, *arguments: str, cpus: int = 2, model: str = "max", **how: Any) -> str:
     """One boot with -kernel."""
     return run("-kernel", str(KERNEL), "-append", line, "-smp", str(cpus), "-cpu", model,
-               *arguments, status=status)
+               *arguments, **how)
 
 
 def in_bochs(machine: str, status: int = 0, **configuration: object) -> str:
@@ -96,6 +98,13 @@ def test_pvh(cpus: int, model: str, memory: int, tmp_path: Path) -> None:
     frames = int(re.search(r"frames: (\d+) available", serial)[1])
     assert memory * 256 * 0.9 < frames < memory * 256
     check_all_done(serial, cpus)
+
+
+def test_requests_on_one_core() -> None:
+    """CPUs that share a core are stopped in the middle of anything: no answer to interrupt_and_wait is lost."""
+    core = str(min(os.sched_getaffinity(0)))
+    serial = pvh("requests", "-m", "64", cpus=4, before=["taskset", "--cpu-list", core])
+    assert "rounds of requests: 50\n" in serial
 
 
 def test_memory_above_4_gib() -> None:

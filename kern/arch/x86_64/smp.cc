@@ -15,6 +15,7 @@
 #include "kern/boot/acpi.hh"
 #include "kern/lib/panic.hh"
 #include "kern/lib/print.hh"
+#include "kern/sync/raise_to.hh"
 
 extern "C" const std::byte trampoline_begin[], trampoline_parameters[], trampoline_end[];
 
@@ -178,10 +179,10 @@ std::uint64_t kicked_at() {
 }
 
 void answer_interrupt_request() {
+    // A loop that waits with interrupts enabled may be interrupted in the middle of this, by the
+    // answer to a later request.
     PerCpu& self = this_cpu();
-    const std::uint64_t asked = self.asked.load(std::memory_order_acquire);
-    if (self.answered.load(std::memory_order_relaxed) != asked)
-        self.answered.store(asked, std::memory_order_release);
+    raise_to(self.answered, self.asked.load(std::memory_order_acquire));
 }
 
 void interrupt_and_wait(std::uint64_t wanted) {

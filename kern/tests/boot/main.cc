@@ -94,6 +94,43 @@ void try_locks() {
     kprint("counted under a lock: {} of {}\n", counter, 1000 * count);
 }
 
+constexpr unsigned request_rounds = 50;
+std::atomic<unsigned> round_now{0};
+
+/// One CPU's part of try_requests.
+void request_and_sleep(void*) {
+    const unsigned count = arch::cpu_count();
+    for (unsigned round = 0; round < request_rounds; ++round) {
+        arch::interrupt_and_wait(~0ULL);
+        {
+            const LockGuard guard{counter_lock};
+            arch::interrupt_and_wait(~0ULL);
+        }
+        arch::interrupt_and_wait(~0ULL);
+        const bool enabled = arch::disable_interrupts();
+        if (answers.fetch_add(1) + 1 == count) {
+            answers.store(0);
+            round_now.store(round + 1);
+            for (unsigned cpu = 0; cpu < count; ++cpu) arch::kick(cpu);
+        }
+        while (round_now.load() <= round) arch::wait_for_interrupt();
+        arch::restore_interrupts(enabled);
+    }
+}
+
+/// Everybody interrupts everybody, also while holding a lock that the others want, and then sleeps
+/// until the last has done so. Who sleeps looks at nothing anew: an answer that was lost stays
+/// lost, and nobody wakes.
+void try_requests() {
+    answers.store(0);
+    for (unsigned cpu = 1; cpu < arch::cpu_count(); ++cpu) {
+        while (!arch::is_idle(cpu)) arch::relax();
+        arch::start_on(cpu, request_and_sleep, nullptr);
+    }
+    request_and_sleep(nullptr);
+    kprint("rounds of requests: {}\n", round_now.load());
+}
+
 void try_timer() {
     constexpr std::uint64_t wanted = 2'000'000;
     const bool enabled = arch::disable_interrupts();
@@ -163,6 +200,10 @@ void kernel_main(const BootInfo& boot) {
     const std::size_t at = line.find(option);
     if (at != std::string_view::npos) {
         provoke(line.substr(at + option.size()));
+        return;
+    }
+    if (line == "requests") {
+        try_requests();
         return;
     }
     print_boot(boot);
