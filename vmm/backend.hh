@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <expected>
@@ -10,6 +11,7 @@
 
 #include "vmm/address.hh"
 #include "vmm/exit.hh"
+#include "vmm/memory.hh"
 #include "vmm/paging/entry_format.hh"
 
 namespace vmm {
@@ -26,11 +28,31 @@ struct Registers {
     ///@}
 };
 
+/// The general registers by the number that instructions have for them.
+inline constexpr std::array<std::uint64_t Registers::*, 16> general_registers{
+    &Registers::rax, &Registers::rcx, &Registers::rdx, &Registers::rbx,
+    &Registers::rsp, &Registers::rbp, &Registers::rsi, &Registers::rdi,
+    &Registers::r8,  &Registers::r9,  &Registers::r10, &Registers::r11,
+    &Registers::r12, &Registers::r13, &Registers::r14, &Registers::r15,
+};
+
 namespace rflags {
 inline constexpr std::uint64_t reserved_one = 1ULL << 1;  ///< always set
 inline constexpr std::uint64_t trap = 1ULL << 8;
 inline constexpr std::uint64_t interrupt_enable = 1ULL << 9;
+inline constexpr std::uint64_t resume = 1ULL << 16;
 }  // namespace rflags
+
+/// DR6 tells why a #DB came, DR7 when one is to come [amd/vol2 13.1.1].
+namespace dr6 {
+inline constexpr std::uint64_t reset = 0xffff'0ff0;
+inline constexpr std::uint64_t debug_register_access = 1ULL << 13;  ///< BD
+inline constexpr std::uint64_t single_step = 1ULL << 14;            ///< BS
+}  // namespace dr6
+namespace dr7 {
+inline constexpr std::uint64_t reset = 0x400;
+inline constexpr std::uint64_t general_detect = 1ULL << 13;  ///< GD
+}  // namespace dr7
 
 namespace efer {
 inline constexpr std::uint64_t syscall_enable = 1ULL << 0;
@@ -78,6 +100,7 @@ inline constexpr std::uint8_t overflow = 4;
 inline constexpr std::uint8_t bound_range = 5;
 inline constexpr std::uint8_t invalid_opcode = 6;
 inline constexpr std::uint8_t general_protection = 13;
+inline constexpr std::uint8_t page_fault = 14;
 inline constexpr std::uint8_t alignment_check = 17;
 ///@}
 }  // namespace vector
@@ -163,8 +186,10 @@ class VcpuBackend {
     /// longer).
     virtual void request_interrupt_window(bool wanted) = 0;
 
-    /// Moves RIP behind the instruction that exited: for exits whose instruction has been done by
-    /// the host. Ends an interrupt shadow. For CPUID, RDMSR, WRMSR, HLT, the hypercall, IN and OUT.
+    /// Completes the instruction that exited, as the CPU completes one: for exits whose instruction
+    /// the host has done. RIP moves behind it, an interrupt shadow and RFLAGS.RF end, and a guest
+    /// that steps (RFLAGS.TF) gets its #DB. For CPUID, RDMSR, WRMSR, HLT, the hypercall, IN, OUT and
+    /// IgnoredInstruction; no event may be waiting, see can_inject.
     virtual void skip_instruction(const Exit& exit) = 0;
 
     /// The guest's translations are flushed before the next instruction that it executes. Any CPU;
@@ -214,9 +239,9 @@ struct Backend {
     std::expected<void, Error> (*start)();
     /// Turns virtualization on, on this CPU. May be repeated. Errors: Unsupported.
     std::expected<void, Error> (*enable_on_this_cpu)();
-    /// A vCPU of the VM whose second-level table has its root at `table_root`; frames on account
-    /// vcpu. Errors: OutOfMemory.
-    std::expected<std::unique_ptr<VcpuBackend>, Error> (*create_vcpu)(Hpa table_root);
+    /// A vCPU of the VM whose memory is `memory`, which outlives it; frames on account vcpu. Errors:
+    /// OutOfMemory.
+    std::expected<std::unique_ptr<VcpuBackend>, Error> (*create_vcpu)(const GuestMemory& memory);
 
     // What the hardware alone costs, with none of the care of the world switch: for measurements,
     // with guests that touch no register but RAX, on a CPU whose interrupts are disabled, between

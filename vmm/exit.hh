@@ -25,12 +25,11 @@ struct NestedPageFault {
 };
 /// IN or OUT, also INS and OUTS.
 struct PortAccess {
-    std::uint16_t port = 0;      ///< the first, if it spans several
-    std::uint8_t size = 1;       ///< bytes: 1, 2 or 4
-    bool in = false;             ///< IN or INS, otherwise OUT or OUTS
-    bool string = false;         ///< INS or OUTS
-    bool repeat = false;         ///< with a REP prefix
-    std::uint64_t next_rip = 0;  ///< behind the instruction; 0 if the CPU did not say
+    std::uint16_t port = 0;  ///< the first, if it spans several
+    std::uint8_t size = 1;   ///< bytes: 1, 2 or 4
+    bool in = false;         ///< IN or INS, otherwise OUT or OUTS
+    bool string = false;     ///< INS or OUTS
+    bool repeat = false;     ///< with a REP prefix
 };
 /// The leaf stands in EAX, the subleaf in ECX.
 struct Cpuid {};
@@ -89,6 +88,9 @@ struct Exit {
     std::uint64_t code = 0;  ///< exit code or exit reason
     std::array<std::uint64_t, 2>
         information{};  ///< EXITINFO1, 2; or qualification, guest-physical address
+    /// In bytes, prefixes included, of the instruction that asked for the exit, where the host does
+    /// it in the guest's place (see VcpuBackend::skip_instruction); otherwise it means nothing.
+    std::uint8_t instruction_length = 0;
 };
 
 /// The reason in a few words, for example "nested page fault". A constant.

@@ -9,14 +9,11 @@
 
 namespace vmm {
 
-std::size_t read_guest(Vcpu& vcpu, Gva address, std::span<std::byte> out) {
-    const SystemRegisters system = vcpu.backend().system_registers();
-    const GuestMemory::GuestPaging paging{
-        .cr0 = system.cr0, .cr3 = system.cr3, .cr4 = system.cr4, .efer = system.efer};
+std::size_t GuestMemory::read(Gva gva, const GuestPaging& paging, std::span<std::byte> out) const {
     std::size_t done = 0;
     while (done < out.size()) {
-        const Gva at = address + done;
-        const auto host = vcpu.vm().memory().gva2hpa(at, paging);
+        const Gva at = gva + done;
+        const auto host = gva2hpa(at, paging);
         if (!host) break;
         const std::size_t piece =
             std::min<std::size_t>(page_size - at.page_offset(), out.size() - done);
@@ -24,6 +21,13 @@ std::size_t read_guest(Vcpu& vcpu, Gva address, std::span<std::byte> out) {
         done += piece;
     }
     return done;
+}
+
+std::size_t read_guest(Vcpu& vcpu, Gva address, std::span<std::byte> out) {
+    const SystemRegisters system = vcpu.backend().system_registers();
+    return vcpu.vm().memory().read(
+        address, {.cr0 = system.cr0, .cr3 = system.cr3, .cr4 = system.cr4, .efer = system.efer},
+        out);
 }
 
 }  // namespace vmm

@@ -10,8 +10,7 @@
 
 namespace vmm {
 
-/// Reads guest memory as the vCPU's instructions would find it at `address`, and makes nothing
-/// present. Returns how many bytes could be read before a page was missing.
+/// GuestMemory::read for the guest of `vcpu`, as its paging is now.
 std::size_t read_guest(Vcpu& vcpu, Gva address, std::span<std::byte> out);
 
 }  // namespace vmm

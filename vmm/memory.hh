@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <expected>
+#include <span>
 
 #include "vmm/address.hh"
 #include "vmm/exit.hh"
@@ -53,6 +55,10 @@ class GuestMemory {
     /// OutOfRange (4 levels: not canonical; else: beyond 4 GiB), Unsupported (5 levels).
     /// [amd/vol2 5.1 to 5.3]
     std::expected<Hpa, Error> gva2hpa(Gva gva, const GuestPaging& paging) const;
+
+    /// Reads what the guest's instructions would find at `gva`, and makes nothing present. Returns
+    /// how many bytes could be read before a page was missing.
+    std::size_t read(Gva gva, const GuestPaging& paging, std::span<std::byte> out) const;
 };
 
 }  // namespace vmm

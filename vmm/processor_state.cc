@@ -62,16 +62,24 @@ void ProcessorState::load() {
     kern::arch::load_fpu(area, components_);
     if (components_ != 0) kern::arch::write_xcr0(xcr0_);
     kern::arch::write_breakpoints(breakpoints_);
+    loaded_ = true;
 }
 
 void ProcessorState::save() {
     breakpoints_ = kern::arch::read_breakpoints();
+    kern::arch::write_breakpoints({});
+    loaded_ = false;
     if (components_ != 0) {
         xcr0_ = kern::arch::read_xcr0();
         kern::arch::write_xcr0(components_);
     }
     kern::arch::save_fpu(kern::arch::direct_map(area_), components_);
     if (components_ != 0) kern::arch::write_xcr0(host_xcr0_);
+}
+
+void ProcessorState::reset_breakpoints() {
+    breakpoints_ = {};
+    if (loaded_) kern::arch::write_breakpoints(breakpoints_);
 }
 
 }  // namespace vmm

@@ -25,8 +25,11 @@ class ProcessorState {
 
     /// Puts the state into this CPU and remembers what the host had in XCR0.
     void load();
-    /// Takes the state from this CPU and gives the host its XCR0 back.
+    /// Takes the state from this CPU and gives the host its XCR0 back, and DR0 to DR3 without
+    /// anybody's addresses.
     void save();
+    /// DR0 to DR3 become zero, as INIT makes them [amd/vol2 table 14-1]; the rest survives it.
+    void reset_breakpoints();
 
    private:
     ProcessorState(kern::Hpa area, std::uint64_t frame_count, std::uint64_t components)
@@ -38,6 +41,7 @@ class ProcessorState {
     std::uint64_t xcr0_ = 1;     // x87 alone, as after a reset
     std::uint64_t host_xcr0_ = 0;
     kern::arch::Breakpoints breakpoints_{};
+    bool loaded_ = false;
 };
 
 }  // namespace vmm

@@ -63,7 +63,7 @@ std::expected<std::unique_ptr<Vm>, VmRefusal> Vm::create(GuestMemory& memory,
     const VmRefusal no_memory{Error::OutOfMemory, "no memory for the virtual CPUs"};
     if (!vm) return std::unexpected{no_memory};
     for (unsigned index = 0; index < options.vcpu_count; ++index) {
-        auto backend = vm->backend().create_vcpu(memory.table_root());
+        auto backend = vm->backend().create_vcpu(memory);
         if (!backend) return std::unexpected{no_memory};
         vm->vcpus_[index].reset(new (std::nothrow) Vcpu{*vm, index, std::move(*backend)});
         if (!vm->vcpus_[index]) return std::unexpected{no_memory};

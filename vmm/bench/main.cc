@@ -35,7 +35,7 @@ const Backend* backend = nullptr;
 
 /// A vCPU that has run up to its first exit behind its first page, on this CPU, ready for bare_run.
 std::unique_ptr<VcpuBackend> started_vcpu(KernelVmPager& pager) {
-    auto vcpu = must(backend->create_vcpu(pager.table().root()), "bench: vCPU");
+    auto vcpu = must(backend->create_vcpu(pager), "bench: vCPU");
     vcpu->start_protected_mode(pager.entry(), 0, 0);
     must(pager.load_page(pager.entry().page()), "bench: first page");
     vcpu->enter_cpu();

@@ -18,7 +18,8 @@ Handled handle(Vcpu&, const Exit&, const exit::Unknown& reason) {
 
 Handled handle(Vcpu& vcpu, const Exit& exit, const exit::Halt&) {
     vcpu.backend().skip_instruction(exit);
-    vcpu.halt();
+    // A guest that steps does not halt: its #DB is due.
+    if (vcpu.backend().can_inject()) vcpu.halt();
     return {};
 }
 

@@ -151,8 +151,6 @@ constexpr std::uint64_t size_mask = 7;
 constexpr unsigned port_shift = 16;
 }  // namespace io_bit
 
-constexpr std::uint64_t msr_write = 1;  // EXITINFO1 of an MSR access
-
 constexpr std::uint8_t invalid_opcode = vector::invalid_opcode;
 
 decltype(Exit::reason) decode_nested_page_fault(std::uint64_t info, Gpa address) {
@@ -168,13 +166,12 @@ decltype(Exit::reason) decode_nested_page_fault(std::uint64_t info, Gpa address)
     };
 }
 
-exit::PortAccess decode_port_access(std::uint64_t info, std::uint64_t next_rip) {
+exit::PortAccess decode_port_access(std::uint64_t info) {
     return {.port = static_cast<std::uint16_t>(info >> io_bit::port_shift),
             .size = static_cast<std::uint8_t>((info >> io_bit::size_shift) & io_bit::size_mask),
             .in = (info & io_bit::in) != 0,
             .string = (info & io_bit::string) != 0,
-            .repeat = (info & io_bit::repeat) != 0,
-            .next_rip = next_rip};
+            .repeat = (info & io_bit::repeat) != 0};
 }
 
 /// The negative codes are 64 bits wide [amd/vol2 appendix C], but QEMU writes their lower half
@@ -194,14 +191,15 @@ decltype(Exit::reason) decode_reason(const ControlArea& control, std::uint64_t r
             return decode_nested_page_fault(control.exit_info1, Gpa{control.exit_info2});
         case exit_code::interrupt:
         case exit_code::nmi: return exit::ExternalInterrupt{};
-        case exit_code::virtual_interrupt:
-        case exit_code::iret: return exit::InterruptWindow{};
+        case exit_code::virtual_interrupt: return exit::InterruptWindow{};
+        case exit_code::iret:
+        case exit_code::ltr: return exit::Served{exit_name(code)};
         case exit_code::hlt: return exit::Halt{};
         case exit_code::cpuid: return exit::Cpuid{};
         case exit_code::msr:
             return exit::MsrAccess{.msr = static_cast<std::uint32_t>(rcx),
                                    .write = control.exit_info1 == msr_write};
-        case exit_code::io: return decode_port_access(control.exit_info1, control.exit_info2);
+        case exit_code::io: return decode_port_access(control.exit_info1);
         case exit_code::vmmcall: return exit::Hypercall{};
         case exit_code::shutdown: return exit::Shutdown{};
         case exit_code::invd:
@@ -250,22 +248,14 @@ const char* exit_name(std::uint64_t code) {
 }
 
 Exit decode_exit(const Vmcb& vmcb, std::uint64_t rcx) {
-    return {.reason = decode_reason(vmcb.control, rcx),
-            .rip = vmcb.save.rip,
-            .code = exit_code_of(vmcb.control),
-            .information = {vmcb.control.exit_info1, vmcb.control.exit_info2}};
-}
-
-unsigned instruction_length(std::uint64_t code) {
-    switch (code) {
-        case exit_code::hlt: return 1;
-        case exit_code::cpuid:
-        case exit_code::msr:
-        case exit_code::invd:
-        case exit_code::wbinvd: return 2;
-        case exit_code::vmmcall: return 3;
-        default: return 0;
-    }
+    Exit exit{.reason = decode_reason(vmcb.control, rcx),
+              .rip = vmcb.save.rip,
+              .code = exit_code_of(vmcb.control),
+              .information = {vmcb.control.exit_info1, vmcb.control.exit_info2}};
+    // EXITINFO2 is where RIP goes [amd/vol2 15.10.2].
+    if (exit.code == exit_code::io)
+        exit.instruction_length = static_cast<std::uint8_t>(vmcb.control.exit_info2 - exit.rip);
+    return exit;
 }
 
 }  // namespace vmm::svm

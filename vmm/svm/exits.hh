@@ -11,10 +11,14 @@ namespace vmm::svm {
 
 /// Exit codes that the host acts on [amd/vol2 appendix C]; exit_name knows all.
 namespace exit_code {
+inline constexpr std::uint64_t write_cr8 = 0x18;
+inline constexpr std::uint64_t write_dr0 = 0x30;
+inline constexpr std::uint64_t write_dr7 = 0x37;
 inline constexpr std::uint64_t exception = 0x40;  ///< plus the vector, 0 to 31
 inline constexpr std::uint64_t interrupt = 0x60;
 inline constexpr std::uint64_t nmi = 0x61;
 inline constexpr std::uint64_t virtual_interrupt = 0x64;
+inline constexpr std::uint64_t ltr = 0x6d;
 inline constexpr std::uint64_t rdpmc = 0x6f;
 inline constexpr std::uint64_t cpuid = 0x72;
 inline constexpr std::uint64_t rsm = 0x73;
@@ -39,17 +43,16 @@ inline constexpr std::uint64_t not_written = 0xf000'0000;  ///< the CPU's never:
 inline constexpr std::uint64_t invalid = ~0ULL;
 }  // namespace exit_code
 
+/// EXITINFO1 of an MSR access that is WRMSR.
+inline constexpr std::uint64_t msr_write = 1;
+
 /// The exit code in words: every code of the manual, "reserved exit code" otherwise.
 const char* exit_name(std::uint64_t code);
 
 /// What the VMCB says of the last exit, for every vendor's ears. `exit_code::invalid` becomes an
 /// EntryFailure without a rule: see consistency.hh. `rcx` is the guest's, as RDMSR and WRMSR use
 /// it.
+/// Its length is known of IN and OUT, and 0 otherwise: see instruction.hh.
 Exit decode_exit(const Vmcb& vmcb, std::uint64_t rcx);
-
-/// The length in bytes of the instruction that caused `code`, for those that the host does in the
-/// guest's place; 0 for others. The guest may have put prefixes before it: those are not counted,
-/// so it meets the rest of its own odd instruction next.
-unsigned instruction_length(std::uint64_t code);
 
 }  // namespace vmm::svm

@@ -1,15 +1,11 @@
 // SPDX-License-Identifier: MIT
 #include "vmm/svm/start_state.hh"
 
-#include "vmm/backend.hh"
-
 namespace vmm::svm {
 namespace {
 
 constexpr std::uint64_t cr0_protected = 0x11;    // PE, ET
 constexpr std::uint64_t cr0_real = 0x6000'0010;  // CD, NW, ET: after INIT [amd/vol2 table 14-1]
-constexpr std::uint64_t reset_dr6 = 0xffff'0ff0;
-constexpr std::uint64_t reset_dr7 = 0x400;
 constexpr std::uint16_t flat_32 = segment::size_32 | segment::granularity;
 
 /// What both starts share: all that is not segments, CR0 and RIP.
@@ -17,13 +13,15 @@ SaveArea reset_state() {
     SaveArea save{};
     save.efer = efer::secure_virtual_machine_enable;  // VMRUN wants it; the guest does not see it
     save.rflags = rflags::reserved_one;
-    save.dr6 = reset_dr6;
-    save.dr7 = reset_dr7;
+    save.dr6 = dr6::reset;
+    save.dr7 = dr7::reset;
     save.g_pat = reset_pat;
     save.gdtr = {.limit = 0xffff};
     save.idtr = {.limit = 0xffff};
     save.ldtr = {.attributes = segment::local_table, .limit = 0xffff};
-    save.tr = {.attributes = segment::busy_task, .limit = 0xffff};
+    // After a reset it is busy. But QEMU keeps TR not busy, and ends itself ("invalid tss type")
+    // where it finds another one on the way from ring 3 to a handler. No guest sees the difference.
+    save.tr = {.attributes = segment::task, .limit = 0xffff};
     return save;
 }
 
@@ -35,11 +33,11 @@ void set_data_segments(SaveArea& save, const Segment& data) {
 
 void set_controls(ControlArea& control, Hpa table_root, Hpa io_map, Hpa msr_map) {
     control = {};
-    // A guest that faults in its #DB or #AC handler for ever can be left only by these.
-    control.intercept_exceptions = 1U << vector::debug | 1U << vector::alignment_check;
+    control.intercept_dr = intercept_register::write_dr0_to_dr7;
+    control.intercept_exceptions = intercepted_exceptions;
     control.intercept1 = intercept1::interrupt | intercept1::nmi | intercept1::rdpmc |
-                         intercept1::cpuid | intercept1::rsm | intercept1::invd | intercept1::hlt |
-                         intercept1::invlpga | intercept1::io_permission |
+                         intercept1::ltr | intercept1::cpuid | intercept1::rsm | intercept1::invd |
+                         intercept1::hlt | intercept1::invlpga | intercept1::io_permission |
                          intercept1::msr_permission | intercept1::task_switch |
                          intercept1::ferr_freeze | intercept1::shutdown;
     control.intercept2 = intercept2::vmrun | intercept2::vmmcall | intercept2::vmload |

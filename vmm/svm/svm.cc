@@ -24,6 +24,7 @@ constexpr std::uint32_t address_sizes_leaf = 0x8000'0008;
 constexpr std::uint32_t physical_bits_mask = 0xff;        // EAX
 constexpr std::uint32_t svm_leaf = 0x8000'000a;           // EBX: number of ASIDs
 constexpr std::uint32_t feature_nested_paging = 1U << 0;  // EDX
+constexpr std::uint32_t feature_next_rip = 1U << 3;       // EDX
 constexpr std::uint64_t vm_cr_svm_disabled = 1U << 4;
 
 struct PerCpu {
@@ -35,6 +36,7 @@ struct PerCpu {
 struct Machine {
     bool started = false;
     CpuLimits limits{};
+    bool has_next_rip = false;
     Hpa io_map{};
     Hpa msr_map{};
     std::array<PerCpu, arch::max_cpus> cpus{};
@@ -80,6 +82,7 @@ std::expected<void, Error> start() {
         .physical_bits = arch::cpuid(address_sizes_leaf).eax & physical_bits_mask,
         .has_long_mode = (arch::cpuid(features_leaf).edx & feature_long_mode) != 0,
     };
+    machine.has_next_rip = (arch::cpuid(svm_leaf).edx & feature_next_rip) != 0;
     const auto io = kern::frames().allocate_run(kern::frame_owner::kernel, io_map_size / page_size);
     if (!io) return std::unexpected{io.error()};
     const auto msrs =
@@ -106,6 +109,9 @@ std::expected<void, Error> enable_on_this_cpu() {
 
 const CpuLimits& cpu_limits() {
     return machine.limits;
+}
+bool has_next_rip() {
+    return machine.has_next_rip;
 }
 AsidAllocator& asids_of_this_cpu() {
     return *machine.cpus[arch::cpu_index()].asids;

@@ -26,6 +26,8 @@ std::expected<void, Error> enable_on_this_cpu();
 
 /// What this machine's CPUs allow in a VMCB.
 const CpuLimits& cpu_limits();
+/// Whether an exit says where the next instruction is (NRIPS).
+bool has_next_rip();
 /// This CPU's address-space identifiers.
 AsidAllocator& asids_of_this_cpu();
 /// Where the world switch puts this CPU's own VMSAVE state.

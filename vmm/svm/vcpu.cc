@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: MIT
 #include "vmm/svm/vcpu.hh"
 
+#include <array>
 #include <new>
+#include <span>
 #include <utility>
+#include <variant>
 
 #include "kern/arch/arch.hh"
 #include "vmm/frame_owners.hh"
 #include "vmm/svm/bare_run.hh"
 #include "vmm/svm/consistency.hh"
 #include "vmm/svm/exits.hh"
+#include "vmm/svm/instruction.hh"
+#include "vmm/svm/registers.hh"
 #include "vmm/svm/start_state.hh"
 #include "vmm/svm/svm.hh"
 #include "vmm/svm/world_switch.hh"
@@ -25,24 +30,25 @@ bool is_64_bit(const SaveArea& save) {
            (save.cs.attributes & segment::long_mode) != 0;
 }
 
-std::expected<std::unique_ptr<VcpuBackend>, Error> create_vcpu(Hpa table_root) {
+std::expected<std::unique_ptr<VcpuBackend>, Error> create_vcpu(const GuestMemory& memory) {
     auto frame = kern::Frame::allocate(frame_owner::vcpu);
     if (!frame) return std::unexpected{frame.error()};
     auto state = ProcessorState::create();
     if (!state) return std::unexpected{state.error()};
-    std::unique_ptr<VcpuBackend> vcpu{
-        new (std::nothrow) SvmVcpu{std::move(*frame), std::move(*state), table_root}};
+    std::unique_ptr<VcpuBackend> vcpu{new (std::nothrow)
+                                          SvmVcpu{std::move(*frame), std::move(*state), memory}};
     if (!vcpu) return std::unexpected{Error::OutOfMemory};
     return vcpu;
 }
 
 }  // namespace
 
-SvmVcpu::SvmVcpu(kern::Frame vmcb, ProcessorState state, Hpa table_root)
+SvmVcpu::SvmVcpu(kern::Frame vmcb, ProcessorState state, const GuestMemory& memory)
     : frame_{std::move(vmcb)},
       vmcb_{new(kern::arch::direct_map(frame_.address())) Vmcb{}},
+      memory_{memory},
       state_{std::move(state)} {
-    set_controls(vmcb_->control, table_root, io_map(), msr_map());
+    set_controls(vmcb_->control, memory.table_root(), io_map(), msr_map());
 }
 
 void SvmVcpu::start(std::uint64_t rip) {
@@ -52,7 +58,9 @@ void SvmVcpu::start(std::uint64_t rip) {
     vmcb().control.event_injection = 0;
     vmcb().control.interrupt_state = 0;
     unproven_ = true;
-    end_nmi_blocking();
+    if (step_.intercept != 0) take_back_step();
+    block_nmis(false);
+    state_.reset_breakpoints();
     request_interrupt_window(false);
     flush_tlb();  // CR0 and CR3 have changed behind the TLB's back
 }
@@ -158,7 +166,14 @@ Exit SvmVcpu::run() {
     // A shutdown leaves the VMCB undefined [amd/vol2 15.14.3]: nothing of it is used again.
     if (exit.code == exit_code::shutdown) return exit;
     keep_interrupted_event();
-    if (nmi_blocking_ != NmiBlocking::None) follow_nmi_handler(exit);
+    if (step_.intercept != 0)
+        end_step(exit);
+    else if (exit.code == exit_code::iret)
+        begin_step(intercept1::iret);
+    else if (exit.code == exit_code::ltr)
+        begin_step(intercept1::ltr);
+    else if (is_decodable(exit.code))
+        take_instruction(exit);
     return exit;
 }
 
@@ -209,37 +224,8 @@ void SvmVcpu::keep_interrupted_event() {
     control.event_injection = interrupted;
 }
 
-void SvmVcpu::follow_nmi_handler(Exit& exit) {
-    // The handler of an NMI ends with IRET, and the next NMI must not come before that has been
-    // executed: it would find the stack still in use. So IRET is intercepted, and then stepped over
-    // with TF.
-    SaveArea& save = vmcb().save;
-    if (nmi_blocking_ == NmiBlocking::UntilReturn) {
-        if (exit.code != exit_code::iret) return;
-        vmcb().control.intercept1 &= ~intercept1::iret;
-        if ((registers.rflags & rflags::trap) != 0) return end_nmi_blocking();  // it steps itself
-        nmi_blocking_ = NmiBlocking::Stepping;
-        return_rip_ = registers.rip;
-        return_dr6_ = save.dr6;
-        registers.rflags |= rflags::trap;
-        return;
-    }
-    const bool is_step = exit.code == exit_code::exception + vector::debug;
-    if (!is_step && registers.rip == return_rip_) return;  // the IRET itself waits for a page
-    if (is_step) {
-        save.dr6 = return_dr6_;
-        exit.reason = vmm::exit::InterruptWindow{};
-    }
-    end_nmi_blocking();
-}
-
-void SvmVcpu::end_nmi_blocking() {
-    nmi_blocking_ = NmiBlocking::None;
-    vmcb().control.intercept1 &= ~intercept1::iret;
-}
-
 bool SvmVcpu::can_inject_nmi() const {
-    return can_inject() && nmi_blocking_ == NmiBlocking::None;
+    return can_inject() && !nmis_blocked_ && step_.intercept == 0;
 }
 
 bool SvmVcpu::can_inject() const {
@@ -249,7 +235,7 @@ bool SvmVcpu::can_inject() const {
 bool SvmVcpu::can_inject_interrupt() const {
     return can_inject() && (registers.rflags & rflags::interrupt_enable) != 0 &&
            (vmcb_->control.interrupt_state & interrupt_shadow) == 0 &&
-           nmi_blocking_ != NmiBlocking::Stepping;  // it would push our TF
+           step_.intercept == 0;  // it would push our TF
 }
 
 void SvmVcpu::inject(const Event& injected) {
@@ -264,10 +250,7 @@ void SvmVcpu::inject(const Event& injected) {
                                              << event::error_code_shift;
     vmcb().control.event_injection = value;
     unproven_ = true;
-    if (injected.kind == Event::Kind::NonMaskableInterrupt) {
-        nmi_blocking_ = NmiBlocking::UntilReturn;
-        vmcb().control.intercept1 |= intercept1::iret;
-    }
+    if (injected.kind == Event::Kind::NonMaskableInterrupt) block_nmis(true);
 }
 
 void SvmVcpu::request_interrupt_window(bool wanted) {
@@ -276,23 +259,68 @@ void SvmVcpu::request_interrupt_window(bool wanted) {
     constexpr std::uint64_t window =
         virtual_interrupt::pending | virtual_interrupt::ignore_priority;
     ControlArea& control = vmcb().control;
-    // There is an exit behind the step anyway.
-    if (wanted && nmi_blocking_ != NmiBlocking::Stepping) {
+    // There is an exit behind a step anyway.
+    if (wanted && step_.intercept == 0) {
         control.virtual_interrupt |= window;
         control.intercept1 |= intercept1::virtual_interrupt;
+        // QEMU ends itself where the guest writes CR8 while a virtual interrupt is pending.
+        control.intercept_cr |= intercept_register::write_cr8;
     } else {
         control.virtual_interrupt &= ~window;
         control.intercept1 &= ~intercept1::virtual_interrupt;
+        control.intercept_cr &= ~intercept_register::write_cr8;
     }
 }
 
+/// Finds out how long the instruction is that the host is to do in the guest's place, and does it
+/// where no other room has to know of it.
+void SvmVcpu::take_instruction(Exit& exit) {
+    const SaveArea& save = vmcb().save;
+    const bool is_64_bit_code = is_64_bit(save);
+    const bool is_move = exit.code <= exit_code::write_dr7;
+    if (has_next_rip() && !is_move) {
+        exit.instruction_length =
+            static_cast<std::uint8_t>(vmcb().control.next_rip - registers.rip);
+        return;
+    }
+    const std::uint64_t at = (is_64_bit_code ? 0 : save.cs.base) + registers.rip;
+    std::array<std::byte, longest_instruction> bytes;
+    const std::size_t size =
+        memory_.read(Gva{is_64_bit_code ? at : at & lower_half},
+                     {.cr0 = save.cr0, .cr3 = save.cr3, .cr4 = save.cr4, .efer = save.efer}, bytes);
+    const auto instruction = decode_instruction(exit.code, exit.information[0],
+                                                std::span{bytes}.first(size), is_64_bit_code);
+    if (!instruction) {
+        exit.reason = vmm::exit::Unknown{
+            "an instruction that exits, and at RIP there is another one or none: the guest has "
+            "changed it meanwhile"};
+        return;
+    }
+    exit.instruction_length = instruction->length;
+    if (!is_move) return;
+    const std::uint64_t value = registers.*general_registers[instruction->source];
+    exit.reason = move_to_register(exit.code, is_64_bit_code ? value : value & lower_half);
+    if (std::holds_alternative<vmm::exit::Served>(exit.reason)) skip_instruction(exit);
+}
+
+decltype(Exit::reason) SvmVcpu::move_to_register(std::uint64_t code, std::uint64_t value) {
+    if (code == exit_code::write_cr8) return write_cr8(vmcb().control, value);
+    kern::arch::Breakpoints breakpoints = kern::arch::read_breakpoints();
+    const auto reason = write_debug_register(
+        vmcb().save, breakpoints, static_cast<unsigned>(code - exit_code::write_dr0), value);
+    kern::arch::write_breakpoints(breakpoints);
+    return reason;
+}
+
 void SvmVcpu::skip_instruction(const Exit& exit) {
-    if (const auto* port = std::get_if<vmm::exit::PortAccess>(&exit.reason))
-        registers.rip = port->next_rip;
-    else
-        registers.rip += instruction_length(exit.code);
+    registers.rip += exit.instruction_length;
     if (!is_64_bit(vmcb().save)) registers.rip &= lower_half;
+    registers.rflags &= ~rflags::resume;
     vmcb().control.interrupt_state &= ~interrupt_shadow;
+    // The CPU steps over what it executes itself only.
+    if ((registers.rflags & rflags::trap) == 0) return;
+    vmcb().save.dr6 |= dr6::single_step;
+    inject({.kind = Event::Kind::Exception, .vector = vector::debug});
 }
 
 }  // namespace vmm::svm

@@ -17,7 +17,7 @@ namespace vmm::svm {
 class SvmVcpu final : public VcpuBackend {
    public:
     /// `vmcb` is a frame of account vcpu, which this object gives back.
-    SvmVcpu(kern::Frame vmcb, ProcessorState state, Hpa table_root);
+    SvmVcpu(kern::Frame vmcb, ProcessorState state, const GuestMemory& memory);
 
     void start_protected_mode(Gpa entry, std::uint32_t eax, std::uint32_t ebx) override;
     void start_real_mode(std::uint8_t vector) override;
@@ -45,30 +45,37 @@ class SvmVcpu final : public VcpuBackend {
 
    private:
     Vmcb& vmcb() { return *vmcb_; }
-    /// The guest's way out of an NMI handler, behind which the next NMI may come.
-    enum class NmiBlocking : std::uint8_t {
-        None,
-        UntilReturn,  ///< IRET is intercepted
-        Stepping,     ///< IRET is being executed, with TF set behind the guest's back
+    /// One instruction that the guest executes while its intercept is off, with TF set behind its
+    /// back and all exceptions intercepted: however it ends, there is an exit right behind it.
+    struct Step {
+        std::uint32_t intercept = 0;  ///< its bit of the first word; 0: there is no step
+        std::uint64_t rip = 0;        ///< of the instruction
+        std::uint64_t dr6 = 0;        ///< the guest's
+        bool by_guest = false;        ///< the guest has set TF itself
+        Segment task{};               ///< TR before
     };
 
     void start(std::uint64_t rip);
     Entered enter();
     Entered enter_suspect();
     void keep_interrupted_event();
-    void follow_nmi_handler(Exit& exit);
-    void end_nmi_blocking();
+    void begin_step(std::uint32_t intercept);
+    void end_step(Exit& exit);
+    void take_back_step();
+    void block_nmis(bool blocked);
+    void take_instruction(Exit& exit);
+    decltype(Exit::reason) move_to_register(std::uint64_t code, std::uint64_t value);
 
     kern::Frame frame_;
     Vmcb* vmcb_;
+    const GuestMemory& memory_;
     ProcessorState state_;
     AsidTag asid_{};
     SwitchAccount account_{};
     bool kicks_at_entries_ = false;
     bool unproven_ = true;  // the host has changed what VMRUN checks since it was last accepted
-    NmiBlocking nmi_blocking_ = NmiBlocking::None;
-    std::uint64_t return_rip_ = 0;  // while Stepping: of the IRET
-    std::uint64_t return_dr6_ = 0;  // while Stepping: the guest's
+    bool nmis_blocked_ = false;  // the handler of one runs; its IRET is intercepted
+    Step step_{};
     std::atomic<std::uint8_t> flush_requested_{tlb_control::nothing};
 };
 

@@ -11,11 +11,19 @@
 /// The virtual machine control block, after [amd/vol2 appendix B], revision 3.42.
 namespace vmm::svm {
 
+/// Intercepts of accesses to control and debug registers, offsets 0x000 and 0x004: reads 15:0, writes
+/// 31:16.
+namespace intercept_register {
+inline constexpr std::uint32_t write_cr8 = 1U << 24;
+inline constexpr std::uint32_t write_dr0_to_dr7 = 0xffU << 16;
+}  // namespace intercept_register
+
 /// Intercepts of the first word, offset 0x00c. Bit n causes exit code 0x60 + n.
 namespace intercept1 {
 inline constexpr std::uint32_t interrupt = 1U << 0;
 inline constexpr std::uint32_t nmi = 1U << 1;
 inline constexpr std::uint32_t virtual_interrupt = 1U << 4;
+inline constexpr std::uint32_t ltr = 1U << 13;
 inline constexpr std::uint32_t rdpmc = 1U << 15;
 inline constexpr std::uint32_t cpuid = 1U << 18;
 inline constexpr std::uint32_t rsm = 1U << 19;
@@ -81,7 +89,7 @@ inline constexpr unsigned error_code_shift = 32;
 
 /// The first half: what the host asks for and is told.
 struct ControlArea {
-    std::uint32_t intercept_cr = 0;  ///< reads 15:0, writes 31:16
+    std::uint32_t intercept_cr = 0;
     std::uint32_t intercept_dr = 0;
     std::uint32_t intercept_exceptions = 0;
     std::uint32_t intercept1 = 0;
@@ -141,7 +149,8 @@ namespace segment {
 inline constexpr std::uint16_t data = 0x93;            ///< present, writable, accessed; 16-bit
 inline constexpr std::uint16_t code = 0x9b;            ///< present, readable, accessed; 16-bit
 inline constexpr std::uint16_t local_table = 0x82;     ///< present LDT
-inline constexpr std::uint16_t busy_task = 0x8b;       ///< present busy TSS
+inline constexpr std::uint16_t task = 0x89;            ///< present TSS that is not busy
+inline constexpr std::uint16_t present = 1 << 7;       ///< P
 inline constexpr std::uint16_t long_mode = 1 << 9;     ///< L
 inline constexpr std::uint16_t size_32 = 1 << 10;      ///< D or B
 inline constexpr std::uint16_t granularity = 1 << 11;  ///< the limit counts pages

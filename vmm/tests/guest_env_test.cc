@@ -87,7 +87,7 @@ const Backend fake_backend{
     .why_unavailable = [] { return static_cast<const char*>(nullptr); },
     .start = [] { return std::expected<void, Error>{}; },
     .enable_on_this_cpu = [] { return std::expected<void, Error>{}; },
-    .create_vcpu = [](Hpa) -> std::expected<std::unique_ptr<VcpuBackend>, Error> {
+    .create_vcpu = [](const GuestMemory&) -> std::expected<std::unique_ptr<VcpuBackend>, Error> {
         auto frame = kern::Frame::allocate(frame_owner::vcpu);  // as the real ones do
         if (!frame) return std::unexpected{frame.error()};
         return std::make_unique<FakeVcpu>(guest_to_be);

@@ -371,7 +371,7 @@ def check_refusal(boot: Boot, facts: dict[str, str], field: str, rule: str) -> N
     assert f"\n  rule        {field} is {facts['value']}: {facts['rule']}\n" in boot.serial
 
 
-@pytest.mark.parametrize("name", ["after-refusals", "after-kills"])
+@pytest.mark.parametrize("name", ["after-refusals", "after-kills", "after-hostile"])
 def test_the_next_guest_runs(boot: Boot, name: str) -> None:
     """Whatever others have done before."""
     boot.group(name)
@@ -425,3 +425,60 @@ def test_instructions_that_are_refused(boot: Boot) -> None:
     IA32_FEATURE_CONTROL, and on Intel EFER.FFXSR and CR4.VMXE: #GP."""
     protection = 4 if boot.vendor == "amd" else 6
     assert boot.numbers("refused", "invalid-opcode", "protection") == [22, protection]
+
+
+@pytest.mark.parametrize("name", ["step", "prefix-stepping", "prefix-64-stepping"])
+def test_a_guest_steps_over_what_the_host_does(boot: Boot, name: str) -> None:
+    """The #DB comes right behind each instruction, with DR6.BS, whoever has executed it: CPUID, IN,
+    RDMSR, WRMSR, WBINVD, HLT, the hypercall, MOV to CR8 and DR; also with as many prefixes as can be."""
+    steps, places, right = boot.numbers(name, "steps", "places", "right")
+    assert (steps, right) == (places, places)
+
+
+@pytest.mark.parametrize("name", ["prefix", "prefix-64"])
+def test_a_guest_goes_on_behind_a_prefixed_instruction(boot: Boot, name: str) -> None:
+    """And not in its middle. MOV to a debug register takes what its REX says."""
+    assert boot.numbers(name, "steps") == [0]
+    if name == "prefix-64":
+        assert boot.numbers(name, "dr1", "dr2", "dr3", "cr8") == [0x1234, 0x1234, 0x808, 1]
+
+
+def test_cr8_is_written_while_an_interrupt_waits(boot: Boot) -> None:
+    """QEMU 7.2 would end itself. 16 is refused, 9 holds the interrupt, 2 lets it come."""
+    keys = ("protection", "read-back", "while-held", "interrupts")
+    assert boot.numbers("cr8", *keys) == [1, 9, 0, 1]
+
+
+@pytest.mark.parametrize("name", ["task-register", "task-register-stepping"])
+def test_a_null_task_register_is_refused(boot: Boot, name: str) -> None:
+    """QEMU would take it, and end itself at the next event that uses the IST. Other LTRs do what they do
+    by themselves, and the flags that they push are the guest's."""
+    notes = boot.numbers(name, *(f"note-{index}" for index in range(10)))
+    assert notes[0] == 0, "TR changed"
+    assert notes[1:3] == [0x10, 0x40], "error codes"
+    assert notes[3] & 0x100 == 0, "TF, which the guest has not set"
+    assert notes[4] == 3, "of the null selectors and that of a data segment"
+    if name == "task-register":
+        assert notes[5] == 0, "a #DB that nobody has asked for"
+    else:
+        assert notes[5:7] == [3, 0], "the #DB of LTR comes elsewhere"
+    assert notes[7:] == [0x30, 0x8B04, 0x46FD8], "TR, its descriptor, the stack of the IST"
+
+
+def test_ring_3_before_there_is_a_task(boot: Boot) -> None:
+    """QEMU would end itself at TR as a reset leaves it. It is where the CPU looks for the stack."""
+    facts = boot.group("ring3", exited=False)
+    assert facts["reason"] == "access to guest-physical memory that is not there"
+
+
+def test_breakpoints_stay_with_their_guest(boot: Boot) -> None:
+    """DR0 to DR3, DR6 and DR7 as after a reset, whatever another guest has left: QEMU would take that
+    one's watchpoint for a breakpoint, and end itself. DR4 is DR6; DR5 is no more, with CR4.DE."""
+    boot.group("breakpoints")
+    notes = boot.numbers("no-breakpoints", *(f"note-{index}" for index in range(10)))
+    assert notes == [0, 0, 0, 0, 0, 0, 0xFFFF0FF0, 0x400, 0x10400, 0xFFFF6FFD]
+
+
+def test_a_guest_sets_no_breakpoint_in_the_host(boot: Boot) -> None:
+    """QEMU would stop the host at the guest's DR0. Bits 63:32 of DR7 are a #GP."""
+    assert boot.numbers("breaks-host", "note-0") == [1]

@@ -83,7 +83,7 @@ const Backend fake_backend{
     .why_unavailable = [] { return static_cast<const char*>(nullptr); },
     .start = [] { return std::expected<void, Error>{}; },
     .enable_on_this_cpu = [] { return std::expected<void, Error>{}; },
-    .create_vcpu = [](Hpa) -> std::expected<std::unique_ptr<VcpuBackend>, Error> {
+    .create_vcpu = [](const GuestMemory&) -> std::expected<std::unique_ptr<VcpuBackend>, Error> {
         auto vcpu = std::make_unique<FakeVcpu>();
         vcpu->guest = guests_to_be->front();
         guests_to_be->erase(guests_to_be->begin());

@@ -207,5 +207,33 @@ TEST(VmxEvents, AnIretThatMustBeExecutedAgainBlocksNmisAgain) {
     EXPECT_EQ(other.read(Field::guest_interruptibility_state), 0U);
 }
 
+// Blocking by STI with TF wants BS [intel/vol3c 27.3.1.5]; what is injected behind STI is its #DB.
+TEST(VmxEvents, ADebugExceptionBehindStiIsTaken) {
+    FakeVmcs vmcs = good_64_bit_vmcs();
+    vmcs.write(Field::guest_rflags, 0x302);
+    vmcs.write(Field::guest_interruptibility_state,
+               interruptibility::blocking_by_sti | interruptibility::blocking_by_nmi);
+    EXPECT_TRUE(find_broken_rule(vmcs, haswell()).has_value()) << "the test tests nothing";
+    inject_event(vmcs, {.vector = vector::debug});
+    EXPECT_EQ(vmcs.read(Field::guest_interruptibility_state), interruptibility::blocking_by_nmi);
+    EXPECT_FALSE(find_broken_rule(vmcs, haswell()).has_value());
+}
+
+TEST(VmxEvents, AnUnfinishedInstructionIsNoStep) {
+    constexpr std::uint64_t step = 1ULL << 14, hit = 1ULL << 0;
+    FakeVmcs vmcs = good_64_bit_vmcs();
+    vmcs.write(Field::guest_pending_debug_exceptions, step | hit);
+    forget_unfinished_step(vmcs);
+    EXPECT_EQ(vmcs.read(Field::guest_pending_debug_exceptions), hit);
+
+    // In the shadow of MOV SS it is that instruction's, and an entry insists on it.
+    vmcs.write(Field::guest_interruptibility_state, interruptibility::blocking_by_mov_ss);
+    vmcs.write(Field::guest_rflags, 0x302);
+    vmcs.write(Field::guest_pending_debug_exceptions, step);
+    forget_unfinished_step(vmcs);
+    EXPECT_EQ(vmcs.read(Field::guest_pending_debug_exceptions), step);
+    EXPECT_FALSE(find_broken_rule(vmcs, haswell()).has_value());
+}
+
 }  // namespace
 }  // namespace vmm::vmx

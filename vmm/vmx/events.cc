@@ -33,6 +33,13 @@ bool ended_nmi_blocking(const Vmcs& vmcs) {
 }  // namespace
 
 void inject_event(Vmcs& vmcs, const Event& event) {
+    // An event that is delivered ends the shadow, and a step that was pending. With a shadow left
+    // here, the CPU would ask for that step, and refuse the entry [intel/vol3c 27.3.1.5].
+    const std::uint64_t state = vmcs.read(Field::guest_interruptibility_state);
+    if ((state & interruptibility::shadow) != 0)
+        vmcs.write(Field::guest_interruptibility_state, state & ~interruptibility::shadow);
+    vmcs.write(Field::guest_pending_debug_exceptions, 0);
+
     std::uint32_t information = interruption::valid | type_of(event.kind) | event.vector;
     if (event.error_code && (vmcs.read(Field::guest_cr0) & cr0_protection_enable) != 0) {
         information |= interruption::has_error_code;
@@ -67,6 +74,14 @@ void keep_interrupted_event(Vmcs& vmcs) {
         vmcs.write(Field::entry_exception_error_code, vmcs.read(Field::idt_vectoring_error_code));
     // Bit 12 is undefined there, and must be zero here.
     vmcs.write(Field::entry_interruption_information, interrupted & ~interruption::reserved);
+}
+
+void forget_unfinished_step(Vmcs& vmcs) {
+    const std::uint64_t state = vmcs.read(Field::guest_interruptibility_state);
+    if ((state & interruptibility::shadow) != 0) return;
+    const std::uint64_t pending = vmcs.read(Field::guest_pending_debug_exceptions);
+    if ((pending & dr6::single_step) != 0)
+        vmcs.write(Field::guest_pending_debug_exceptions, pending & ~dr6::single_step);
 }
 
 }  // namespace vmm::vmx

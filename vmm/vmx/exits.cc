@@ -113,7 +113,7 @@ constexpr unsigned port_shift = 16;
 }  // namespace io
 
 constexpr std::uint8_t invalid_opcode = vector::invalid_opcode;
-constexpr unsigned longest_instruction = 15;
+constexpr std::uint64_t longest_instruction = 15;
 
 exit::NestedPageFault decode_ept_violation(std::uint64_t qualification, Gpa address) {
     return {.address = address,
@@ -125,13 +125,12 @@ exit::NestedPageFault decode_ept_violation(std::uint64_t qualification, Gpa addr
                              (qualification & violation::final_access) == 0};
 }
 
-exit::PortAccess decode_port_access(std::uint64_t qualification, std::uint64_t next_rip) {
+exit::PortAccess decode_port_access(std::uint64_t qualification) {
     return {.port = static_cast<std::uint16_t>(qualification >> io::port_shift),
             .size = static_cast<std::uint8_t>((qualification & io::size) + 1),
             .in = (qualification & io::in) != 0,
             .string = (qualification & io::string) != 0,
-            .repeat = (qualification & io::repeat) != 0,
-            .next_rip = next_rip};
+            .repeat = (qualification & io::repeat) != 0};
 }
 
 /// One of the few exceptions of the exception bitmap, or an NMI of the host.
@@ -162,8 +161,7 @@ decltype(Exit::reason) decode_reason(const Vmcs& vmcs, std::uint32_t reason, con
         case exit_reason::vmcall: return exit::Hypercall{};
         case exit_reason::rdmsr: return exit::MsrAccess{.msr = msr, .write = false};
         case exit_reason::wrmsr: return exit::MsrAccess{.msr = msr, .write = true};
-        case exit_reason::io_instruction:
-            return decode_port_access(exit.information[0], exit.rip + instruction_length(vmcs));
+        case exit_reason::io_instruction: return decode_port_access(exit.information[0]);
         case exit_reason::ept_violation:
             return decode_ept_violation(exit.information[0], Gpa{exit.information[1]});
         case exit_reason::invd:
@@ -185,6 +183,12 @@ decltype(Exit::reason) decode_reason(const Vmcs& vmcs, std::uint32_t reason, con
     return exit::Unknown{exit_name(reason)};
 }
 
+/// [intel/vol3c 28.2.5]. After an exit of another kind anything may stand there.
+std::uint8_t instruction_length(const Vmcs& vmcs) {
+    return static_cast<std::uint8_t>(
+        std::min(vmcs.read(Field::exit_instruction_length), longest_instruction));
+}
+
 bool has_physical_address(std::uint32_t reason) {
     return reason == exit_reason::ept_violation || reason == exit_reason::ept_misconfiguration;
 }
@@ -203,17 +207,13 @@ Exit decode_exit(const Vmcs& vmcs, std::uint64_t rcx) {
     Exit exit{.reason = exit::EntryFailure{},
               .rip = vmcs.read(Field::guest_rip),
               .code = code,
-              .information = {vmcs.read(Field::exit_qualification), 0}};
+              .information = {vmcs.read(Field::exit_qualification), 0},
+              .instruction_length = instruction_length(vmcs)};
     if (has_physical_address(reason))
         exit.information[1] = vmcs.read(Field::guest_physical_address);
     if ((code & exit_reason::entry_failure) == 0)
         exit.reason = decode_reason(vmcs, reason, exit, rcx);
     return exit;
-}
-
-unsigned instruction_length(const Vmcs& vmcs) {
-    return static_cast<unsigned>(
-        std::min<std::uint64_t>(vmcs.read(Field::exit_instruction_length), longest_instruction));
 }
 
 }  // namespace vmm::vmx

@@ -54,9 +54,4 @@ const char* exit_name(std::uint32_t reason);
 /// `rcx` is the guest's, as RDMSR and WRMSR use it.
 Exit decode_exit(const Vmcs& vmcs, std::uint64_t rcx);
 
-/// The length in bytes of the instruction that caused the last exit, prefixes included, for those
-/// that the host does in the guest's place [intel/vol3c 28.2.5]; never more than an instruction can
-/// have.
-unsigned instruction_length(const Vmcs& vmcs);
-
 }  // namespace vmm::vmx

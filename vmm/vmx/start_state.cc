@@ -12,7 +12,6 @@ namespace {
 
 constexpr std::uint64_t cr0_protected = 0x11;    // PE, ET
 constexpr std::uint64_t cr0_real = 0x6000'0010;  // CD, NW, ET: after INIT [intel/vol3a 10.1.1]
-constexpr std::uint64_t reset_dr7 = 0x400;
 constexpr std::uint32_t flat_32 = access_rights::size_32 | access_rights::granularity;
 constexpr std::uint64_t no_link = ~0ULL;
 
@@ -64,7 +63,7 @@ void set_data_segments(Vmcs& vmcs, const Segment& data) {
 void set_reset_state(Vmcs& vmcs) {
     constexpr std::array<std::pair<Field, std::uint64_t>, 18> values{{
         {Field::guest_cr3, 0},
-        {Field::guest_dr7, reset_dr7},
+        {Field::guest_dr7, dr7::reset},
         {Field::guest_efer, 0},
         {Field::guest_pat, reset_pat},
         {Field::guest_debugctl, 0},

@@ -19,14 +19,6 @@ constexpr unsigned register_shift = 8;
 constexpr std::uint64_t register_mask = 0xf;
 }  // namespace access
 
-/// The general registers in the order in which the CPU numbers them.
-constexpr std::array<std::uint64_t Registers::*, 16> general_registers{
-    &Registers::rax, &Registers::rcx, &Registers::rdx, &Registers::rbx,
-    &Registers::rsp, &Registers::rbp, &Registers::rsi, &Registers::rdi,
-    &Registers::r8,  &Registers::r9,  &Registers::r10, &Registers::r11,
-    &Registers::r12, &Registers::r13, &Registers::r14, &Registers::r15,
-};
-
 std::uint64_t seen_by_guest(const Vmcs& vmcs, Field field, Field mask, Field shadow) {
     const std::uint64_t hosts = vmcs.read(mask);
     return (vmcs.read(field) & ~hosts) | (vmcs.read(shadow) & hosts);

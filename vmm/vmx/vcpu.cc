@@ -22,7 +22,6 @@ namespace {
 namespace arch = kern::arch;
 
 constexpr std::uint64_t lower_half = 0xffff'ffff;
-constexpr std::uint64_t reset_dr6 = 0xffff'0ff0;
 /// The bits of DR6 that the exit qualification of a #DB has too [intel/vol3c table 28-1].
 constexpr std::uint64_t debug_causes = 0x600f;
 /// A guest that was entered with IF = 0 is taken off its CPU this many times a second.
@@ -54,7 +53,7 @@ bool may_interrupt_an_event(std::uint32_t reason) {
     }
 }
 
-std::expected<std::unique_ptr<VcpuBackend>, Error> create_vcpu(Hpa table_root) {
+std::expected<std::unique_ptr<VcpuBackend>, Error> create_vcpu(const GuestMemory& memory) {
     if (const auto enabled = enable_on_this_cpu(); !enabled)
         return std::unexpected{enabled.error()};
     auto vmcs = kern::Frame::allocate(frame_owner::vcpu);
@@ -64,7 +63,7 @@ std::expected<std::unique_ptr<VcpuBackend>, Error> create_vcpu(Hpa table_root) {
     auto state = ProcessorState::create();
     if (!state) return std::unexpected{state.error()};
     std::unique_ptr<VcpuBackend> vcpu{new (std::nothrow) VmxVcpu{
-        std::move(*vmcs), std::move(*virtual_apic), std::move(*state), table_root}};
+        std::move(*vmcs), std::move(*virtual_apic), std::move(*state), memory.table_root()}};
     if (!vcpu) return std::unexpected{Error::OutOfMemory};
     return vcpu;
 }
@@ -105,7 +104,7 @@ VmxVcpu::VmxVcpu(kern::Frame vmcs, kern::Frame virtual_apic, ProcessorState stat
       ept_pointer_{ept_pointer(table_root)},
       primary_{controls().primary},
       short_timer_{short_timer()},
-      dr6_{reset_dr6} {
+      dr6_{dr6::reset} {
     const std::uint32_t revision = cpu_limits().capabilities.revision;
     std::memcpy(arch::direct_map(frame_.address()), &revision, sizeof(revision));
     clear(frame_.address());
@@ -123,6 +122,9 @@ void VmxVcpu::start(std::uint64_t rip) {
     registers = {};
     registers.rip = rip;
     registers.rflags = rflags::reserved_one;
+    dr6_ = dr6::reset;
+    if (entered_) vmx_write_dr6(dr6_);
+    state_.reset_breakpoints();
     written_.valid = false;
     set_primary_control(primary_control::interrupt_window_exiting, false);
     set_primary_control(primary_control::nmi_window_exiting, false);
@@ -277,6 +279,7 @@ Exit VmxVcpu::take_exit() {
         return exit;
     }
     if (may_interrupt_an_event(code)) keep_interrupted_event(vmcs_);
+    if ((registers.rflags & rflags::trap) != 0) forget_unfinished_step(vmcs_);
     switch (code) {
         case exit_reason::control_register_access:
             exit.reason = serve_control_register_access(vmcs_, registers);
@@ -316,17 +319,13 @@ bool VmxVcpu::can_inject() const {
 
 bool VmxVcpu::can_inject_nmi() const {
     // With virtual NMIs the CPU itself knows when an NMI's handler runs.
-    constexpr std::uint64_t blocking = interruptibility::blocking_by_sti |
-                                       interruptibility::blocking_by_mov_ss |
-                                       interruptibility::blocking_by_nmi;
+    constexpr std::uint64_t blocking = interruptibility::shadow | interruptibility::blocking_by_nmi;
     return can_inject() && (vmcs_.read(Field::guest_interruptibility_state) & blocking) == 0;
 }
 
 bool VmxVcpu::can_inject_interrupt() const {
-    constexpr std::uint64_t blocking =
-        interruptibility::blocking_by_sti | interruptibility::blocking_by_mov_ss;
     return (registers.rflags & rflags::interrupt_enable) != 0 && can_inject() &&
-           (vmcs_.read(Field::guest_interruptibility_state) & blocking) == 0;
+           (vmcs_.read(Field::guest_interruptibility_state) & interruptibility::shadow) == 0;
 }
 
 void VmxVcpu::inject(const Event& event) {
@@ -346,16 +345,19 @@ void VmxVcpu::request_interrupt_window(bool wanted) {
     set_primary_control(primary_control::interrupt_window_exiting, wanted);
 }
 
-void VmxVcpu::skip_instruction(const Exit&) {
+void VmxVcpu::skip_instruction(const Exit& exit) {
     const std::uint64_t from = registers.rip;
-    registers.rip += instruction_length(vmcs_);
+    registers.rip += exit.instruction_length;
     if (from <= lower_half && registers.rip > lower_half &&
         !read_system_registers(vmcs_, 0).code_is_64_bit)
         registers.rip &= lower_half;
-    constexpr std::uint64_t shadow =
-        interruptibility::blocking_by_sti | interruptibility::blocking_by_mov_ss;
+    registers.rflags &= ~rflags::resume;
     const std::uint64_t state = vmcs_.read(Field::guest_interruptibility_state);
-    if ((state & shadow) != 0) vmcs_.write(Field::guest_interruptibility_state, state & ~shadow);
+    if ((state & interruptibility::shadow) != 0)
+        vmcs_.write(Field::guest_interruptibility_state, state & ~interruptibility::shadow);
+    if ((registers.rflags & rflags::trap) == 0) return;
+    vmx_write_dr6(vmx_read_dr6() | dr6::single_step);
+    inject({.kind = Event::Kind::Exception, .vector = vector::debug});
 }
 
 }  // namespace vmm::vmx

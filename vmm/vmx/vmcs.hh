@@ -249,6 +249,7 @@ inline constexpr std::uint32_t valid = 1U << 31;
 namespace interruptibility {
 inline constexpr std::uint32_t blocking_by_sti = 1U << 0;
 inline constexpr std::uint32_t blocking_by_mov_ss = 1U << 1;
+inline constexpr std::uint64_t shadow = blocking_by_sti | blocking_by_mov_ss;
 inline constexpr std::uint32_t blocking_by_smi = 1U << 2;
 inline constexpr std::uint32_t blocking_by_nmi = 1U << 3;
 inline constexpr std::uint32_t reserved = ~0xfU & ~(1U << 4);

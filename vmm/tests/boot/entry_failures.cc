@@ -107,7 +107,7 @@ void try_break(const Break& broken) {
 void try_asid(std::string_view name, std::uint32_t asid) {
     const FrameBalance balance{name};
     const auto pager = make_pager(nonce);
-    auto vcpu = svm_backend.create_vcpu(pager->table().root());
+    auto vcpu = svm_backend.create_vcpu(*pager);
     kern::check(vcpu.has_value(), "no memory for a vCPU");
     (*vcpu)->start_protected_mode(place(guest_finish), nonce, 0);
     run_to_hypercall(**vcpu, *pager);

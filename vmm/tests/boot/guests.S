@@ -509,6 +509,7 @@ kill_loop:
     jmp kill_loop
 
 #include "vmm/tests/boot/vcpu_guests.S"
+#include "vmm/tests/boot/step_guests.S"
 
 // ---------------------------------------------------------------------------------------------------
 // One stub of 16 bytes for each vector: an error code where the CPU pushes none, and the vector.

@@ -32,6 +32,8 @@
 #define ENTRIES 0x084 /* how often a handler was entered */
 #define LAST_CR2 0x088
 #define VIOLATIONS 0x08c
+#define LAST_FLAGS 0x090 /* RFLAGS and RSP that a handler in 64-bit mode has found */
+#define LAST_STACK 0x094
 #define SEQUENCE 0x100 /* the vectors in the order in which they came, a byte each */
 #define COUNTS 0x400
 #define RETURNS 0x800 /* where the handler goes back to */

@@ -145,7 +145,9 @@ void run_to_hypercall(VcpuBackend& vcpu, KernelVmPager& pager) {
         arch::disable_interrupts();
         const Exit exit = vcpu.run();
         arch::restore_interrupts(true);
-        if (std::holds_alternative<exit::ExternalInterrupt>(exit.reason)) continue;
+        if (std::holds_alternative<exit::ExternalInterrupt>(exit.reason) ||
+            std::holds_alternative<exit::Served>(exit.reason))
+            continue;
         if (std::holds_alternative<exit::Hypercall>(exit.reason)) {
             vcpu.skip_instruction(exit);
             break;

@@ -130,5 +130,7 @@ void test_shootdown();
 void test_sharing_a_cpu();
 void test_kills();
 void test_vcpu();
+void test_stepping();
+void test_hostile_guests();
 
 }  // namespace vmm::test

@@ -40,6 +40,8 @@ constexpr std::array parts{
     Part{"refusals", test_refusals},
     Part{"kills", test_kills},
     Part{"vcpu", test_vcpu},
+    Part{"stepping", test_stepping},
+    Part{"hostile", test_hostile_guests},
 };
 
 }  // namespace

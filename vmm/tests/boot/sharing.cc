@@ -22,7 +22,7 @@ struct Guest {
     void make(std::uint32_t value, const std::byte* entry, std::uint32_t what) {
         word = value;
         pager = make_pager(word);
-        auto made = backend().create_vcpu(pager->table().root());
+        auto made = backend().create_vcpu(*pager);
         kern::check(made.has_value(), "no memory for a vCPU");
         vcpu = std::move(*made);
         vcpu->start_protected_mode(place(entry), value, what);

@@ -144,7 +144,7 @@ void try_reported(const Break& broken) {
 void try_break(const Break& broken, bool late) {
     const FrameBalance balance{broken.name};
     const auto pager = make_pager(nonce);
-    auto vcpu = backend().create_vcpu(pager->table().root());
+    auto vcpu = backend().create_vcpu(*pager);
     kern::check(vcpu.has_value(), "no memory for a vCPU");
     (*vcpu)->start_protected_mode(place(guest_finish), nonce, 0);
     // So that all is written that is written at the first entry.

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: MIT
+#include "vmm/svm/instruction.hh"
+
+#include "vmm/svm/exits.hh"
+
+namespace vmm::svm {
+namespace {
+
+/// An instruction's bytes behind its prefixes; `count` 0: none that we know.
+struct Opcode {
+    std::uint8_t count = 0;
+    std::uint8_t bytes[3]{};
+    bool has_source = false;  ///< a ModRM byte follows
+};
+
+Opcode opcode_of(std::uint64_t code, std::uint64_t information) {
+    switch (code) {
+        case exit_code::cpuid: return {2, {0x0f, 0xa2}};
+        case exit_code::msr:
+            return information == msr_write ? Opcode{2, {0x0f, 0x30}} : Opcode{2, {0x0f, 0x32}};
+        case exit_code::hlt: return {1, {0xf4}};
+        case exit_code::invd: return {2, {0x0f, 0x08}};
+        case exit_code::wbinvd: return {2, {0x0f, 0x09}};
+        case exit_code::vmmcall: return {3, {0x0f, 0x01, 0xd9}};
+        case exit_code::write_cr8: return {2, {0x0f, 0x22}, true};
+        default: break;
+    }
+    if (code >= exit_code::write_dr0 && code <= exit_code::write_dr7)
+        return {2, {0x0f, 0x23}, true};
+    return {};
+}
+
+bool is_legacy_prefix(std::uint8_t byte) {
+    switch (byte) {
+        case 0x26:  // ES
+        case 0x2e:  // CS
+        case 0x36:  // SS
+        case 0x3e:  // DS
+        case 0x64:  // FS
+        case 0x65:  // GS
+        case 0x66:  // operand size
+        case 0x67:  // address size
+        case 0xf0:  // LOCK
+        case 0xf2:  // REPNE
+        case 0xf3:  // REP
+            return true;
+        default: return false;
+    }
+}
+
+constexpr std::uint8_t rex = 0x40;  // bits 7:4
+constexpr std::uint8_t rex_kind = 0xf0;
+constexpr std::uint8_t rex_b = 1U << 0;
+constexpr std::uint8_t modrm_rm = 7;
+constexpr std::uint8_t extended = 8;  // what REX.B adds to a register's number
+
+}  // namespace
+
+bool is_decodable(std::uint64_t exit_code) {
+    return opcode_of(exit_code, 0).count != 0;
+}
+
+std::optional<Instruction> decode_instruction(std::uint64_t exit_code,
+                                              std::uint64_t exit_information,
+                                              std::span<const std::byte> bytes, bool is_64_bit) {
+    const auto byte_at = [bytes](std::size_t at) {
+        return std::to_integer<std::uint8_t>(bytes[at]);
+    };
+    if (bytes.size() > longest_instruction) bytes = bytes.first(longest_instruction);
+    std::size_t at = 0;
+    std::uint8_t last_rex = 0;  // counts only right before the opcode
+    for (; at < bytes.size(); ++at) {
+        const std::uint8_t byte = byte_at(at);
+        const bool is_rex = is_64_bit && (byte & rex_kind) == rex;
+        if (!is_rex && !is_legacy_prefix(byte)) break;
+        last_rex = is_rex ? byte : 0;
+    }
+    const Opcode opcode = opcode_of(exit_code, exit_information);
+    if (opcode.count == 0 || bytes.size() - at < opcode.count + std::size_t{opcode.has_source})
+        return std::nullopt;
+    for (std::size_t i = 0; i < opcode.count; ++i)
+        if (byte_at(at + i) != opcode.bytes[i]) return std::nullopt;
+    at += opcode.count;
+    if (!opcode.has_source) return Instruction{.length = static_cast<std::uint8_t>(at)};
+    const std::uint8_t source = byte_at(at) & modrm_rm;
+    return Instruction{
+        .length = static_cast<std::uint8_t>(at + 1),
+        .source = static_cast<std::uint8_t>((last_rex & rex_b) != 0 ? source + extended : source)};
+}
+
+}  // namespace vmm::svm
