@@ -135,10 +135,11 @@ guest_prefix:
 1:
 .endm
 
-// It must raise an exception.
+// It must raise an exception. If not, another one comes that needs the IST.
 .macro failing instruction:vararg
     movl $AT(7f), %fs:RESUME
     \instruction
+    int3
     ud2
 7:
 .endm
