@@ -159,6 +159,7 @@ def examine() -> Iterator[Row]:
         yield _guarded(
             f"machine {machine}", needed_for, lambda name, m=machine, n=needed_for: _machine(name, m, n)
         )
+    yield _guarded("address randomization", "speed", _randomization)
     for sanitizer, finding in SANITIZERS:
         yield _guarded(
             f"{sanitizer} sanitizer", "grading", lambda name, s=sanitizer, f=finding: _sanitizer(name, s, f)
@@ -271,25 +272,39 @@ def _machine(name: str, machine_name: str = "amd-qemu", needed_for: str = "gradi
     return Row(name, needed_for, OK, f"{machine.check()} ({tried}); {took}; {abilities}")
 
 
+def _randomization(name: str) -> Row:
+    from grader import host_program
+
+    if host_program.without_randomization():
+        return Row(name, "speed", OK, "test programs are started without it")
+    return Row(
+        name, "speed", LIMITED, "cannot be switched off here for test programs (no personality, as in some containers); "
+        f"those of ThreadSanitizer may have to be started up to {host_program.STARTS} times", host_program.MEND,
+    )  # fmt: skip
+
+
 def _sanitizer(name: str, sanitizer: str, finding: str) -> Row:
-    from grader import sandbox
+    from grader import host_program, sandbox
 
     with tempfile.TemporaryDirectory(prefix="nestling-") as folder:
         place = Path(folder)
         (place / "a.cc").write_text(SANITIZED)
         built = sandbox.run(
-            ["g++", f"-fsanitize={sanitizer}", "a.cc", "-o", "a"], timeout=120, cwd=place, writable=[place]
+            ["g++", f"-fsanitize={sanitizer}", "-fno-pie", "-no-pie", "a.cc", "-o", "a"], timeout=120,
+            cwd=place, writable=[place],
         )
         if not built.ok:
             text = (built.stderr.strip() or built.ended()).splitlines()[-1]
             return Row(name, "grading", MISSING, text, _install("g++"))
-        good = sandbox.run([place / "a"], timeout=60, cwd=place, readable=[place])
-        bad = sandbox.run([place / "a", "wrong"], timeout=60, cwd=place, readable=[place])
+        command = [*host_program.without_randomization(), place / "a"]
+        good, bad = (
+            host_program.started(lambda: sandbox.run(words, timeout=60, cwd=place, readable=[place]))
+            for words in (command, [*command, "wrong"])
+        )
     if not good.ok:
         text = (good.stderr.strip() or good.ended()).splitlines()[0]
         return Row(
-            name, "grading", MISSING, f"cannot start: {text}",
-            "sysctl vm.mmap_rnd_bits=28 (as root), or run nest under `setarch -R`",
+            name, "grading", MISSING, f"cannot start: {text}", host_program.MEND,
         )  # fmt: skip
     if bad.ok or finding not in bad.stderr:
         return Row(name, "grading", MISSING, f"does not find a {finding}", _install("g++"))

@@ -106,6 +106,8 @@ class Engine:
         self._slow: Counter[tuple[str, Answers]] = Counter()
         self._hung: set[tuple[str, Answers]] = set()
         self._lock = threading.Lock()
+        self.notes: list[str] = []
+        """what happened on the way that changed no verdict"""
 
     def build(self, cases: list[Case]) -> None:
         """Starts compiling and linking what the cases need. Costs nothing to call again."""

@@ -17,10 +17,11 @@ def as_dict(results: Results) -> dict[str, Any]:
         "max_score": results.max_score,
         "execution_time": round(results.seconds, 3),
         "output": f"{results.lab.id} {results.lab.title}: {results.score:g} of {results.max_score}"
-                  + (f", {results.pending} pending" if results.pending else ""),
+                  + (f", {results.pending} pending" if results.pending else "")
+                  + (f", {results.not_judged} not judged" if results.not_judged else ""),
         "tests": [_test_dict(results, task, test) for task in results.tasks for test in task.tests],
         "extra_data": {
-            "schema": 2,
+            "schema": 3,
             "lab": results.lab.id,
             "title": results.lab.title,
             "answers": results.answers,
@@ -33,6 +34,8 @@ def as_dict(results: Results) -> dict[str, Any]:
                              for one in here.left_out]} for here in results.machines],
             "counts": results.lab.counts,
             "pending": results.pending,
+            "not_judged": results.not_judged,
+            "notes": list(results.notes),
             "questions": [{"id": one.question.id, "title": one.question.title, "score": one.score,
                            "max_score": one.question.points, "state": one.state, "note": one.note}
                           for one in results.questions],
@@ -86,14 +89,18 @@ def to_junit(results: Results) -> str:
 
     top = xml.Element("testsuites", name=f"{results.lab.id} {results.lab.title}",
                       tests=str(len(results.tests)), time=f"{results.seconds:.3f}",
-                      failures=str(sum(not one.passed for one in results.tests)))
+                      failures=str(sum(not one.passed and one.judged for one in results.tests)),
+                      skipped=str(sum(not one.judged for one in results.tests)))
     for task in results.tasks:
         suite = xml.SubElement(top, "testsuite", name=task.task.id, tests=str(len(task.tests)),
-                               failures=str(sum(not one.passed for one in task.tests)))
+                               failures=str(sum(not one.passed and one.judged for one in task.tests)),
+                               skipped=str(sum(not one.judged for one in task.tests)))
         for one in task.tests:
             case = xml.SubElement(suite, "testcase", classname=task.task.id, name=one.test.name,
                                   time=f"{one.outcome.seconds:.3f}")
-            if not one.passed:
+            if not one.judged:
+                xml.SubElement(case, "skipped", message=one.detail)
+            elif not one.passed:
                 failure = xml.SubElement(case, "failure", message=one.test.checks, type=one.kind)
                 failure.text = failure_text(results, one)
     xml.indent(top)

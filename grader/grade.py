@@ -50,7 +50,8 @@ def command(lab: str, reference: bool, task: str | None, keyword: str, machine: 
             awards: Path | None, seed: int | None, json_file: str | None, junit_file: str | None) -> int:
     """Judge the answers to LAB (its id, its name or its folder) and show the score.
 
-    Ends with 0 if all automatic points are reached and 1 if points are missing.
+    Ends with 0 if all automatic points are reached, with 1 if points are missing, and with 3 if some tests
+    could not be judged on this system.
     """
     if json_file == "-" and junit_file == "-":
         raise UsageError("only one of --json and --junit can go to standard output")
@@ -135,7 +136,8 @@ def grade(lab: Lab, *, reference: bool = False, task: str | None = None, keyword
     could = {case.test.name for case in cases}
     partial = len(tasks) < len(lab.tasks) or sum(len(one.tests) for one in scored) < len(could)
     return Results(lab, REFERENCE if reference else "own", seed, partial, scored, by_machine,
-                   together(found), str(transcripts.relative_to(ROOT)), time.monotonic() - started, asked)
+                   together(found), str(transcripts.relative_to(ROOT)), time.monotonic() - started, asked,
+                   tuple(engine.notes))
 
 
 def machines_of(lab: Lab, asked: str | None) -> tuple[str, ...]:

@@ -14,6 +14,8 @@ TIMEOUT = "timeout"
 NOT_WRITTEN = "not written"
 BLOCKED = "blocked"
 NOT_BUILT = "does not build"
+NOT_JUDGED = "not judged"
+"""The machine that grades is to blame: neither right nor wrong."""
 
 REPLAYED = (FAILED, CRASHED, TIMEOUT)
 """Outcomes that a second run with the same nonce may change."""
@@ -30,7 +32,7 @@ class Outcome:
 
     kind: str
     detail: str = ""
-    """seen and wanted, or why there is no verdict"""
+    """seen and wanted, or why there is no verdict; for `not judged` the last line is the mend"""
     seconds: float = 0.0
     nonce: str = ""
     transcript: Path | None = None
@@ -44,6 +46,10 @@ class Outcome:
     @property
     def passed(self) -> bool:
         return self.kind == PASSED
+
+    @property
+    def judged(self) -> bool:
+        return self.kind != NOT_JUDGED
 
     def replayed(self, second: Outcome) -> Outcome:
         """This outcome once the test was run again with the same nonce."""

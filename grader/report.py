@@ -99,6 +99,8 @@ def table(results: Results) -> list[tuple[str, ...]]:
             blockers = sorted({one.outcome.stub.split()[0] for one in task.tests
                                if one.kind == outcome.BLOCKED})
             remark = f"blocked by {', '.join(blockers)}"
+        if task.not_judged:
+            remark = f"{remark} {task.not_judged} not judged".strip()
         if unstable:
             remark = (remark + f" {unstable} unstable").strip()
         if not task.counts:
@@ -114,7 +116,8 @@ def table(results: Results) -> list[tuple[str, ...]]:
     rows.append(("all", f"{results.score:g}/{results.max_score}",
                  *(f"{here.score}/{here.max_score}" if here.max_score else "apart" for here in several),
                  f"{sum(one.passed for one in tests)}/{len(tests)}",
-                 f"{results.pending} pending" if results.pending else ""))
+                 ", ".join([f"{results.pending} pending"] * bool(results.pending)
+                           + [f"{results.not_judged} not judged"] * bool(results.not_judged))))
     return rows
 
 
@@ -134,6 +137,7 @@ def closing(results: Results) -> Iterator[str]:
         for why, (name, *others) in list(alike.items())[:5]:
             yield f"  only together: {name}{f' and {len(others)} more' if others else ''}: {why}"
     yield from _left_out(results)
+    yield from (f"note: {note}" for note in results.notes)
     for here in results.machines:
         if here.machine not in results.lab.machines:
             yield (f"{here.machine} is none of {results.lab.id}'s machines ({', '.join(results.lab.machines)}): "
@@ -149,6 +153,8 @@ def closing(results: Results) -> Iterator[str]:
                f"{sum(task.max_score for task in results.apart)} points; {results.lab.counts} counts")
     whose = "the reference answers" if results.answers == "reference" else "your own files"
     pending = f", {results.pending} pending until a person has read the answers" if results.pending else ""
+    if results.not_judged:
+        pending += f", {results.not_judged} not judged, for this system is to blame"
     points = (f"{results.score:g} of {results.max_score} points" if results.max_score
               else "no points that count")
     yield (f"{results.lab.id} {results.lab.title}: {points} for {whose}"

@@ -6,6 +6,9 @@ Rules: a test gives all its points or none; a test of 0 points belongs to the la
 some, which then gives its points only if both pass; a negative test counts only if its task's first
 positive test passed; a test that failed and passed when replayed stays failed and is marked unstable.
 
+A test that could not be judged here, since this system is to blame, neither wins nor loses its points: they
+are in no score, and named apart. What depends on it is not judged either, unless it has failed by itself.
+
 A booted test passes if it passes on every machine on which it ran. Each machine has a table of its own too,
 without the tests that cannot run there. Tasks for the vendor that does not count are judged alike, and
 reported apart.
@@ -17,7 +20,7 @@ from dataclasses import dataclass, replace
 from typing import Iterable, Mapping, Sequence
 
 from grader import outcome
-from grader.errors import DONE, POINTS_MISSING
+from grader.errors import CANNOT_RUN, DONE, POINTS_MISSING
 from grader.lab import Lab, Task, Test
 from grader.outcome import Outcome
 from grader.questions import PENDING, QuestionResult
@@ -42,6 +45,10 @@ class TestResult:
     def passed(self) -> bool:
         return self.kind == outcome.PASSED
 
+    @property
+    def judged(self) -> bool:
+        return self.kind != outcome.NOT_JUDGED
+
 
 @dataclass(frozen=True)
 class TaskResult:
@@ -62,6 +69,11 @@ class TaskResult:
     @property
     def max_score(self) -> int:
         return sum(test.test.points for test in self.tests)
+
+    @property
+    def not_judged(self) -> int:
+        """The points, of max_score, of which nothing is known."""
+        return sum(test.test.points for test in self.tests if not test.judged)
 
 
 @dataclass(frozen=True)
@@ -113,6 +125,8 @@ class Results:
     transcripts: str
     seconds: float
     questions: tuple[QuestionResult, ...] = ()
+    notes: tuple[str, ...] = ()
+    """what happened on the way that changed no verdict"""
 
     @property
     def score(self) -> float:
@@ -128,6 +142,11 @@ class Results:
     def pending(self) -> int:
         """The points of answers that nobody has read yet."""
         return sum(one.question.points for one in self.questions if one.state == PENDING)
+
+    @property
+    def not_judged(self) -> int:
+        """The points of tests of which nothing is known, since this system is to blame; they are in max_score."""
+        return sum(task.not_judged for task in self.tasks if task.counts)
 
     @property
     def complete(self) -> bool:
@@ -159,14 +178,18 @@ class Results:
 
     @property
     def status(self) -> int:
-        """The command's exit status."""
+        """The command's exit status: a score of which something is unknown is none yet."""
+        if not all(test.judged for test in self.tests):
+            return CANNOT_RUN
         return DONE if self.complete else POINTS_MISSING
 
 
 def over_machines(outcomes: Sequence[Outcome]) -> Outcome:
-    """One test's outcome over the machines on which it ran: the first failure, if there is one."""
-    failed = [one for one in outcomes if not one.passed]
-    first = (failed or outcomes)[0]
+    """One test's outcome over the machines on which it ran: the first failure, if there is one; else the
+    first that was not judged."""
+    failed = [one for one in outcomes if not one.passed and one.judged]
+    unknown = [one for one in outcomes if not one.judged]
+    first = (failed or unknown or outcomes)[0]
     return replace(first, unstable=any(one.unstable for one in outcomes))
 
 
@@ -181,21 +204,32 @@ def score_task(task: Task, found: Mapping[str, Outcome], *, elsewhere: str, alon
     if not judged:
         return None
     gate = task.first_positive
-    gate_failed = gate is not None and gate.name in found and not found[gate.name].passed
+    gate_found = found.get(gate.name) if gate is not None else None
     results = []
     for test in judged:
         one = found[test.name]
         kind, detail = one.kind, one.detail
-        if test.negative and gate_failed and one.passed and gate is not None:
-            kind = DOES_NOT_COUNT
+        if test.negative and gate_found is not None and not gate_found.passed and one.passed and gate is not None:
+            kind = DOES_NOT_COUNT if gate_found.judged else outcome.NOT_JUDGED
             detail = f"refusing is right here, but it counts only once {gate.name} passes"
+            if not gate_found.judged:
+                detail += f", which could not be judged:\n{gate_found.detail}"
         results.append(TestResult(test, one, test.points if kind == outcome.PASSED else 0, kind, detail,
                                   alone.format(test.local) + (
                                       f" --machine {one.machine}" if one.machine not in ("", usual) else "")))
     lost = {task.bearer(one.test).name for one in results if not one.passed}
     results = [replace(one, score=0) if one.test.name in lost else one for one in results]
+    results = [_with_those_that_belong(task, one, results) for one in results]
     state, note = _state(task, [one.outcome for one in results])
     return TaskResult(task, tuple(results), state, note, elsewhere, counts)
+
+
+def _with_those_that_belong(task: Task, one: TestResult, results: Sequence[TestResult]) -> TestResult:
+    """A test that passed is not judged if one that its points depend on is not judged, and none of them failed."""
+    others = [other for other in results if task.bearer(other.test) is one.test and not other.passed]
+    if not one.passed or not others or any(other.judged for other in others):
+        return one
+    return replace(one, kind=outcome.NOT_JUDGED, detail=others[0].detail)
 
 
 def _state(task: Task, outcomes: Iterable[Outcome]) -> tuple[str, str]:

@@ -11,10 +11,10 @@ import contextlib
 import os
 import re
 import secrets
+import shlex
 from pathlib import Path
 
-from grader import outcome, sandbox
-from grader.errors import CannotRun
+from grader import host_program, outcome, sandbox
 from grader.lab import ROOT
 from grader.outcome import Outcome, shortened, stub_reached
 
@@ -36,17 +36,18 @@ OFFSET = re.compile(r" \(\w+\+0x[0-9a-f]+\)$")
 
 def run_case(program: Path, case: str, *, task: str, seed: int, transcript: Path,
              seconds: float = CASE_SECONDS) -> Outcome:
-    """Runs `Suite.Case` of the program for a test of `task`. Raises CannotRun if the machine is to blame."""
+    """Runs `Suite.Case` of the program for a test of `task`."""
     token = secrets.token_hex(16)
     record_end, write_end = os.pipe()
+    command = [*host_program.without_randomization(), str(program), f"--gtest_filter={case}"]
     with contextlib.ExitStack() as stack:
         stack.callback(os.close, record_end)
         try:
-            done = sandbox.run(
-                [program, f"--gtest_filter={case}", "--gtest_color=no"], timeout=seconds,
+            done = host_program.started(lambda: sandbox.run(
+                [*command, "--gtest_color=no"], timeout=seconds,
                 readable=[program], pass_fds=[write_end],
                 env={**SANITIZERS, "NEST_TOKEN": token, "NEST_TOKEN_FD": str(write_end),
-                     "NEST_SEED": str(seed)})
+                     "NEST_SEED": str(seed)}))
         finally:
             os.close(write_end)
         os.set_blocking(record_end, False)
@@ -56,12 +57,9 @@ def run_case(program: Path, case: str, *, task: str, seed: int, transcript: Path
             records = []
     if done.killed == "interrupted":
         raise KeyboardInterrupt
-    if "FATAL: ThreadSanitizer: unexpected memory mapping" in done.stderr:
-        raise CannotRun("ThreadSanitizer cannot start here: the kernel places memory where it does not expect it"
-                        "\n  mend: sudo sysctl vm.mmap_rnd_bits=28")
     transcript.parent.mkdir(parents=True, exist_ok=True)
-    transcript.write_text(f"$ NEST_SEED={seed} {program} --gtest_filter={case}\n{done.stdout}\n"
-                          f"--- standard error ---\n{done.stderr}\n--- {done.ended()} ---\n")
+    transcript.write_text(f"$ NEST_SEED={seed} {shlex.join(command)}\n{done.stdout}\n"
+                          f"--- standard error ---\n{done.stderr}\n--- {done.ended()} ---\n", encoding="utf-8")
     verdict = _judge(done, records, token, case, task)
     return Outcome(verdict.kind, verdict.detail, done.seconds, "", transcript, stub=verdict.stub)
 
@@ -74,6 +72,9 @@ def _judge(done: sandbox.Completed, records: list[str], token: str, case: str, t
     if done.timed_out:
         return Outcome(outcome.TIMEOUT, f"did not end within {done.seconds:.0f} s: a loop without end, or a wait "
                        "for something that nobody does\n" + shortened(done.stdout + done.stderr, 8))
+    if host_program.has_no_place(done):
+        return Outcome(outcome.NOT_JUDGED, "the sanitizer of this test cannot work here: the system puts other things "
+                       f"at the addresses that it wants\nmend: {host_program.MEND}")
     if done.returncode == TODO_STATUS:
         stub = stub_reached(done.stderr, task)
         if stub:

@@ -59,6 +59,8 @@ class Row:
         cell = self.cells.get(task.id)
         if cell is None:
             return ""
+        if not all(test.judged for test in cell.tests):
+            return "this system could not judge it"
         if self.kind == "skeleton":
             return "" if cell.score == 0 else "a stub gets points"
         if self.kind != "mutant":
@@ -193,7 +195,7 @@ def _lost(cell: TaskResult, kind: str) -> str:
     """Where points were lost or won that should not have been, with the first line of why."""
     out = ""
     for test in cell.tests:
-        if kind in ("reference", "variant") and not test.passed:
+        if not test.judged or (kind in ("reference", "variant") and not test.passed):
             lines = [line for line in test.detail.splitlines() if line.strip()]
             there = f" on {test.outcome.machine}" * bool(test.outcome.machine)
             out += f"\n    {test.test.name}: {test.kind}{there}: {' / '.join(lines[:3])}"

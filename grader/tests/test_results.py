@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from grader import outcome, report, results
+from grader import forms, outcome, report, results
 from grader.cache import Cache, digest
 from grader.lab import ROOT, Lab, Task, Test
 from grader.outcome import Outcome, shortened, stub_reached
@@ -35,7 +35,7 @@ def scored(one: Task, *kinds: str) -> results.TaskResult:
     return result
 
 
-P, F = outcome.PASSED, outcome.FAILED
+P, F, N = outcome.PASSED, outcome.FAILED, outcome.NOT_JUDGED
 
 
 @pytest.mark.parametrize(("points", "negative", "kinds", "score"), [
@@ -53,6 +53,27 @@ P, F = outcome.PASSED, outcome.FAILED
 ])
 def test_points(points: tuple[int, ...], negative: tuple[int, ...], kinds: tuple[str, ...], score: int) -> None:
     assert scored(task(*points, negative=negative), *kinds).score == score
+
+
+@pytest.mark.parametrize(("points", "negative", "kinds", "score", "not_judged"), [
+    ((5, 3, 2), (), (P, N, P), 7, 3),
+    ((5, 3, 2), (), (N, N, F), 0, 8),
+    ((5, 0, 2), (), (P, N, P), 2, 5),    # what belongs to a test is unknown: so are its points
+    ((5, 0, 2), (), (F, N, P), 2, 0),    # but a failure is known
+    ((5, 0, 0), (), (P, N, F), 0, 0),
+    ((5, 3, 2), (2,), (N, P, P), 3, 7),  # the gate is unknown: so is what counts only with it
+    ((5, 3, 2), (2,), (N, P, F), 3, 5),
+])
+def test_what_could_not_be_judged(points: tuple[int, ...], negative: tuple[int, ...], kinds: tuple[str, ...],
+                                  score: int, not_judged: int) -> None:
+    found = scored(task(*points, negative=negative), *kinds)
+    assert (found.score, found.not_judged) == (score, not_judged)
+
+
+def test_over_machines_a_failure_is_more_than_no_verdict() -> None:
+    passed, failed, none = Outcome(P), Outcome(F), Outcome(N)
+    assert results.over_machines([passed, none]).kind == N
+    assert results.over_machines([passed, none, failed]).kind == F
 
 
 def test_an_unstable_test_stays_failed() -> None:
@@ -110,6 +131,8 @@ def test_long_and_wild_text_is_cut_sensibly() -> None:
     ("mutant", "mutant a", (outcome.NOT_BUILT, outcome.NOT_BUILT), "proves nothing"),
     ("mutant", "mutant constant", (F, P), "always the same"),
     ("mutant", "mutant constant", (F, F), ""),
+    ("mutant", "mutant a", (P, N), "could not judge"),
+    ("skeleton", "skeleton", (F, N), "could not judge"),
 ])
 def test_wrong_cells(kind: str, name: str, kinds: tuple[str, ...], words: str) -> None:
     one = task(6, 4)
@@ -156,15 +179,35 @@ def test_schedule_runs_after_what_it_waits_for_and_by_rank() -> None:
     assert schedule.submit(lambda: 1).cancelled() and "never" not in order
 
 
-def shown(*found: Outcome, together: results.Together | None = None) -> list[str]:
-    """The lines that say why the tests of a task with one point each failed."""
+def graded(*found: Outcome, together: results.Together | None = None) -> results.Results:
+    """The result of a task whose tests have one point each."""
     one = task(*[1] * len(found))
     lab = Lab("lab1", "toy", "A toy", len(found), (), ("intel-bochs",), "nestling", (one,), Path("labs/lab1-toy"))
-    result = score_task(one, {test.name: end for test, end in zip(one.tests, found)}, elsewhere="", alone="run {}")
+    result = score_task(one, {test.name: end for test, end in zip(one.tests, found)}, elsewhere="own", alone="run {}")
     assert result is not None
     here = results.MachineResult("amd-qemu", (result,), ())
-    everything = results.Results(lab, "own", 1, False, (result,), (here,), together, "there", 1.0)
-    return list(report.plain(everything))
+    return results.Results(lab, "own", 1, False, (result,), (here,), together, "there", 1.0, notes=("odd",))
+
+
+def shown(*found: Outcome, together: results.Together | None = None) -> list[str]:
+    """The lines that a person sees of it."""
+    return list(report.plain(graded(*found, together=together)))
+
+
+def test_no_verdict_is_neither_right_nor_wrong_and_says_so_everywhere() -> None:
+    none = Outcome(N, "no machine\nmend: get one")
+    assert graded(Outcome(P)).status == 0 and graded(Outcome(F)).status == 1
+    assert graded(Outcome(P), none).status == 3 and graded(Outcome(F), none).status == 3
+    lines = shown(Outcome(P), none, none)
+    assert "NOT JUDGED unit:Suite.Case1" in lines and "  likewise unit:Suite.Case2" in lines
+    assert "           mend: get one" in lines and "note: odd" in lines
+    assert any(line.startswith("all") and line.endswith("2 not judged") for line in lines)
+    assert any("1 of 3 points for your own files, 2 not judged, for this system is to blame" in line for line in lines)
+    data = forms.validated(forms.as_dict(graded(Outcome(P), none, none)))
+    assert (data["score"], data["max_score"], data["extra_data"]["not_judged"]) == (1, 3, 2)
+    assert data["extra_data"]["notes"] == ["odd"] and "2 not judged" in data["output"]
+    junit = forms.to_junit(graded(Outcome(P), none, Outcome(F)))
+    assert 'failures="1" skipped="1"' in junit and junit.count("<skipped ") == 1
 
 
 def test_failures_that_look_alike_are_shown_once_and_named() -> None:
