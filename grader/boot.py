@@ -19,6 +19,7 @@ from typing import Any, Protocol
 from grader import hung, machines, second_level
 from grader.evidence import EvidenceError, PhysicalMemory, VmRecord, VmState
 from grader.images import file_system_image
+from grader.machines import probe
 from grader.second_level import Leaf
 from grader.symbols import SymbolError
 
@@ -28,6 +29,8 @@ SERIAL_BYTES = 8 << 20
 """A kernel that prints more is stopped."""
 READERS = {"guests": "grader.evidence", "programs": "grader.proc_evidence", "vmms": "grader.guest_evidence"}
 """By what a kernel runs: the module whose ``load(kernel, memory)`` reads the evidence."""
+COMPLAINTS = 4
+"""How many of the emulator's lines an explanation quotes."""
 SERIAL_TAIL = 400
 """How many characters of the serial log an explanation quotes."""
 
@@ -97,10 +100,14 @@ class BootResult:
     serial: str
     """everything on the serial line; bytes that are not UTF-8 as U+FFFD"""
     ended: str
-    """``powered off``, ``reset`` (a triple fault), ``timeout``, ``too much output``,
-    ``interrupted`` or ``died`` (the emulator itself)"""
+    """``powered off``, ``triple fault``, ``reset`` (by a port), ``timeout``, ``too much output``,
+    ``interrupted``, ``died`` (the emulator itself) or ``killed`` (the emulator, from outside)"""
     status: int | None
     """what the kernel gave to power_off, if it did"""
+    emulator: str
+    """the emulator's last words, where it ended itself; else empty"""
+    complaints: str
+    """what the emulator had to say on the way, a line each; its end is in the transcript's emulator.txt"""
     memory: PhysicalMemory
     evidence: Any
     """what the kernel published: an Evidence for guests, a ProcEvidence for programs, a GuestEvidence for
@@ -111,7 +118,7 @@ class BootResult:
     seconds: float
     transcript: Path
     """the folder that holds serial.txt, plan, module.img, command, and if there is something to say
-    registers.txt and emulator.txt (what the emulator found wrong)"""
+    registers.txt and emulator.txt (what the emulator had to say, and its last words)"""
 
     def vm(self, name: str) -> VmRecord:
         """The evidence of one VM; an EvidenceError if there is none, which says how the boot ended."""
@@ -136,16 +143,18 @@ class BootResult:
 
     def explain(self) -> str:
         """How the boot ended, in words, with the last lines that it printed."""
-        words = {
-            machines.POWERED_OFF: f"the kernel powered off with {self.status}",
-            machines.RESET: "the machine was reset: a triple fault of the host kernel",
-            machines.TIMEOUT: f"the machine hung and was stopped after {self.seconds:.0f} s",
-            machines.FLOODED: "the machine was stopped: it printed without end",
-            machines.INTERRUPTED: "the machine was interrupted",
-            machines.DIED: "the emulator died",
-        }[self.ended]
         tail = self.serial.strip()[-SERIAL_TAIL:]
-        return f"{words}; its last words: {tail!r}" if tail else f"{words}; it printed nothing"
+        words = f"its last words: {tail!r}" if tail else "it printed nothing"
+        return f"{self.end_in_words()}; {words}"
+
+    def end_in_words(self) -> str:
+        """How the boot ended, with the emulator's last words if it ended itself."""
+        return machines.End(self.ended, self.status, self.emulator).in_words(self.seconds)
+
+    def last_complaints(self) -> list[str]:
+        """The last lines that the emulator had to say, without those that are among its last words."""
+        lines = [line.strip() for line in self.complaints.splitlines()]
+        return [line for line in lines if line and line not in self.emulator][-COMPLAINTS:]
 
     def _kept(self, vm: VmRecord | str) -> VmRecord:
         record = self.vm(vm) if isinstance(vm, str) else vm
@@ -173,8 +182,8 @@ def run_boot(
     A plan that is bytes is the boot module as it is, in the place of a file-system image. ``runs`` says
     what the kernel runs, ``guests``, ``programs`` or ``vmms``, and so which evidence it leaves.
 
-    Raises :class:`grader.errors.CannotRun` if the machine cannot be started at all: that is never
-    the fault of the kernel.
+    Raises :class:`grader.machines.MachineError` if the machine cannot be started at all, or runs no
+    kernel whatever: that is never the fault of this one.
     """
     raw = isinstance(plan, bytes)
     text = "" if raw else plan_text(plan)
@@ -205,16 +214,21 @@ def run_boot(
             _keep(transcript_dir / "serial.txt", bytes(serial))
         seconds = running.seconds
         complaints = running.complaints()
+    if not serial and end.reason not in (machines.INTERRUPTED, machines.KILLED):
+        probe.expect_alive(machine)
     _keep(transcript_dir / "registers.txt", registers.encode())
-    _keep(transcript_dir / "emulator.txt", complaints.encode())
+    last = end.detail if end.detail not in complaints else ""
+    _keep(transcript_dir / "emulator.txt", "".join(f"{text.rstrip()}\n" for text in (complaints, last) if text).encode())
     found, why = _evidence(kernel, running.memory, runs)
     return BootResult(
         serial=serial.decode("utf-8", "replace").replace("\r\n", "\n"),
         ended=end.reason,
         status=end.status,
+        emulator=end.detail,
+        complaints=complaints,
         memory=running.memory,
         evidence=found,
-        evidence_error=f"{end.detail}; {why}" if end.detail and why else why,
+        evidence_error=why,
         registers=registers,
         seconds=seconds,
         transcript=transcript_dir,

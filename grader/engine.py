@@ -222,6 +222,7 @@ class Engine:
 
     def _run_boot(self, kernel: Path, case: Case, attempt: int) -> Boot:
         from grader.boot import run_boot
+        from grader.machines import MachineError
 
         module = self._modules[case.test.module]
         nonce = self.nonce(case.test.module)
@@ -237,11 +238,25 @@ class Engine:
         seconds = ground.wall_seconds
         if (case.test.module, case.answers) in self._hung:
             seconds = min(seconds, HUNG_SECONDS)
-        result = run_boot(kernel, files, plan, cpus=ground.cpus, memory_mib=ground.memory_mib,
-                          wall_seconds=seconds, transcript_dir=folder, machine=ground.name,
-                          runs=self.kit.runs(self.lab.kernel))
+
+        def boot() -> BootResult:
+            return run_boot(kernel, files, plan, cpus=ground.cpus, memory_mib=ground.memory_mib,
+                            wall_seconds=seconds, transcript_dir=folder, machine=ground.name,
+                            runs=self.kit.runs(self.lab.kernel))
+
+        try:
+            result = boot()
+            if result.ended == "killed":
+                self.notes.append(f"{ground.name}, {case.test.module}: {result.end_in_words()}; it was booted once more")
+                result = boot()
+        except MachineError as problem:
+            return Boot(None, Outcome(outcome.NOT_JUDGED, str(problem)))
         if result.ended == "interrupted":
             raise KeyboardInterrupt
+        if result.ended == "killed":
+            return Boot(None, Outcome(
+                outcome.NOT_JUDGED, f"{result.end_in_words()}, twice\nmend: see what ends it, for example "
+                "a system without memory (`dmesg`), and grade again"))
         if result.ended == "timeout":
             self._hung.add((case.test.module, case.answers))
         return Boot(result, None)

@@ -373,9 +373,10 @@ def _failure(call: pytest.CallInfo[None], boot: Boot, case: Case) -> Outcome:
     kind = outcome.FAILED
     result = boot.result
     if result is not None and (result.ended != "powered off" or result.status != 0):
-        how = result.ended if result.status is None else f"{result.ended} with status {result.status}"
         parts[0] = parts[0].partition("; its last words: ")[0]  # they follow
-        parts.append(f"the machine: {how}; the end of its serial line:")
+        parts += [f"the machine: {result.end_in_words()}"]
+        parts += [f"the emulator: {shortened(line)}" for line in result.last_complaints()]
+        parts.append("the end of its serial line:")
         parts.append(shortened("\n".join(last_words(result.serial)), 12))
         if result.registers:
             parts.append(shortened(result.registers, 12))

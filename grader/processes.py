@@ -95,6 +95,7 @@ class Child:
             assert stream is not None
             os.set_blocking(stream.fileno(), False)
             self._readers[stream.fileno()] = reader or (lambda _: None)
+        self._output_fds = frozenset(self._readers)
         for fd, reader in (readers or {}).items():
             os.set_blocking(fd, False)
             self._readers[fd] = reader
@@ -216,7 +217,8 @@ class Child:
             return False
         if not data:
             return False
-        self._output += len(data)
+        if fd in self._output_fds:
+            self._output += len(data)
         self._readers[fd](data)
         return True
 

@@ -152,14 +152,8 @@ def report(end: machines.End) -> int:
     """Says how the machine ended; the exit status."""
     if end.reason == machines.INTERRUPTED:
         raise KeyboardInterrupt
-    if end.reason == machines.DIED:
-        raise CannotRun(f"the emulator died: {end.detail}\nmend: `nest doctor` tries it on its own")
-    words = {
-        machines.POWERED_OFF: f"the machine powered off with {end.status}",
-        machines.RESET: "the machine was reset: a triple fault of the host kernel",
-        machines.TIMEOUT: "the machine was stopped",
-        machines.FLOODED: "the machine was stopped: it printed without end",
-    }
-    say(words[end.reason])
+    if end.reason in (machines.DIED, machines.KILLED):
+        raise CannotRun(f"{end.in_words()}\nmend: `nest doctor` tries the emulator on its own")
+    say("the machine was stopped" if end.reason == machines.TIMEOUT else end.in_words())
     good = end.reason == machines.TIMEOUT or (end.reason == machines.POWERED_OFF and end.status == 0)
     return DONE if good else CANNOT_RUN

@@ -9,19 +9,23 @@ from __future__ import annotations
 
 import abc
 import importlib
+import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from grader.errors import CannotRun
 from grader.evidence import PhysicalMemory
+from grader.sandbox import signal_name
 
 POWERED_OFF = "powered off"
 RESET = "reset"
+TRIPLE_FAULT = "triple fault"
 TIMEOUT = "timeout"
 FLOODED = "too much output"
 INTERRUPTED = "interrupted"
 DIED = "died"
+KILLED = "killed"
 
 MAX_MEMORY_MIB = 3072
 """Up to here memory is one piece from address 0 on every machine, and a file offset is an Hpa."""
@@ -62,9 +66,40 @@ class End:
     reason: str
     """one of the constants above"""
     status: int | None = None
-    """POWERED_OFF: what the kernel gave to power_off"""
+    """POWERED_OFF: what the kernel gave to power_off; None if it went another way"""
     detail: str = ""
-    """DIED: the emulator's last words"""
+    """the emulator's last words, where it has any: always for DIED and KILLED"""
+
+    def in_words(self, seconds: float = 0) -> str:
+        """Why, for people; ``seconds`` is how long it ran."""
+        powered_off = f"the kernel powered off with {self.status}"
+        if self.status is None:
+            powered_off = "the kernel switched the machine off by its ACPI port, without a status"
+        words = {
+            POWERED_OFF: powered_off,
+            RESET: "the kernel reset the machine, by port 0x64, 0x92 or 0xcf9; it was no triple fault",
+            TRIPLE_FAULT: "the machine was reset by a triple fault of the host kernel: an exception, and no way "
+            "to deliver it or the double fault that followed",
+            TIMEOUT: f"the machine hung and was stopped after {seconds:.0f} s",
+            FLOODED: "the machine was stopped: it printed without end",
+            INTERRUPTED: "the machine was interrupted",
+            DIED: "the emulator itself ended, which no kernel should be able to do",
+            KILLED: "the emulator was killed from outside, which is no fault of the kernel",
+        }[self.reason]
+        return f"{words}: {self.detail}" if self.detail else words
+
+
+def exit_in_words(status: int) -> str:
+    """How an emulator ended. ``status``: negative for a signal, or 128 + n as a shell says it."""
+    number = -status if status < 0 else status - 128
+    return f"died of {signal_name(number)}" if number > 0 else f"ended with {status}"
+
+
+def killed_from_outside(status: int) -> str:
+    """The signal that ended an emulator, if it is one that people and systems send and programs do not
+    get by their own mistakes; else empty. ``status`` is as in exit_in_words()."""
+    number = -status if status < 0 else status - 128
+    return signal.Signals(number).name if number in (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP) else ""
 
 
 class Running(abc.ABC):
@@ -88,7 +123,7 @@ class Running(abc.ABC):
         """Every CPU's registers, of a machine that is still there; it is paused by this."""
 
     def complaints(self) -> str:
-        """What the emulator itself found wrong with what the kernel did, for people; a line each."""
+        """What the emulator itself had to say, for people; a line each."""
         return ""
 
     @abc.abstractmethod

@@ -14,7 +14,7 @@ import os
 import shutil
 import socket
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from grader import sandbox
@@ -23,15 +23,19 @@ from grader.machines import (
     DIED,
     FLOODED,
     INTERRUPTED,
+    KILLED,
     MAX_MEMORY_MIB,
     POWERED_OFF,
     RESET,
     TIMEOUT,
+    TRIPLE_FAULT,
     Configuration,
     End,
     Machine,
     MachineError,
     Running,
+    exit_in_words,
+    killed_from_outside,
 )
 from grader.machines.slots import emulator_slot
 from grader.processes import Child, Limits
@@ -46,6 +50,8 @@ FPU_REGISTERS = ("FCW=", "FPR", "XMM", "YMM", "ZMM", "Opmask", "MXCSR")
 """The kernel has none, and they take a screen."""
 STDERR_BYTES = 16384
 SERIAL_END_BYTES = 64
+TRIPLE_FAULT_LINE = b"Triple fault\n"
+"""What QEMU's log of resets ends with, if one was the cause of the last."""
 
 
 class AmdQemu(Machine):
@@ -81,6 +87,7 @@ class RunningQemu(Running):
             )
         self._serial_end = b""
         self._stderr = bytearray()
+        self._log_end = b""
 
         def serial(data: bytes) -> None:
             self._serial_end = (self._serial_end + data)[-SERIAL_END_BYTES:]
@@ -95,7 +102,15 @@ class RunningQemu(Running):
             self._monitor, theirs = socket.socketpair()
             stack.callback(self._monitor.close)
             stack.callback(theirs.close)
-            self.command = _command(configuration, memory_fd, theirs.fileno())
+            # Events come only to who has agreed on capabilities. So the machine starts stopped, and goes on only
+            # once that is done: a kernel may end sooner than QEMU looks at its monitor.
+            self._asked = ["qmp_capabilities"] if configuration.stopped else ["qmp_capabilities", "cont"]
+            for command in self._asked:
+                self._monitor.sendall(_message(command))
+            log_end, log_fd = os.pipe()
+            stack.callback(os.close, log_end)
+            stack.callback(os.close, log_fd)
+            self.command = _command(configuration, memory_fd, theirs.fileno(), log_fd)
             files = [configuration.kernel, configuration.iso, configuration.module]
             folder = [configuration.debugger.parent] if configuration.debugger else []
             try:
@@ -108,9 +123,10 @@ class RunningQemu(Running):
                             file_bytes=None,
                         ),
                         env=sandbox.ENVIRONMENT,
-                        pass_fds=[memory_fd, theirs.fileno()],
+                        pass_fds=[memory_fd, theirs.fileno(), log_fd],
                         on_stdout=serial,
                         on_stderr=self._keep_stderr,
+                        readers={log_end: self._keep_log},
                     )
                 )
             except OSError as problem:
@@ -128,17 +144,43 @@ class RunningQemu(Running):
             return End(TIMEOUT)
         if self._child.killed:
             return End({"output": FLOODED, "interrupted": INTERRUPTED}[self._child.killed])
-        words = self._stderr.decode("utf-8", "replace").strip()
+        words = self.complaints().strip()
         if status == 0:
-            return End(RESET)
+            return self._ended_by_itself()
         if self._is_power_off(status, words):
             return End(POWERED_OFF, status >> 1)
+        if by := killed_from_outside(status):
+            return End(KILLED, detail=f"QEMU got {by}")
         if not self._serial_end and words:
             raise MachineError(
                 f"{PROGRAM} ended before the kernel ran: {words}",
                 "`nest doctor` tries the machine on its own and says what is missing",
             )
-        return End(DIED, detail=words or f"{PROGRAM} {_status_in_words(status)}")
+        return End(DIED, detail=f"QEMU {exit_in_words(status)}" + (f": {words}" if words else " without a word"))
+
+    def _ended_by_itself(self) -> End:
+        """After QEMU's own good end, which is a reset, or a power-off by ACPI."""
+        reason = self._shutdown_reason()
+        if reason == "guest-reset":
+            return End(TRIPLE_FAULT if self._log_end.endswith(TRIPLE_FAULT_LINE) else RESET)
+        if reason == "guest-shutdown":
+            return End(POWERED_OFF)
+        if reason == "host-signal":
+            return End(KILLED, detail="QEMU got SIGTERM or SIGHUP")
+        return End(DIED, detail=f"QEMU ended with 0, {reason or 'and no word'}")
+
+    def _shutdown_reason(self) -> str:
+        """What the monitor said of the end, in QMP's words; empty if it said nothing."""
+        said = bytearray()
+        self._monitor.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while data := self._monitor.recv(65536):
+                said += data
+        events = [json.loads(line) for line in said.splitlines() if b'"SHUTDOWN"' in line]
+        return str(events[-1]["data"]["reason"]) if events else ""
+
+    def complaints(self) -> str:
+        return self._stderr.decode("utf-8", "replace")
 
     def _is_power_off(self, status: int, words: str) -> bool:
         # The exit port makes the status odd; but QEMU's own complaints end with 1 as well, and the
@@ -149,7 +191,7 @@ class RunningQemu(Running):
         return not by_signal or f"power off: {status >> 1}".encode() in self._serial_end
 
     def registers(self) -> str:
-        with _Monitor(self._monitor) as monitor:
+        with _Monitor(self._monitor, self._asked) as monitor:
             monitor.execute("stop")
             lines = monitor.human("info registers -a").splitlines(keepends=True)
             return "".join(line for line in lines if not line.startswith(FPU_REGISTERS))
@@ -158,20 +200,26 @@ class RunningQemu(Running):
         self._stack.close()
 
     def _keep_stderr(self, data: bytes) -> None:
-        self._stderr += data[: max(0, STDERR_BYTES - len(self._stderr))]
+        self._stderr += data
+        del self._stderr[:-STDERR_BYTES]  # the last words are at the end
+
+    def _keep_log(self, data: bytes) -> None:
+        self._log_end = (self._log_end + data)[-len(TRIPLE_FAULT_LINE) :]
 
 
 class _Monitor:
-    """QMP over a connected socket; a guest cannot reach it."""
+    """QMP over a connected socket; a guest cannot reach it. ``asked``: commands that were sent already."""
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: socket.socket, asked: Sequence[str]) -> None:
         self._connection = connection
+        self._asked = asked
         self._file = connection.makefile("rwb", buffering=0)
 
     def __enter__(self) -> _Monitor:
         self._connection.settimeout(MONITOR_SECONDS)
         self._receive("QMP")
-        self.execute("qmp_capabilities")
+        for _ in self._asked:
+            self._receive("return")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -179,8 +227,7 @@ class _Monitor:
 
     def execute(self, command: str, **arguments: object) -> object:
         """Runs a command and gives what it returns."""
-        message = {"execute": command, "arguments": arguments}
-        self._connection.sendall(json.dumps(message).encode() + b"\n")
+        self._connection.sendall(_message(command, **arguments))
         return self._receive("return")
 
     def human(self, line: str) -> str:
@@ -200,7 +247,12 @@ class _Monitor:
         raise OSError("the monitor does not answer")
 
 
-def _command(configuration: Configuration, memory_fd: int, monitor_fd: int) -> list[str]:
+def _message(command: str, **arguments: object) -> bytes:
+    """A command for the monitor."""
+    return json.dumps({"execute": command, "arguments": arguments}).encode() + b"\n"
+
+
+def _command(configuration: Configuration, memory_fd: int, monitor_fd: int, log_fd: int) -> list[str]:
     size = f"{configuration.memory_mib}M"
     command = [
         PROGRAM,
@@ -212,7 +264,9 @@ def _command(configuration: Configuration, memory_fd: int, monitor_fd: int) -> l
         *("-display", "none", "-vga", "none", "-nic", "none"),
         *("-chardev", "stdio,id=serial,signal=off", "-serial", "chardev:serial"),
         *("-chardev", f"socket,id=monitor,fd={monitor_fd}"),
-        *("-mon", "chardev=monitor,mode=control"),
+        *("-mon", "chardev=monitor,mode=control", "-S"),
+        # Nothing else tells a triple fault from a reset by a port. Only resets are logged: it costs nothing.
+        *("-d", "cpu_reset", "-D", f"/proc/self/fd/{log_fd}"),
         *("-device", "isa-debug-exit,iobase=0xf4,iosize=4"),
     ]
     if configuration.kernel:
@@ -230,8 +284,6 @@ def _command(configuration: Configuration, memory_fd: int, monitor_fd: int) -> l
         path = str(configuration.debugger.absolute()).replace(",", ",,")
         command += ["-chardev", f"socket,id=gdb,path={path},server=on,wait=off"]
         command += ["-gdb", "chardev:gdb"]
-    if configuration.stopped:
-        command += ["-S"]
     return command
 
 
@@ -244,17 +296,13 @@ def _version() -> str:
             [PROGRAM, "--version"], capture_output=True, text=True, timeout=20, check=True
         )
     except subprocess.CalledProcessError as problem:
-        status = _status_in_words(problem.returncode)
         raise MachineError(
-            f"{PROGRAM} does not start: it {status}: {problem.stderr.strip()[-300:]}", REINSTALL
+            f"{PROGRAM} does not start: it {exit_in_words(problem.returncode)}: "
+            f"{problem.stderr.strip()[-300:]}", REINSTALL
         ) from problem
     except (OSError, subprocess.SubprocessError) as problem:
         raise MachineError(f"{PROGRAM} does not start: {problem}", REINSTALL) from problem
     return told.stdout.splitlines()[0] if told.stdout else PROGRAM
-
-
-def _status_in_words(status: int) -> str:
-    return f"died of {sandbox.signal_name(-status)}" if status < 0 else f"ended with {status}"
 
 
 MACHINE = AmdQemu()

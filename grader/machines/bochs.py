@@ -26,14 +26,18 @@ from grader.machines import (
     DIED,
     FLOODED,
     INTERRUPTED,
+    KILLED,
     POWERED_OFF,
     RESET,
     TIMEOUT,
+    TRIPLE_FAULT,
     Configuration,
     End,
     Machine,
     MachineError,
     Running,
+    exit_in_words,
+    killed_from_outside,
 )
 from grader.machines.bochs_boot import RAM_AT, DirectBoot, direct_boot, fast_clock
 from grader.machines.bochs_setup import BIOS, VGA_BIOS, bochsrc, descriptor_path
@@ -67,6 +71,9 @@ _ERROR = re.compile(r"^\d+[ep](\[.*)$", re.MULTILINE)
 _ORDINARY = re.compile("EPT violation|SVM VMEXIT|RDMSR: Unknown register 0xc0010114")
 _PANIC = ">>PANIC<<"
 _TRIPLE_FAULT = "exception with no resolution"
+_POWER_OFF = "ACPI control: soft power off"
+_OR_OF_A_GUEST = "or one of its guest, which on this machine looks alike"
+"""Bochs lets a guest's triple fault through to the machine under AMD's virtualization."""
 
 Dialog = Generator[str, str, None]
 """Yields commands, and gets what the debugger says to them."""
@@ -110,7 +117,7 @@ class Bochs(Machine):
             )
         if configuration.debugger or configuration.stopped:
             raise MachineError(f"no gdb can attach to {self.name}", "`nest debug` has Bochs's own debugger")
-        return RunningBochs(configuration, self.model, on_serial)
+        return RunningBochs(configuration, self.model, on_serial, _OR_OF_A_GUEST if self.vendor == "amd" else "")
 
 
 @dataclass(frozen=True)
@@ -146,8 +153,9 @@ class RunningBochs(Running):
     """One Bochs process."""
 
     def __init__(
-        self, configuration: Configuration, model: str, on_serial: Callable[[bytes], None]
+        self, configuration: Configuration, model: str, on_serial: Callable[[bytes], None], whose_triple_fault: str = "",
     ) -> None:
+        self._whose_triple_fault = whose_triple_fault
         self._cpus = configuration.cpus
         self._size = configuration.memory_mib << 20
         self._on_serial = on_serial
@@ -220,13 +228,17 @@ class RunningBochs(Running):
             return End(POWERED_OFF, self._status, missing)
         words = self._words()
         if _TRIPLE_FAULT in words:
-            return End(RESET)
+            return End(TRIPLE_FAULT, detail=self._whose_triple_fault)
+        if _POWER_OFF in words:
+            return End(POWERED_OFF)
+        if by := killed_from_outside(status):
+            return End(KILLED, detail=f"Bochs got {by}")
         if not self._serial_bytes:
             raise MachineError(
                 f"{PROGRAM} ended before the kernel ran: {words or f'with {status}'}",
                 "`nest doctor` tries the machine on its own and says what is missing",
             )
-        return End(DIED, detail=words or f"{PROGRAM} ended with {status}")
+        return End(DIED, detail=f"Bochs {exit_in_words(status)}" + (f": {words}" if words else " without a word"))
 
     def registers(self) -> str:
         """In the form of QEMU's ``info registers -a``. Bochs ends here, once its memory is read."""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import struct
 import tempfile
@@ -10,7 +11,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from grader.machines import POWERED_OFF, Configuration, Machine, MachineError
+from grader.machines import POWERED_OFF, Configuration, Machine, MachineError, machine
 
 SECONDS = 20.0
 _CODE_AT = 0x100000
@@ -74,6 +75,21 @@ def vouch_for(machine: Machine) -> None:
         )
 
 
+def expect_alive(name: str) -> None:
+    """Of a machine on which a kernel ended without a word: raises MachineError if no kernel runs there."""
+    if trouble := _trouble(name):
+        raise trouble
+
+
+@functools.lru_cache
+def _trouble(name: str) -> MachineError | None:
+    try:
+        try_machine(machine(name))
+    except MachineError as problem:
+        return problem
+    return None
+
+
 def try_machine(machine: Machine) -> Probe:
     """Boots the tiny kernel. Raises MachineError."""
     with tempfile.TemporaryDirectory(prefix="nestling-") as folder:
@@ -85,8 +101,10 @@ def try_machine(machine: Machine) -> Probe:
             end = running.wait(SECONDS)
             if end.reason != POWERED_OFF:
                 raise MachineError(
-                    f"a kernel that only powers off ended with {end.reason!r} {end.detail}".strip(),
-                    f"see whether the emulator's packages are whole: {machine.reinstall}",
+                    f"{machine.name} starts, but runs no kernel: one that only powers off ended so: "
+                    f"{end.in_words(running.seconds)} ({machine.check()})",
+                    "this version of the emulator may be one that nest does not know yet; or its packages are "
+                    f"not whole: {machine.reinstall}",
                 )
         svm, paging, vmx, ept = struct.unpack("<4I", running.memory.read(_RESULT_AT, 16))
     return Probe(

@@ -2,6 +2,7 @@
 """The machine tells how a kernel ended, shows its memory, and leaves nothing behind."""
 
 import os
+import signal
 import threading
 from pathlib import Path
 
@@ -80,18 +81,32 @@ def test_missing_evidence_says_how_the_boot_ended(tmp_path: Path) -> None:
         result.vm("alpha")
 
 
+TRIPLE_FAULT = "lidt zero\nint3\n.data\nzero: .long 0, 0\n.text\n"
 RESETS = {
-    "triple fault": "lidt zero\nint3\n.data\nzero: .long 0, 0\n.text\n",
     "keyboard": "mov $0xfe, %al\nout %al, $0x64\nspin: jmp spin\n",
     "port cf9": "mov $6, %al\nmov $0xcf9, %dx\nout %al, %dx\nspin: jmp spin\n",
+    "port 92": "in $0x92, %al\nor $1, %al\nout %al, $0x92\nspin: jmp spin\n",
 }
+ACPI_OFF = "mov $0x2000, %eax\nmov $0x604, %dx\nout %ax, %dx\nmov $0xb004, %dx\nout %ax, %dx\nspin: jmp spin\n"
+
+
+def test_triple_fault_is_told_from_a_reset(tmp_path: Path, machine: str) -> None:
+    result = boot(tmp_path, say("up\n") + TRIPLE_FAULT, machine=machine)
+    assert (result.ended, result.status) == ("triple fault", None)
+    assert "reset by a triple fault of the host kernel" in result.explain()
 
 
 @pytest.mark.parametrize("way", RESETS)
-def test_triple_fault_is_a_reset(tmp_path: Path, machine: str, way: str) -> None:
+def test_reset_by_a_port_is_no_triple_fault(tmp_path: Path, machine: str, way: str) -> None:
     result = boot(tmp_path, say("up\n") + RESETS[way], machine=machine)
     assert (result.ended, result.status) == ("reset", None)
-    assert "triple fault" in result.explain()
+    assert "the kernel reset the machine, by port" in result.explain()
+
+
+def test_power_off_by_acpi_is_no_reset_and_has_no_status(tmp_path: Path, machine: str) -> None:
+    result = boot(tmp_path, say("up\n") + ACPI_OFF, machine=machine)
+    assert (result.ended, result.status) == ("powered off", None)
+    assert "switched the machine off by its ACPI port" in result.explain()
 
 
 def test_hung_machine_shows_where_it_was(tmp_path: Path, machine: str) -> None:
@@ -148,7 +163,20 @@ def test_emulator_that_dies_at_start_is_no_fault_of_the_kernel(
         boot(tmp_path, power_off(0))
 
 
-def test_killed_emulator_is_told_from_a_power_off(tmp_path: Path, machine: str) -> None:
+@pytest.mark.parametrize("ground", ["isolated", "plain"])
+@pytest.mark.parametrize(("number", "reason", "words"), [
+    (signal.SIGSEGV, "died", "the emulator itself ended, which no kernel should be able to do: {} died of SIGSEGV"),
+    (signal.SIGABRT, "died", "the emulator itself ended, which no kernel should be able to do: {} died of SIGABRT"),
+    (signal.SIGKILL, "killed", "was killed from outside, which is no fault of the kernel: {} got SIGKILL"),
+    (signal.SIGTERM, "killed", "was killed from outside, which is no fault of the kernel: {} got SIGTERM"),
+])
+def test_end_of_the_emulator_is_told_from_an_end_of_the_kernel(
+    tmp_path: Path, machine: str, ground: str, number: int, reason: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if (machine, number) == ("intel-bochs", signal.SIGTERM):
+        pytest.skip("Bochs goes on")
+    if ground == "plain":
+        monkeypatch.setattr(sandbox, "status", lambda: sandbox.Status(False, "switched off"))
     kernel = tiny_kernel.build(tmp_path, say("up\n") + "spin: jmp spin\n")
     heard = threading.Event()
     configuration = machines.Configuration(kernel=kernel, cpus=1, memory_mib=64)
@@ -158,14 +186,33 @@ def test_killed_emulator_is_told_from_a_power_off(tmp_path: Path, machine: str) 
             heard.wait(20)
             family = descendants(os.getpid())
             # The emulator is the innermost process, whatever wraps it.
-            os.kill(family[-1], 11)
+            os.kill(family[-1], number)
 
         killer = threading.Thread(target=kill)
         killer.start()
         end = running.wait(20)
         killer.join()
-    assert end.reason == "died"
+    assert end.reason == reason
+    assert words.format({"amd-qemu": "QEMU", "intel-bochs": "Bochs"}[machine]) in end.in_words()
     assert descendants(os.getpid()) == []
+
+
+def test_last_words_of_an_emulator_are_in_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether evidence can be read or not."""
+    fake = tmp_path / "qemu-system-fake"
+    fake.write_text("#!/bin/sh\ncase $1 in --version) echo fake; exit;; esac\necho up\n"
+                    "echo 'qemu: a.c:1: Assertion `it holds` failed.' >&2\nkill -ABRT $$\n")
+    fake.chmod(0o755)
+    monkeypatch.setattr(amd_qemu, "PROGRAM", str(fake))
+    monkeypatch.setattr(sandbox, "status", lambda: sandbox.Status(False, "switched off"))
+    amd_qemu._version.cache_clear()
+    try:
+        result = boot(tmp_path, power_off(0))
+    finally:
+        amd_qemu._version.cache_clear()
+    words = "QEMU died of SIGABRT: qemu: a.c:1: Assertion `it holds` failed."
+    assert result.ended == "died" and words in result.explain() and result.last_complaints() == []
+    assert "Assertion `it holds`" in (result.transcript / "emulator.txt").read_text()
 
 
 def test_unwritable_transcript_is_said(tmp_path: Path) -> None:
@@ -260,7 +307,8 @@ class TestBochs:
         """A VMXON without CR4.VMXE, and with no way to handle the fault."""
         code = say("up\n") + "vmxon (%esp)\n"
         result = boot(tmp_path, code, machine=BOCHS)
-        assert result.ended == "reset"
+        assert result.ended == "triple fault"
+        assert "exception with no resolution" in result.last_complaints()[-1]
         assert "exception with no resolution" in (result.transcript / "emulator.txt").read_text()
 
     def test_image_lies_in_memory_block_after_block(self, tmp_path: Path) -> None:

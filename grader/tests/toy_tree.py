@@ -128,6 +128,12 @@ class BootResult:
     seconds: float
     transcript: Path
 
+    def end_in_words(self):
+        return f"{self.ended} with {self.status}"
+
+    def last_complaints(self):
+        return []
+
 def run_boot(kernel, files, plan, *, cpus, memory_mib, wall_seconds, transcript_dir, machine, runs):
     done = sandbox.run([kernel, machine, str(cpus)], timeout=wall_seconds, readable=[kernel])
     programs = "".join(sandbox.run(["/bin/sh", "-c", "cat >p; chmod +x p; ./p"], timeout=5, stdin=data).stdout
