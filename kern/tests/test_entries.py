@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import os
+import struct
 import tempfile
 from pathlib import Path
 
@@ -15,11 +16,11 @@ import pytest
 from grader import machines
 from grader.boot import BootResult, run_boot
 from grader.evidence import KERNEL_OFFSET
-from grader.images import GuestImage
+from grader.images import PF_R, PF_X, GuestImage, Segment
 from grader.machines.bochs import DIRECT_MAP
 from grader.proc_evidence import ProgramEnd, ProgramRecord, RunPlan
 from grader.symbols import Symbols
-from grader.user_programs import GENERAL_PROTECTION, INVALID_OPCODE, record_of
+from grader.user_programs import GENERAL_PROTECTION, INVALID_OPCODE, program_image, record_of
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("NEST_BUILD", ROOT / "build" / "cmake"))
@@ -29,12 +30,16 @@ WALL_SECONDS = 120
 
 DEBUG, BREAKPOINT = 1, 3
 TF, EVERY_FLAG = 1 << 8, 0x24_4DD5
+STACKS = 0xFFFF_9000_0000_0000
+"""Where the kernel's stacks begin, with unmapped pages under the first."""
 TABLE, TABLE_SIZE = "boot_pml4", 4096
 """A page that the kernel writes only at its start: the root that starting CPUs use first."""
 TABLE_ENTRIES = (0, 256, 511)
 """Those that are not 0: the identity map, the direct map, the image."""
 UNUSED_AT = 0x400
 """In it; all around this place is 0."""
+GUARD = program_image([Segment(0x40_0000, b"\x48\xa1" + struct.pack("<Q", STACKS), flags=PF_R | PF_X)], 0x40_0000)
+"""movabs rax, [STACKS]"""
 RANDOM, RANDOM_AT_ONCE, RANDOM_TIMES = "random", 8, 25
 
 WAYS = {
@@ -85,10 +90,11 @@ def boot(machine: str) -> BootResult:
         ("step-not-canonical", f"way=syscall rsp=0x8000000000000000 flags={TF:#x} iretq=1"),
     ]
     plan = [RunPlan(name, "entries.elf", args=args) for name, args in steps]
+    plan.append(RunPlan("guard", "guard.elf"))
     plan.append(RunPlan(RANDOM, "entries.elf", count=RANDOM_AT_ONCE, repeat=RANDOM_TIMES))
     with tempfile.TemporaryDirectory() as folder:
         return run_boot(
-            KERNEL, {"entries.elf": PROGRAM.read_bytes()}, plan, cpus=2, memory_mib=64,
+            KERNEL, {"entries.elf": PROGRAM.read_bytes(), "guard.elf": GUARD}, plan, cpus=2, memory_mib=64,
             wall_seconds=WALL_SECONDS, transcript_dir=Path(folder), machine=machine, runs="programs",
         )  # fmt: skip
 
@@ -150,6 +156,13 @@ def test_what_the_kernel_does_not_write_is_as_it_was(machine: str) -> None:
     for segment in GuestImage(KERNEL.read_bytes()).segments[:2]:
         seen = booted.memory.read(segment.virtual - KERNEL_OFFSET, len(segment.data))
         assert seen == segment.data
+
+
+def test_a_guard_page_of_the_kernel_is_not_the_programs(machine: str) -> None:
+    """A program that reads under a stack of the kernel is told what it did, and not of a stack overflow."""
+    record = fault_of(machine, "guard")
+    assert record.cr2 == STACKS
+    assert record.reason.startswith(f"page fault (#PF): user read at {STACKS:#x}"), record.reason
 
 
 def test_any_way_with_any_stack_and_flags(machine: str) -> None:

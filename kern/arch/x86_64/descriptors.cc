@@ -34,12 +34,6 @@ struct Gate {
 static_assert(sizeof(Gate) == 16);
 constexpr unsigned interrupt_gate = 14;  // clears IF
 
-struct [[gnu::packed]] TablePointer {
-    std::uint16_t limit;
-    const void* base;
-};
-static_assert(sizeof(TablePointer) == 10);
-
 constexpr std::size_t vector_count = 256;
 constexpr std::size_t stub_size = 16;  // traps.S aligns to this
 constexpr unsigned user_privilege = 3;
@@ -96,8 +90,9 @@ void load_descriptors(Descriptors& descriptors,
     const auto halves = std::bit_cast<std::array<std::uint64_t, 2>>(task);
     descriptors.gdt = {0, kernel_code, kernel_data, user_data, user_code, halves[0], halves[1]};
 
-    const TablePointer gdt_pointer{sizeof(descriptors.gdt) - 1, descriptors.gdt.data()};
-    const TablePointer idt_pointer{sizeof(idt) - 1, idt.data()};
+    const TablePointer gdt_pointer{sizeof(descriptors.gdt) - 1,
+                                   reinterpret_cast<std::uintptr_t>(descriptors.gdt.data())};
+    const TablePointer idt_pointer{sizeof(idt) - 1, reinterpret_cast<std::uintptr_t>(idt.data())};
     // CS changes by a far return; the data segments stay null, as the boot code left them, but SS.
     asm volatile(
         "lgdt %0\n\t"

@@ -29,6 +29,13 @@ struct [[gnu::packed]] TaskState {
 };
 static_assert(sizeof(TaskState) == 104);
 
+/// What LGDT and LIDT take, and SGDT and SIDT store [amd/vol2 4.6.2].
+struct [[gnu::packed]] TablePointer {
+    std::uint16_t limit;
+    std::uint64_t base;
+};
+static_assert(sizeof(TablePointer) == 10);
+
 /// One CPU's GDT and TSS.
 struct Descriptors {
     std::array<std::uint64_t, 7> gdt{};  ///< null, the segments above, and two for the TSS

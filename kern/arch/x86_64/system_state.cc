@@ -6,14 +6,6 @@
 #include "kern/arch/x86_64/registers.hh"
 
 namespace kern::arch {
-namespace {
-
-struct [[gnu::packed]] TablePointer {
-    std::uint16_t limit;
-    std::uint64_t base;
-};
-
-}  // namespace
 
 SystemState read_system_state() {
     SystemState state{

@@ -66,7 +66,7 @@ bool is_user(Hva address) {
 
 std::string_view describe_page_fault(std::span<char> buffer, std::uint64_t error, Hva address) {
     using namespace x86::page_fault;
-    if ((error & present) == 0 && is_stack_guard(address))
+    if ((error & (present | user)) == 0 && is_stack_guard(address))
         return format_text(buffer, "stack overflow: {} is in the guard page under a stack",
                            address);
     const std::string_view why = (error & reserved_bit) != 0
@@ -98,11 +98,14 @@ bool is_step_into_system_call(const TrapFrame& frame) {
            frame.rip == reinterpret_cast<std::uint64_t>(&system_call_entry);
 }
 
-/// An exception between SWAPGS and ring 3, or of a kernel that was entered without the right GS,
-/// finds the program's GS base: one in the lower half, since CR4.FSGSBASE is 0 and the GDT has no
-/// other. Every exception that comes here ends this kernel, so it stays repaired.
+/// An exception beside a SWAPGS, or before the host's state is back from a guest, finds a GS base
+/// that is not the kernel's. But the GDT is always this CPU's own, and stands in its PerCpu. Every
+/// exception that comes here ends this kernel, so the base stays repaired.
 void repair_gs_base() {
-    if (is_user(Hva{read_msr(x86::msr::gs_base)})) asm volatile("swapgs" : : : "memory");
+    TablePointer gdtr;
+    asm volatile("sgdt %0" : "=m"(gdtr));
+    constexpr std::uint64_t gdt_at = offsetof(PerCpu, descriptors) + offsetof(Descriptors, gdt);
+    write_msr(x86::msr::gs_base, gdtr.base - gdt_at);
 }
 
 [[noreturn]] void report_exception(const TrapFrame& frame) {

@@ -178,6 +178,17 @@ std::uintptr_t opaque(std::uintptr_t value) {
     } else if (what == "ap-stack") {
         arch::start_on(1, [](void*) { kprint("{}\n", recurse(0)); }, nullptr);
         while (true) arch::relax();
+    } else if (what == "gs") {
+        // As if a guest's, or a program's, had been left in it: nothing is there.
+        constexpr std::uint32_t gs_base = 0xc000'0101;
+        arch::start_on(
+            1,
+            [](void*) {
+                arch::write_msr(gs_base, 0xffff'a000'0000'0000);
+                __builtin_trap();
+            },
+            nullptr);
+        while (true) arch::relax();
     } else if (what == "divide") {
         kprint("{}\n", 100 / opaque(0));
     } else if (what == "ud2") {
