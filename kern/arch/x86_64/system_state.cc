@@ -16,12 +16,8 @@ SystemState read_system_state() {
         .gs_base = read_msr(x86::msr::gs_base),
         .tr_base = reinterpret_cast<std::uintptr_t>(&this_cpu().descriptors.task),
     };
-    asm volatile("mov %%es, %0" : "=r"(state.es));
     asm volatile("mov %%cs, %0" : "=r"(state.cs));
     asm volatile("mov %%ss, %0" : "=r"(state.ss));
-    asm volatile("mov %%ds, %0" : "=r"(state.ds));
-    asm volatile("mov %%fs, %0" : "=r"(state.fs));
-    asm volatile("mov %%gs, %0" : "=r"(state.gs));
     asm volatile("str %0" : "=r"(state.tr));
     TablePointer gdtr;
     TablePointer idtr;

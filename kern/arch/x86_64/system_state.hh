@@ -7,12 +7,14 @@
 /// them and puts them back.
 namespace kern::arch {
 
-/// What CR0, CR3, CR4 and the segment registers hold, and where this CPU's tables lie.
+/// What CR0, CR3, CR4 and the segment registers hold, and where this CPU's tables lie. Without ES,
+/// DS, FS and GS: 64-bit mode has no use for their selectors, and they hold what a program has loaded
+/// into them. A VM exit may leave them null.
 struct SystemState {
     ///@{
     /// The register of this name; selectors are as loaded.
     std::uint64_t cr0 = 0, cr3 = 0, cr4 = 0;
-    std::uint16_t es = 0, cs = 0, ss = 0, ds = 0, fs = 0, gs = 0, tr = 0;
+    std::uint16_t cs = 0, ss = 0, tr = 0;
     std::uint64_t fs_base = 0, gs_base = 0;
     std::uint64_t tr_base = 0, gdtr_base = 0, idtr_base = 0;
     ///@}
