@@ -60,7 +60,15 @@ std::uint64_t large_page_address(std::uint64_t entry, const GuestMode& mode,
 
 }  // namespace
 
-std::expected<Hpa, Error> GuestMemory::gva2hpa(Gva gva, const GuestPaging& paging) const {
+bool GuestMemory::Walk::still_holds() const {
+    for (unsigned i = 0; i < count_; ++i)
+        if (load_entry(entries_[i].place, entries_[i].size) != entries_[i].value) return false;
+    return true;
+}
+
+std::expected<Hpa, Error> GuestMemory::gva2hpa(Gva gva, const GuestPaging& paging,
+                                               Walk* walk) const {
+    if (walk != nullptr) walk->count_ = 0;
     const bool long_mode = (paging.efer & efer_lma) != 0;
     const bool paging_on = (paging.cr0 & cr0_pg) != 0;
     if (paging_on && long_mode && (paging.cr4 & cr4_la57))
@@ -80,6 +88,7 @@ std::expected<Hpa, Error> GuestMemory::gva2hpa(Gva gva, const GuestPaging& pagin
         const auto place = gpa2hpa(Gpa{table + index * mode.entry_size});
         if (!place) return place;
         const std::uint64_t entry = load_entry(*place, mode.entry_size);
+        if (walk != nullptr) walk->entries_[walk->count_++] = {*place, mode.entry_size, entry};
         if (!(entry & entry_present)) return std::unexpected(Error::NotFound);
 
         const bool large = level > 1 && level <= mode.large_leaf_level && (entry & entry_page_size);

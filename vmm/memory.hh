@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <expected>
@@ -48,13 +49,33 @@ class GuestMemory {
         /// As the guest sees it.
         std::uint64_t cr0 = 0, cr3 = 0, cr4 = 0, efer = 0;
         ///@}
+        bool operator==(const GuestPaging&) const = default;
+    };
+    /// What a walk of the guest's page tables has read: as long as that stands there, and no entry
+    /// of the second-level table is changed or removed, the same walk comes to the same place.
+    class Walk {
+       public:
+        /// Whether the guest's entries are what they were.
+        bool still_holds() const;
+
+       private:
+        friend class GuestMemory;
+        struct Entry {
+            Hpa place;
+            unsigned size;  // bytes
+            std::uint64_t value;
+        };
+        std::array<Entry, 4> entries_{};
+        unsigned count_ = 0;
     };
     /// Where `gva` lies: a walk of the guest's page tables (paging off, 32-bit, PAE, 4 levels,
     /// large pages), each step through gpa2hpa. It does not check permissions, nor set accessed
     /// bits. Errors: NotFound (not present at some level, or a table or the page not in memory),
     /// OutOfRange (4 levels: not canonical; else: beyond 4 GiB), Unsupported (5 levels).
     /// [amd/vol2 5.1 to 5.3]
-    std::expected<Hpa, Error> gva2hpa(Gva gva, const GuestPaging& paging) const;
+    /// @param walk if not null, gets what has been read
+    std::expected<Hpa, Error> gva2hpa(Gva gva, const GuestPaging& paging,
+                                      Walk* walk = nullptr) const;
 
     /// Reads what the guest's instructions would find at `gva`, and makes nothing present. Returns
     /// how many bytes could be read before a page was missing.

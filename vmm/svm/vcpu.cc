@@ -2,6 +2,7 @@
 #include "vmm/svm/vcpu.hh"
 
 #include <array>
+#include <cstring>
 #include <new>
 #include <span>
 #include <utility>
@@ -272,22 +273,42 @@ void SvmVcpu::request_interrupt_window(bool wanted) {
     }
 }
 
+/// The bytes at RIP, as many as can be read.
+std::size_t SvmVcpu::fetch(std::span<std::byte, longest_instruction> bytes) {
+    const SaveArea& save = vmcb().save;
+    const Gva at{is_64_bit(save) ? registers.rip : (save.cs.base + registers.rip) & lower_half};
+    const GuestMemory::GuestPaging paging{
+        .cr0 = save.cr0, .cr3 = save.cr3, .cr4 = save.cr4, .efer = save.efer};
+    if (at.page_offset() > page_size - bytes.size()) return memory_.read(at, paging, bytes);
+    CodePage& code = code_page_;
+    if (!code.valid.load() || code.page != at.page() || code.paging != paging ||
+        !code.walk.still_holds()) {
+        code.valid.store(true);  // before the walk: from here on a change is seen
+        const auto host = memory_.gva2hpa(at.page(), paging, &code.walk);
+        if (!host) {
+            code.valid.store(false);
+            return 0;
+        }
+        code.page = at.page();
+        code.paging = paging;
+        code.bytes = kern::arch::direct_map(*host);
+    }
+    std::memcpy(bytes.data(), code.bytes + at.page_offset(), bytes.size());
+    return bytes.size();
+}
+
 /// Finds out how long the instruction is that the host is to do in the guest's place, and does it
 /// where no other room has to know of it.
 void SvmVcpu::take_instruction(Exit& exit) {
-    const SaveArea& save = vmcb().save;
-    const bool is_64_bit_code = is_64_bit(save);
     const bool is_move = exit.code <= exit_code::write_dr7;
     if (has_next_rip() && !is_move) {
         exit.instruction_length =
             static_cast<std::uint8_t>(vmcb().control.next_rip - registers.rip);
         return;
     }
-    const std::uint64_t at = (is_64_bit_code ? 0 : save.cs.base) + registers.rip;
+    const bool is_64_bit_code = is_64_bit(vmcb().save);
     std::array<std::byte, longest_instruction> bytes;
-    const std::size_t size =
-        memory_.read(Gva{is_64_bit_code ? at : at & lower_half},
-                     {.cr0 = save.cr0, .cr3 = save.cr3, .cr4 = save.cr4, .efer = save.efer}, bytes);
+    const std::size_t size = fetch(bytes);
     const auto instruction = decode_instruction(exit.code, exit.information[0],
                                                 std::span{bytes}.first(size), is_64_bit_code);
     if (!instruction) {

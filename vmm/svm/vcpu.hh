@@ -2,12 +2,15 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "kern/mm/frame_allocator.hh"
 #include "vmm/backend.hh"
 #include "vmm/processor_state.hh"
 #include "vmm/svm/asid.hh"
+#include "vmm/svm/instruction.hh"
 #include "vmm/svm/vmcb.hh"
 #include "vmm/svm/world_switch.hh"
 
@@ -38,7 +41,10 @@ class SvmVcpu final : public VcpuBackend {
     void inject(const Event& event) override;
     void request_interrupt_window(bool wanted) override;
     void skip_instruction(const Exit& exit) override;
-    void flush_tlb() override { flush_requested_.store(tlb_control::flush_all); }
+    void flush_tlb() override {
+        flush_requested_.store(tlb_control::flush_all);
+        code_page_.valid.store(false);
+    }
     Hpa control_block() const override { return frame_.address(); }
     SwitchAccount switch_account() const override { return account_; }
     void kick_at_entries() override { kicks_at_entries_ = true; }
@@ -55,6 +61,16 @@ class SvmVcpu final : public VcpuBackend {
         Segment task{};               ///< TR before
     };
 
+    /// The page from which an instruction was fetched last. Most exits come from a few places, and a
+    /// walk through two kinds of tables takes longer than all the rest of an exit.
+    struct CodePage {
+        std::atomic<bool> valid{false};  ///< no second-level entry has changed since
+        Gva page{};
+        GuestMemory::GuestPaging paging{};
+        GuestMemory::Walk walk{};
+        const std::byte* bytes = nullptr;  ///< in the direct map
+    };
+
     void start(std::uint64_t rip);
     Entered enter();
     Entered enter_suspect();
@@ -63,6 +79,7 @@ class SvmVcpu final : public VcpuBackend {
     void end_step(Exit& exit);
     void take_back_step();
     void block_nmis(bool blocked);
+    std::size_t fetch(std::span<std::byte, longest_instruction> bytes);
     void take_instruction(Exit& exit);
     decltype(Exit::reason) move_to_register(std::uint64_t code, std::uint64_t value);
 
@@ -76,6 +93,7 @@ class SvmVcpu final : public VcpuBackend {
     bool unproven_ = true;  // the host has changed what VMRUN checks since it was last accepted
     bool nmis_blocked_ = false;  // the handler of one runs; its IRET is intercepted
     Step step_{};
+    CodePage code_page_{};
     std::atomic<std::uint8_t> flush_requested_{tlb_control::nothing};
 };
 
