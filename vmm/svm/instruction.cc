@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "vmm/svm/instruction.hh"
 
-#include "vmm/svm/exits.hh"
-
 namespace vmm::svm {
 namespace {
 
@@ -55,10 +53,6 @@ constexpr std::uint8_t modrm_rm = 7;
 constexpr std::uint8_t extended = 8;  // what REX.B adds to a register's number
 
 }  // namespace
-
-bool is_decodable(std::uint64_t exit_code) {
-    return opcode_of(exit_code, 0).count != 0;
-}
 
 std::optional<Instruction> decode_instruction(std::uint64_t exit_code,
                                               std::uint64_t exit_information,

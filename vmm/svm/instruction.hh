@@ -6,6 +6,8 @@
 #include <optional>
 #include <span>
 
+#include "vmm/svm/exits.hh"
+
 namespace vmm::svm {
 
 /// The most bytes that an instruction has, prefixes included.
@@ -21,7 +23,18 @@ struct Instruction {
 
 /// Whether an exit with this code is made by an instruction that decode_instruction knows: CPUID,
 /// RDMSR, WRMSR, HLT, INVD, WBINVD, VMMCALL, MOV to CR8, MOV to a debug register.
-bool is_decodable(std::uint64_t exit_code);
+constexpr bool is_decodable(std::uint64_t code) {
+    switch (code) {
+        case exit_code::cpuid:
+        case exit_code::msr:
+        case exit_code::hlt:
+        case exit_code::invd:
+        case exit_code::wbinvd:
+        case exit_code::vmmcall:
+        case exit_code::write_cr8: return true;
+        default: return code >= exit_code::write_dr0 && code <= exit_code::write_dr7;
+    }
+}
 
 /// Reads the instruction that has caused `exit_code`. `bytes` are those at the guest's RIP, up to
 /// longest_instruction. Nothing if there stands another instruction, or not all of it: the guest may

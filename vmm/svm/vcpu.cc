@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "vmm/svm/vcpu.hh"
 
-#include <array>
-#include <cstring>
 #include <new>
-#include <span>
 #include <utility>
 #include <variant>
 
@@ -13,7 +10,6 @@
 #include "vmm/svm/bare_run.hh"
 #include "vmm/svm/consistency.hh"
 #include "vmm/svm/exits.hh"
-#include "vmm/svm/instruction.hh"
 #include "vmm/svm/registers.hh"
 #include "vmm/svm/start_state.hh"
 #include "vmm/svm/svm.hh"
@@ -25,11 +21,6 @@ namespace {
 constexpr std::uint64_t entries_between_kicks = 8;  // see kick_at_entries
 constexpr std::uint8_t breakpoint = 3;              // #BP, by INT3
 constexpr std::uint64_t lower_half = 0xffff'ffff;
-
-bool is_64_bit(const SaveArea& save) {
-    return (save.efer & efer::long_mode_active) != 0 &&
-           (save.cs.attributes & segment::long_mode) != 0;
-}
 
 std::expected<std::unique_ptr<VcpuBackend>, Error> create_vcpu(const GuestMemory& memory) {
     auto frame = kern::Frame::allocate(frame_owner::vcpu);
@@ -47,7 +38,7 @@ std::expected<std::unique_ptr<VcpuBackend>, Error> create_vcpu(const GuestMemory
 SvmVcpu::SvmVcpu(kern::Frame vmcb, ProcessorState state, const GuestMemory& memory)
     : frame_{std::move(vmcb)},
       vmcb_{new(kern::arch::direct_map(frame_.address())) Vmcb{}},
-      memory_{memory},
+      code_{memory},
       state_{std::move(state)} {
     set_controls(vmcb_->control, memory.table_root(), io_map(), msr_map());
 }
@@ -273,30 +264,6 @@ void SvmVcpu::request_interrupt_window(bool wanted) {
     }
 }
 
-/// The bytes at RIP, as many as can be read.
-std::size_t SvmVcpu::fetch(std::span<std::byte, longest_instruction> bytes) {
-    const SaveArea& save = vmcb().save;
-    const Gva at{is_64_bit(save) ? registers.rip : (save.cs.base + registers.rip) & lower_half};
-    const GuestMemory::GuestPaging paging{
-        .cr0 = save.cr0, .cr3 = save.cr3, .cr4 = save.cr4, .efer = save.efer};
-    if (at.page_offset() > page_size - bytes.size()) return memory_.read(at, paging, bytes);
-    CodePage& code = code_page_;
-    if (!code.valid.load() || code.page != at.page() || code.paging != paging ||
-        !code.walk.still_holds()) {
-        code.valid.store(true);  // before the walk: from here on a change is seen
-        const auto host = memory_.gva2hpa(at.page(), paging, &code.walk);
-        if (!host) {
-            code.valid.store(false);
-            return 0;
-        }
-        code.page = at.page();
-        code.paging = paging;
-        code.bytes = kern::arch::direct_map(*host);
-    }
-    std::memcpy(bytes.data(), code.bytes + at.page_offset(), bytes.size());
-    return bytes.size();
-}
-
 /// Finds out how long the instruction is that the host is to do in the guest's place, and does it
 /// where no other room has to know of it.
 void SvmVcpu::take_instruction(Exit& exit) {
@@ -306,11 +273,7 @@ void SvmVcpu::take_instruction(Exit& exit) {
             static_cast<std::uint8_t>(vmcb().control.next_rip - registers.rip);
         return;
     }
-    const bool is_64_bit_code = is_64_bit(vmcb().save);
-    std::array<std::byte, longest_instruction> bytes;
-    const std::size_t size = fetch(bytes);
-    const auto instruction = decode_instruction(exit.code, exit.information[0],
-                                                std::span{bytes}.first(size), is_64_bit_code);
+    const auto instruction = code_.read(vmcb().save, registers.rip, exit.code, exit.information[0]);
     if (!instruction) {
         exit.reason = vmm::exit::Unknown{
             "an instruction that exits, and at RIP there is another one or none: the guest has "
@@ -320,7 +283,7 @@ void SvmVcpu::take_instruction(Exit& exit) {
     exit.instruction_length = instruction->length;
     if (!is_move) return;
     const std::uint64_t value = registers.*general_registers[instruction->source];
-    exit.reason = move_to_register(exit.code, is_64_bit_code ? value : value & lower_half);
+    exit.reason = move_to_register(exit.code, is_64_bit(vmcb().save) ? value : value & lower_half);
     if (std::holds_alternative<vmm::exit::Served>(exit.reason)) skip_instruction(exit);
 }
 

@@ -2,15 +2,13 @@
 #pragma once
 
 #include <atomic>
-#include <cstddef>
 #include <cstdint>
-#include <span>
 
 #include "kern/mm/frame_allocator.hh"
 #include "vmm/backend.hh"
 #include "vmm/processor_state.hh"
 #include "vmm/svm/asid.hh"
-#include "vmm/svm/instruction.hh"
+#include "vmm/svm/code_reader.hh"
 #include "vmm/svm/vmcb.hh"
 #include "vmm/svm/world_switch.hh"
 
@@ -43,7 +41,7 @@ class SvmVcpu final : public VcpuBackend {
     void skip_instruction(const Exit& exit) override;
     void flush_tlb() override {
         flush_requested_.store(tlb_control::flush_all);
-        code_page_.valid.store(false);
+        code_.forget();
     }
     Hpa control_block() const override { return frame_.address(); }
     SwitchAccount switch_account() const override { return account_; }
@@ -61,16 +59,6 @@ class SvmVcpu final : public VcpuBackend {
         Segment task{};               ///< TR before
     };
 
-    /// The page from which an instruction was fetched last. Most exits come from a few places, and a
-    /// walk through two kinds of tables takes longer than all the rest of an exit.
-    struct CodePage {
-        std::atomic<bool> valid{false};  ///< no second-level entry has changed since
-        Gva page{};
-        GuestMemory::GuestPaging paging{};
-        GuestMemory::Walk walk{};
-        const std::byte* bytes = nullptr;  ///< in the direct map
-    };
-
     void start(std::uint64_t rip);
     Entered enter();
     Entered enter_suspect();
@@ -79,13 +67,12 @@ class SvmVcpu final : public VcpuBackend {
     void end_step(Exit& exit);
     void take_back_step();
     void block_nmis(bool blocked);
-    std::size_t fetch(std::span<std::byte, longest_instruction> bytes);
     void take_instruction(Exit& exit);
     decltype(Exit::reason) move_to_register(std::uint64_t code, std::uint64_t value);
 
     kern::Frame frame_;
     Vmcb* vmcb_;
-    const GuestMemory& memory_;
+    CodeReader code_;
     ProcessorState state_;
     AsidTag asid_{};
     SwitchAccount account_{};
@@ -93,7 +80,6 @@ class SvmVcpu final : public VcpuBackend {
     bool unproven_ = true;  // the host has changed what VMRUN checks since it was last accepted
     bool nmis_blocked_ = false;  // the handler of one runs; its IRET is intercepted
     Step step_{};
-    CodePage code_page_{};
     std::atomic<std::uint8_t> flush_requested_{tlb_control::nothing};
 };
 
