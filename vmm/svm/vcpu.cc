@@ -276,8 +276,8 @@ void SvmVcpu::take_instruction(Exit& exit) {
     const auto instruction = code_.read(vmcb().save, registers.rip, exit.code, exit.information[0]);
     if (!instruction) {
         exit.reason = vmm::exit::Unknown{
-            "an instruction that exits, and at RIP there is another one or none: the guest has "
-            "changed it meanwhile"};
+            "an instruction exits that cannot be read: the guest has changed it or its page "
+            "tables"};
         return;
     }
     exit.instruction_length = instruction->length;

@@ -482,3 +482,9 @@ def test_breakpoints_stay_with_their_guest(boot: Boot) -> None:
 def test_a_guest_sets_no_breakpoint_in_the_host(boot: Boot) -> None:
     """QEMU would stop the host at the guest's DR0. Bits 63:32 of DR7 are a #GP."""
     assert boot.numbers("breaks-host", "note-0") == [1]
+
+
+def test_an_instruction_that_cannot_be_read_ends_the_vm(amd: Boot) -> None:
+    """The CPU executes it from what it remembers, and does not say how long it is. Nobody guesses."""
+    facts = amd.group("unmaps-itself", exited=False)
+    assert facts["end"] == "failed" and "cannot be read" in facts["reason"], facts

@@ -7,7 +7,7 @@
 namespace vmm::test {
 
 extern "C" Label guest_priority, guest_task_register, guest_ring3, guest_breakpoints,
-    guest_no_breakpoints, guest_breaks_host, guest_finish;
+    guest_no_breakpoints, guest_breaks_host, guest_unmaps_itself, guest_finish;
 
 namespace {
 
@@ -49,6 +49,7 @@ void test_hostile_guests() {
     // An instruction that this kernel executes at each exit.
     const auto address = reinterpret_cast<std::uintptr_t>(handle_exit);
     try_guest("breaks-host", guest_breaks_host, 1, static_cast<std::uint32_t>(address));
+    try_guest("unmaps-itself", guest_unmaps_itself, 0);
     (void)run(*make_vm({.name = "after-hostile", .entry = guest_finish}));
 }
 

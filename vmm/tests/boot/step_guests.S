@@ -264,6 +264,17 @@ guest_task_register:
     .code32
 
 // ---------------------------------------------------------------------------------------------------
+// Takes its own page away; the CPU goes on by what it remembers of it.
+    .global guest_unmaps_itself
+guest_unmaps_itself:
+    begin_long
+    xorl %eax, %eax
+    movl %eax, TABLES + 0x2000
+    cpuid
+    finish
+    .code32
+
+// ---------------------------------------------------------------------------------------------------
 // Ring 3 before there is a TSS, and an event there.
     .global guest_ring3
 guest_ring3:
