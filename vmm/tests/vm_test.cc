@@ -332,8 +332,9 @@ TEST_F(VirtualMachine, HypercallsOfOthersAreRefused) {
         Call{99, hypercall::signature, 0, hypercall::bad_number},
     };
     std::size_t next = 0;
+    std::vector<bool> results;
     auto vm = make({[&](FakeVcpu& self) {
-        if (next != 0) EXPECT_EQ(self.registers.rax, calls[next - 1].result) << next - 1;
+        if (next != 0) results.push_back(self.registers.rax == calls[next - 1].result);
         self.ring = 0;
         if (next == calls.size()) return end_with(self, 5);
         self.registers.rax = calls[next].number;
@@ -342,6 +343,7 @@ TEST_F(VirtualMachine, HypercallsOfOthersAreRefused) {
         return exits_with(exit::Hypercall{});
     }});
     EXPECT_EQ(vm->run().status, 5U);
+    EXPECT_EQ(results, std::vector<bool>(calls.size(), true));
 }
 
 TEST_F(VirtualMachine, StartupAndAnInterruptBack) {
