@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "kern/boot/acpi.hh"
 
+#include <algorithm>
+#include <cstring>
 #include <string_view>
 
 #include "kern/boot/bytes.hh"
@@ -9,7 +11,6 @@ namespace kern::acpi {
 namespace {
 
 constexpr std::string_view rsdp_signature = "RSD PTR ";
-constexpr std::uint64_t rsdp_size_1 = 20, rsdp_size_2 = 36;  // of version 1 and of version 2 on
 constexpr std::uint64_t rsdp_alignment = 16;
 
 struct [[gnu::packed]] Rsdp {
@@ -77,17 +78,28 @@ bool is_rsdp(Bytes memory, std::uint64_t address) {
     return bytes && has_signature(*bytes, rsdp_signature) && sums_to_zero(*bytes);
 }
 
-std::expected<Bytes, Error> find_madt(Bytes memory, Hpa rsdp) {
-    if (!is_rsdp(memory, rsdp.value())) return std::unexpected{Error::BadFormat};
-    // A version 1 pointer may end where memory does: what follows it is not looked at.
-    constexpr std::uint64_t revision_offset = 15, rsdt_offset = 16, xsdt_offset = 24;
-    const auto revision = value_at<std::uint8_t>(memory, rsdp.value() + revision_offset);
-    const auto rsdt = value_at<std::uint32_t>(memory, rsdp.value() + rsdt_offset);
-    const auto xsdt = value_at<std::uint64_t>(memory, rsdp.value() + xsdt_offset);
-    const bool extended = revision && *revision >= 2 && xsdt && *xsdt != 0;
-    if (!rsdt) return std::unexpected{Error::Truncated};
+/// The RSDP at `address`; what a version 1 has not got is 0 in it. The second part has a checksum
+/// of its own, over both.
+std::expected<Rsdp, Error> rsdp_at(Bytes memory, std::uint64_t address) {
+    if (!is_rsdp(memory, address)) return std::unexpected{Error::BadFormat};
+    constexpr std::uint8_t version_2 = 2;
+    if (const auto whole = value_at<Rsdp>(memory, address); whole && whole->revision >= version_2) {
+        const auto bytes = bytes_at(memory, address, whole->length);
+        if (whole->length >= rsdp_size_2 && whole->length <= longest_table && bytes &&
+            sums_to_zero(*bytes))
+            return *whole;
+    }
+    // A version 1 pointer may end where memory does.
+    Rsdp first_part{};
+    std::memcpy(&first_part, memory.data() + address, rsdp_size_1);
+    return first_part;
+}
 
-    const auto root = table_at(memory, extended ? *xsdt : *rsdt);
+std::expected<Bytes, Error> find_madt(Bytes memory, Hpa rsdp) {
+    const auto pointers = rsdp_at(memory, rsdp.value());
+    if (!pointers) return std::unexpected{pointers.error()};
+    const bool extended = pointers->xsdt != 0;
+    const auto root = table_at(memory, extended ? pointers->xsdt : pointers->rsdt);
     if (!root) return root;
     if (!has_signature(*root, extended ? "XSDT" : "RSDT")) return std::unexpected{Error::BadFormat};
     const std::uint64_t pointer_size = extended ? sizeof(std::uint64_t) : sizeof(std::uint32_t);
@@ -123,6 +135,9 @@ std::expected<CpuList, Error> find_cpus(std::span<const std::byte> memory, Hpa r
     const auto madt = find_madt(memory, rsdp);
     if (!madt) return std::unexpected{madt.error()};
     CpuList cpus;
+    const auto add = [&](std::uint32_t id) {
+        if (std::ranges::find(cpus, id) == cpus.end()) cpus.add(id);
+    };
     for (std::uint64_t at = madt_records; at < madt->size();) {
         const auto type = value_at<std::uint8_t>(*madt, at);
         const auto length = value_at<std::uint8_t>(*madt, at + 1);
@@ -132,11 +147,11 @@ std::expected<CpuList, Error> find_cpus(std::span<const std::byte> memory, Hpa r
         if (*type == local_apic_type) {
             const auto apic = value_at<LocalApic>(*record, 0);
             if (!apic) return std::unexpected{Error::BadFormat};
-            if ((apic->flags & enabled_flag) != 0) cpus.add(apic->id);
+            if ((apic->flags & enabled_flag) != 0) add(apic->id);
         } else if (*type == local_x2apic_type) {
             const auto apic = value_at<LocalX2Apic>(*record, 0);
             if (!apic) return std::unexpected{Error::BadFormat};
-            if ((apic->flags & enabled_flag) != 0) cpus.add(apic->id);
+            if ((apic->flags & enabled_flag) != 0) add(apic->id);
         }
         at += *length;
     }

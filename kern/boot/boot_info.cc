@@ -9,12 +9,7 @@ namespace kern {
 
 void add_memory(BootInfo& boot, std::uint64_t address, std::uint64_t length, std::uint32_t type) {
     const std::uint64_t end = length > ~address ? ~0ULL : address + length;
-    if (end == address) return;
-    const MemoryRange range{Hpa{address}, Hpa{end}};
-    if (type == usable_memory)
-        boot.usable.add(range);
-    else
-        boot.reserved.add(range);
+    (type == usable_memory ? boot.usable : boot.reserved).add({Hpa{address}, Hpa{end}});
 }
 
 namespace {

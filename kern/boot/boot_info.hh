@@ -8,22 +8,11 @@
 #include <span>
 #include <string_view>
 
+#include "kern/boot/memory_ranges.hh"
 #include "kern/lib/address.hh"
 #include "kern/lib/error.hh"
 
 namespace kern {
-
-/// Bytes of physical memory from `begin` up to, but not including, `end`.
-struct MemoryRange {
-    ///@{
-    /// First byte, and one beyond the last.
-    Hpa begin{}, end{};
-    ///@}
-    /// In bytes.
-    constexpr std::uint64_t size() const { return end - begin; }
-    /// The same bytes.
-    constexpr bool operator==(const MemoryRange&) const = default;
-};
 
 /// A list of at most `capacity` things, kept in place: the boot loader's tables are read before
 /// there is a heap. Further things are counted and dropped.
@@ -91,13 +80,14 @@ constexpr std::string_view describe(BootProtocol protocol) {
 struct BootInfo {
     BootProtocol protocol = BootProtocol::Multiboot2;  ///< how this kernel was entered
     /// Memory that is RAM according to the loader; the kernel itself and the modules lie in it.
-    BootList<MemoryRange, 64> usable{};
+    MemoryRanges usable{MemoryRanges::Rounding::Down};
     /// Memory that the loader names, but not as free RAM (firmware, ACPI, devices), and the
-    /// loader's own structures.
-    BootList<MemoryRange, 64> reserved{};
+    /// loader's own structures. Of a map that is too long, more than that, and never less.
+    MemoryRanges reserved{MemoryRanges::Rounding::Up};
     BootList<BootModule, 8> modules{};  ///< in the loader's order
     BootText<1024> command_line{};      ///< empty if the loader gave none
-    Hpa rsdp{};  ///< the ACPI root pointer, or a copy of it; 0 if the loader gave none
+    /// The ACPI root pointer, or a copy of it; 0 if the loader gave none, or half a one.
+    Hpa rsdp{};
 };
 
 /// The value in EAX at a multiboot2 entry, [multiboot2 3.3].
@@ -108,8 +98,9 @@ inline constexpr std::uint32_t pvh_magic = 0x336ec578;
 /// Reads a multiboot2 information structure, [multiboot2 3.6].
 /// @param memory physical memory from address 0 on
 /// @param info where the structure begins
-/// @return Error::Truncated if the structure or a tag leaves `memory` or the structure, BadFormat
-///         if a tag contradicts itself or there is no memory map
+/// @return Error::Truncated if the structure or a tag leaves `memory` or the structure, or if there
+///         is no end tag: what is cut short may have lost a reserved range. BadFormat if a tag
+///         contradicts itself or there is no memory map.
 std::expected<BootInfo, Error> parse_multiboot2(std::span<const std::byte> memory, Hpa info);
 
 /// Reads a PVH start structure, version 0 or 1, in the same way.

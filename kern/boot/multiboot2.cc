@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include "kern/boot/acpi.hh"
 #include "kern/boot/boot_info.hh"
 #include "kern/boot/bytes.hh"
 #include "kern/boot/memory_map.hh"
@@ -60,9 +61,12 @@ std::expected<void, Error> read_tag(BootInfo& boot, Bytes bytes, std::uint32_t t
         }
         case tag::memory_map: return read_memory_map(boot, bytes);
         case tag::acpi_old:
-            if (boot.rsdp == Hpa{}) boot.rsdp = place + sizeof(Tag);
+            if (bytes.size() >= sizeof(Tag) + acpi::rsdp_size_1 && boot.rsdp == Hpa{})
+                boot.rsdp = place + sizeof(Tag);
             return {};
-        case tag::acpi_new: boot.rsdp = place + sizeof(Tag); return {};
+        case tag::acpi_new:
+            if (bytes.size() >= sizeof(Tag) + acpi::rsdp_size_2) boot.rsdp = place + sizeof(Tag);
+            return {};
         default: return {};  // a tag that does not concern this kernel
     }
 }

@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "kern/tests/support/random.hh"
+
 namespace kern::acpi {
 namespace {
 
@@ -40,6 +42,12 @@ class Tables {
         else
             put<std::uint32_t>(rsdp + 16, root);
         seal(rsdp, 20, 8);
+        if (extended) seal_second_part();
+    }
+    /// What a version 2 has behind the first 20 bytes: its length, and a checksum over all.
+    void seal_second_part(std::uint32_t length = 36) {
+        put(rsdp + 20, length);
+        seal(rsdp, 36, 32);
     }
 
     template <class T>
@@ -101,6 +109,68 @@ TEST(Acpi, DamagedTablesAreErrors) {
     EXPECT_EQ(find_cpus(tables.view(), Hpa{~0ULL - 3}).error(), Error::BadFormat)
         << "no root pointer";
     EXPECT_FALSE(find_cpus(tables.view().first(Tables::madt), Hpa{0}).has_value());
+}
+
+TEST(Acpi, WhatIsBehindAVersion1PointerIsNotLookedAt) {
+    // A copy in a tag of 20 bytes may say "version 2"; then comes whatever the loader wrote next.
+    Tables tables{false};
+    tables.put<std::uint8_t>(Tables::rsdp + 15, 2);
+    tables.seal(Tables::rsdp, 20, 8);
+    tables.put<std::uint64_t>(Tables::rsdp + 24, 0x4000);
+    EXPECT_EQ(ids(tables), (std::vector<std::uint32_t>{3, 300}));
+    for (const std::uint32_t length : {0U, 20U, 35U, 0x10'0000U, ~0U}) {
+        tables.seal_second_part(length);
+        EXPECT_EQ(ids(tables), (std::vector<std::uint32_t>{3, 300})) << "length " << length;
+    }
+    tables.seal_second_part();
+    EXPECT_EQ(find_cpus(tables.view(), Hpa{Tables::rsdp}).error(), Error::BadFormat)
+        << "a whole version 2: its XSDT counts, and there is none";
+}
+
+TEST(Acpi, ACpuThatIsTwiceInTheTableIsOne) {
+    Tables tables{false};
+    tables.put<std::uint32_t>(Tables::madt + 76, 3);  // the x2APIC's is the local APIC's
+    tables.seal(Tables::madt, Tables::madt_size, 9);
+    EXPECT_EQ(ids(tables), (std::vector<std::uint32_t>{3}));
+}
+
+TEST(Acpi, PointersOutOfMemoryArePassedOver) {
+    for (const bool extended : {false, true}) {
+        Tables tables{extended};
+        if (extended)
+            tables.put<std::uint64_t>(Tables::root + 36, ~0ULL - 3);
+        else
+            tables.put<std::uint32_t>(Tables::root + 36, 0xffff'fff0);
+        const unsigned size = 36 + 2 * (extended ? 8 : 4);
+        tables.seal(Tables::root, size, 9);
+        EXPECT_EQ(ids(tables), (std::vector<std::uint32_t>{3, 300}));
+        // Half a pointer at the end of the table is none.
+        tables.put<std::uint32_t>(Tables::root + 4, size - 1);
+        tables.seal(Tables::root, size - 1, 9);
+        EXPECT_EQ(find_cpus(tables.view(), Hpa{Tables::rsdp}).error(), Error::NotFound);
+    }
+}
+
+TEST(Acpi, SurvivesAnyChange) {
+    for (const bool extended : {false, true}) {
+        kern::test::Random random{};
+        for (int round = 0; round < 300; ++round) {
+            Tables tables{extended};
+            const std::uint64_t places[] = {Tables::rsdp, Tables::root, Tables::madt};
+            for (int change = 0; change < 3; ++change)
+                tables.put(places[random.between(0, 2)] + random.between(0, 80),
+                           static_cast<std::uint8_t>(random.next()));
+            // Behind right checksums, so that what is wrong is looked at.
+            tables.seal(Tables::madt, Tables::madt_size, 9);
+            tables.seal(Tables::root, 36 + 2 * (extended ? 8 : 4), 9);
+            tables.seal(Tables::rsdp, 20, 8);
+            tables.seal(Tables::rsdp, 36, 32);
+            const auto cpus = find_cpus(tables.view(), Hpa{Tables::rsdp});
+            if (cpus) {
+                EXPECT_LE(cpus->size(), 64U);
+            }
+        }
+    }
 }
 
 }  // namespace

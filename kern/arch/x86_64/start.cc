@@ -38,6 +38,17 @@ BootInfo read_boot_info(std::uint32_t magic, Hpa info) {
     panic("the boot loader's information cannot be used");
 }
 
+/// What does not fit the bounds of BootInfo is not used.
+void tell_what_is_not_used(const BootInfo& boot) {
+    if (boot.usable.rounded() + boot.reserved.rounded() != 0)
+        kprint(
+            "the memory map is too long: {} usable ranges and {} gaps between reserved ones are "
+            "not used\n",
+            boot.usable.rounded(), boot.reserved.rounded());
+    if (boot.modules.dropped() != 0)
+        kprint("too many boot modules: {} are not used\n", boot.modules.dropped());
+}
+
 void fill_frame_allocator(const BootInfo& boot) {
     const std::array<MemoryRange, 2> taken{{{Hpa{0}, lowest_used}, image_memory()}};
     const auto free = free_memory(boot, taken);
@@ -63,6 +74,7 @@ extern "C" void kernel_start(std::uint32_t magic, std::uint32_t info) {
     console_write("Nestling starts");
     boot_info = read_boot_info(magic, Hpa{info});
     kprint(" by {}\n", describe(boot_info.protocol));
+    tell_what_is_not_used(boot_info);
     fill_frame_allocator(boot_info);
     build_kernel_map(boot_info);
     set_up_cpu();
