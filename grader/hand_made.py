@@ -7,10 +7,24 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 
-#: A multiboot2 header with no tag but the end [multiboot2 3.1].
-MULTIBOOT2_HEADER = struct.pack(
-    "<IIIIHHI", 0xE85250D6, 0, 24, -(0xE85250D6 + 24) & 0xFFFFFFFF, 0, 0, 8
-)
+
+def multiboot2_tag(kind: int, *words: int, optional: bool = False) -> bytes:
+    """A tag for `multiboot2_header`, of 32-bit words."""
+    body = struct.pack(f"<HHI{len(words)}I", kind, optional, 8 + 4 * len(words), *words)
+    return body + bytes(-len(body) % 8)
+
+
+def multiboot2_header(*tags: bytes) -> bytes:
+    """A multiboot2 header [multiboot2 3.1] with these tags and the end."""
+    body = b"".join(tags) + multiboot2_tag(0)
+    magic, size = 0xE85250D6, 16 + len(body)
+    return struct.pack("<IIII", magic, 0, size, -(magic + size) & 0xFFFFFFFF) + body
+
+
+#: A multiboot2 header with no tag but the end.
+MULTIBOOT2_HEADER = multiboot2_header()
+#: A multiboot1 header [multiboot 3.1], which nobody here starts.
+MULTIBOOT1_HEADER = struct.pack("<III", 0x1BADB002, 0, -0x1BADB002 & 0xFFFFFFFF)
 
 
 def exit_code(status: int) -> bytes:

@@ -19,6 +19,15 @@ constexpr std::uint64_t ns_per_ms = 1'000'000;
 
 constinit const Backend* prepared_backend = nullptr;
 
+const char* why_no_information(Error error) {
+    switch (error) {
+        case Error::NotFound:
+        case Error::Overlap: return "info=: the page must be RAM outside of the image";
+        case Error::OutOfRange: return "the multiboot2 information must fit a page below 4 GiB";
+        default: return "the multiboot2 information could not be written";
+    }
+}
+
 }  // namespace
 
 std::expected<void, const char*> Vm::prepare(const Backend& backend) {
@@ -49,18 +58,18 @@ Vm::~Vm() {
     memory_->set_shootdown(nullptr, nullptr);
 }
 
-std::expected<std::unique_ptr<Vm>, VmRefusal> Vm::create(GuestMemory& memory,
-                                                         const Options& options) {
+std::expected<std::unique_ptr<Vm>, Refusal> Vm::create(GuestMemory& memory,
+                                                       const Options& options) {
     kern::check(prepared_backend != nullptr, "Vm::create: Vm::prepare comes first");
     if (options.vcpu_count == 0 || options.vcpu_count > max_vcpus)
-        return std::unexpected{VmRefusal{Error::InvalidArgument, "a VM has 1 to 8 virtual CPUs"}};
+        return std::unexpected{Refusal{Error::InvalidArgument, "a VM has 1 to 8 virtual CPUs"}};
     if (options.vcpu_count > arch::cpu_count())
-        return std::unexpected{VmRefusal{Error::InvalidArgument,
-                                         "more virtual CPUs than this machine has CPUs: give the "
-                                         "VM fewer, or the machine more"}};
+        return std::unexpected{Refusal{Error::InvalidArgument,
+                                       "more virtual CPUs than this machine has CPUs: give the "
+                                       "VM fewer, or the machine more"}};
 
     std::unique_ptr<Vm> vm{new (std::nothrow) Vm{memory, options}};
-    const VmRefusal no_memory{Error::OutOfMemory, "no memory for the virtual CPUs"};
+    const Refusal no_memory{Error::OutOfMemory, "no memory for the virtual CPUs"};
     if (!vm) return std::unexpected{no_memory};
     for (unsigned index = 0; index < options.vcpu_count; ++index) {
         auto backend = vm->backend().create_vcpu(memory);
@@ -72,15 +81,14 @@ std::expected<std::unique_ptr<Vm>, VmRefusal> Vm::create(GuestMemory& memory,
     return vm;
 }
 
-std::expected<std::unique_ptr<Vm>, VmRefusal> Vm::create(std::unique_ptr<KernelVmPager> pager,
-                                                         const Options& options) {
+std::expected<std::unique_ptr<Vm>, Refusal> Vm::create(std::unique_ptr<KernelVmPager> pager,
+                                                       const Options& options) {
     auto vm = create(*pager, options);
     if (!vm) return vm;
     const auto information = pager->finalize_mem(options.command_line, options.mbi_address);
     if (!information)
-        return std::unexpected{VmRefusal{information.error(),
-                                         "the multiboot2 information could not be written: its "
-                                         "page must be RAM outside of the image"}};
+        return std::unexpected{
+            Refusal{information.error(), why_no_information(information.error())}};
     (*vm)->vcpu(0).backend().start_protected_mode(pager->entry(), multiboot2_magic,
                                                   static_cast<std::uint32_t>(information->value()));
     (*vm)->vcpu(0).make_runnable();

@@ -15,6 +15,7 @@
 #include "vmm/devices/uart16550.hh"
 #include "vmm/memory.hh"
 #include "vmm/pager/kernel_vm_pager.hh"
+#include "vmm/refusal.hh"
 #include "vmm/vcpu.hh"
 
 namespace vmm {
@@ -45,12 +46,6 @@ class VmObserver {
     virtual void mark(std::uint64_t value, unsigned vcpu) = 0;
 };
 
-/// Why a VM could not be made.
-struct VmRefusal {
-    Error error;         ///< for evidence
-    const char* reason;  ///< in words, names the mend; a constant
-};
-
 /// A virtual machine: its memory, and one or more vCPUs. Where run() runs it, vCPU n is on CPU n.
 class Vm {
    public:
@@ -77,14 +72,14 @@ class Vm {
 
     /// Writes the guest's multiboot2 information and makes its vCPUs. prepare() must have
     /// succeeded. Takes no time that depends on the guest's size.
-    static std::expected<std::unique_ptr<Vm>, VmRefusal> create(
-        std::unique_ptr<KernelVmPager> pager, const Options& options);
+    static std::expected<std::unique_ptr<Vm>, Refusal> create(std::unique_ptr<KernelVmPager> pager,
+                                                              const Options& options);
 
     /// A VM over `memory`, which outlives it, with vCPUs that wait for their start: who makes it
     /// puts the first one where it begins, and calls its make_runnable(). Nothing is written into
     /// the guest's memory. prepare() must have succeeded.
-    static std::expected<std::unique_ptr<Vm>, VmRefusal> create(GuestMemory& memory,
-                                                                const Options& options);
+    static std::expected<std::unique_ptr<Vm>, Refusal> create(GuestMemory& memory,
+                                                              const Options& options);
     /// What was given to prepare(); nullptr before.
     static const Backend* prepared();
 

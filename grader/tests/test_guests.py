@@ -66,7 +66,6 @@ def booted(tmp_path_factory: pytest.TempPathFactory) -> BootResult:
     hypervisors = (lab for lab in load_all() if lab.kernel == KERNEL)
     built = lab_kernel.build(print, next(hypervisors), reference=True)
     files = {f"{name}.elf": built.files[f"{name}.elf"].read_bytes() for name in PROBES}
-    files["required_tag.elf"] = built.files["required_tag.elf"].read_bytes()
     hello = files["hello.elf"]
     files |= {
         "empty": b"",
@@ -84,7 +83,6 @@ def booted(tmp_path_factory: pytest.TempPathFactory) -> BootResult:
         _plan(name, name if name in files or name == "missing" else "hello.elf", keys, 20000)
         for name, (keys, _) in REFUSED.items()
     ]
-    plan += [_plan("required_tag", "required_tag.elf", {}, 20000)]
     plan += [_plan("open-port", "unknown_port.elf", {"ports": "open"}, 20000)]
     plan += [_plan("fpu-again", "fpu_owner.elf", {}, 20000), _plan("last", "hello.elf", {}, 20000)]
     return run_boot(
@@ -129,12 +127,6 @@ def test_no_guest(booted: BootResult, name: str) -> None:
     record = booted.vm(name)
     assert record.state is VmState.REFUSED and record.error == REFUSED[name][1], record.reason
     assert record.reason
-
-
-def test_required_tag_is_refused_by_name(booted: BootResult) -> None:
-    record = booted.vm("required_tag")
-    assert record.state is VmState.REFUSED and record.error == "Unsupported"
-    assert "requires a tag that is not served" in record.reason
 
 
 def test_no_vm_keeps_a_frame(booted: BootResult) -> None:

@@ -7,10 +7,9 @@
 #include <memory>
 
 #include "kern/arch/arch.hh"
-#include "kern/elf/elf.hh"
 #include "kern/lib/print.hh"
 #include "vmm/frame_owners.hh"
-#include "vmm/pager/multiboot2_header.hh"
+#include "vmm/refusal.hh"
 #include "vmm/vm.hh"
 
 namespace vmm {
@@ -39,32 +38,6 @@ template <std::size_t size>
 void copy_text(std::array<char, size>& out, std::string_view text) {
     out = {};
     std::ranges::copy_n(text.begin(), std::min(text.size(), size - 1), out.begin());
-}
-
-/// What was refused, and why; the step in words names the key of the plan that asked for it.
-struct Refusal {
-    Error error;
-    const char* step;
-};
-
-/// What from_image's `error` means for who made the image, in words.
-const char* why_refused(const kern::File& file, Error error) {
-    // Where it is the multiboot2 header that was refused, that header's words say more.
-    const kern::FilePeeker peeker{file};
-    const auto served = check_multiboot2_header(file);
-    if (kern::elf::elf_decode(peeker) && !served && served.error().error == error)
-        return served.error().reason;
-    switch (error) {
-        case Error::InvalidArgument: return "ram= is 0, or less than its image";
-        case Error::BadFormat:
-            return "it is no ELF executable, or its headers contradict themselves";
-        case Error::Truncated: return "its headers tell of more bytes than the file has";
-        case Error::Overlap: return "two of its segments share a byte";
-        case Error::OutOfRange: return "a segment lies beyond 2^40 or in the MMIO hole";
-        case Error::NotFound: return "no segment holds its entry point";
-        case Error::Unsupported: return "it is no x86 executable, or has too many program headers";
-        default: return "reading its image";
-    }
 }
 
 std::expected<void, Refusal> map_devices(KernelVmPager& pager, const VmPlan& plan) {
@@ -97,7 +70,7 @@ std::expected<std::unique_ptr<Vm>, Refusal> make(const VmPlan& plan, const kern:
     const auto file = files.open(plan.file);
     if (!file) return std::unexpected(Refusal{file.error(), "opening the file in the boot module"});
     auto pager = KernelVmPager::from_image(*file, plan.ram_kib, *backend.format);
-    if (!pager) return std::unexpected(Refusal{pager.error(), why_refused(*file, pager.error())});
+    if (!pager) return std::unexpected(pager.error());
     if (const auto mapped = map_devices(**pager, plan); !mapped)
         return std::unexpected(mapped.error());
     auto vm = Vm::create(std::move(*pager), {.name = plan.name,
@@ -107,7 +80,7 @@ std::expected<std::unique_ptr<Vm>, Refusal> make(const VmPlan& plan, const kern:
                                              .mbi_address = plan.information,
                                              .observer = &watcher,
                                              .open_ports = plan.open_ports});
-    if (!vm) return std::unexpected(Refusal{vm.error().error, vm.error().reason});
+    if (!vm) return vm;
     if (const auto done = protect_pages((*vm)->pager(), plan); !done)
         return std::unexpected(done.error());
     if (const auto armed = device.arm(plan, *file, (*vm)->pager().table()); !armed)
@@ -186,10 +159,11 @@ void run_virtual_machine(const VmPlan& plan, const kern::FileSystem& files, Held
     if (!vm) {
         record.state = VmState::Refused;
         record.error = static_cast<std::uint64_t>(vm.error().error) + 1;
-        copy_text(record.reason, vm.error().step);
+        std::array<char, 128> buffer;
+        const std::string_view words = vm.error().describe(buffer);
+        copy_text(record.reason, words);
         record.ended = record.after = record.created;
-        kprint("{}: refused: {}: {} ({})\n", plan.name, plan.file, vm.error().step,
-               vm.error().error);
+        kprint("{}: refused: {}: {} ({})\n", plan.name, plan.file, words, vm.error().error);
         return;
     }
     describe_start(plan, **vm, record);

@@ -4,14 +4,51 @@
 #include <algorithm>
 #include <new>
 
-#include "vmm/pager/multiboot2_header.hh"
-
 namespace vmm {
 namespace {
 
 Gpa next_page(Gpa address) {
     return Gpa{kern::align_up(address.value(), page_size)};
 }
+
+std::unexpected<Refusal> refuse(Error error, const char* reason,
+                                std::optional<std::uint32_t> number = {}) {
+    return std::unexpected(Refusal{error, reason, number});
+}
+
+const char* why_no_elf(Error error) {
+    switch (error) {
+        case Error::BadFormat:
+            return "it is no ELF executable, or its headers contradict themselves";
+        case Error::Truncated: return "its headers tell of more bytes than the file has";
+        case Error::Unsupported: return "it is no x86 executable, or has too many program headers";
+        default: return "reading its ELF headers";
+    }
+}
+
+const char* why_no_segment(Error error) {
+    switch (error) {
+        case Error::BadFormat: return "p_filesz is greater than p_memsz: program header";
+        case Error::OutOfRange: return "it leaves 2^40 or is in the MMIO hole: program header";
+        case Error::Truncated: return "the file ends before its bytes: program header";
+        case Error::Overlap: return "it shares a byte with another: program header";
+        default: return "its segment cannot be registered: program header";
+    }
+}
+
+/// A vmlinux has the physical address in e_entry, which is virtual by [elf 4].
+const char* why_no_entry(const kern::elf::Executable& image, Error error) {
+    if (error != Error::NotFound) return "its entry point lies beyond 2^40";
+    const std::uint64_t entry = image.header().entry;
+    for (const auto& phdr : image.program_headers())
+        if (phdr.p_type == kern::elf::pt_load && entry >= phdr.p_paddr &&
+            entry - phdr.p_paddr < phdr.p_memsz)
+            return "e_entry is a physical address: a virtual one is wanted";
+    return "no segment holds its entry point";
+}
+
+/// A guest begins in 32-bit protected mode [multiboot2 3.3].
+constexpr std::uint64_t protected_mode_end = 1ULL << 32;
 
 }  // namespace
 
@@ -24,35 +61,55 @@ std::expected<std::unique_ptr<KernelVmPager>, Error> KernelVmPager::create(
     return pager;
 }
 
-std::expected<std::unique_ptr<KernelVmPager>, Error> KernelVmPager::from_image(
+std::expected<std::unique_ptr<KernelVmPager>, Refusal> KernelVmPager::from_image(
     kern::File kernel, std::uint64_t ram_kib, const EntryFormat& format) {
     const std::uint64_t pages = ram_kib / (page_size / 1024);
     if (pages == 0 || pages > guest_physical_end / page_size)
-        return std::unexpected(Error::InvalidArgument);
+        return refuse(Error::InvalidArgument, "ram= is less than a page, or more than 2^40 bytes");
 
     const kern::FilePeeker peeker{kernel};
     const auto image = kern::elf::elf_decode(peeker);
-    if (!image) return std::unexpected(image.error());
+    if (!image) return refuse(image.error(), why_no_elf(image.error()));
+    const auto request = check_multiboot2_header(kernel);
+    if (!request) return std::unexpected(request.error());
 
-    if (auto served = check_multiboot2_header(kernel); !served)
-        return std::unexpected(served.error().error);
-
-    auto pager = create(format);
-    if (!pager) return pager;
-    if (auto loaded = (*pager)->load_segments(*image, kernel); !loaded)
+    auto made = create(format);
+    if (!made) return refuse(made.error(), "no memory for its table");
+    KernelVmPager& pager = **made;
+    if (const auto loaded = pager.load_segments(*image, kernel); !loaded)
         return std::unexpected(loaded.error());
     const auto entry = kernel_entry(*image);
-    if (!entry) return std::unexpected(entry.error());
-    (*pager)->entry_ = *entry;
-    if (auto filled = (*pager)->fill_ram(pages); !filled) return std::unexpected(filled.error());
-    return pager;
+    if (!entry) return refuse(entry.error(), why_no_entry(*image, entry.error()));
+    if (entry->value() >= protected_mode_end)
+        return refuse(Error::OutOfRange, "its entry lies beyond 4 GiB: it begins without paging");
+    pager.entry_ = *entry;
+    if (const auto filled = pager.fill_ram(pages); !filled)
+        return refuse(filled.error(), filled.error() == Error::InvalidArgument
+                                          ? "ram= is less than its image, or more than 2^40 bytes"
+                                          : "too many gaps between its segments");
+
+    using Sections = Multiboot2Request::Sections;
+    if (request->sections != Sections::No) {
+        const auto sections = find_section_table(peeker);
+        if (sections) {
+            pager.wanted_sections_ = request->sections;
+            pager.sections_ = *sections;
+            pager.kernel_ = kernel;
+        } else if (request->sections == Sections::Required) {
+            return refuse(sections.error(), "its section headers, which it asks for, are damaged");
+        }
+    }
+    return std::move(*made);
 }
 
-std::expected<void, Error> KernelVmPager::load_segments(const kern::elf::Executable& image,
-                                                        const kern::File& kernel) {
+std::expected<void, Refusal> KernelVmPager::load_segments(const kern::elf::Executable& image,
+                                                          const kern::File& kernel) {
+    std::uint32_t number = 0;
     for (const auto& phdr : image.program_headers()) {
-        if (phdr.p_type != kern::elf::pt_load) continue;
-        if (auto loaded = load_phdr(phdr, kernel); !loaded) return loaded;
+        if (phdr.p_type == kern::elf::pt_load)
+            if (const auto loaded = load_phdr(phdr, kernel); !loaded)
+                return refuse(loaded.error(), why_no_segment(loaded.error()), number);
+        ++number;
     }
     return {};
 }

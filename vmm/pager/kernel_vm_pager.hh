@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <expected>
 #include <memory>
+#include <optional>
 #include <string_view>
 #include <type_traits>
 #include <utility>
@@ -17,8 +18,11 @@
 #include "vmm/address.hh"
 #include "vmm/exit.hh"
 #include "vmm/memory.hh"
+#include "vmm/pager/elf_sections.hh"
 #include "vmm/pager/loader.hh"
+#include "vmm/pager/multiboot2_header.hh"
 #include "vmm/paging/second_level_table.hh"
+#include "vmm/refusal.hh"
 
 namespace vmm {
 
@@ -31,8 +35,10 @@ namespace vmm {
 ///
 /// @param kernel  an image whose headers were read; what its program headers say is untrusted
 /// @return e_entry - p_vaddr + p_paddr of that PT_LOAD, below 2^40
-/// @note Errors: NotFound if no PT_LOAD holds the entry; OutOfRange if the sum wraps or is 2^40 or
-///       more. Headers that are not PT_LOAD, or whose p_vaddr + p_memsz wraps, hold nothing.
+/// @note Errors: NotFound if no PT_LOAD holds the entry, also where e_entry would be a physical
+///       address of one, as in a Linux vmlinux: nothing is guessed. OutOfRange if the sum wraps or
+///       is 2^40 or more. Headers that are not PT_LOAD, or whose p_vaddr + p_memsz wraps, hold
+///       nothing.
 /// @note Locks: none is held, none is needed.
 std::expected<Gpa, Error> kernel_entry(const kern::elf::Executable& kernel);
 
@@ -58,9 +64,9 @@ class KernelVmPager final : public GuestMemory {
     /// @param ram_kib  more than this machine has is allowed: a guest that touches it all runs out
     /// @note Errors: InvalidArgument (RAM of less than a page, less than the image's span, or more
     ///       than the 40-bit space); BadFormat (no ELF, or no multiboot2 header); Unsupported (a
-    ///       required tag of that header that is not served here); or what kernel_entry or
-    ///       load_phdr found.
-    static std::expected<std::unique_ptr<KernelVmPager>, Error> from_image(
+    ///       required tag of that header that is not served here, or a multiboot1 header);
+    ///       OutOfRange (the entry lies beyond 4 GiB); or what kernel_entry or load_phdr found.
+    static std::expected<std::unique_ptr<KernelVmPager>, Refusal> from_image(
         kern::File kernel, std::uint64_t ram_kib, const EntryFormat& format);
 
     /// An empty pager: nothing registered. from_image builds on it, and so do tests.
@@ -122,14 +128,19 @@ class KernelVmPager final : public GuestMemory {
     /// OutOfRange, AlreadyExists (a byte of the page is registered, or it is mapped), OutOfMemory.
     std::expected<void, Error> map_mmio_page(Gpa gpa, Hpa frame);
 
-    /// Writes the multiboot2 information (command line, boot loader's name, memory map, end tag)
-    /// into the page at `at`, and maps that page in place of its loader [multiboot2 3.6]. The map
-    /// has every page with a registered byte as available RAM, neighbours merged. With `at` not
-    /// zero, a guest that reads EBX = 0 as "none" finds it too. To be called last, before the VM
-    /// runs.
+    /// Writes the multiboot2 information (command line, boot loader's name, basic memory
+    /// information, memory map, end tag) into the page at `at`, and maps that page in place of its
+    /// loader [multiboot2 3.6]. The map has every page with a registered byte as available RAM,
+    /// neighbours merged. With `at` not zero, a guest that reads EBX = 0 as "none" finds it too. To
+    /// be called last, before the VM runs.
+    ///
+    /// A kernel that asks for its ELF sections gets its section headers as the file has them:
+    /// sh_addr is the virtual address of what a segment loads, and 0 of what none does, such as a
+    /// symbol table. If they do not fit and were optional they are left out.
     /// @return the address for the guest's EBX, `at`. Errors: Unaligned, NotFound (no RAM at `at`),
-    ///         OutOfRange (the command line and map do not fit a page), OutOfMemory, Overlap (the
-    ///         page holds bytes of the image or of map_page). On an error nothing has changed.
+    ///         OutOfRange (all that does not fit a page, or the page does not lie below 4 GiB),
+    ///         OutOfMemory, Overlap (the page holds bytes of the image or of map_page), or what
+    ///         reading the section headers found. On an error nothing has changed.
     std::expected<Gpa, Error> finalize_mem(std::string_view command_line, Gpa at = Gpa{0});
 
     /// The guest-physical address of the first instruction.
@@ -184,14 +195,20 @@ class KernelVmPager final : public GuestMemory {
         return *reinterpret_cast<T*>(load_page_state_.data());
     }
 
-    std::expected<void, Error> load_segments(const kern::elf::Executable& image,
-                                             const kern::File& kernel);
+    std::expected<void, Refusal> load_segments(const kern::elf::Executable& image,
+                                               const kern::File& kernel);
     std::expected<void, Error> fill_ram(std::uint64_t pages);
     std::expected<void, Error> add_ram(Gpa begin, Gpa limit, std::uint64_t& pages);
 
     LoaderMap loaders_{};
     SecondLevelTable table_;
     Gpa entry_{};
+    ///@{
+    /// For finalize_mem: the section headers that the kernel asks for, and their file.
+    Multiboot2Request::Sections wanted_sections_ = Multiboot2Request::Sections::No;
+    SectionTable sections_{};
+    std::optional<kern::File> kernel_{};
+    ///@}
     std::atomic<std::uint64_t> watched_page_{~0ULL};
     std::atomic<unsigned> watched_faults_{0};
     alignas(16) std::array<std::byte, task_state_size> load_page_state_{};

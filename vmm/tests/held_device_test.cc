@@ -10,7 +10,6 @@
 #include "kern/arch/host/fake.hh"
 #include "kern/elf/elf.hh"
 #include "vmm/frame_owners.hh"
-#include "vmm/pager/multiboot2_header.hh"
 
 namespace vmm {
 namespace {
@@ -187,45 +186,6 @@ TEST_F(HeldDeviceTest, RefusesAPageThatNoFileByteServes) {
     const auto armed = device_.arm({.has_fail = true, .fail = Gpa{0}}, file, pages);
     ASSERT_FALSE(armed);
     EXPECT_EQ(armed.error(), Error::NotFound);
-}
-
-/// The multiboot2 header with these 32-bit words of tags, at `offset` in the file.
-class Multiboot2HeaderTest : public HeldDeviceTest {
-   protected:
-    Error check(std::uint64_t offset, std::vector<std::uint32_t> tags,
-                std::uint32_t architecture = 0) {
-        const auto length = static_cast<std::uint32_t>(16 + tags.size() * 4);
-        std::vector<std::uint32_t> words{0xe852'50d6, architecture, length,
-                                         -(0xe852'50d6 + architecture + length)};
-        words.insert(words.end(), tags.begin(), tags.end());
-        std::memcpy(bytes_.data() + file_block * block_size + offset, words.data(),
-                    words.size() * 4);
-        const auto checked = check_multiboot2_header(open());
-        return checked ? none : checked.error().error;
-    }
-    static constexpr auto none = static_cast<Error>(0xff);
-};
-
-TEST_F(Multiboot2HeaderTest, ServesWhatAKernelUsuallyAsksFor) {
-    EXPECT_EQ(check(0x1000, {0, 8}), none);
-    EXPECT_EQ(check(0x1000, {1, 20, 1, 2, 6, 0, 6, 8, 0, 8}), none);
-}
-
-TEST_F(Multiboot2HeaderTest, PassesOverOptionalTags) {
-    EXPECT_EQ(check(0x1000, {0x1'0005, 20, 1024, 768, 32, 0, 0, 8}), none);
-}
-
-TEST_F(Multiboot2HeaderTest, RefusesRequiredTagsThatAreNotServed) {
-    EXPECT_EQ(check(0x1000, {5, 20, 1024, 768, 32, 0, 0, 8}), Error::Unsupported);
-    EXPECT_EQ(check(0x1000, {1, 12, 8, 0, 0, 8}), Error::Unsupported);
-    EXPECT_EQ(check(0x1000, {0, 8}, 4), Error::Unsupported);
-}
-
-TEST_F(Multiboot2HeaderTest, RefusesDamagedHeaders) {
-    EXPECT_EQ(check_multiboot2_header(open()).error().error, Error::BadFormat);
-    EXPECT_EQ(check(0x1000, {1, 4, 0, 8}), Error::BadFormat);
-    EXPECT_EQ(check(0x1000, {1, 0xffff'ffff, 0, 8}), Error::BadFormat);
-    EXPECT_EQ(check(0x1000, {}), Error::BadFormat);
 }
 
 }  // namespace

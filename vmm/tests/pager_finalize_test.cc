@@ -27,9 +27,9 @@ class PagerFinalize : public PagerTest {
         return value;
     }
     /// The tags of the information at `at`, by type, each without its header; checks the chain.
-    std::map<std::uint32_t, Bytes> tags(Gpa at) {
+    std::map<std::uint32_t, Bytes> tags(Gpa at) { return tags_in(guest_page(at)); }
+    static std::map<std::uint32_t, Bytes> tags_in(std::span<const std::byte> page) {
         std::map<std::uint32_t, Bytes> found;
-        const auto page = guest_page(at);
         const auto total = read<std::uint32_t>(page, 0);
         EXPECT_LE(total, page.size());
         for (std::size_t offset = 8; offset + 8 <= page.size();) {
@@ -67,6 +67,32 @@ TEST_F(PagerFinalize, WritesCommandLineAndMemoryMap) {
     EXPECT_EQ(read<std::uint64_t>(map, 40), 0x1'0000U);
 }
 
+TEST_F(PagerFinalize, TellsBasicMemory) {
+    const struct {
+        std::vector<std::pair<std::uint64_t, std::uint64_t>> ram;
+        std::uint32_t lower, upper;  // KiB
+    } cases[] = {
+        {{{0, 0xb000}, {0x1'0000, 0x2'0000}}, 44, 0},
+        {{{0, 0xb000}, {0xb000, 0x1'0000}}, 64, 0},
+        {{{0, 0x100'0000}}, 640, 15 * 1024},
+        {{{0, 0x9'0000}, {0x10'0000, 0x10'1000}}, 576, 4},
+        {{{0, 0x1000}, {0xf'f000, 0x20'0010}, {0x30'0000, 0x40'0000}}, 4, 1024 + 4},
+        {{{0, 0x1000}, {0x20'0000, 0x30'0000}}, 4, 0},  // nothing at 1 MiB
+    };
+    for (const auto& one : cases) {
+        destroy_pager();
+        make_pager();
+        for (const auto& [begin, end] : one.ram) add_loader(Loader::zeros(Gpa{begin}, Gpa{end}));
+        ASSERT_TRUE(succeeds(pager().finalize_mem("")));
+        const auto found = tags(Gpa{0});
+        ASSERT_TRUE(found.contains(4));
+        ASSERT_EQ(found.at(4).size(), 8U);
+        EXPECT_EQ(read<std::uint32_t>(found.at(4), 0), one.lower) << "mem_lower";
+        EXPECT_EQ(read<std::uint32_t>(found.at(4), 4), one.upper) << "mem_upper";
+        EXPECT_FALSE(found.contains(9)) << "sections that nobody asked for";
+    }
+}
+
 TEST_F(PagerFinalize, ReplacesTheLoaderOfItsPage) {
     ASSERT_TRUE(succeeds(pager().finalize_mem("", Gpa{0x3000})));
     EXPECT_TRUE(loaders().on_page(Gpa{0x3000}).empty());
@@ -82,6 +108,8 @@ TEST_F(PagerFinalize, ReplacesTheLoaderOfItsPage) {
 
 TEST_F(PagerFinalize, RefusesPagesThatAreNotRam) {
     EXPECT_TRUE(fails_with(pager().finalize_mem("", Gpa{0x10}), Error::Unaligned));
+    EXPECT_TRUE(fails_with(pager().finalize_mem("", Gpa{1ULL << 32}), Error::OutOfRange))
+        << "EBX has 32 bits";
     EXPECT_TRUE(fails_with(pager().finalize_mem("", Gpa{0x9000}), Error::Overlap));
     EXPECT_TRUE(fails_with(pager().finalize_mem("", Gpa{0xa000}), Error::Overlap));
     EXPECT_TRUE(fails_with(pager().finalize_mem("", Gpa{0xb000}), Error::NotFound));
@@ -111,6 +139,112 @@ TEST_F(PagerFinalize, SurvivesEveryAllocationFailing) {
         ASSERT_TRUE(succeeds(pager().finalize_mem("x")));
     }
     EXPECT_TRUE(walk(Gpa{0}));
+}
+
+/// A kernel that asks for its sections, and has `count` section headers.
+class PagerSections : public PagerFinalize {
+   protected:
+    static constexpr std::uint64_t table = 0x4000, e_shoff = 40, e_shentsize = 58;
+    enum Asks : std::uint16_t { required = 0, optional = 1 };
+
+    Bytes image(Asks asks, std::uint16_t count, std::uint16_t entry_size = 64) {
+        ImageLayout layout{.entry = 0x10'0010,
+                           .program_headers = {load(0, 0x10'0000, 0x10'0000, 0x1000, 0x1000)}};
+        layout.multiboot2_tags.resize(16);
+        Patch{layout.multiboot2_tags, 0}
+            .put<std::uint16_t>(1)
+            .put<std::uint16_t>(asks)
+            .put<std::uint32_t>(12)
+            .put<std::uint32_t>(9);
+        Bytes file = make_image(layout, random());
+        Patch{file, e_shoff}.put<std::uint64_t>(count == 0 ? 0 : table);
+        Patch{file, e_shentsize}.put(entry_size).put(count).put<std::uint16_t>(7);
+        return file;
+    }
+    /// The information of that kernel, or why there is none.
+    std::expected<std::map<std::uint32_t, Bytes>, Error> information(Bytes file) {
+        const auto opened = put_file(std::move(file));
+        made_.reset();
+        auto pager = KernelVmPager::from_image(opened, 4096, npt_format);
+        if (!pager) return std::unexpected(pager.error().error);
+        made_ = std::move(*pager);
+        if (const auto done = made_->finalize_mem("x"); !done) return std::unexpected(done.error());
+        const auto page = made_->gpa2hpa(Gpa{0});
+        return tags_in({kern::arch::direct_map(*page), page_size});
+    }
+    void TearDown() override {
+        made_.reset();
+        PagerFinalize::TearDown();
+    }
+
+    std::unique_ptr<KernelVmPager> made_;
+};
+
+TEST_F(PagerSections, AreTheFilesForWhoAsks) {
+    for (const Asks asks : {required, optional}) {
+        const Bytes file = image(asks, 20);
+        const auto found = information(file);
+        ASSERT_TRUE(succeeds(found));
+        ASSERT_TRUE(found->contains(9) && found->contains(6) && found->contains(1));
+        const Bytes& sections = found->at(9);
+        ASSERT_EQ(sections.size(), 12 + 20 * 64U);
+        EXPECT_EQ(read<std::uint32_t>(sections, 0), 20U) << "num";
+        EXPECT_EQ(read<std::uint32_t>(sections, 4), 64U) << "entsize";
+        EXPECT_EQ(read<std::uint32_t>(sections, 8), 7U) << "shndx";
+        EXPECT_TRUE(std::equal(sections.begin() + 12, sections.end(), file.begin() + table));
+    }
+}
+
+TEST_F(PagerSections, AFileWithoutThemHasNone) {
+    const auto found = information(image(required, 0));
+    ASSERT_TRUE(succeeds(found));
+    ASSERT_TRUE(found->contains(9));
+    EXPECT_EQ(read<std::uint32_t>(found->at(9), 0), 0U);
+}
+
+TEST_F(PagerSections, ThatDoNotFitAreLeftOutIfTheyMay) {
+    EXPECT_TRUE(fails_with(information(image(required, 64)), Error::OutOfRange));
+    const auto found = information(image(optional, 64));
+    ASSERT_TRUE(succeeds(found));
+    EXPECT_FALSE(found->contains(9));
+    EXPECT_TRUE(found->contains(6));
+}
+
+TEST_F(PagerSections, ThatAreDamagedAreRefusedOrLeftOut) {
+    struct {
+        std::uint64_t offset;
+        std::uint16_t count, entry_size;
+        Error error;
+    } const cases[] = {
+        {0x1'0000 - 20 * 64 + 1, 20, 64, Error::Truncated},
+        {0x1'0000, 1, 64, Error::Truncated},
+        {~0ULL - 63, 1, 64, Error::Truncated},
+        {~0ULL - 63, 65535, 65535, Error::Truncated},
+        {0x1000, 1, 63, Error::BadFormat},
+        {0x1000, 1, 0, Error::BadFormat},
+    };
+    for (const auto& one : cases)
+        for (const Asks asks : {required, optional}) {
+            Bytes file = image(asks, one.count, one.entry_size);
+            Patch{file, e_shoff}.put(one.offset);
+            const auto found = information(std::move(file));
+            if (asks == required) {
+                EXPECT_TRUE(fails_with(found, one.error));
+            } else {
+                ASSERT_TRUE(succeeds(found));
+                EXPECT_FALSE(found->contains(9));
+            }
+        }
+}
+
+TEST_F(PagerSections, ADeviceThatFailsIsAnError) {
+    const auto file = put_file(image(required, 20));
+    made_ = *KernelVmPager::from_image(file, 4096, npt_format);
+    disk().fail_from(1);
+    EXPECT_TRUE(fails_with(made_->finalize_mem("x"), Error::DeviceFailure));
+    EXPECT_EQ(guest_frames(), 0U);
+    disk().fail_from(0);
+    EXPECT_TRUE(succeeds(made_->finalize_mem("x")));
 }
 
 }  // namespace

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
 // KernelVmPager::from_image: what becomes of an image and of RAM around it, and hostile images.
+#include <array>
+#include <string>
+
 #include "vmm/tests/support/pager_fixture.hh"
 
 namespace vmm::test {
@@ -11,11 +14,11 @@ constexpr std::uint64_t kib_per_mib = 1024;
 
 class PagerImage : public PagerTest {
    protected:
-    std::expected<std::unique_ptr<KernelVmPager>, Error> make(const ImageLayout& layout,
-                                                              std::uint64_t ram_kib) {
+    using Made = std::expected<std::unique_ptr<KernelVmPager>, Refusal>;
+    Made make(const ImageLayout& layout, std::uint64_t ram_kib) {
         return make(make_image(layout, random()), ram_kib);
     }
-    std::expected<std::unique_ptr<KernelVmPager>, Error> make(Bytes image, std::uint64_t ram_kib) {
+    Made make(Bytes image, std::uint64_t ram_kib) {
         return KernelVmPager::from_image(put_file(std::move(image)), ram_kib, npt_format);
     }
     /// Pages with a registered byte, neighbours merged.
@@ -35,6 +38,13 @@ class PagerImage : public PagerTest {
         std::uint64_t bytes = 0;
         for (const auto& [begin, end] : ranges) bytes += end - begin;
         return bytes;
+    }
+    /// The words in which it is refused; none if it is not.
+    static std::string words(const Made& made) {
+        std::array<char, 128> buffer{};
+        const std::string text{made ? "" : made.error().describe(buffer)};
+        EXPECT_LT(text.size(), 64U) << "evidence has no room for: " << text;
+        return text;
     }
     /// A kernel of one segment at 1 MiB.
     static ImageLayout small_kernel() {
@@ -150,6 +160,101 @@ TEST_F(PagerImage, RefusesARequiredTagThatIsNotServed) {
     EXPECT_TRUE(fails_with(make(layout, 2 * kib_per_mib), Error::Unsupported));
     layout.multiboot2_tags = tag(framebuffer, optional);
     EXPECT_TRUE(succeeds(make(layout, 2 * kib_per_mib)));
+}
+
+TEST_F(PagerImage, SaysWhatIsRefused) {
+    const auto refused = [&](const ImageLayout& layout, std::uint64_t ram_kib, Error error,
+                             const char* wanted) {
+        const auto made = make(layout, ram_kib);
+        EXPECT_TRUE(fails_with(made, error));
+        EXPECT_EQ(words(made), wanted);
+    };
+    constexpr std::uint64_t ram = 8 * kib_per_mib;
+    refused(small_kernel(), 3, Error::InvalidArgument,
+            "ram= is less than a page, or more than 2^40 bytes");
+    refused(small_kernel(), 16, Error::InvalidArgument,
+            "ram= is less than its image, or more than 2^40 bytes");
+    ImageLayout layout = small_kernel();
+    layout.multiboot2_tags.resize(24);
+    Patch{layout.multiboot2_tags, 0}.put<std::uint32_t>(1).put<std::uint32_t>(20);
+    Patch{layout.multiboot2_tags, 8}.put<std::uint32_t>(4).put<std::uint32_t>(6).put(
+        std::uint32_t{8});
+    refused(layout, ram, Error::Unsupported, "its header requires a framebuffer: information 8");
+
+    const struct {
+        kern::elf::ProgramHeader segment;
+        Error error;
+        const char* words;
+    } bad[] = {
+        {load(0, 0, 0x30'0000, 2, 1), Error::BadFormat,
+         "p_filesz is greater than p_memsz: program header 2"},
+        {load(0, 0, ~0ULL, 1, 1), Error::OutOfRange,
+         "it leaves 2^40 or is in the MMIO hole: program header 2"},
+        {load(~0ULL, 0, 0x30'0000, 1, 1), Error::Truncated,
+         "the file ends before its bytes: program header 2"},
+        {load(0, 0, 0x10'4fff, 1, 1), Error::Overlap,
+         "it shares a byte with another: program header 2"},
+    };
+    for (const auto& one : bad) {
+        layout = small_kernel();
+        layout.program_headers.push_back({.p_type = kern::elf::pt_note});
+        layout.program_headers.push_back(one.segment);
+        refused(layout, ram, one.error, one.words);
+    }
+    layout = small_kernel();
+    layout.entry = 0xffff'ffff'8000'0000;
+    refused(layout, ram, Error::NotFound, "no segment holds its entry point");
+}
+
+TEST_F(PagerImage, RefusesAnEntryThatProtectedModeCannotReach) {
+    const auto at = [&](std::uint64_t paddr) {
+        return make(
+            {.entry = 0x10'0000, .program_headers = {load(0, 0x10'0000, paddr, 0x1000, 0x1000)}},
+            4 * kib_per_mib);
+    };
+    EXPECT_TRUE(succeeds(at(0xbffd'9000)));
+    const auto beyond = at(1ULL << 32);
+    EXPECT_TRUE(fails_with(beyond, Error::OutOfRange));
+    EXPECT_EQ(words(beyond), "its entry lies beyond 4 GiB: it begins without paging");
+}
+
+TEST_F(PagerImage, NamesAPhysicalEntryPoint) {
+    // As in a vmlinux; its segment of per-CPU data is at virtual address 0.
+    constexpr std::uint64_t text = 0xffff'ffff'8100'0000;
+    ImageLayout layout{.entry = 0x100'0000,
+                       .program_headers = {load(0x1000, text, 0x100'0000, 0x2000, 0x2000),
+                                           load(0x3000, 0, 0x200'0000, 0x1000, 0x1000)}};
+    const auto physical = make(layout, 64 * kib_per_mib);
+    EXPECT_TRUE(fails_with(physical, Error::NotFound));
+    EXPECT_EQ(words(physical), "e_entry is a physical address: a virtual one is wanted");
+    layout.entry = text;
+    const auto pager = make(layout, 64 * kib_per_mib);
+    ASSERT_TRUE(succeeds(pager));
+    EXPECT_EQ((*pager)->entry(), Gpa{0x100'0000});
+}
+
+TEST_F(PagerImage, HeadersMayHaveSegmentsOfTheirOwn) {
+    // A multiboot1 header of 12 bytes, a multiboot2 header of 0x38, and the rest: the first two
+    // share a page, and what lies between them is nobody's.
+    constexpr std::uint64_t base = 0x800'0000;
+    const ImageLayout layout{
+        .entry = base + 0x1000,
+        .program_headers = {load(0x1000, base, base, 0xc, 0xc),
+                            load(0x1010, base + 0x10, base + 0x10, 0x38, 0x38),
+                            load(0x2000, base + 0x1000, base + 0x1000, 0x5000, 0x4'702a)}};
+    const auto made = make(layout, 64 * kib_per_mib);
+    ASSERT_TRUE(succeeds(made));
+    KernelVmPager& pager = **made;
+    EXPECT_EQ(registered(pager), (Ranges{{0, 64 * mib - 0x4'9000}, {base, base + 0x4'9000}}));
+    ASSERT_TRUE(succeeds(pager.load_page(Gpa{base})));
+    const auto page = pager.gpa2hpa(Gpa{base});
+    ASSERT_TRUE(page);
+    Bytes wanted(page_size);
+    std::copy_n(contents().begin() + 0x1000, 0xc, wanted.begin());
+    std::copy_n(contents().begin() + 0x1010, 0x38, wanted.begin() + 0x10);
+    EXPECT_TRUE(same_bytes({kern::arch::direct_map(*page), page_size}, wanted));
+    EXPECT_TRUE(succeeds(pager.load_page(Gpa{base + 0x4'8000}))) << "the last page of zeros";
+    EXPECT_TRUE(succeeds(pager.finalize_mem("")));
 }
 
 TEST_F(PagerImage, SurvivesTruncationAnywhereInItsHeaders) {

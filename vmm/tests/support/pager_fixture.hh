@@ -43,22 +43,30 @@ using kern::Error;
 using vmm::Gpa;
 using vmm::Loader;
 
+inline Error error_of(Error error) {
+    return error;
+}
+inline Error error_of(const vmm::Refusal& refusal) {
+    return refusal.error;
+}
+
 /// Whether `result` is a success; says the error if not.
-template <class T>
-::testing::AssertionResult succeeds(const std::expected<T, Error>& result) {
+template <class T, class E>
+::testing::AssertionResult succeeds(const std::expected<T, E>& result) {
     if (result) return ::testing::AssertionSuccess();
-    return ::testing::AssertionFailure() << "error: " << describe(result.error());
+    return ::testing::AssertionFailure() << "error: " << describe(error_of(result.error()));
 }
 
 /// Whether `result` is the error `wanted`; says what it is if not.
-template <class T>
-::testing::AssertionResult fails_with(const std::expected<T, Error>& result, Error wanted) {
+template <class T, class E>
+::testing::AssertionResult fails_with(const std::expected<T, E>& result, Error wanted) {
     if (result)
         return ::testing::AssertionFailure()
                << "success, where the error \"" << describe(wanted) << "\" is wanted";
-    if (result.error() == wanted) return ::testing::AssertionSuccess();
-    return ::testing::AssertionFailure() << "error \"" << describe(result.error()) << "\", where \""
-                                         << describe(wanted) << "\" is wanted";
+    const Error seen = error_of(result.error());
+    if (seen == wanted) return ::testing::AssertionSuccess();
+    return ::testing::AssertionFailure()
+           << "error \"" << describe(seen) << "\", where \"" << describe(wanted) << "\" is wanted";
 }
 
 inline std::string hex(std::uint64_t value) {
