@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import os
+import struct
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ import pytest
 
 from grader.boot import BootResult, run_boot
 from grader.guest_evidence import GuestEnd, GuestRecord, Vendor
-from grader.images import PF_R, PF_X, Segment
+from grader.images import PF_R, PF_X, Segment, elf_image
 from grader.proc_evidence import ProgramEnd, ProgramRecord, RunPlan
 from grader.second_level import walk
 from grader.user_programs import program_image
@@ -35,6 +36,8 @@ MEMORY_KIB = 4096
 CODE = 0x40_0000
 SPOIL = 5
 """Of all entries that follow the first one, the one that a guest is refused."""
+FAR_ENTRY = 0x1_0020_0000
+"""An e_entry whose lower half is where the kernel begins."""
 SELECTORS = program_image([Segment(CODE, bytes.fromhex(
     "b81b000000 8ed8 8ec0 8ee0 8ee8 31ff 31c0 0f05"
 ), flags=PF_R | PF_X)], entry=CODE)  # fmt: skip
@@ -85,6 +88,7 @@ def boot(place: Place) -> BootResult:
         step("spoiled", "hypercalls=1 spoil=1"),
         step("spoiled-later", f"hypercalls=1 spoil={SPOIL}"),
         step("little", "hypercalls=1", memory=300),
+        step("far-entry", "kernel=far.elf"),
         RunPlan("fpu", "fpu.elf", count=3, args="key=0x1234 turns=100000 rounds=3"),
         step("again", "hypercalls=1", repeat=2),
         RunPlan("selectors", "selectors.elf", cpus=1),
@@ -94,6 +98,7 @@ def boot(place: Place) -> BootResult:
     files["selectors.elf"] = SELECTORS
     for name, code in SECTORS.items():
         files[f"{name}.bin"] = code.ljust(510, b"\x90") + b"\x55\xaa"
+    files["far.elf"] = elf_image([Segment(0x20_0000, b"\xf4")], entry=FAR_ENTRY)
     with tempfile.TemporaryDirectory() as folder:
         return run_boot(
             KERNEL, files, steps, cpus=place.cpus, memory_mib=128, wall_seconds=WALL_SECONDS,
@@ -159,6 +164,30 @@ def test_the_table_of_a_kept_guest_can_be_walked(place: Place) -> None:
     leaves = walk(boot(place).memory, record.table_root, record.table_format)
     assert len(leaves) == record.pages > 800
     assert all(gpa < record.memory_bytes for gpa in leaves)
+
+
+def test_the_information_of_a_guest(place: Place) -> None:
+    """Command line, boot loader's name, basic memory information and map, after the hand-over page's first
+    16 bytes [multiboot2 3.6]."""
+    record = guest(place, "exits")
+    leaves = walk(boot(place).memory, record.table_root, record.table_format)
+    page = boot(place).memory.read(leaves[0x8000].hpa, 4096)[16:]
+    tags: dict[int, bytes] = {}
+    at = 8
+    while 0 not in tags:
+        kind, size = struct.unpack_from("<II", page, at)
+        tags[kind] = page[at + 8 : at + size]
+        at += -(-size // 8) * 8
+    assert at == struct.unpack_from("<I", page)[0], "total_size"
+    assert set(tags) == {0, 1, 2, 4, 6}
+    assert b"Nestling" in tags[2] and tags[2].endswith(b"\0")
+    assert struct.unpack("<II", tags[4]) == (640, MEMORY_KIB - 1024)
+
+
+def test_an_entry_that_32_bits_cannot_hold_is_refused(place: Place) -> None:
+    record = program(place, "far-entry")
+    assert record.end is ProgramEnd.EXITED and record.status == 107, record.describe()  # bad format
+    check_frames(place, "far-entry")
 
 
 def test_an_unserved_hypercall_aborts_the_guest(place: Place) -> None:

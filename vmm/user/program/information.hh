@@ -24,6 +24,10 @@ class Information {
     explicit Information(std::span<std::byte> room) : room_{room} {}
     /// The tag with the kernel's command line.
     void add_command_line(std::string_view text);
+    /// The tag with this program's name as the boot loader's.
+    void add_loader_name();
+    /// The tag with basic memory information: KiB from address 0 on, and from 1 MiB on.
+    void add_basic_memory(std::uint32_t lower_kib, std::uint32_t upper_kib);
     /// The tag with the memory map.
     void add_memory_map(std::span<const MemoryMapEntry> entries);
     /// Ends it. Returns whether there was room for everything.
@@ -33,6 +37,7 @@ class Information {
     struct Tag {
         std::uint32_t type, size;
     };
+    void add_text(std::uint32_t type, std::string_view text);
     void put(const void* bytes, std::size_t size);
     void align();
 

@@ -15,6 +15,7 @@
 #include <array>
 #include <bit>
 #include <cstring>
+#include <limits>
 #include <span>
 
 #include "kern/user/user.hh"
@@ -75,14 +76,18 @@ std::string_view text_argument(std::string_view key, std::string_view otherwise)
     return otherwise;
 }
 
-/// Where the kernel wants to be entered: e_entry. copy_guest_kern_gpa has accepted the file.
+/// Where the kernel wants to be entered: e_entry, which the boot sector takes for a physical
+/// address. copy_guest_kern_gpa has accepted the file.
 std::uint32_t entry_of(std::string_view name) {
     constexpr std::uint64_t e_entry = 24;
     std::array<std::byte, sizeof(std::uint64_t)> bytes{};
     const auto file = checked(open(name), name);
     checked(seek(file, e_entry), name);
     checked(read(file, bytes), name);
-    return static_cast<std::uint32_t>(std::bit_cast<std::uint64_t>(bytes));
+    const auto entry = std::bit_cast<std::uint64_t>(bytes);
+    if (entry > std::numeric_limits<std::uint32_t>::max())
+        checked(error(Failure::bad_format), "e_entry must be a physical address below 4 GiB");
+    return static_cast<std::uint32_t>(entry);
 }
 
 /// A new page at utemp, full of zeros.
@@ -98,6 +103,9 @@ void map_hand_over_page(std::int64_t guest, std::uint32_t entry, std::uint64_t m
     std::memcpy(bytes.data(), &page, sizeof(page));
     Information information{bytes.subspan(offset)};
     information.add_command_line(text_argument("args", ""));
+    information.add_loader_name();
+    information.add_basic_memory(low_memory.end / kib,
+                                 static_cast<std::uint32_t>((memory - high_memory) / kib));
     information.add_memory_map(std::array{
         MemoryMapEntry{.base = low_memory.begin, .length = low_memory.end - low_memory.begin},
         MemoryMapEntry{.base = high_memory, .length = memory - high_memory}});
