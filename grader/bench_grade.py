@@ -8,7 +8,6 @@ on as many cores, without a grader.
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import time
@@ -22,7 +21,7 @@ from grader import lab as labs, machines
 from grader.bench import MACHINE, WALL_SECONDS, Row
 from grader.errors import CannotRun
 from grader.kernel_image import fill_symbols
-from grader.kit import ASSEMBLY
+from grader.kit import ASSEMBLY, read_description
 from grader.lab import ROOT, Lab
 from grader.schedule import cores
 from grader.workshop import Progress
@@ -89,7 +88,7 @@ class _ByHand:
 
     def __init__(self, tree: Path, lab: Lab) -> None:
         self.tree, self.lab = tree, lab
-        self.kit: dict[str, Any] = json.loads((tree / "build/cmake/kit.json").read_text())
+        self.kit: dict[str, Any] = read_description(tree)
         self.place = tree / "build" / "by-hand"
         self.place.mkdir()
         self.pool = ThreadPoolExecutor(cores())

@@ -99,7 +99,7 @@ def _first_commands(
 ) -> Iterator[str]:
     yield "set confirm off"
     yield "set pagination off"
-    yield f"directory {ROOT}"
+    yield f"directory {_quoted(ROOT)}"
     yield f"file {_quoted(kernel)}"
     yield f"add-symbol-file {_quoted(image)}"
     yield f"source {SCRIPT}"

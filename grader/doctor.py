@@ -286,7 +286,10 @@ def _randomization(name: str) -> Row:
 def _sanitizer(name: str, sanitizer: str, finding: str) -> Row:
     from grader import host_program, sandbox
 
-    with tempfile.TemporaryDirectory(prefix="nestling-") as folder:
+    # Where grading builds and runs programs too: a folder for temporary files may forbid that.
+    build = Path(__file__).resolve().parents[1] / "build"
+    build.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".doctor-", dir=build) as folder:
         place = Path(folder)
         (place / "a.cc").write_text(SANITIZED)
         built = sandbox.run(

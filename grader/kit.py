@@ -8,6 +8,7 @@ answer that was seen before costs nothing.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -29,6 +30,9 @@ COMPILE_SECONDS = 120.0
 LINK_SECONDS = 60.0
 HEADERS = (".hh", ".h", ".inc")
 ASSEMBLY = ".S"
+DISK_WORDS = ("No space left on device", "Disk quota exceeded", "Read-only file system")
+LEAST_FREE_BYTES = 1 << 20
+BUILD_MIB = 500
 ROOMS = ("kern", "vmm")
 
 Say = Callable[[str], None]
@@ -276,10 +280,8 @@ class Kit:
         return self._once(key, make, *objects, rank=rank)
 
     def _blame_disk(self, text: str) -> None:
-        for words in ("No space left on device", "Disk quota exceeded", "Read-only file system"):
-            if words in text:
-                raise CannotRun(f"{self.cache.folder}: {words}\n  mend: make room, or work in a copy "
-                                "of the tree on another disk")
+        if trouble := disk_words(text, self.cache.folder):
+            raise CannotRun(trouble)
 
 
 def _few_errors(compiler: str) -> str:
@@ -315,11 +317,17 @@ def open_kit(schedule: Schedule, say: Say, root: Path = ROOT, settings: tuple[st
     with lock:
         try:
             _up_to_date(root, build / "cmake", lock, say, settings)
-            description = json.loads((build / "cmake" / "kit.json").read_text())
-            kit = Kit(description, root, Cache(build / "cache"), schedule)
+            kit = Kit(read_description(root), root, Cache(build / "cache"), schedule)
         except OSError as error:
             raise disk_trouble(error, build) from error
         yield kit
+
+
+def read_description(root: Path) -> dict[str, Any]:
+    """What kit.json says. CMake writes paths into it as they are, so a root with a quote in its name needs help."""
+    text = (root / "build" / "cmake" / "kit.json").read_text()
+    description: dict[str, Any] = json.loads(text.replace(str(root), json.dumps(str(root), ensure_ascii=False)[1:-1]))
+    return description
 
 
 def _up_to_date(root: Path, folder: Path, lock: IO[str], say: Say, settings: tuple[str, ...]) -> None:
@@ -346,6 +354,20 @@ def disk_trouble(error: OSError, where: Path) -> CannotRun:
     return CannotRun(f"cannot write in {error.filename or where}: {error.strerror}\n"
                      "  mend: nest keeps what it builds in the tree's folder build/; make room there, "
                      "or work in a copy of the tree on a disk that can be written")
+
+
+def disk_words(text: str, folder: Path) -> str:
+    """What is wrong with the disk by a failed tool's output, which worked in ``folder``, with the mend; else empty.
+
+    A tool that maps its output into memory dies on a full disk without a word.
+    """
+    line = next((line.strip() for line in text.splitlines() if any(words in line for words in DISK_WORDS)), "")
+    with contextlib.suppress(OSError):
+        status = os.statvfs(folder)
+        if not line and status.f_bavail * status.f_frsize < LEAST_FREE_BYTES:
+            line = "no space left"
+    return line and (f"{folder}: {line}\n  mend: make room there (a whole build takes {BUILD_MIB} MiB), or work in a "
+                     "copy of the tree on another disk")
 
 
 def _take(lock: IO[str], kind: int, say: Say) -> None:
@@ -390,6 +412,8 @@ def _tool(argv: list[str], cwd: Path, line_seen: Say) -> str:
     if status != 0:
         if child.killed == "interrupted":
             raise KeyboardInterrupt
+        if trouble := disk_words(output.decode("utf-8", "replace"), cwd / "build"):
+            raise CannotRun(trouble)
         text = output.decode("utf-8", "replace").strip().splitlines()
         shown = [line for line in text if not line.startswith("[")] or text
         raise CannotRun("\n".join([*shown[-60:], f"{' '.join(argv)} ended with {status}: the tree's own "

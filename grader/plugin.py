@@ -26,6 +26,7 @@ student's files together: the same function under other `answers`.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections import Counter
 from dataclasses import dataclass, field, replace
@@ -66,11 +67,14 @@ class Session:
                "recwarn", "monkeypatch", "setuponly", "setupplan", "unraisableexception",
                "threadexception", "freeze_support", "python_path", "tmpdir", "capture")
         argv = [word for name in off for word in ("-p", f"no:{name}")]
-        argv += ["-c", os.devnull, "--rootdir", str(self.engine.kit.root), "--import-mode=importlib"]
+        argv += ["-c", os.devnull, "--rootdir", ".", "--import-mode=importlib"]
         if self.keyword:
             argv += ["-k", self.keyword]
-        argv.append(str(self.engine.lab.folder / "lab.json"))
-        status = pytest.main(argv, plugins=[LabPlugin(self)])
+        # From the root: pytest takes brackets, colons and dollars of a whole path for words of its own.
+        root = self.engine.kit.root
+        argv.append(str((self.engine.lab.folder / "lab.json").relative_to(root)))
+        with contextlib.chdir(root):
+            status = pytest.main(argv, plugins=[LabPlugin(self)])
         if self.problem is not None:
             raise self.problem
         if status == pytest.ExitCode.INTERRUPTED:

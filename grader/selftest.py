@@ -129,7 +129,7 @@ def _run(part: Part, progress: Progress) -> bool:
     for argv in part.argv():
         output = bytearray()
         try:
-            with Child(argv, cwd=ROOT, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+            with Child(argv, cwd=ROOT, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUTF8": "1"},
                        on_stdout=output.extend, on_stderr=output.extend) as child:
                 status = child.wait(Limits())
         except KeyboardInterrupt:

@@ -180,6 +180,9 @@ class RunningBochs(Running):
             files["rom"] = _memory_file(stack, direct.rom if direct else fast_clock())
             if direct:
                 files["ram"] = _memory_file(stack, direct.ram)
+            if configuration.iso:
+                files["iso"] = os.open(configuration.iso, os.O_RDONLY | os.O_CLOEXEC)
+                stack.callback(os.close, files["iso"])
             text = bochsrc(configuration, model, files)
             files["bochsrc"] = _memory_file(stack, text.encode())
             self.command = [PROGRAM, "-q", *_build(PROGRAM).with_debugger, "-f", descriptor_path(files["bochsrc"])]
@@ -189,7 +192,6 @@ class RunningBochs(Running):
                     Child(
                         sandbox.wrap(
                             self.command,
-                            readable=[configuration.iso] if configuration.iso else [],
                             file_bytes=None,
                         ),
                         env=sandbox.ENVIRONMENT | {"TERM": "dumb"},

@@ -21,7 +21,10 @@ def descriptor_path(fd: int) -> str:
 
 
 def bochsrc(configuration: Configuration, model: str, files: Mapping[str, int]) -> str:
-    """The text of a bochsrc. ``files``: descriptors of the serial line, and of ROM and RAM images."""
+    """The text of a bochsrc. ``files``: descriptors of the serial line, and of ROM, RAM and ISO images.
+
+    Descriptors, since a bochsrc cannot name every path: it has no way to write a quote.
+    """
     cpus = ", ".join(f"cpu{cpu}=report" for cpu in range(configuration.cpus))
     lines = [
         "config_interface: textconfig",
@@ -44,10 +47,10 @@ def bochsrc(configuration: Configuration, model: str, files: Mapping[str, int]) 
         "info: action=ignore, pc_system=report, " + cpus,
         "debug: action=ignore",
     ]
-    if configuration.iso:
+    if "iso" in files:
         lines += [
             "ata0: enabled=1, ioaddr1=0x1f0, ioaddr2=0x3f0, irq=14",
-            f'ata0-master: type=cdrom, path="{configuration.iso.absolute()}", status=inserted',
+            f"ata0-master: type=cdrom, path={descriptor_path(files['iso'])}, status=inserted",
             "boot: cdrom",
         ]
     else:
