@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from grader import doctor, machines, sandbox
+from grader import doctor, host_program, machines, sandbox
 from grader.doctor import LIMITED, MISSING, OK, Row
 from grader.machines import amd_qemu, bochs
 from grader.machines.probe import Probe, try_machine
@@ -117,6 +117,14 @@ def test_sanitizer_that_cannot_start(monkeypatch: pytest.MonkeyPatch) -> None:
     row = doctor._sanitizer("thread sanitizer", "thread", "data race")
     assert row.state == MISSING and row.detail == f"cannot start: {fatal}"
     assert "mmap_rnd_bits" in row.mend
+
+
+def test_whether_randomization_can_be_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host_program, "without_randomization", lambda: ("setarch", "-R"))
+    assert doctor._randomization("r") == Row("r", "speed", OK, "test programs are started without it")
+    monkeypatch.setattr(host_program, "without_randomization", tuple)
+    row = doctor._randomization("r")
+    assert row.state == LIMITED and not row.stops_grading and "sysctl vm.mmap_rnd_bits=28" in row.mend
 
 
 def test_sanitizer_that_finds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
