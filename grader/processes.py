@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import selectors
 import shutil
 import signal
@@ -22,6 +23,8 @@ from pathlib import Path
 POLL_SECONDS = 0.05
 """How often memory and process counts are looked at."""
 PIPE_BYTES = 65536
+GONE_SECONDS = 5.0
+"""How long a killed process may take to be gone; more only if the kernel holds it."""
 LAST_READS = 32
 """How many pipes' worth of output is taken after the end."""
 
@@ -125,15 +128,11 @@ class Child:
     def interrupt(self) -> None:
         """Ends the child from another thread."""
         self._interrupted.set()
-        self._signal_group()
+        self._end_family()
 
     def kill(self) -> None:
-        """Ends the child with everything in its session, and reaps it. May be called twice."""
-        stray = descendants(self.pid) if self._process.returncode is None else []
-        self._signal_group()
-        for pid in stray:
-            with contextlib.suppress(OSError):
-                os.kill(pid, signal.SIGKILL)
+        """Ends the child with everything below it, and reaps it. May be called twice."""
+        self._end_family()
         self._process.wait()
         for stream in (self._process.stdout, self._process.stderr):
             assert stream is not None
@@ -174,7 +173,7 @@ class Child:
                     break
         if self._interrupted.is_set():
             self.killed = "interrupted"
-        self._signal_group()
+        self._end_family()
         self._process.wait()
         for fd in list(self._readers):
             # Bounded: a process that escaped its session may still write.
@@ -231,6 +230,22 @@ class Child:
             return os.waitid(os.P_PID, self.pid, flags) is not None
         except ChildProcessError:  # another thread has reaped it just now
             return True
+
+    def _end_family(self) -> None:
+        """Ends the child and all below it, and waits until those are gone: the sandbox's own are in another
+        session, and end a moment after it."""
+        if self._process.returncode is not None:
+            return
+        family = [fd for pid in descendants(self.pid) if (fd := _pidfd(pid)) is not None]
+        self._signal_group()
+        for fd in family:
+            with contextlib.suppress(OSError):
+                signal.pidfd_send_signal(fd, signal.SIGKILL)
+        for fd in family:
+            gone = select.poll()
+            gone.register(fd, select.POLLIN)
+            gone.poll(GONE_SECONDS * 1000)
+            os.close(fd)
 
     def _signal_group(self) -> None:
         if self._process.returncode is None:
