@@ -8,11 +8,12 @@
 #include <array>
 #include <cstdlib>
 
+#include "step_over_store.hh"
+
 namespace lab {
 namespace {
 
 constexpr std::uintptr_t page_bytes = 4096;
-constexpr greg_t trap_flag = 0x100;  // RFLAGS.TF: a SIGTRAP after the next instruction
 
 // What the signal handlers know.
 volatile std::uint64_t* watched = nullptr;
@@ -28,6 +29,13 @@ void allow_writes(bool allowed) {
         std::abort();
 }
 
+void note_value() {
+    const std::uint64_t value = *watched;
+    if (value != last && seen_count < seen.size()) seen[seen_count++] = value;
+    last = value;
+    allow_writes(false);
+}
+
 void on_write(int, siginfo_t* info, void* context) {
     const auto at = reinterpret_cast<std::uintptr_t>(info->si_addr);
     if (at - watched_page >= page_bytes) {  // another fault: it comes again, to whom it belongs
@@ -35,15 +43,12 @@ void on_write(int, siginfo_t* info, void* context) {
         return;
     }
     allow_writes(true);
-    static_cast<ucontext_t*>(context)->uc_mcontext.gregs[REG_EFL] |= trap_flag;
+    if (step_over_store(*static_cast<ucontext_t*>(context), info->si_addr)) note_value();
 }
 
 void on_written(int, siginfo_t*, void* context) {
-    static_cast<ucontext_t*>(context)->uc_mcontext.gregs[REG_EFL] &= ~trap_flag;
-    const std::uint64_t value = *watched;
-    if (value != last && seen_count < seen.size()) seen[seen_count++] = value;
-    last = value;
-    allow_writes(false);
+    end_step(*static_cast<ucontext_t*>(context));
+    note_value();
 }
 
 void handle(int signal, void (*handler)(int, siginfo_t*, void*), struct sigaction& before) {
