@@ -29,6 +29,8 @@ OK = "works"
 LIMITED = "limited"
 MISSING = "missing"
 
+PAGE_BYTES = 4096
+"""The host tests put frames of this size at fixed addresses."""
 SHM_MIB = 512
 DISK_MIB = 1024
 COLUMNS = 80
@@ -182,6 +184,12 @@ def _guarded(name: str, needed_for: str, look: Callable[[str], Row]) -> Row:
 
 def _system(release: dict[str, str]) -> Row:
     name = f"{release.get('PRETTY_NAME', '?')} on {platform.machine()}"
+    page = os.sysconf("SC_PAGE_SIZE")
+    if page != PAGE_BYTES:
+        return Row(
+            "system", "grading", MISSING, f"{name}; its pages have {page} bytes, and the tests need {PAGE_BYTES}",
+            "a Linux kernel with pages of 4 KiB; on a Raspberry Pi 5 kernel=kernel8.img in config.txt",
+        )  # fmt: skip
     if release.get("VERSION_CODENAME") in TRIED and bootstrap.IS_X86_64:
         return Row("system", "grading", OK, name)
     return Row(

@@ -65,6 +65,12 @@ def test_system_that_is_tested_and_one_that_is_not(monkeypatch: pytest.MonkeyPat
     assert doctor._system(debian).state == LIMITED
 
 
+def test_system_with_large_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor.os, "sysconf", lambda name: 16384)
+    row = doctor._system({"PRETTY_NAME": "Raspberry Pi OS"})
+    assert row.state == MISSING and "16384 bytes" in row.detail and row.stops_grading
+
+
 def test_processor_without_grub(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor.bootstrap, "GRUB", ())
     row = doctor._grub()
