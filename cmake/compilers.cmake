@@ -21,17 +21,17 @@ if(CCACHE)
   set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE})
 endif()
 if(CMAKE_SOURCE_DIR MATCHES "['\"]")
-  list(PREPEND CMAKE_CXX_COMPILER_LAUNCHER /usr/bin/python3 ${CMAKE_SOURCE_DIR}/cmake/relative_depfile.py)
-  set(CMAKE_ASM_COMPILER_LAUNCHER ${CMAKE_CXX_COMPILER_LAUNCHER})
+  # By a relative path, since this property is put into a shell's line as it is. Of assembly too.
+  file(RELATIVE_PATH launcher ${CMAKE_BINARY_DIR} ${CMAKE_SOURCE_DIR}/cmake/relative_depfile.py)
+  set_property(GLOBAL PROPERTY RULE_LAUNCH_COMPILE "/usr/bin/python3 ${launcher}")
 endif()
 
 # nest_x86_64(TARGET): the target's C++ is compiled by NEST_KERNEL_CXX. CMake has one compiler for a
 # language: where this is another, the launcher takes its place and drops its name, which is $0 here.
 function(nest_x86_64 target)
   if(NOT NEST_KERNEL_CXX STREQUAL CMAKE_CXX_COMPILER)
-    list(JOIN CMAKE_CXX_COMPILER_LAUNCHER " " launcher)
     set_property(TARGET ${target} PROPERTY CXX_COMPILER_LAUNCHER
-      sh -c "exec ${launcher} ${NEST_KERNEL_CXX} \"$@\"")
+      sh -c "exec ${CMAKE_CXX_COMPILER_LAUNCHER} ${NEST_KERNEL_CXX} \"$@\"")
   endif()
 endfunction()
 

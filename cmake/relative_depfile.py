@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).absolute().parents[1]
+ROOT = Path(os.path.abspath(__file__)).parents[1]
 
 
 def escaped(path: str) -> str:
