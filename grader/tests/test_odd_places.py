@@ -63,6 +63,21 @@ def test_kit_that_cmake_wrote_in_a_folder_with_an_odd_name(tmp_path: Path) -> No
     assert kit.read_description(root) == {"flags": [f"-I{root}", f"-fmacro-prefix-map={root}/="]}
 
 
+def test_depfile_in_a_folder_with_an_odd_name(tmp_path: Path) -> None:
+    """ninja ends a name at a quote. A name that it cannot read is a file that is missing: always to be built."""
+    root = tmp_path / ODD
+    for folder in ("cmake", "build/cmake"):
+        (root / folder).mkdir(parents=True)
+    shutil.copy(ROOT / "cmake" / "relative_depfile.py", root / "cmake")
+    (root / "a.hh").write_text("")
+    (root / "a.cc").write_text('#include "a.hh"\n')
+    subprocess.run(["/usr/bin/python3", "../../cmake/relative_depfile.py", "g++", "-MD", "-MT", "a.o", "-MF", "a.o.d",
+                    "-c", root / "a.cc", "-o", "a.o"], cwd=root / "build" / "cmake", check=True)
+    words = (root / "build" / "cmake" / "a.o.d").read_text().replace("\\\n", " ").split()
+    assert words[0] == "a.o:" and {"../../a.cc", "../../a.hh"} <= set(words)
+    assert not any(quote in word for word in words for quote in "'\"")
+
+
 def test_boot_from_a_folder_with_an_odd_name(tmp_path: Path, machine: str) -> None:
     place = tmp_path / ODD
     place.mkdir()
