@@ -25,7 +25,9 @@ HEADER = struct.pack("<IIIIHHI", 0xE85250D6, 0, 24, -(0xE85250D6 + 24) & 0xFFFFF
 
 #: The hypercall's instruction, by the vendor of the CPU. A guest that asked CPUID would not be the smallest.
 HYPERCALL = {"amd": bytes.fromhex("0f01d9"), "intel": bytes.fromhex("0f01c1")}  # VMMCALL, VMCALL
-SIGNED = b"\xbaNest"  # mov edx,"Nest": vmm/hypercall.hh
+#: With what every guest begins: mov edx,"Nest"; xor ebx,ebx: the signature of its hypercalls and the status
+#: of its exit (vmm/hypercall.hh). Not later: the bare loops that are measured keep no register of the host.
+BEGIN = b"\xbaNest\x31\xdb"
 
 
 def _word(value: int) -> bytes:
@@ -33,19 +35,19 @@ def _word(value: int) -> bytes:
 
 
 def _exit(vendor: str) -> bytes:
-    return bytes.fromhex("31db 31c0") + SIGNED + HYPERCALL[vendor]  # xor ebx,ebx; xor eax,eax
+    return bytes.fromhex("31c0") + HYPERCALL[vendor]  # xor eax,eax
 
 
 def marks(vendor: str = "amd") -> bytes:
     """Executes the hypercall `mark` MARKS times, then exits."""
     # mov ecx,MARKS; 1: mov eax,2; hypercall; dec ecx; jnz 1b
     loop = bytes.fromhex("b802000000") + HYPERCALL[vendor] + bytes.fromhex("49 75f5")
-    return _image(SIGNED + b"\xb9" + _word(MARKS) + loop + _exit(vendor))
+    return _image(b"\xb9" + _word(MARKS) + loop + _exit(vendor))
 
 
 def touch(vendor: str = "amd") -> bytes:
     """Reads one word of each of TOUCHED_PAGES pages that come from the file, then exits. Uses no
-    register but EAX until then."""
+    register but EAX from the first page on."""
     # mov eax,BEGIN; 1: cmp dword [eax],0; add eax,4096; cmp eax,END; jne 1b
     end = TOUCHED_BEGIN + TOUCHED_PAGES * PAGE_SIZE
     code = (b"\xb8" + _word(TOUCHED_BEGIN) + bytes.fromhex("833800 0500100000 3d") + _word(end)
@@ -61,5 +63,5 @@ def sized(mebibytes: int, vendor: str = "amd") -> bytes:
 def _image(code: bytes, *more: Segment) -> bytes:
     # The second segment begins on a page of the file, as linkers lay it.
     headers = ELF_HEADER + PROGRAM_HEADER * (1 + len(more))
-    text = Segment(paddr=CODE, data=(HEADER + code).ljust(PAGE_SIZE - headers, b"\0"))
+    text = Segment(paddr=CODE, data=(HEADER + BEGIN + code).ljust(PAGE_SIZE - headers, b"\0"))
     return elf_image([text, *more], entry=CODE + len(HEADER))
