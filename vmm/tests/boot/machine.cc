@@ -21,7 +21,6 @@ namespace test {
 namespace arch = kern::arch;
 
 std::uint32_t nonce = 0;
-bool xsetbv_is_let_through = false;
 
 Gpa place(Label label) {
     return Gpa{static_cast<std::uint64_t>(label - guests_begin) + BLOB};
@@ -139,7 +138,7 @@ FrameBalance::~FrameBalance() {
     fact(group_, "frames-left", kern::frames().in_use() - before_);
 }
 
-void run_to_hypercall(VcpuBackend& vcpu, KernelVmPager& pager) {
+Exit run_until_it_asks(VcpuBackend& vcpu, KernelVmPager& pager) {
     vcpu.enter_cpu();
     while (true) {
         arch::disable_interrupts();
@@ -148,13 +147,16 @@ void run_to_hypercall(VcpuBackend& vcpu, KernelVmPager& pager) {
         if (std::holds_alternative<exit::ExternalInterrupt>(exit.reason) ||
             std::holds_alternative<exit::Served>(exit.reason))
             continue;
-        if (std::holds_alternative<exit::Hypercall>(exit.reason)) {
-            vcpu.skip_instruction(exit);
-            break;
-        }
-        if (!pager.try_lazy_paging(exit)) kern::panic(describe(exit));
+        if (pager.try_lazy_paging(exit)) continue;
+        if (std::holds_alternative<exit::Hypercall>(exit.reason)) vcpu.skip_instruction(exit);
+        vcpu.leave_cpu();
+        return exit;
     }
-    vcpu.leave_cpu();
+}
+
+void run_to_hypercall(VcpuBackend& vcpu, KernelVmPager& pager) {
+    const Exit exit = run_until_it_asks(vcpu, pager);
+    if (!std::holds_alternative<exit::Hypercall>(exit.reason)) kern::panic(describe(exit));
 }
 
 }  // namespace test

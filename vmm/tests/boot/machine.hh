@@ -27,10 +27,6 @@ extern "C" Label guests_begin, guests_end;
 /// can be known before.
 extern std::uint32_t nonce;
 
-/// From the command line too: this machine does not intercept XSETBV, so guests can use AVX,
-/// although they are told that there is none.
-extern bool xsetbv_is_let_through;
-
 /// Where the guests' physical memory has `label`.
 Gpa place(Label label);
 
@@ -118,7 +114,11 @@ class FrameBalance {
     std::uint64_t before_;
 };
 
-/// Runs `vcpu` on this CPU up to its next hypercall, serving its pages.
+/// Runs `vcpu` on this CPU up to its next exit that is not an interrupt's, serving its pages. A hypercall
+/// is done then: the vCPU goes on behind it.
+Exit run_until_it_asks(VcpuBackend& vcpu, KernelVmPager& pager);
+
+/// The same; panics if it was no hypercall.
 void run_to_hypercall(VcpuBackend& vcpu, KernelVmPager& pager);
 
 // The groups of facts, one file each.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A kernel that tries out the hypervisor on the machine's own virtualization.
-// vmm/tests/test_boot.py boots it with a command line of `nonce=NUMBER`, to run one part alone
-// `only=PART`, and `xsetbv=1` where that is not intercepted.
+// vmm/tests/test_boot.py boots it with a command line of `nonce=NUMBER`, and to run one part
+// alone `only=PART`.
 #include "kern/boot/boot_info.hh"
 #include "vmm/tests/boot/machine.hh"
 
@@ -49,7 +49,6 @@ constexpr std::array parts{
 void kernel_main(const kern::BootInfo& boot) {
     const std::string_view line = boot.command_line.view();
     nonce = number(option(line, "nonce="));
-    xsetbv_is_let_through = number(option(line, "xsetbv=")) != 0;
     const std::string_view only = option(line, "only=");
     if (const char* const reason = choose_backend()) {
         kern::kprint("no virtual machines: {}\n", reason);

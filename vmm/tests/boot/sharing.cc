@@ -127,11 +127,21 @@ bool is_reset_state(const Saved& saved) {
     return good;
 }
 
+/// Whether guests can use AVX although they are told that there is none: some machines (QEMU 7.2, and
+/// not 10.0) have no intercept of XSETBV.
+bool can_use_avx() {
+    if (!has_features(cpuid_xsave | cpuid_avx)) return false;
+    Guest guest;
+    guest.make(value_of(50), guest_state, 2);
+    const Exit exit = run_until_it_asks(*guest.vcpu, *guest.pager);
+    return std::holds_alternative<exit::Hypercall>(exit.reason);
+}
+
 void share_registers() {
     constexpr std::string_view name = "state";
-    const bool has_avx = xsetbv_is_let_through && has_features(cpuid_xsave | cpuid_avx);
-    fact(name, "avx", has_avx);
     const FrameBalance balance{name};
+    const bool has_avx = can_use_avx();
+    fact(name, "avx", has_avx);
     const std::uint32_t what = has_avx ? 2 : 1;
     Guest a, b, untouched;
     a.make(value_of(100), guest_state, what);
