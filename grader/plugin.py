@@ -27,6 +27,7 @@ student's files together: the same function under other `answers`.
 from __future__ import annotations
 
 import contextlib
+import io
 import sys
 from collections import Counter
 from dataclasses import dataclass, field, replace
@@ -85,6 +86,17 @@ class Session:
             raise RuntimeError(f"pytest ended with {status!r}")
 
 
+class _NoReporter:
+    """In the place of the terminal reporter: pytest 8 asks it for colours to put a comparison into words, and
+    an assertion has no words at all where there is none."""
+
+    def __init__(self) -> None:
+        from _pytest._io import TerminalWriter
+
+        self._tw = TerminalWriter(io.StringIO())
+        self._tw.hasmarkup = False  # whatever FORCE_COLOR says
+
+
 class LabPlugin:
     """Hooks and fixtures of one session."""
 
@@ -99,6 +111,9 @@ class LabPlugin:
     def pytest_addoption(self, parser: pytest.Parser) -> None:
         # Of the terminal reporter, which is not there: how much an assertion's explanation says.
         parser.addoption("--verbose", type=int, default=1, dest="verbose")
+
+    def pytest_configure(self, config: pytest.Config) -> None:
+        config.pluginmanager.register(_NoReporter(), "terminalreporter")
 
     # -- collection ------------------------------------------------------------------------------
 
