@@ -70,6 +70,6 @@ function(nest_unit_test name)
   target_link_libraries(${name} PRIVATE
     -Wl,--start-group vmm.${arg_FLAVOUR} tasks.${arg_FLAVOUR} kern.${arg_FLAVOUR} -Wl,--end-group
     gtest gtest_main pthread)
-  add_test(NAME ${name} COMMAND Python3::Interpreter -m grader.host_program
+  add_test(NAME ${name} COMMAND ${Python3_EXECUTABLE} -m grader.host_program
     ${CMAKE_CROSSCOMPILING_EMULATOR} $<TARGET_FILE:${name}> WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
 endfunction()

@@ -240,7 +240,7 @@ class Kit:
             done = sandbox.run(
                 [self._compiler(flavour), *self._flags(file, flavour),
                  f"-ffile-prefix-map={self.root}/=", f"-iquote{(self.root / file).parent}",
-                 "-fdiagnostics-color=never", _few_errors(self._kit["compiler"]), "-c", name, "-o", str(output)],
+                 "-fdiagnostics-color=never", _few_errors(self._compiler(flavour)), "-c", name, "-o", str(output)],
                 timeout=COMPILE_SECONDS, cwd=self.root, writable=[place],
                 readable=[self.root / room for room in ROOMS if (self.root / room).is_dir()] + [source])
             if not done.ok:

@@ -4,7 +4,6 @@ and the next one still runs."""
 
 from __future__ import annotations
 
-from pathlib import Path
 
 import pytest
 
