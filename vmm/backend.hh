@@ -43,14 +43,14 @@ inline constexpr std::uint64_t interrupt_enable = 1ULL << 9;
 inline constexpr std::uint64_t resume = 1ULL << 16;
 }  // namespace rflags
 
-/// DR6 tells why a #DB came, DR7 when one is to come [amd/vol2 13.1.1].
+/// DR6 tells why a debug exception came, DR7 when one is to come [amd/vol2 13.1.1].
 namespace dr6 {
-inline constexpr std::uint64_t reset = 0xffff'0ff0;
+inline constexpr std::uint64_t reset = 0xffff'0ff0;                 ///< after INIT
 inline constexpr std::uint64_t debug_register_access = 1ULL << 13;  ///< BD
 inline constexpr std::uint64_t single_step = 1ULL << 14;            ///< BS
 }  // namespace dr6
 namespace dr7 {
-inline constexpr std::uint64_t reset = 0x400;
+inline constexpr std::uint64_t reset = 0x400;                ///< after INIT
 inline constexpr std::uint64_t general_detect = 1ULL << 13;  ///< GD
 }  // namespace dr7
 
@@ -188,7 +188,7 @@ class VcpuBackend {
 
     /// Completes the instruction that exited, as the CPU completes one: for exits whose instruction
     /// the host has done. RIP moves behind it, an interrupt shadow and RFLAGS.RF end, and a guest
-    /// that steps (RFLAGS.TF) gets its #DB. For CPUID, RDMSR, WRMSR, HLT, the hypercall, IN, OUT and
+    /// that steps (RFLAGS.TF) gets its debug exception. For CPUID, RDMSR, WRMSR, HLT, the hypercall, IN, OUT and
     /// IgnoredInstruction; no event may be waiting, see can_inject.
     virtual void skip_instruction(const Exit& exit) = 0;
 

@@ -49,6 +49,7 @@ class GuestMemory {
         /// As the guest sees it.
         std::uint64_t cr0 = 0, cr3 = 0, cr4 = 0, efer = 0;
         ///@}
+        /// All of them are equal.
         bool operator==(const GuestPaging&) const = default;
     };
     /// What a walk of the guest's page tables has read: as long as that stands there, and no entry

@@ -243,6 +243,7 @@ int main() { std::printf("third %d\\n", third()); return 0; }
 """
     kit = json.loads((tree.root / "build/cmake/kit.json").read_text())
     kit["programs"] = {"user/toy.elf": {
+        "compiler": "/usr/bin/g++",
         "kernels": ["nestling"], "tasks": ["vmm/program/third.cc"], "linker": "/bin/sh",
         "compile": ["-std=c++23", f"-I{tree.root}", "-DFOR_PROGRAM"],
         "flags": [str(tree.root / "build/cmake/link.sh")], "objects": [tree.compile("program", text)],

@@ -14,9 +14,9 @@ inline constexpr std::uint8_t debug = 1, non_maskable = 2, breakpoint = 3, doubl
 
 /// From here on the numbers belong to interrupts. All but `spurious` want an end of interrupt.
 inline constexpr std::uint8_t first_interrupt = 32;
-inline constexpr std::uint8_t kick = 0xf0;     ///< wakes a CPU, nothing else
-inline constexpr std::uint8_t request = 0xf1;  ///< interrupt_and_wait
-inline constexpr std::uint8_t timer = 0xf2;
-inline constexpr std::uint8_t spurious = 0xff;
+inline constexpr std::uint8_t kick = 0xf0;      ///< wakes a CPU, nothing else
+inline constexpr std::uint8_t request = 0xf1;   ///< interrupt_and_wait
+inline constexpr std::uint8_t timer = 0xf2;     ///< the clock's
+inline constexpr std::uint8_t spurious = 0xff;  ///< the APIC had nothing left to deliver
 
 }  // namespace kern::arch::vector
