@@ -25,7 +25,7 @@ set(NEST_FLAGS_kernel ${NEST_COMMON_FLAGS} -O2 -ffreestanding -mno-red-zone ${ge
     -fno-asynchronous-unwind-tables -fcf-protection=none -fno-omit-frame-pointer
     -fno-optimize-sibling-calls -fno-use-cxa-atexit)
 # Not position-independent: at a random address, a program may lie where its sanitizer wants to be; see
-# grader/host_program.py.
+# grader/confine/host_program.py.
 set(NEST_FLAGS_asan ${NEST_COMMON_FLAGS} -O1 -fno-omit-frame-pointer -fno-pie
     -fsanitize=address,undefined -fno-sanitize-recover=all)
 set(NEST_FLAGS_tsan ${NEST_COMMON_FLAGS} -O1 -fno-omit-frame-pointer -fno-pie -fsanitize=thread)
@@ -70,6 +70,6 @@ function(nest_unit_test name)
   target_link_libraries(${name} PRIVATE
     -Wl,--start-group vmm.${arg_FLAVOUR} tasks.${arg_FLAVOUR} kern.${arg_FLAVOUR} -Wl,--end-group
     gtest gtest_main pthread)
-  add_test(NAME ${name} COMMAND ${Python3_EXECUTABLE} -m grader.host_program
+  add_test(NAME ${name} COMMAND ${Python3_EXECUTABLE} -m grader.confine.host_program
     ${CMAKE_CROSSCOMPILING_EMULATOR} $<TARGET_FILE:${name}> WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
 endfunction()

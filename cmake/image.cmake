@@ -58,9 +58,9 @@ function(nest_kernel name place)
     COMMAND ${NEST_LD} ${NEST_KERNEL_LINK_FLAGS} -T ${arg_SCRIPT} --defsym=KERNEL_OFFSET=${NEST_${upper}_OFFSET}
       --defsym=KERNEL_LMA=${NEST_${upper}_LMA} ${arg_LINK} -o ${image} ${objects}
       --start-group ${archives} --end-group
-    COMMAND Python3::Interpreter ${CMAKE_SOURCE_DIR}/grader/kernel_image.py ${image}
+    COMMAND Python3::Interpreter ${CMAKE_SOURCE_DIR}/grader/build/kernel_image.py ${image}
     DEPENDS ${objects} ${archive_targets} ${archives} ${arg_SCRIPT}
-      ${CMAKE_SOURCE_DIR}/grader/kernel_image.py
+      ${CMAKE_SOURCE_DIR}/grader/build/kernel_image.py
     COMMAND_EXPAND_LISTS VERBATIM
     COMMENT "Linking kernel image ${name}.elf")
   add_custom_target(${name} ALL DEPENDS ${image})
@@ -74,7 +74,7 @@ endfunction()
 # guests (vmm/user, guest_evidence).
 #
 # The recipe in kit.json: "linker" "flags" "objects" OBJECTS --start-group ARCHIVES --end-group -o ELF,
-# then grader/kernel_image.py. ARCHIVES are the kernel flavour's libraries in the order of "archives".
+# then grader/build/kernel_image.py. ARCHIVES are the kernel flavour's libraries in the order of "archives".
 # OBJECTS, the answers, stand in the place of the library `tasks`, which is not linked; a kernel without
 # the hypervisor takes only those of kern.
 function(nest_kit_kernel name runs)

@@ -9,7 +9,7 @@
 namespace vmm {
 
 // The block in memory that a harness reads from outside, with no word of the guest or of the code
-// under test. grader/evidence.py finds it by the symbol `vmm_evidence` and knows this layout.
+// under test. grader/evidence/vms.py finds it by the symbol `vmm_evidence` and knows this layout.
 // Only framework code writes it.
 
 /// What became of a virtual machine.
@@ -50,7 +50,7 @@ struct VmRecord {
     std::uint64_t run_nanoseconds = 0;       ///< from then until its last vCPU had stopped
     std::array<char, 64> reason{};  ///< why it was refused or ended, in words, padded with zeros
 };
-// grader/evidence.py reads this layout: change both.
+// grader/evidence/vms.py reads this layout: change both.
 static_assert(sizeof(VmRecord) == 32 + 13 * 8 + 8 * 8 + 4 * 128 + 5 * 8 + 64);
 
 /// The whole block.

@@ -5,7 +5,7 @@
   same path; its header is there; its handout and its tests' ``read`` are anchors of the handout.
 - Every named test exists, and every test that exists is named: a typed one (``TYPED_TEST``) for each of
   its suite's types, as ``unit:Suite/Type.Case``.
-- Points add up (grader/lab.py sees to that when it reads the file).
+- Points add up (grader/course/lab.py sees to that when it reads the file).
 - ``solutions-private`` holds those files, answers to a lab's questions, ``mutants/``, ``variants/`` and ``hidden/``, and nothing else.
 """
 
@@ -16,9 +16,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from grader import LabError
 from grader.checks import PRIVATE, Finding
-from grader.errors import LabError
-from grader.lab import Lab, Task, load, positions
+from grader.course.lab import Lab, Task, load, positions
 
 RACE_TESTS = "_race_test.cc"
 EXTRA_FOLDERS = ("mutants", "variants", "hidden")

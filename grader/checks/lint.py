@@ -21,9 +21,9 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from grader.cache import Cache, digest
+from grader.build.cache import Cache, digest
+from grader.build.schedule import cores
 from grader.checks import PRIVATE, ROOT
-from grader.schedule import cores
 
 TIDY = "clang-tidy-19"
 ROOMS = ("kern", "vmm", "guest", "labs", PRIVATE)

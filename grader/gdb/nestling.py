@@ -14,8 +14,8 @@ import gdb
 import gdb.printing
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from grader import guest_evidence  # noqa: E402
-from grader.evidence import (  # noqa: E402
+from grader.evidence import guests as guest_evidence  # noqa: E402
+from grader.evidence.vms import (  # noqa: E402
     BLOCK,
     KERNEL_OFFSET,
     EvidenceError,
@@ -23,10 +23,10 @@ from grader.evidence import (  # noqa: E402
     VmRecord,
     parse,
 )
-from grader.guest_evidence import GuestRecord  # noqa: E402
-from grader.proc_evidence import ProcEvidence  # noqa: E402
-from grader.second_level import span, steps  # noqa: E402
-from grader.symbols import SymbolError, Symbols  # noqa: E402
+from grader.evidence.guests import GuestRecord  # noqa: E402
+from grader.evidence.programs import ProcEvidence  # noqa: E402
+from grader.evidence.second_level import span, steps  # noqa: E402
+from grader.evidence.symbols import SymbolError, Symbols  # noqa: E402
 
 SPACES = {
     "kern::HostPhysical": "Hpa",
@@ -114,7 +114,7 @@ class ControlAreaPrinter:
 
 
 class Memory:
-    """Physical memory of the stopped machine, as grader.second_level wants it."""
+    """Physical memory of the stopped machine, as grader.evidence.second_level wants it."""
 
     size = 1 << 40
 

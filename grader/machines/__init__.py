@@ -14,9 +14,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from grader.errors import CannotRun
-from grader.evidence import PhysicalMemory
-from grader.sandbox import signal_name
+from grader import CannotRun
+from grader.confine.sandbox import signal_name
+from grader.evidence.vms import PhysicalMemory
 
 POWERED_OFF = "powered off"
 RESET = "reset"

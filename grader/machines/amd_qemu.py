@@ -17,8 +17,8 @@ import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from grader import sandbox
-from grader.evidence import PhysicalMemory
+from grader.confine import sandbox
+from grader.evidence.vms import PhysicalMemory
 from grader.machines import (
     DIED,
     FLOODED,
@@ -37,8 +37,8 @@ from grader.machines import (
     exit_in_words,
     killed_from_outside,
 )
+from grader.confine.processes import Child, Limits
 from grader.machines.slots import emulator_slot
-from grader.processes import Child, Limits
 
 PROGRAM = "qemu-system-x86_64"
 INSTALL = "apt-get install qemu-system-x86"

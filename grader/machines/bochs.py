@@ -20,8 +20,8 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from grader import sandbox
-from grader.evidence import PhysicalMemory
+from grader.confine import sandbox
+from grader.evidence.vms import PhysicalMemory
 from grader.machines import (
     DIED,
     FLOODED,
@@ -39,10 +39,10 @@ from grader.machines import (
     exit_in_words,
     killed_from_outside,
 )
+from grader.confine.processes import Child, Limits, descendants
 from grader.machines.bochs_boot import RAM_AT, DirectBoot, direct_boot, fast_clock
 from grader.machines.bochs_setup import BIOS, VGA_BIOS, bochsrc, descriptor_path
 from grader.machines.slots import emulator_slot
-from grader.processes import Child, Limits, descendants
 
 PROGRAM = "bochs-bin"
 DISPLAY = "*/bochs/plugins/libbx_term_gui.so"
@@ -369,7 +369,7 @@ def _direct(configuration: Configuration) -> DirectBoot | None:
 
 
 def _in_qemus_form(general: str, control: str) -> str:
-    """One CPU's registers as grader/hung.py reads them, from the debugger's ``r`` and ``creg``."""
+    """One CPU's registers as grader/machines/hung.py reads them, from the debugger's ``r`` and ``creg``."""
     found = re.findall(r"^(r\w+) *: ([0-9a-f]{8})_([0-9a-f]{8})", general, re.MULTILINE)
     found += re.findall(r"\b(CR[0-4]|EFER)=(?:page fault laddr=)?0x()([0-9a-f]+)", control)
     flags = re.search(r"^eflags (0x[0-9a-f]+).*$", general, re.MULTILINE)

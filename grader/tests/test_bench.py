@@ -3,8 +3,8 @@
 
 import pytest
 
-from grader import bench
-from grader.errors import CannotRun
+from grader import CannotRun
+from grader.bench import measure as bench
 
 
 def test_lines_are_put_together_with_the_time_at_which_they_end() -> None:

@@ -13,7 +13,7 @@ from types import ModuleType
 
 import pytest
 
-from grader import bootstrap
+from grader.verbs import bootstrap
 
 PACKAGES = ("g++", "ninja-build")
 DPKG = """#!/bin/sh
@@ -116,7 +116,7 @@ def test_a_verb_wants_what_it_needs(argv: list[str], package: str, wanted: bool)
 def test_starts_on_the_standard_library_alone() -> None:
     done = subprocess.run(
         ["/usr/bin/python3", "-I", "-S", "-c",
-         f"import sys; sys.path.insert(0, {str(bootstrap.ROOT)!r}); import grader.bootstrap"],
+         f"import sys; sys.path.insert(0, {str(bootstrap.ROOT)!r}); import grader.verbs.bootstrap"],
         capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
@@ -124,7 +124,7 @@ def test_starts_on_the_standard_library_alone() -> None:
 def test_help_needs_no_heavy_module() -> None:
     done = subprocess.run(
         ["/usr/bin/python3", "-c",
-         f"import sys; sys.path.insert(0, {str(bootstrap.ROOT)!r}); import grader.cli; "
+         f"import sys; sys.path.insert(0, {str(bootstrap.ROOT)!r}); import grader.verbs.cli; "
          "print([name for name in ('pytest', 'rich', 'jsonschema', 'elftools') if name in sys.modules])"],
         capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stderr
@@ -174,7 +174,7 @@ def test_the_line_without_python_is_enough_for_every_verb(
     assert done.returncode == 3
     words = done.stderr.splitlines()[-1].split()
     assert words[:5] == "sudo apt-get install -y --no-install-recommends".split()
-    assert sorted(words[5:]) == sorted(wanted), "the list in ./nest and PACKAGES in grader/bootstrap.py differ"
+    assert sorted(words[5:]) == sorted(wanted), "the list in ./nest and PACKAGES in grader/verbs/bootstrap.py differ"
 
 
 def test_without_python_and_apt_the_container_is_the_mend(tmp_path: Path) -> None:

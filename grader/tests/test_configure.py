@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from grader import kit
-from grader.lab import ROOT
-from grader.selftest import STRICT
+from grader.build import kit
+from grader.course.lab import ROOT
+from grader.verbs.test import STRICT
 
 
 @pytest.mark.parametrize("settings", [(), STRICT])

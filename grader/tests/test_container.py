@@ -12,7 +12,9 @@ from typing import Any
 import click
 import pytest
 
-from grader import bootstrap, cli, lab, machines
+from grader import machines
+from grader.course import lab
+from grader.verbs import bootstrap, cli
 
 ROOT = bootstrap.ROOT
 CONTAINERFILE = (ROOT / "Containerfile").read_text()
@@ -32,15 +34,16 @@ def document(path: str) -> Any:
 
 def test_its_packages_are_those_of_all_verbs(tmp_path: Path) -> None:
     copied = dict(rest.split() for word, rest in instructions() if word == "COPY")
-    assert copied == {"grader/bootstrap.py": "/tmp/bootstrap.py"}
+    assert copied == {"grader/verbs/bootstrap.py": "/tmp/nest/verbs/bootstrap.py"}
     # The copy stands alone there, as here.
-    alone = tmp_path / "bootstrap.py"
-    alone.write_bytes((ROOT / "grader/bootstrap.py").read_bytes())
+    alone = tmp_path / "nest/verbs/bootstrap.py"
+    alone.parent.mkdir(parents=True)
+    alone.write_bytes((ROOT / "grader/verbs/bootstrap.py").read_bytes())
     told = subprocess.run(["/usr/bin/python3", alone, "--packages"], capture_output=True, text=True, check=True)
     assert set(told.stdout.split()) == set().union(*bootstrap.PACKAGES.values())
     installed = [words for word, rest in instructions() if word == "RUN"
                  for words in re.findall(r"apt-get install -y --no-install-recommends (.*?) &&", rest)]
-    assert installed == [" ".join(["python3", *sorted(EDITOR - {"python3"})]), "$(python3 /tmp/bootstrap.py --packages)"]
+    assert installed == [" ".join(["python3", *sorted(EDITOR - {"python3"})]), "$(python3 /tmp/nest/verbs/bootstrap.py --packages)"]
 
 
 def test_one_date_pins_the_image_and_the_archive() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from grader.digest import digest, key_of, written_page
+from grader.testkit.digest import digest, key_of, written_page
 
 ROOT = Path(__file__).resolve().parents[2]
 

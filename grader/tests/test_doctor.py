@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from grader import doctor, host_program, machines, sandbox
-from grader.doctor import LIMITED, MISSING, OK, Row
+from grader import machines
+from grader.confine import host_program, sandbox
 from grader.machines import amd_qemu, bochs
 from grader.machines.probe import Probe, try_machine
+from grader.verbs import doctor
+from grader.verbs.doctor import LIMITED, MISSING, OK, Row
 
 
 @pytest.fixture

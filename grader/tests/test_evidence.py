@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from grader import evidence
-from grader.evidence import EvidenceError, PhysicalMemory, TableFormat, VmState
+from grader.evidence import vms as evidence
+from grader.evidence.vms import EvidenceError, PhysicalMemory, TableFormat, VmState
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -102,8 +102,8 @@ def test_exit_codes_in_words(code: int, words: str) -> None:
 
 
 def test_walk_tells_each_level() -> None:
-    from grader.evidence import PhysicalMemory, TableFormat
-    from grader.second_level import steps
+    from grader.evidence.vms import PhysicalMemory, TableFormat
+    from grader.evidence.second_level import steps
 
     data = bytearray(0x10000)
     for table in (0x1000, 0x2000, 0x3000):

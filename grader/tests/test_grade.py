@@ -15,14 +15,14 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from grader import sandbox
+from grader.confine import sandbox
 from grader.tests import toy_tree
 from grader.tests.toy_tree import HALF, TWICE, Tree
 
 needs_isolation = pytest.mark.skipif(
     not sandbox.is_isolated(), reason="bubblewrap has no namespaces here: limits hold, isolation does not")
 
-SCHEMA = json.loads((toy_tree.ROOT / "grader/schemas/results.json").read_text())
+SCHEMA = json.loads((toy_tree.ROOT / "grader/judge/schemas/results.json").read_text())
 
 
 @pytest.fixture(scope="module")
@@ -183,7 +183,7 @@ def test_exit_in_a_static_constructor_earns_nothing(tree: Tree) -> None:
 
 def test_a_loop_without_end_is_ended(tree: Tree) -> None:
     tree.solve()
-    path = tree.root / "grader/unit.py"
+    path = tree.root / "grader/judge/unit.py"
     path.write_text(path.read_text().replace("CASE_SECONDS = 20.0", "CASE_SECONDS = 1.0"))
     tree.write("vmm/half.cc", '#include "vmm/toy.hh"\nint half(int n) { while (*(volatile int*)&n > -9) {} return 0; }\n')
     result, done = tree.grade(timeout=60)
@@ -207,7 +207,7 @@ def test_without_references_a_stub_blocks_and_is_named(tree: Tree) -> None:
 def test_unstable_is_failed_and_marked(tree: Tree) -> None:
     tree.solve()
     # The boot's transcripts tell the first boot of a kernel from its replay.
-    path = tree.root / "grader/boot.py"
+    path = tree.root / "grader/testkit/boot.py"
     path.write_text(path.read_text().replace(
         "return BootResult(done.stdout",
         "return BootResult(done.stdout if 'replayed' in str(transcript_dir) else '',\n    ended, 0, '', 0.0, "
@@ -321,7 +321,7 @@ def test_interruption_leaves_nothing_running(tree: Tree, number: int) -> None:
 def test_a_boot_that_hung_gets_less_when_it_is_replayed(tree: Tree) -> None:
     tree.solve()
     tree.write("vmm/half.cc", HALF.replace("n / 2", "n == 84 ? ({ for (volatile int i = 0;;) i = i; 0; }) : n / 2"))
-    tree.write("grader/engine.py", (tree.root / "grader/engine.py").read_text().replace(
+    tree.write("grader/judge/engine.py", (tree.root / "grader/judge/engine.py").read_text().replace(
         "HUNG_SECONDS = 20.0", "HUNG_SECONDS = 1.5"))
     result, done = tree.grade()
     assert scores(result) == {"lab1.twice": 10, "lab1.half": 15}, done.stdout
@@ -333,8 +333,8 @@ def test_a_boot_that_hung_gets_less_when_it_is_replayed(tree: Tree) -> None:
 @needs_isolation
 def test_sandbox_that_does_not_start_is_not_charged_to_the_answer(tree: Tree) -> None:
     tree.solve()
-    grader = (tree.root / "grader/sandbox.py").read_text()
-    tree.write("grader/sandbox.py", grader.replace('"--tmpfs", "/tmp"]', '"--tmpfs", "/tmp", "--bind", "/gone", "/gone"]'))
+    grader = (tree.root / "grader/confine/sandbox.py").read_text()
+    tree.write("grader/confine/sandbox.py", grader.replace('"--tmpfs", "/tmp"]', '"--tmpfs", "/tmp", "--bind", "/gone", "/gone"]'))
     done = tree.nest("grade", "lab1")
     assert done.returncode == 3 and "the sandbox does not start: bwrap: Can't find source path /gone" in done.stderr
     assert "mend:" in done.stderr and "of 30 points" not in done.stdout and "Traceback" not in done.stderr

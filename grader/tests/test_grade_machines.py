@@ -15,7 +15,7 @@ from jsonschema import Draft202012Validator
 from grader.tests import toy_tree
 from grader.tests.toy_tree import Tree
 
-SCHEMA = json.loads((toy_tree.ROOT / "grader/schemas/results.json").read_text())
+SCHEMA = json.loads((toy_tree.ROOT / "grader/judge/schemas/results.json").read_text())
 
 TOY = """
 def test_vendor(booted, machine):
@@ -214,7 +214,7 @@ def test_files_of_points_that_are_none(tree: Tree, text: str) -> None:
 
 
 PROGRAM_BOOT = """
-from grader.boot import VmPlan
+from grader.testkit.boot import VmPlan
 def plan(nonce, guests):
     return {"user/toy.elf": guests["user/toy.elf"]}, [VmPlan(nonce)]
 def test_third(booted, guests):
@@ -271,7 +271,7 @@ def test_task_in_a_user_program(tree: Tree) -> None:
 def test_stub_in_a_user_program_is_named(tree: Tree) -> None:
     with_program(tree)
     tree.write("vmm/program/third.cc", '#include "vmm/toy.hh"\nint third() { todo("lab1.third"); }\n')
-    tree.write("grader/boot.py", toy_tree.BOOT.replace("stdin=data).stdout", "stdin=data).stderr"))
+    tree.write("grader/testkit/boot.py", toy_tree.BOOT.replace("stdin=data).stdout", "stdin=data).stderr"))
     result, done = tree.grade()
     assert result["score"] == 30
     assert result["extra_data"]["tasks"][2]["state"] == "not written"

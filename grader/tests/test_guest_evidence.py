@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from grader import guest_evidence
-from grader.evidence import EvidenceError
-from grader.guest_evidence import GuestEnd, GuestEvidence, Vendor
-from grader.proc_evidence import ProcEvidence
+from grader.evidence import guests as guest_evidence
+from grader.evidence.guests import GuestEnd, GuestEvidence, Vendor
+from grader.evidence.programs import ProcEvidence
+from grader.evidence.vms import EvidenceError
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from grader import guest_results
-from grader.hand_made import MULTIBOOT2_HEADER, touching_code
+from grader.evidence import guest_results
+from grader.testkit.hand_made import MULTIBOOT2_HEADER, touching_code
 
 ROOT = Path(__file__).resolve().parents[2]
 

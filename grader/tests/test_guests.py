@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import pytest
 
-from grader import lab_kernel
-from grader.boot import BootResult, VmPlan, run_boot
-from grader.evidence import VmState
-from grader.images import Segment, elf_image
-from grader.kit import reference_answers
-from grader.lab import KERNEL, load_all
+from grader.build import lab_kernel
+from grader.build.kit import reference_answers
+from grader.course.lab import KERNEL, load_all
+from grader.evidence.vms import VmState
+from grader.testkit.boot import BootResult, VmPlan, run_boot
+from grader.testkit.images import Segment, elf_image
 
 pytestmark = pytest.mark.skipif(
     reference_answers(load_all()) is None, reason="a release has no reference answers"

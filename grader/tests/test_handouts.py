@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from grader import handouts
-from grader import lab as labs
-from grader.lab import Lab, Task
+from grader.course import handouts
+from grader.course import lab as labs
+from grader.course.lab import Lab, Task
 
 
 def make_lab(folder: Path, read: str = "#first") -> Lab:

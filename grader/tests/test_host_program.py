@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from grader import host_program, outcome, sandbox
-from grader.lab import ROOT
-from grader.sandbox import Completed
-from grader.unit import run_case
+from grader.confine import host_program, sandbox
+from grader.confine.sandbox import Completed
+from grader.course.lab import ROOT
+from grader.judge import outcome
+from grader.judge.unit import run_case
 
 FATAL = Completed(66, "", "FATAL: ThreadSanitizer: unexpected memory mapping 0x7de770872000-0x7de770d00000\n")
 NEWER = Completed(66, "", "FATAL: ThreadSanitizer: memory layout is incompatible, even though ASLR is disabled.\n")

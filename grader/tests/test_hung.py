@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from grader import hung
-from grader.evidence import KERNEL_OFFSET, PhysicalMemory
-from grader.symbols import Symbols
+from grader.evidence.symbols import Symbols
+from grader.evidence.vms import KERNEL_OFFSET, PhysicalMemory
+from grader.machines import hung
 from grader.tests import tiny_kernel
 
 MIB = 1 << 20

@@ -7,7 +7,7 @@ import struct
 import pytest
 from elftools.elf.elffile import ELFFile
 
-from grader.images import (
+from grader.testkit.images import (
     BLOCK_SIZE,
     PAGE_SIZE,
     GuestImage,

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from grader import lab
-from grader.errors import LabError, UsageError
+from grader import LabError, UsageError
+from grader.course import lab
 from grader.tests.toy_tree import lab_json
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from grader.debug import place_of
-from grader.kit import reference_answers
-from grader.lab import ROOT, Lab, load_all
+from grader.build.kit import reference_answers
+from grader.course.lab import ROOT, Lab, load_all
+from grader.verbs.debug import place_of
 
 LABS = load_all()
 BUILD_SECONDS = 1800

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from grader.cache import Cache
+from grader.build.cache import Cache
 from grader.checks import lint
 
 BAD = '#include "kern/a.hh"\nint* none() { return 0; }\n'

@@ -8,14 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from grader import machines, sandbox
-from grader.boot import BootResult, VmPlan, run_boot
-from grader.evidence import EvidenceError, VmState
-from grader.images import Segment, elf_image
+from grader import machines
+from grader.confine import sandbox
+from grader.confine.processes import descendants
+from grader.evidence.vms import EvidenceError, VmState
 from grader.machines import MachineError, amd_qemu, bochs, probe, slots
 from grader.machines.bochs_boot import RAM_AT, direct_boot
 from grader.machines.slots import emulator_slot
-from grader.processes import descendants
+from grader.testkit.boot import BootResult, VmPlan, run_boot
+from grader.testkit.images import Segment, elf_image
 from grader.tests import tiny_kernel
 from grader.tests.test_evidence import make_block, make_record
 from grader.tests.tiny_kernel import power_off, say
@@ -128,7 +129,7 @@ def test_halted_cpu_is_seen(tmp_path: Path, machine: str) -> None:
 def test_endless_output_is_cut(
     tmp_path: Path, machine: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("grader.boot.SERIAL_BYTES", 1000)
+    monkeypatch.setattr("grader.testkit.boot.SERIAL_BYTES", 1000)
     result = boot(tmp_path, "flood:" + say("x") + "jmp flood\n", machine=machine)
     assert result.ended == "too much output"
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from grader import machines, sandbox
-from grader.boot import run_boot
+from grader import machines
+from grader.confine import sandbox
 from grader.machines import amd_qemu, probe
+from grader.testkit.boot import run_boot
 from grader.tests import tiny_kernel, toy_tree
 from grader.tests.test_grade import pattern, tree  # noqa: F401
 from grader.tests.toy_tree import Tree
@@ -31,7 +32,7 @@ DEAD = """
 
 def boots_by(tree: Tree, text: str) -> None:
     """Puts something before what the toy tree does in the place of a boot."""
-    tree.write("grader/boot.py", toy_tree.BOOT.replace("\n    done = ", text, 1))
+    tree.write("grader/testkit/boot.py", toy_tree.BOOT.replace("\n    done = ", text, 1))
 
 
 def kinds(result: dict[str, Any]) -> dict[str, str]:

@@ -12,13 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from grader import doctor, host_program, kit, machines
-from grader.boot import run_boot
-from grader.errors import CannotRun
-from grader.iso import grub_iso
-from grader.lab import ROOT
+from grader import CannotRun
+from grader import machines
+from grader.build import kit
+from grader.build.iso import grub_iso
+from grader.confine import host_program
+from grader.course.lab import ROOT
 from grader.machines import MachineError
+from grader.testkit.boot import run_boot
 from grader.tests import tiny_kernel, toy_tree
+from grader.verbs import doctor
 from grader.tests.test_grade import pattern, tree  # noqa: F401
 from grader.tests.tiny_kernel import power_off
 from grader.tests.toy_tree import HALF, TWICE, Tree
@@ -201,7 +204,7 @@ def test_no_program_is_run_among_the_temporary_files(monkeypatch: pytest.MonkeyP
     """That folder may be mounted noexec."""
     seen: list[str] = []
     monkeypatch.setattr(host_program, "started", lambda start: start())
-    from grader import sandbox
+    from grader.confine import sandbox
 
     def run(argv: list[object], **_: object) -> sandbox.Completed:
         seen.append(str(argv[-1] if argv[0] != "g++" else ""))

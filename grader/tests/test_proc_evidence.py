@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from grader import page_table, proc_evidence
-from grader.evidence import EvidenceError, PhysicalMemory
-from grader.images import PF_R, PF_W, PF_X, GuestImage, Segment
-from grader.proc_evidence import ProgramEnd, RunPlan
-from grader.user_programs import bytes_of, pages_of, program_image
+from grader.evidence import page_table, programs as proc_evidence
+from grader.evidence.programs import ProgramEnd, RunPlan
+from grader.evidence.vms import EvidenceError, PhysicalMemory
+from grader.testkit.images import PF_R, PF_W, PF_X, GuestImage, Segment
+from grader.testkit.user_programs import bytes_of, pages_of, program_image
 
 ROOT = Path(__file__).resolve().parents[2]
 P, W, U, NX, LARGE = 1, 2, 4, 1 << 63, 1 << 7

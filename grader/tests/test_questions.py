@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import pytest
 
-from grader.lab import Question, Questions
-from grader.questions import answers, fingerprint
+from grader.course.lab import Question, Questions
+from grader.course.questions import answers, fingerprint
 
 ASKED = Questions("questions.md", (Question("q1", "Why?", 1, ""), Question("q2", "How?", 2, "")))
 

@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from grader import forms, outcome, report, results
-from grader.cache import Cache, digest
-from grader.lab import ROOT, Lab, Task, Test
-from grader.outcome import Outcome, shortened, stub_reached
-from grader.plugin import last_words
-from grader.results import score_task
-from grader.schedule import Schedule
-from grader.unit import case_text, sanitizer_report
-from grader.verify import Row
+from grader.build.cache import Cache, digest
+from grader.build.schedule import Schedule
+from grader.course.lab import ROOT, Lab, Task, Test
+from grader.judge import forms, outcome, report, results
+from grader.judge.matrix import Row
+from grader.judge.outcome import Outcome, shortened, stub_reached
+from grader.judge.plugin import last_words
+from grader.judge.results import score_task
+from grader.judge.unit import case_text, sanitizer_report
 
 
 def task(*points: int, negative: tuple[int, ...] = ()) -> Task:

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from grader.debug import place_of
-from grader.lab import load_all
+from grader.course.lab import load_all
 from grader.tests import tiny_kernel
 from grader.tests.tiny_kernel import power_off, say
+from grader.verbs.debug import place_of
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -23,7 +23,9 @@ import platform
 import sys
 from pathlib import Path
 platform.machine = lambda machine=sys.argv.pop(1) or platform.machine(): machine
-from grader import cli, lab, lab_kernel
+from grader.build import lab_kernel
+from grader.course import lab
+from grader.verbs import cli
 kernel = Path(sys.argv.pop(1))
 lab_kernel.build = lambda *_, **__: lab_kernel.LabKernel(kernel, {"gkernel.elf": kernel})
 name = lab.load_all()[0].id

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from grader import host_program, processes, sandbox
-from grader.errors import CannotRun
+from grader import CannotRun
+from grader.confine import host_program, processes, sandbox
 
 PYTHON = "/usr/bin/python3"
 isolated_only = pytest.mark.skipif(not sandbox.is_isolated(), reason=sandbox.status().detail)

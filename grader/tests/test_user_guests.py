@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from grader import hand_made, user_guests
-from grader.evidence import EvidenceError
-from grader.guest_evidence import GuestEnd
-from grader.images import PF_R, PF_W, PF_X, GuestImage, Segment, elf_image
-from grader.second_level import Leaf
-from grader.user_guests import PAGE, REGISTERS, ROUNDS
+from grader.evidence.guests import GuestEnd
+from grader.evidence.second_level import Leaf
+from grader.evidence.vms import EvidenceError
+from grader.testkit import hand_made, user_guests
+from grader.testkit.images import PF_R, PF_W, PF_X, GuestImage, Segment, elf_image
+from grader.testkit.user_guests import PAGE, REGISTERS, ROUNDS
 
 NONCE = "0123456789abcdef"
 SECTOR = b"\xeb" * 510 + b"\x55\xaa"

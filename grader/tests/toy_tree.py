@@ -113,7 +113,7 @@ BOOT = '''
 """In the place of the machines: the "kernel" is a program."""
 from dataclasses import dataclass
 from pathlib import Path
-from grader import sandbox
+from grader.confine import sandbox
 
 @dataclass(frozen=True)
 class VmPlan:
@@ -147,7 +147,7 @@ def run_boot(kernel, files, plan, *, cpus, memory_mib, wall_seconds, transcript_
 '''
 
 BOOT_TEST = '''
-from grader.boot import VmPlan
+from grader.testkit.boot import VmPlan
 WALL_SECONDS = 3
 def plan(nonce, guests):
     assert guests["guest.elf"] == b"a guest"
@@ -232,11 +232,11 @@ def make(root: Path) -> Tree:
     shutil.copytree(ROOT / "grader", root / "grader", ignore=shutil.ignore_patterns("tests", "__pycache__"))
     shutil.copy(ROOT / "nest", root / "nest")
     tree = Tree(root)
-    tree.write("grader/boot.py", BOOT)
+    tree.write("grader/testkit/boot.py", BOOT)
     tree.write("grader/machines/toy.py", MACHINES)
     with (root / "grader/machines/__init__.py").open("a") as file:
         file.write("\n\nfrom grader.machines.toy import machine, names\n")
-    tree.write("grader/kernel_image.py",
+    tree.write("grader/build/kernel_image.py",
                "class ImageError(Exception):\n    pass\ndef fill_symbols(image):\n    return 0\n")
     tree.write("vmm/toy.hh", HEADER)
     for name, answer in (("twice", TWICE), ("half", HALF)):

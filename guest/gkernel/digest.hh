@@ -4,7 +4,7 @@
 #include <bit>
 #include <cstdint>
 
-// grader/digest.py computes the same two functions; grader/tests/test_digest.py compiles this
+// grader/testkit/digest.py computes the same two functions; grader/tests/test_digest.py compiles this
 // header and compares.
 
 namespace guest {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Bytes that are made anew for each run: grader/images.py fills them from the run's nonce before the
+// Bytes that are made anew for each run: grader/testkit/images.py fills them from the run's nonce before the
 // image is given to the host. The odd starts are wanted: gkernel.ld puts each into a segment of its
 // own that begins inside a page which another segment uses too.
 

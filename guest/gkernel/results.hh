@@ -8,7 +8,7 @@
 namespace guest {
 
 // The block that the harness reads out of the guest's memory, through the nested tables, at the
-// symbol `guest_results`. grader/guest_results.py knows this layout.
+// symbol `guest_results`. grader/evidence/guest_results.py knows this layout.
 
 /// What was found in the pages of one area (a part of `touch=`).
 struct AreaResult {

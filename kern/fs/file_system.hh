@@ -13,7 +13,7 @@
 
 namespace kern {
 
-// The image, little-endian, made by grader/images.py: block 0 holds an ImageHeader; the directory,
+// The image, little-endian, made by grader/testkit/images.py: block 0 holds an ImageHeader; the directory,
 // an array of DirectoryEntry, follows from block 1 on; each file begins on a 4096-byte boundary.
 
 /// The first bytes of an image.

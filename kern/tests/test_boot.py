@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from grader import machines
-from grader.iso import grub_iso
-from grader.processes import Child, Limits
+from grader.build.iso import grub_iso
+from grader.confine.processes import Child, Limits
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("NEST_BUILD", ROOT / "build" / "cmake"))

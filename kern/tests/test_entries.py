@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 
 from grader import machines
-from grader.boot import BootResult, run_boot
-from grader.evidence import KERNEL_OFFSET
-from grader.images import PF_R, PF_X, GuestImage, Segment
+from grader.evidence.programs import ProgramEnd, ProgramRecord, RunPlan
+from grader.evidence.symbols import Symbols
+from grader.evidence.vms import KERNEL_OFFSET
 from grader.machines.bochs import DIRECT_MAP
-from grader.proc_evidence import ProgramEnd, ProgramRecord, RunPlan
-from grader.symbols import Symbols
-from grader.user_programs import (
+from grader.testkit.boot import BootResult, run_boot
+from grader.testkit.images import PF_R, PF_X, GuestImage, Segment
+from grader.testkit.user_programs import (
     GENERAL_PROTECTION, INVALID_OPCODE, PAGE_FAULT, program_image, record_of,
 )  # fmt: skip
 

@@ -15,12 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from grader.boot import BootResult, run_boot
-from grader.digest import key_of
-from grader.images import Segment
-from grader.proc_evidence import ProgramEnd, RunPlan
-from grader.processes import Child, Limits
-from grader.user_programs import FAULTS, filled, finish_status, program_image, record_of
+from grader.confine.processes import Child, Limits
+from grader.evidence.programs import ProgramEnd, RunPlan
+from grader.testkit.boot import BootResult, run_boot
+from grader.testkit.digest import key_of
+from grader.testkit.images import Segment
+from grader.testkit.user_programs import FAULTS, filled, finish_status, program_image, record_of
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("NEST_BUILD", ROOT / "build" / "cmake"))

@@ -4,7 +4,7 @@
 #include <bit>
 #include <cstdint>
 
-// grader/digest.py computes the same.
+// grader/testkit/digest.py computes the same.
 
 namespace user {
 

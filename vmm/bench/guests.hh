@@ -5,7 +5,7 @@
 
 #include "vmm/address.hh"
 
-/// What the guests of the benchmark do; grader/bench_guests.py makes them by the same numbers.
+/// What the guests of the benchmark do; grader/bench/guests.py makes them by the same numbers.
 namespace vmm::bench {
 
 /// marks.elf executes the hypercall `mark` so many times.

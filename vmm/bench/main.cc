@@ -151,7 +151,7 @@ void measure(const kern::BootInfo& boot) {
     measure_hypercall(open("marks.elf"));
     if (found_file("touch.elf")) {
         const kern::File pages = open("touch.elf");
-        // The touched segment is the last thing in its file (grader/bench_guests.py).
+        // The touched segment is the last thing in its file (grader/bench/guests.py).
         const std::byte* page_bytes = kern::arch::direct_map(module.begin) +
                                       pages.first_block() * kern::block_size + pages.size() -
                                       touched_pages * page_size;

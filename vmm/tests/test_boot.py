@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from grader import machines
-from grader.processes import Child, Limits
+from grader.confine.processes import Child, Limits
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("NEST_BUILD", ROOT / "build" / "cmake"))

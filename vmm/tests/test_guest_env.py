@@ -15,12 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from grader.boot import BootResult, run_boot
-from grader.guest_evidence import GuestEnd, GuestRecord, Vendor
-from grader.images import PF_R, PF_X, Segment, elf_image
-from grader.proc_evidence import ProgramEnd, ProgramRecord, RunPlan
-from grader.second_level import walk
-from grader.user_programs import program_image
+from grader.evidence.guests import GuestEnd, GuestRecord, Vendor
+from grader.evidence.programs import ProgramEnd, ProgramRecord, RunPlan
+from grader.evidence.second_level import walk
+from grader.testkit.boot import BootResult, run_boot
+from grader.testkit.images import PF_R, PF_X, Segment, elf_image
+from grader.testkit.user_programs import program_image
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("NEST_BUILD", ROOT / "build" / "cmake"))

@@ -10,7 +10,7 @@
 namespace vmm {
 
 // The block in memory that a harness reads from outside, with no word of the guest or of the code
-// under test. grader/guest_evidence.py finds it by the symbol `guest_evidence` and knows this
+// under test. grader/evidence/guests.py finds it by the symbol `guest_evidence` and knows this
 // layout. Only framework code writes it.
 
 /// What became of a guest environment.
@@ -74,7 +74,7 @@ struct GuestRecord {
     kern::FrameAccounts after{};    ///< when it was destroyed
     std::array<char, 64> reason{};  ///< the end in words, padded with zeros
 };
-// grader/guest_evidence.py reads this layout: change both.
+// grader/evidence/guests.py reads this layout: change both.
 static_assert(sizeof(GuestRecord) == 2 * 32 + (29 + 18 + 4) * 8 + 4 * 128 + 64);
 
 /// The whole block.

@@ -14,7 +14,7 @@ struct Entry {
     std::uint32_t name;    ///< from the first name
 };
 
-/// Filled in the linked file by grader/kernel_image.py: entries sorted by address, then the names.
+/// Filled in the linked file by grader/build/kernel_image.py: entries sorted by address, then the names.
 struct SymbolTable {
     std::array<char, 8> magic;
     std::uint32_t room;  ///< bytes, this header included

@@ -10,7 +10,7 @@
 namespace kern {
 
 // The block in memory that a harness reads from outside, with no word of a user program or of the
-// code under test. grader/proc_evidence.py finds it by the symbol `proc_evidence` and knows this
+// code under test. grader/evidence/programs.py finds it by the symbol `proc_evidence` and knows this
 // layout. Only framework code writes it.
 
 /// What became of a program.
@@ -54,7 +54,7 @@ struct ProgramRecord {
     std::uint64_t run_nanoseconds = 0;       ///< from then until the last had ended, added up
     std::array<char, 96> reason{};           ///< the end in words, padded with zeros
 };
-// grader/proc_evidence.py reads this layout: change both.
+// grader/evidence/programs.py reads this layout: change both.
 static_assert(sizeof(ProgramRecord) == 32 + 20 * 8 + 4 * 128 + 2 * 8 + 96);
 
 /// The whole block.

@@ -6,7 +6,7 @@
 #include "kern/user/digest.hh"
 #include "kern/user/user.hh"
 
-// The harness writes its own bytes over these patterns before the boot (grader/images.py).
+// The harness writes its own bytes over these patterns before the boot (grader/testkit/images.py).
 constexpr std::uint64_t pattern_words = 1100;  // more than two pages
 extern "C" {
 extern const std::uint64_t pattern_rodata[pattern_words];

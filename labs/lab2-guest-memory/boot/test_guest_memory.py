@@ -15,18 +15,18 @@ import struct
 from collections.abc import Mapping
 from dataclasses import replace
 
-from grader.boot import BootResult
-from grader.digest import digest, key_of
-from grader.guest_evidence import GuestEnd, GuestRecord
-from grader.hand_made import exit_code
-from grader.images import PF_R, PF_W, PF_X, GuestImage, Segment, elf_image, pattern
-from grader.proc_evidence import ProgramEnd, RunPlan
-from grader.user_guests import (
+from grader.evidence.guests import GuestEnd, GuestRecord
+from grader.evidence.programs import ProgramEnd, RunPlan
+from grader.testkit.boot import BootResult
+from grader.testkit.digest import digest, key_of
+from grader.testkit.hand_made import exit_code
+from grader.testkit.images import PF_R, PF_W, PF_X, GuestImage, Segment, elf_image, pattern
+from grader.testkit.user_guests import (
     BOOT_SECTOR, HAND_OVER, KERNEL, SECTOR, VMM, arguments, bytes_of, check_digests, common_files,
     kernel_segments, leaves_of, pages_of, read, record_of, results_of, rights_of,
 )  # fmt: skip
-from grader.user_programs import finish_status, pages_seen
-from grader.user_programs import record_of as program_of
+from grader.testkit.user_programs import finish_status, pages_seen
+from grader.testkit.user_programs import record_of as program_of
 
 CPUS = 2
 MEMORY_MIB = 128

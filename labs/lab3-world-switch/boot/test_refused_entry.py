@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from grader.boot import BootResult
-from grader.guest_evidence import GuestEnd
-from grader.images import Segment, elf_image
-from grader.proc_evidence import RunPlan
-from grader.user_guests import VMM, arguments, common_files, end_of, record_of
+from grader.evidence.guests import GuestEnd
+from grader.evidence.programs import RunPlan
+from grader.testkit.boot import BootResult
+from grader.testkit.images import Segment, elf_image
+from grader.testkit.user_guests import VMM, arguments, common_files, end_of, record_of
 
 CPUS = 1
 MEMORY_MIB = 128

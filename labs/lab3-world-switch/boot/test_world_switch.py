@@ -13,16 +13,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from grader.boot import BootResult
-from grader.guest_evidence import GuestEnd, GuestRecord
-from grader.images import GuestImage, Segment, elf_image
-from grader.proc_evidence import ProgramEnd, RunPlan
-from grader.user_guests import (
+from grader.evidence.guests import GuestEnd, GuestRecord
+from grader.evidence.programs import ProgramEnd, RunPlan
+from grader.testkit.boot import BootResult
+from grader.testkit.images import GuestImage, Segment, elf_image
+from grader.testkit.user_guests import (
     KERNEL, REGISTERS, ROUND_TRIP, ROUND_TRIP_STATUS, ROUNDS, VMM, Changed, arguments,
     changed_registers, check_digests, common_files, end_of, record_of, records_of, results_of,
     round_trip_file, rounds_seen,
 )  # fmt: skip
-from grader.user_programs import record_of as program_of
+from grader.testkit.user_programs import record_of as program_of
 
 CPUS = 2
 MEMORY_MIB = 128

@@ -1,0 +1,309 @@
+# SPDX-License-Identifier: MIT
+"""`nest bench`: what README says of speed, measured.
+
+Every row has two sides, ours and what it is compared with, measured in turn in one run; medians are
+compared. A bound that is missed is shown and is no failure: speed is a fact about a machine too.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+import click
+
+from grader import CannotRun
+from grader import machines
+from grader.bench import guests as bench_guests
+from grader.build.kit import Kit, reference_answers
+from grader.build.workshop import Progress, workshop
+from grader.course import lab
+from grader.testkit.images import file_system_image
+
+MACHINE = "amd-qemu"
+INTEL = "intel-bochs"
+BOOTS = 15
+"""how often a kernel is started for the row of the first byte"""
+MEMORY_MIB = 1024
+"""enough for the module with the large image, and for its pages"""
+WALL_SECONDS = 240.0
+
+
+@dataclass(frozen=True)
+class Row:
+    """One comparison."""
+
+    name: str
+    what: str
+    against: str
+    unit: str
+    ours: tuple[float, ...]
+    theirs: tuple[float, ...]
+    bound: float | None
+    """the most that ours may be of theirs; None: there is no bound"""
+
+    @property
+    def ratio(self) -> float:
+        """Median of ours by median of theirs."""
+        return statistics.median(self.ours) / statistics.median(self.theirs)
+
+    @property
+    def verdict(self) -> str:
+        """Whether the bound is kept."""
+        if self.bound is None:
+            return ""
+        return "kept" if self.ratio <= self.bound else "missed"
+
+    def as_dict(self) -> dict[str, object]:
+        """For the JSON form."""
+        return {
+            "name": self.name, "what": self.what, "against": self.against, "unit": self.unit,
+            "median": statistics.median(self.ours), "against_median": statistics.median(self.theirs),
+            "ratio": round(self.ratio, 3), "bound": self.bound, "verdict": self.verdict,
+            "samples": list(self.ours), "against_samples": list(self.theirs),
+        }
+
+
+Samples = dict[tuple[str, str], tuple[float, ...]]
+"""what a benchmark kernel measured, by row and side"""
+
+
+class Comparison(NamedTuple):
+    """Two sides of what a benchmark kernel measures, and the row that is made of them."""
+
+    name: str
+    measured: str
+    ours: str
+    theirs: str
+    what: str
+    against: str
+    unit: str
+    bound: float | None = None
+
+
+IN_THE_HYPERVISOR = (
+    Comparison("vmmcall", "vmmcall", "ours", "floor", "VMMCALL round trip", "a loop with nothing but VMRUN", "us", 1.2),
+    Comparison("lazy-fault", "lazy-fault", "ours", "floor", "lazy fault, 4 KiB from the file",
+               "bare nested fault, page copy and map", "us", 1.5),
+    Comparison("start", "start", "256MiB", "1MiB", "start of a guest, 256 MiB image", "1 MiB image", "us", 1.1),
+    Comparison("start-frames", "start-frames", "256MiB", "1MiB", "frames used by it", "1 MiB image", "frames", 1.1),
+    Comparison("start-eager", "start-eager", "256MiB", "1MiB", "the same, loaded eagerly", "1 MiB image", "us"),
+    Comparison("start-eager-frames", "start-eager-frames", "256MiB", "1MiB", "frames used by it", "1 MiB image",
+               "frames"),
+    Comparison("register-ram", "register-ram", "64GiB", "64MiB", "registering 64 GiB of RAM", "64 MiB", "us", 1.1),
+    Comparison("load-sys-ept-map", "load", "sys_ept_map", "eager", "a page loaded through sys_ept_map",
+               "loaded eagerly by the kernel", "us"),
+    Comparison("load-lazy", "load", "lazy", "eager", "a page loaded lazily, when it is touched",
+               "loaded eagerly by the kernel", "us"),
+    Comparison("load-frames-sys-ept-map", "load-frames", "sys_ept_map", "eager", "frames of 8 MiB through sys_ept_map",
+               "eagerly", "frames"),
+    Comparison("load-frames-lazy", "load-frames", "lazy", "eager", "frames of 8 MiB lazily, all touched",
+               "eagerly", "frames"),
+    Comparison("load-frames-at-start", "load-frames", "lazy-at-start", "eager", "frames of 8 MiB lazily, at the start",
+               "eagerly", "frames"),
+)
+"""the rows that the kernel of vmm/bench measures"""
+ON_INTEL = (
+    Comparison("vmcall", "vmcall", "ours", "floor", "VMCALL round trip, intel-bochs",
+               "a loop with nothing but VMRESUME", "us", 1.5),
+)
+"""what it measures on Intel. Bochs counts instructions and not time, so time is taken here, outside"""
+IN_THE_PROCESS_LAYER = (
+    Comparison("system-call", "system-call", "ours", "floor", "system call that does nothing",
+               "SYSCALL and SYSRET alone", "us"),
+    Comparison("context-switch", "context-switch", "ours", "floor", "yield to another program",
+               "a write to CR3 alone", "us"),
+    Comparison("program", "program", "ours", "floor", "program made and destroyed", "copies of its pages", "us"),
+    Comparison("call-among", "call-among", "others", "alone", "system call among 200 programs that wait", "alone", "us",
+               1.1),
+    Comparison("program-among", "program-among", "others", "alone", "program made and destroyed among them", "alone",
+               "us", 1.1),
+)
+"""the rows that the kernel of kern/bench measures"""
+
+
+@click.command(short_help="Measure what README promises.")
+@click.option("--json", "json_file", metavar="FILE", help="Write the rows as JSON; - is standard output.")
+@click.option("-k", "keyword", metavar="TEXT", default="", help="Only rows whose names contain TEXT.")
+def command(json_file: str | None, keyword: str) -> int:
+    """Measure, both sides of each row in one run, and print medians.
+
+    Ends with 0 also where a bound is missed: a table is a measurement, not a test.
+    """
+    from grader.judge.judging import write
+
+    progress = Progress()
+    rows = []
+    with workshop(progress) as kit:
+        for names, measure in MEASUREMENTS:
+            if any(keyword in name for name in names):
+                rows += [row for row in measure(kit, progress) if keyword in row.name]
+    if not keyword or keyword in "grade-after-edit":
+        from grader.bench.edit import grade_after_edit
+
+        rows.append(grade_after_edit(progress))
+    progress.clear()
+    if json_file:
+        write(json_file, json.dumps([row.as_dict() for row in rows], indent=2) + "\n")
+    show(rows, to_stderr=json_file == "-")
+    return 0
+
+
+def first_byte(kit: Kit, progress: Progress) -> Iterator[Row]:
+    """From the start of the emulator to the first byte on the serial line."""
+    answers = reference_answers(lab.load_all())
+    if answers is None:
+        raise CannotRun("there are no reference answers in this tree: nothing to measure")
+    kernels = {"ours": kit.kernel(lab.KERNEL, answers).result(), "theirs": kit.files["empty_pvh.elf"]}
+    seconds = defaultdict(list)
+    for turn in range(BOOTS + 1):
+        progress(f"first byte [{turn}/{BOOTS}]")
+        for side, kernel in kernels.items():
+            taken = _first_byte_of(kernel)
+            if turn:  # the first pair warms the caches
+                seconds[side].append(taken * 1e3)
+    yield Row("first-byte", "first serial byte of the kernel", "an empty PVH kernel", "ms",
+              tuple(seconds["ours"]), tuple(seconds["theirs"]), 1.2)
+
+
+def _first_byte_of(kernel: Path) -> float:
+    came: list[float] = []
+    started = time.perf_counter()
+    configuration = machines.Configuration(kernel=kernel, cpus=1)
+    with machines.machine(MACHINE).start(
+            configuration, lambda data: came.append(time.perf_counter())) as running:
+        running.wait(WALL_SECONDS)
+    if not came:
+        raise CannotRun(f"{kernel} printed nothing")
+    return came[0] - started
+
+
+def in_the_hypervisor(kit: Kit, progress: Progress) -> Iterator[Row]:
+    """One boot of the hypervisor's benchmark kernel."""
+    progress("making guests")
+    files = {"marks.elf": bench_guests.marks(), "touch.elf": bench_guests.touch(),
+             "load.elf": kit.files["user/load.elf"].read_bytes(),
+             "small.elf": bench_guests.sized(1), "large.elf": bench_guests.sized(256)}
+    progress("measuring guests")
+    samples, _ = _measure(MACHINE, kit.files["bench.elf"], files)
+    yield from _rows(IN_THE_HYPERVISOR, samples)
+
+
+def on_intel(kit: Kit, progress: Progress) -> Iterator[Row]:
+    """One boot of the same kernel on Intel; nothing where that machine is not installed."""
+    machine = machines.machine(INTEL)
+    try:
+        machine.check()
+    except machines.MachineError as missing:
+        progress.clear()
+        click.echo(f"bench: {INTEL} is left out: {missing}", err=True)
+        return
+    progress(f"measuring guests on {INTEL}")
+    _, samples = _measure(INTEL, kit.files["bench.elf"], {"marks.elf": bench_guests.marks("intel")})
+    yield from _rows(ON_INTEL, samples)
+
+
+def in_the_process_layer(kit: Kit, progress: Progress) -> Iterator[Row]:
+    """One boot of the process layer's benchmark kernel."""
+    progress("measuring programs")
+    files = {"bench.elf": kit.files["user/bench.elf"].read_bytes()}
+    samples, _ = _measure(MACHINE, kit.files["proc_bench.elf"], files)
+    yield from _rows(IN_THE_PROCESS_LAYER, samples)
+
+
+def _rows(comparisons: Iterable[Comparison], samples: Samples) -> Iterator[Row]:
+    for one in comparisons:
+        sides = samples.get((one.measured, one.ours)), samples.get((one.measured, one.theirs))
+        if not sides[0] or not sides[1]:
+            raise CannotRun(f"the benchmark kernel did not measure {one.name}")
+        scale = 1e-3 if one.unit == "us" else 1.0
+        ours, theirs = (tuple(value * scale for value in side) for side in sides if side)
+        yield Row(one.name, one.what, one.against, one.unit, ours, theirs, one.bound)
+
+
+def _measure(machine: str, kernel: Path, files: dict[str, bytes]) -> tuple[Samples, Samples]:
+    """Boots a benchmark kernel: what it measured by its own clock, and what by this one."""
+    emulator = machines.machine(machine)
+    lines = Lines()
+    with TemporaryDirectory() as folder:
+        module = Path(folder, "module.img")
+        module.write_bytes(file_system_image(files))
+        memory = MEMORY_MIB if machine == MACHINE else emulator.default_memory_mib
+        configuration = machines.Configuration(kernel=kernel, module=module, cpus=1, memory_mib=memory)
+        with emulator.start(configuration, lines.add) as running:
+            end = running.wait(WALL_SECONDS)
+    if end.reason != machines.POWERED_OFF or "bench done" not in (text for _, text in lines.whole):
+        said = "\n".join(text for _, text in lines.whole)[-2000:]
+        raise CannotRun(f"the benchmark kernel did not come to its end on {machine} ({end.reason}):\n{said}")
+    return samples_of(lines.whole)
+
+
+class Lines:
+    """The serial line, with the time at which each line had come."""
+
+    def __init__(self) -> None:
+        self.whole: list[tuple[float, str]] = []
+        self._begun = b""
+
+    def add(self, data: bytes) -> None:
+        """What came just now."""
+        now = time.perf_counter()
+        *whole, self._begun = (self._begun + data).split(b"\n")
+        self.whole += [(now, line.decode("utf-8", "replace").strip()) for line in whole]
+
+
+def samples_of(lines: Iterable[tuple[float, str]]) -> tuple[Samples, Samples]:
+    """From lines ``bench ROW SIDE VALUE``: the values, and, where ``timed COUNT`` came before one, the
+    nanoseconds between the two lines, for each of so many times."""
+    by_kernel: dict[tuple[str, str], list[float]] = defaultdict(list)
+    by_us: dict[tuple[str, str], list[float]] = defaultdict(list)
+    begin, count = 0.0, 0
+    for now, line in lines:
+        words = line.split()
+        if len(words) == 2 and words[0] == "timed":
+            begin, count = now, int(words[1])
+        elif len(words) == 4 and words[0] == "bench":
+            by_kernel[words[1], words[2]].append(float(words[3]))
+            if count:
+                by_us[words[1], words[2]].append((now - begin) * 1e9 / count)
+            count = 0
+    return ({key: tuple(values) for key, values in by_kernel.items()},
+            {key: tuple(values) for key, values in by_us.items()})
+
+
+MEASUREMENTS = (
+    ([row.name for row in IN_THE_HYPERVISOR], in_the_hypervisor),
+    ([row.name for row in ON_INTEL], on_intel),
+    ([row.name for row in IN_THE_PROCESS_LAYER], in_the_process_layer),
+    (["first-byte"], first_byte),
+)
+"""what can be measured together, by the names of the rows"""
+
+
+def show(rows: Iterable[Row], to_stderr: bool) -> None:
+    """Prints the table."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title="medians, both sides of a row in one run", title_justify="left")
+    for heading in ("row", "what", "median", "against", "median", "ratio", "bound", ""):
+        table.add_column(heading, justify="right" if heading in ("median", "ratio", "bound") else "left")
+    for row in rows:
+        bound = "" if row.bound is None else f"{row.bound:g}x"
+        table.add_row(row.name, row.what, _number(row.ours, row.unit), row.against,
+                      _number(row.theirs, row.unit), f"{row.ratio:.2f}x", bound, row.verdict)
+    stream = sys.stderr if to_stderr else sys.stdout
+    Console(file=stream, width=None if stream.isatty() else 160).print(table)
+
+
+def _number(samples: tuple[float, ...], unit: str) -> str:
+    median = statistics.median(samples)
+    return f"{median:.0f} {unit}" if median >= 100 else f"{median:.2f} {unit}"

@@ -1,0 +1,422 @@
+# SPDX-License-Identifier: MIT
+"""The kit, everything that an answer does not change, and what is built from it and an answer.
+
+CMake and Ninja build the kit into build/cmake. From then on one task's file is compiled and linked
+here, without them: into objects, unit-test programs and kernels that are kept by content, so that an
+answer that was seen before costs nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import IO, Any, Callable, Iterable, Iterator, Mapping
+
+from grader import CannotRun, NestError
+from grader.build.cache import Cache, digest
+from grader.build.schedule import Schedule, cores
+from grader.confine import sandbox
+from grader.confine.processes import Child, Limits
+from grader.course.lab import ROOT, Lab
+
+COMPILE_SECONDS = 120.0
+LINK_SECONDS = 60.0
+HEADERS = (".hh", ".h", ".inc")
+ASSEMBLY = ".S"
+DISK_WORDS = ("No space left on device", "Disk quota exceeded", "Read-only file system")
+LEAST_FREE_BYTES = 1 << 20
+BUILD_MIB = 500
+ROOMS = ("kern", "vmm")
+
+Say = Callable[[str], None]
+"""Shows one line of progress; what it showed before may be overwritten."""
+
+
+class BuildFailure(NestError):
+    """An answer that cannot be built; the text is the compiler's or the linker's."""
+
+    def __init__(self, text: str, *, file: str | None, stage: str) -> None:
+        super().__init__(text)
+        self.file = file
+        """the task file that does not compile; None if the link fails"""
+        self.stage = stage
+        """`does not compile` or `does not link`"""
+
+
+@dataclass(frozen=True)
+class Answers:
+    """For each task file of the tree, the file that answers it."""
+
+    files: tuple[tuple[str, Path], ...]
+
+    @classmethod
+    def of(cls, files: Mapping[str, Path]) -> Answers:
+        return cls(tuple(sorted(files.items())))
+
+    def replaced(self, file: str, by: Path) -> Answers:
+        """These answers with another file for one task."""
+        return Answers.of({**dict(self.files), file: by})
+
+    def where(self, wanted: Callable[[str], bool]) -> Answers:
+        """Those of the answers whose task file is wanted."""
+        return Answers(tuple((file, path) for file, path in self.files if wanted(file)))
+
+    def __getitem__(self, file: str) -> Path:
+        return dict(self.files)[file]
+
+
+def own_answers(labs: list[Lab], root: Path = ROOT) -> Answers:
+    """The tree's own student files."""
+    return Answers.of({task.file: root / task.file for lab in labs for task in lab.tasks})
+
+
+def reference_answers(labs: list[Lab], root: Path = ROOT) -> Answers | None:
+    """The references of all tasks, or None where a file of them is missing, as in a release."""
+    files = {task.file: root / "solutions-private" / task.file for lab in labs for task in lab.tasks}
+    return Answers.of(files) if all(path.is_file() for path in files.values()) else None
+
+
+class Kit:
+    """A built kit, and the things built from it in this run, each once.
+
+    Builders return futures of the schedule. A future fails with BuildFailure where the answer is to
+    blame, and with another exception where this machine is.
+    """
+
+    def __init__(self, description: dict[str, Any], root: Path, cache: Cache, schedule: Schedule):
+        self.root = root
+        self.cache = cache
+        self.schedule = schedule
+        self._kit = {"programs": {}, **description}
+        self._futures: dict[str, Future[Path]] = {}
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """Files that the kit built and that no answer changes, such as guests."""
+        return {key: Path(path) for key, path in self._kit["files"].items()}
+
+    def object(self, file: str, source: Path, flavour: str, rank: int = 0) -> Future[Path]:
+        """Compiles one answer to the task whose file is `file`; the flavour may be a user program's name."""
+        name = self._shown(source)
+        try:
+            text = source.read_bytes()
+        except OSError as error:
+            failed: Future[Path] = Future()
+            failed.set_exception(
+                BuildFailure(f"{name}: {error.strerror}", file=file, stage="does not compile"))
+            return failed
+        key = digest("object", name, text, self._compiler(flavour), self._flags(file, flavour), self._ground)
+        return self._once(key, lambda: self._compile(key, file, source, name, flavour), rank=rank)
+
+    def program(self, lab: Lab, answers: Answers, flavour: str, rank: int = 0) -> Future[Path]:
+        """Links the lab's unit tests of one flavour (asan, tsan) with the answers."""
+        # The host has no use for assembly, and only the lab whose task it is for a part of a user
+        # program: its tests bring the library of such programs along.
+        mine = {task.file for task in lab.tasks}
+        answers = answers.where(lambda file: not file.endswith(ASSEMBLY)
+                                and (file not in self._in_programs or file in mine))
+        tests = [Path(path) for path in self._kit["test_objects"][f"{lab.id}-tests.{flavour}"]]
+        libraries = self._libraries(flavour)
+        link = self._kit["flavours"][flavour]["link"]
+        compiler = self._compiler(flavour)
+
+        def command(objects: list[Path], output: Path) -> list[str]:
+            return [compiler, *link, "-o", str(output), *map(str, tests + objects),
+                    "-Wl,--start-group", *map(str, libraries), "-Wl,--end-group",
+                    "-lgtest", "-lpthread"]
+
+        return self._link(f"program {lab.id}", answers, flavour, tests + libraries, link, command, rank)
+
+    def runs(self, kernel: str) -> str:
+        """What a kernel runs: `guests`, `programs` or `vmms`. Raises CannotRun if the kit has none of that name."""
+        return self._recipe(kernel)["runs"]
+
+    def kernel(self, name: str, answers: Answers, rank: int = 0) -> Future[Path]:
+        """Links the bootable kernel of this name with those of the answers that stand in its rooms."""
+        recipe = self._recipe(name)
+        rooms = recipe["archives"]
+        answers = answers.where(lambda file: Path(file).parts[0] in rooms and file not in self._in_programs)
+        libraries = self._libraries("kernel", rooms)
+        boot = [Path(path) for path in recipe["objects"]]
+        flags = recipe["flags"]
+        inputs = [*boot, *libraries, *(Path(word) for word in flags if word.startswith("/"))]
+
+        def command(objects: list[Path], output: Path) -> list[str]:
+            return [recipe["linker"], *flags, "-o", str(output), *map(str, boot + objects),
+                    "--start-group", *map(str, libraries), "--end-group"]
+
+        def finish(image: Path) -> None:
+            from grader.build.kernel_image import ImageError, fill_symbols
+
+            try:
+                fill_symbols(image)
+            except ImageError as error:
+                raise BuildFailure(str(error), file=None, stage="does not link") from error
+
+        tool = (Path(__file__).parent / "kernel_image.py").read_bytes()
+        return self._link(f"kernel {name}", answers, "kernel", inputs, [recipe, tool], command, rank, finish)
+
+    def programs(self, kernel: str) -> tuple[str, ...]:
+        """The user programs that hold tasks and that boots of this kernel have among their files."""
+        return tuple(name for name, recipe in self._kit["programs"].items() if kernel in recipe["kernels"])
+
+    def user_program(self, name: str, answers: Answers, rank: int = 0) -> Future[Path]:
+        """Links the user program of this name, as kit.json has it, with those of the answers that are in it."""
+        recipe = self._kit["programs"][name]
+        answers = answers.where(lambda file: file in recipe["tasks"])
+        parts = [Path(path) for path in recipe["objects"] + recipe["archives"]]
+        flags = recipe["flags"]
+        inputs = [*parts, *(Path(word) for word in flags if word.startswith("/"))]
+
+        def command(objects: list[Path], output: Path) -> list[str]:
+            return [recipe["linker"], *flags, "-o", str(output), *recipe["objects"], *map(str, objects),
+                    *recipe["archives"]]
+
+        return self._link(f"program {name}", answers, name, inputs, recipe, command, rank)
+
+    @cached_property
+    def _in_programs(self) -> frozenset[str]:
+        """The tasks' files that are parts of user programs, and not of a kernel."""
+        return frozenset(file for recipe in self._kit["programs"].values() for file in recipe["tasks"])
+
+    def _recipe(self, kernel: str) -> dict[str, Any]:
+        kernels = self._kit["kernels"]
+        if kernel not in kernels:
+            raise CannotRun(f"this tree builds no kernel '{kernel}'; it builds: {', '.join(sorted(kernels))}\n"
+                            "  mend: a lab.json's \"kernel\" is the name given to nest_kit_kernel()")
+        return kernels[kernel]
+
+    def _compiler(self, flavour: str) -> str:
+        """The flavour's compiler, or a user program's: where this is no x86-64 machine, there are two."""
+        return (self._kit["programs"].get(flavour) or self._kit["flavours"][flavour])["compiler"]
+
+    @cached_property
+    def _ground(self) -> str:
+        """What every compilation of an answer rests on: the compilers and the tree's headers."""
+        compilers = _identity(sorted({Path(self._compiler(flavour)).resolve() for flavour in self._kit["flavours"]}))
+        headers = []
+        for room in ROOMS:
+            for folder, _, names in sorted(os.walk(self.root / room)):
+                for name in sorted(names):
+                    if name.endswith(HEADERS):
+                        path = Path(folder, name)
+                        headers.append((str(path.relative_to(self.root)), path.read_bytes()))
+        return digest(compilers, headers)
+
+    def _shown(self, source: Path) -> str:
+        return str(source.relative_to(self.root)) if source.is_relative_to(self.root) else str(source)
+
+    def _libraries(self, flavour: str, rooms: Iterable[str] = ("vmm", "kern")) -> list[Path]:
+        libraries = self._kit["flavours"][flavour]["libraries"]
+        return [Path(libraries[name]) for name in rooms]
+
+    def _flags(self, file: str, flavour: str) -> list[str]:
+        if flavour in self._kit["programs"]:
+            return self._kit["programs"][flavour]["compile"]
+        return self._kit["flavours"][flavour]["assemble" if file.endswith(ASSEMBLY) else "compile"]
+
+    def _once(self, key: str, make: Callable[..., Path], *after: Future[Any], rank: int) -> Future[Path]:
+        if key not in self._futures:
+            path = self.cache.get(key)
+            if path is not None:
+                done: Future[Path] = Future()
+                done.set_result(path)
+                self._futures[key] = done
+            else:
+                self._futures[key] = self.schedule.submit(make, *after, rank=rank)
+        return self._futures[key]
+
+    def _compile(self, key: str, file: str, source: Path, name: str, flavour: str) -> Path:
+        with self.cache.workplace() as place:
+            output = place / "answer.o"
+            # An answer sees the rooms and itself, so that it cannot include a reference.
+            done = sandbox.run(
+                [self._compiler(flavour), *self._flags(file, flavour),
+                 f"-ffile-prefix-map={self.root}/=", f"-iquote{(self.root / file).parent}",
+                 "-fdiagnostics-color=never", _few_errors(self._compiler(flavour)), "-c", name, "-o", str(output)],
+                timeout=COMPILE_SECONDS, cwd=self.root, writable=[place],
+                readable=[self.root / room for room in ROOMS if (self.root / room).is_dir()] + [source])
+            if not done.ok:
+                self._blame_disk(done.stderr)
+                text = (done.stdout + done.stderr).strip()
+                if done.killed or done.returncode < 0 or not text:
+                    text += f"\nthe compiler {done.ended()}"
+                raise BuildFailure(text.strip(), file=file, stage="does not compile")
+            return self.cache.put(key, output)
+
+    def _link(self, what: str, answers: Answers, flavour: str, inputs: list[Path], recipe: Any,
+              command: Callable[[list[Path], Path], list[str]], rank: int,
+              finish: Callable[[Path], None] = lambda image: None) -> Future[Path]:
+        objects = [self.object(file, source, flavour, rank) for file, source in answers.files]
+        # An object is named by its content key, so the key of what is linked is known before.
+        sources = [(file, self._shown(source), content(source)) for file, source in answers.files]
+        identity = _identity(inputs)
+        key = digest(what, sources, flavour, identity, recipe, self._ground,
+                     self._kit["flavours"].get(flavour))
+
+        def make(*built: Path) -> Path:
+            with self.cache.workplace() as place:
+                output = place / "linked"
+                # No -lgtest from anywhere but the system, and no reference: only what is named here.
+                done = sandbox.run(command(list(built), output), timeout=LINK_SECONDS, cwd=place,
+                                   writable=[place], readable=[*built, *inputs], memory_mib=4096)
+                if identity != _identity(inputs):
+                    raise CannotRun("another nest has rebuilt the kit in the meantime\n  mend: again")
+                if not done.ok:
+                    self._blame_disk(done.stderr)
+                    text = (done.stdout + done.stderr).strip() or f"the linker {done.ended()}"
+                    raise BuildFailure(text.replace(f"{self.root}/", ""), file=None,
+                                       stage="does not link")
+                finish(output)
+                return self.cache.put(key, output)
+
+        return self._once(key, make, *objects, rank=rank)
+
+    def _blame_disk(self, text: str) -> None:
+        if trouble := disk_words(text, self.cache.folder):
+            raise CannotRun(trouble)
+
+
+def _few_errors(compiler: str) -> str:
+    """The word with which a compiler stops after three errors."""
+    return "-ferror-limit=3" if "clang" in Path(compiler).name else "-fmax-errors=3"
+
+
+def _identity(paths: list[Path]) -> list[tuple[str, int, int]]:
+    return [(str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in paths]
+
+
+def content(path: Path) -> bytes | None:
+    """A file's bytes, or None if it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
+
+
+@contextmanager
+def open_kit(schedule: Schedule, say: Say, root: Path = ROOT, settings: tuple[str, ...] = ()) -> Iterator[Kit]:
+    """Brings the kit up to date and keeps it as it is while it is used. ``settings``: of CMake's cache, as
+    NAME:TYPE=VALUE, what the build folder must have been configured with; it keeps them.
+
+    Raises CannotRun if the tree's own code does not build.
+    """
+    build = root / "build"
+    try:
+        build.mkdir(parents=True, exist_ok=True)
+        lock = open(build / ".nest-lock", "w")
+    except OSError as error:
+        raise disk_trouble(error, build) from error
+    with lock:
+        try:
+            _up_to_date(root, build / "cmake", lock, say, settings)
+            kit = Kit(read_description(root), root, Cache(build / "cache"), schedule)
+        except OSError as error:
+            raise disk_trouble(error, build) from error
+        yield kit
+
+
+def read_description(root: Path) -> dict[str, Any]:
+    """What kit.json says. CMake writes paths into it as they are, so a root with a quote in its name needs help."""
+    text = (root / "build" / "cmake" / "kit.json").read_text()
+    description: dict[str, Any] = json.loads(text.replace(str(root), json.dumps(str(root), ensure_ascii=False)[1:-1]))
+    return description
+
+
+def _up_to_date(root: Path, folder: Path, lock: IO[str], say: Say, settings: tuple[str, ...]) -> None:
+    """Leaves with a shared lock: any number may use a kit, and one may build it while none does."""
+    _take(lock, fcntl.LOCK_SH, say)
+    if _is_configured(folder, settings) and "no work to do" in _tool(
+            ["ninja", "-n", "-C", str(folder), "kit"], root, lambda line: None):
+        return
+    fcntl.flock(lock, fcntl.LOCK_UN)
+    _take(lock, fcntl.LOCK_EX, say)
+    _make(root, folder, say, settings)
+    fcntl.flock(lock, fcntl.LOCK_SH)
+
+
+def _is_configured(folder: Path, settings: tuple[str, ...]) -> bool:
+    """Whether the build folder has been configured, with these settings."""
+    if not (folder / "build.ninja").exists():
+        return False
+    return not settings or set(settings) <= set((folder / "CMakeCache.txt").read_text().splitlines())
+
+
+def disk_trouble(error: OSError, where: Path) -> CannotRun:
+    """An error of the disk as a message with its mend."""
+    return CannotRun(f"cannot write in {error.filename or where}: {error.strerror}\n"
+                     "  mend: nest keeps what it builds in the tree's folder build/; make room there, "
+                     "or work in a copy of the tree on a disk that can be written")
+
+
+def disk_words(text: str, folder: Path) -> str:
+    """What is wrong with the disk by a failed tool's output, which worked in ``folder``, with the mend; else empty.
+
+    A tool that maps its output into memory dies on a full disk without a word.
+    """
+    line = next((line.strip() for line in text.splitlines() if any(words in line for words in DISK_WORDS)), "")
+    with contextlib.suppress(OSError):
+        status = os.statvfs(folder)
+        if not line and status.f_bavail * status.f_frsize < LEAST_FREE_BYTES:
+            line = "no space left"
+    return line and (f"{folder}: {line}\n  mend: make room there (a whole build takes {BUILD_MIB} MiB), or work in a "
+                     "copy of the tree on another disk")
+
+
+def _take(lock: IO[str], kind: int, say: Say) -> None:
+    try:
+        fcntl.flock(lock, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        say("waiting for another nest, which is at work in this tree")
+        fcntl.flock(lock, kind)
+
+
+def _make(root: Path, folder: Path, say: Say, settings: tuple[str, ...]) -> None:
+    if not _is_configured(folder, settings):
+        say("configuring the build")
+        _tool(["cmake", "--preset", "default", *(f"-D{setting}" for setting in settings)], root, lambda line: None)
+
+    def progress(line: str) -> None:
+        if line.startswith("["):
+            say(f"building the kit {line.partition(']')[0]}]")
+
+    _tool(["ninja", "-C", str(folder), "-j", str(cores()), "kit"], root, progress)
+
+
+def _tool(argv: list[str], cwd: Path, line_seen: Say) -> str:
+    """Runs a build tool of ours; the output, which is shown only where it fails."""
+    output = bytearray()
+    pending = bytearray()
+
+    def add(data: bytes) -> None:
+        output.extend(data)
+        pending.extend(data)
+        *lines, rest = bytes(pending).split(b"\n")
+        pending[:] = rest
+        for line in lines:
+            line_seen(line.decode("utf-8", "replace"))
+
+    try:
+        with Child(argv, cwd=cwd, env=dict(os.environ), stdin=None, pass_fds=(),
+                   on_stdout=add, on_stderr=add) as child:
+            status = child.wait(Limits(3600, None, None, 1 << 30))
+    except FileNotFoundError:
+        raise CannotRun(f"{argv[0]} is not installed\n  mend: ./nest setup") from None
+    if status != 0:
+        if child.killed == "interrupted":
+            raise KeyboardInterrupt
+        if trouble := disk_words(output.decode("utf-8", "replace"), cwd / "build"):
+            raise CannotRun(trouble)
+        text = output.decode("utf-8", "replace").strip().splitlines()
+        shown = [line for line in text if not line.startswith("[")] or text
+        raise CannotRun("\n".join([*shown[-60:], f"{' '.join(argv)} ended with {status}: the tree's own "
+                                   "code does not build\n  mend: undo what was changed beside the "
+                                   "tasks' files, or remove build/ and try again"]))
+    return output.decode("utf-8", "replace")

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: MIT
+"""Opens what every verb that builds or judges needs: the labs, the kit, the schedule; and closes it
+so that nothing is left running, however the verb ends.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from contextlib import contextmanager
+from typing import Iterator
+
+from grader.build.kit import Kit, open_kit
+from grader.build.schedule import Schedule
+from grader.confine.processes import stop_all
+from grader.course.lab import ROOT
+
+
+class Progress:
+    """One line on standard error that is overwritten, where that is a terminal; else only what matters."""
+
+    def __init__(self) -> None:
+        self._terminal = sys.stderr.isatty()
+        self._shown = False
+        self._said: set[str] = set()
+
+    def __call__(self, text: str) -> None:
+        """Shows where the work is. In a pipe each kind of message is said once, by its first words."""
+        if self._terminal:
+            print(f"\r\x1b[K{text[:100]}", end="", file=sys.stderr, flush=True)
+            self._shown = True
+            return
+        kind = text.partition("[")[0].strip()
+        if kind and kind not in self._said and not text.startswith("judging"):
+            self._said.add(kind)
+            print(f"nest: {kind}", file=sys.stderr, flush=True)
+
+    def clear(self) -> None:
+        """Removes the line."""
+        if self._shown:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+            self._shown = False
+
+
+@contextmanager
+def workshop(progress: Progress, settings: tuple[str, ...] = ()) -> Iterator[Kit]:
+    """A kit that is up to date and a schedule to work with it. At the end nothing runs any more."""
+    schedule = Schedule()
+    try:
+        with open_kit(schedule, progress, ROOT, settings) as kit:
+            yield kit
+            kit.cache.trim()
+    finally:
+        progress.clear()
+        main = threading.current_thread() is threading.main_thread()
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN) if main else None
+        try:
+            schedule.close(stop_all)
+        finally:
+            if main:
+                signal.signal(signal.SIGINT, before)

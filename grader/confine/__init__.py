@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""Processes with limits, and the sandbox that student code runs in."""

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: MIT
+"""Questions that a student answers in words. The grader looks whether there is an answer; its points are
+pending until a person enters them (`nest award`).
+
+The answers to a lab stand in one file of its folder, each under a heading that begins with the
+question's id (`## q1: ...`). Block quotes (the question's own words) and comments are no answer. What is
+entered belongs to the answer as it was read: if its words change, the points are pending again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Mapping
+
+from grader import CannotRun, UsageError
+from grader.course.lab import ROOT, Lab, Question, Questions
+
+MISSING = "no answer"
+PENDING = "pending"
+ENTERED = "entered"
+
+_HEADING = re.compile(r"^#{1,6}\s+(.*)$")
+_COMMENT = re.compile(r"<!--.*?(-->|\Z)", re.DOTALL)
+_PLACEHOLDER = re.compile(r"^\s*(TODO\b.*|\.\.\.|…)\s*$")
+FILE_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class QuestionResult:
+    """One question: whether it is answered, and what a person gave for it."""
+
+    question: Question
+    state: str
+    """MISSING, PENDING or ENTERED"""
+    score: float
+    note: str = ""
+    """why points that were entered do not count any more; a person's comment"""
+
+
+def answers(text: str, questions: Questions) -> dict[str, str]:
+    """The answers by question: what stands under its heading, without quotes, comments and placeholders."""
+    found: dict[str, list[str]] = {}
+    known = {one.id for one in questions.ask}
+    current: list[str] | None = None
+    fenced = False
+    for line in _COMMENT.sub("", text).splitlines():
+        fenced ^= line.lstrip().startswith("```")
+        heading = None if fenced else _HEADING.match(line)
+        if heading:
+            word = re.match(r"\w+", heading[1])
+            if word and word[0].lower() in known:
+                current = found.setdefault(word[0].lower(), [])
+            elif line.startswith(("# ", "## ")):
+                current = None  # a smaller heading belongs to the answer that it stands in
+        elif current is not None and not line.lstrip().startswith(">") and not _PLACEHOLDER.match(line):
+            current.append(line.rstrip())
+    return {name: "\n".join(lines).strip() for name, lines in found.items()}
+
+
+def answers_of(lab: Lab, *, reference: bool = False, root: Path = ROOT) -> dict[str, str]:
+    """The answers in the lab's folder, or those of the references, where they have some."""
+    assert lab.questions is not None
+    path = lab.folder / lab.questions.file
+    model = root / "solutions-private" / path.relative_to(root) if path.is_relative_to(root) else path
+    try:
+        with open(model if reference and model.is_file() else path, "rb") as file:
+            return answers(file.read(FILE_BYTES).decode("utf-8", "replace"), lab.questions)
+    except OSError:
+        return {}
+
+
+def results(lab: Lab, found: Mapping[str, str], awards: Mapping[str, Any]) -> tuple[QuestionResult, ...]:
+    """Each question of the lab with what there is of it."""
+    out = []
+    for one in lab.questions.ask if lab.questions else ():
+        answer = found.get(one.id, "")
+        award = awards.get(one.id)
+        if award is not None and award["answer"] == fingerprint(answer):
+            out.append(QuestionResult(one, ENTERED, award["points"], award.get("comment", "")))
+        elif not re.search(r"\w", answer):
+            out.append(QuestionResult(one, MISSING, 0))
+        else:
+            note = "the answer was changed after points were entered" if award is not None else ""
+            out.append(QuestionResult(one, PENDING, 0, note))
+    return tuple(out)
+
+
+def fingerprint(answer: str) -> str:
+    """The same for answers of the same words."""
+    return hashlib.sha256(" ".join(answer.split()).encode()).hexdigest()[:16]
+
+
+def read_awards(file: Path, lab: Lab) -> dict[str, Any]:
+    """What `nest award` wrote for this lab. Raises CannotRun with what is wrong in the file."""
+    try:
+        data = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise CannotRun(f"cannot read {file}: {error.strerror}") from None
+    except ValueError as error:
+        raise CannotRun(f"{file}: not JSON: {error}\n  mend: it is written by `nest award`") from None
+    asked = {one.id: one for one in lab.questions.ask} if lab.questions else {}
+    try:
+        if data["lab"] != lab.id:
+            raise CannotRun(f"{file}: its points are for {data['lab']}, not for {lab.id}")
+        for name, award in data["awards"].items():
+            if name not in asked:
+                raise CannotRun(f"{file}: {lab.id} has no question '{name}'")
+            _check(asked[name], award["points"], str(file))
+            if not (isinstance(award["answer"], str) and isinstance(award.get("comment", ""), str)):
+                raise TypeError
+        return dict(data["awards"])
+    except (KeyError, TypeError, AttributeError):
+        raise CannotRun(f"{file}: not what `nest award` writes\n  mend: remove it and enter the points again") from None
+
+
+def write_awards(file: Path, lab: Lab, awards: Mapping[str, Any]) -> None:
+    """Keeps the points for `nest grade --awards`."""
+    try:
+        file.write_text(json.dumps({"lab": lab.id, "awards": dict(awards)}, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise CannotRun(f"cannot write {file}: {error.strerror}") from None
+
+
+def award(lab: Lab, found: Mapping[str, str], name: str, points: str, comment: str) -> tuple[str, dict[str, Any]]:
+    """One entry for a question, from words of a command line. Raises UsageError."""
+    asked = {one.id: one for one in lab.questions.ask} if lab.questions else {}
+    if name not in asked:
+        raise UsageError(f"{lab.id} has no question '{name}'; its questions are: {', '.join(asked) or 'none'}")
+    try:
+        number = float(points)
+    except ValueError:
+        raise UsageError(f"{name}={points}: points are a number") from None
+    number = int(number) if number.is_integer() else number
+    _check(asked[name], number, f"{name}={points}")
+    entry = {"points": number, "answer": fingerprint(found.get(name, ""))}
+    return name, entry | ({"comment": comment} if comment else {})
+
+
+def _check(question: Question, points: Any, where: str) -> None:
+    if isinstance(points, bool) or not isinstance(points, (int, float)):
+        raise TypeError
+    if not 0 <= points <= question.points:
+        raise UsageError(f"{where}: {question.id} has {question.points} point{'s' * (question.points != 1)}: "
+                         f"give 0 to {question.points}, not {points:g}")

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""From cases to outcomes to points."""

@@ -1,0 +1,339 @@
+# SPDX-License-Identifier: MIT
+"""Runs a lab's tests under sets of answers: builds, starts processes and boots early and in parallel,
+and hands out what came of them.
+
+The engine knows nothing of points. It is asked in `Case`s: a test and the answers it is to be judged
+with. Equal work is done once: two tasks whose answers are the same files share programs and boots.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import threading
+import time
+from collections import Counter
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Callable, Mapping, Sequence
+
+from grader.build.kit import Answers, BuildFailure, Kit
+from grader.course.lab import Lab, Task, Test
+from grader.judge import outcome
+from grader.judge.outcome import Outcome
+from grader.judge.unit import CASE_SECONDS, run_case
+
+if TYPE_CHECKING:
+    from grader.testkit.boot import BootResult
+
+FLAVOURS = {"unit": "asan", "race": "tsan"}
+PATIENCE = ((1, 5.0), (4, 2.0))
+"""Once so many cases of one task have used their whole time, the others get so many seconds."""
+HUNG_SECONDS = 20.0
+"""What a boot gets whose answers have hung in the same module before, here or on another machine."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One test, judged with these answers."""
+
+    test: Test
+    answers: Answers
+    label: str
+    """tells the sets of answers of one session apart, in names and folders"""
+    machine: str = ""
+    """where a boot test is booted; empty for the others, which run on no machine"""
+    late: bool = False
+    """not scored, and run only once every case that is scored has passed"""
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """Tells it from all other cases of its session: label, machine, test."""
+        return self.label, self.machine, self.test.name
+
+    @property
+    def place(self) -> str:
+        """The label, and the machine if there is one."""
+        return f"{self.label}@{self.machine}" if self.machine else self.label
+
+
+@dataclass(frozen=True)
+class Ground:
+    """The machine of one boot, as boot modules are told: `plan(nonce, machine)`, fixture `machine`."""
+
+    name: str
+    vendor: str
+    """`amd` or `intel`"""
+    cpus: int
+    """what the module asks for, or as many as the machine can have"""
+    memory_mib: int
+    wall_seconds: float
+    """after this time the machine is stopped"""
+
+
+@dataclass
+class Boot:
+    """What a boot left, or why there was none."""
+
+    result: BootResult | None
+    problem: Outcome | None
+
+
+@dataclass
+class Settings:
+    """How a session runs."""
+
+    seed: int
+    transcripts: Path
+    replay: bool = True
+    case_seconds: float = CASE_SECONDS
+
+
+class Engine:
+    """One lab's tests over one kit."""
+
+    def __init__(self, lab: Lab, kit: Kit, settings: Settings) -> None:
+        self.lab = lab
+        self.kit = kit
+        self.settings = settings
+        self._schedule = kit.schedule
+        self._units: dict[tuple[str, Answers], Future[Outcome]] = {}
+        self._boots: dict[tuple[str, Answers, str, int], Future[Boot]] = {}
+        self._modules: dict[str, ModuleType] = {}
+        self._slow: Counter[tuple[str, Answers]] = Counter()
+        self._hung: set[tuple[str, Answers]] = set()
+        self._lock = threading.Lock()
+        self.notes: list[str] = []
+        """what happened on the way that changed no verdict"""
+
+    def build(self, cases: list[Case]) -> None:
+        """Starts compiling and linking what the cases need. Costs nothing to call again."""
+        for rank, case in enumerate(cases):
+            if case.test.kind == "boot":
+                # Boots take longest, so their kernels come before programs of the same answers.
+                self._images(case, rank - len(cases))
+        for rank, case in enumerate(cases):
+            if case.test.kind != "boot":
+                self.kit.program(self.lab, case.answers, FLAVOURS[case.test.kind], rank=rank)
+
+    def start(self, case: Case, rank: int, module: ModuleType | None = None) -> None:
+        """Starts what the case needs as soon as there is room; `module` is a boot test's."""
+        if case.test.kind == "boot":
+            if module is not None:
+                self._modules[case.test.module] = module
+                self._boot(case, 0, rank)
+        else:
+            self._unit(case, rank)
+
+    def unit(self, case: Case) -> Outcome:
+        """The outcome of a unit or race case. Waits for it."""
+        try:
+            first = self._unit(case, 0).result()
+        except BuildFailure as failure:
+            return not_built(failure)
+        if not self.settings.replay or first.kind not in outcome.REPLAYED:
+            return first
+        if first.kind == outcome.TIMEOUT and self._slow[case.test.task, case.answers] > 1:
+            return first
+        program = self.kit.program(self.lab, case.answers, FLAVOURS[case.test.kind])
+        again = self._schedule.submit(lambda path: self._run_unit(path, case, "-replayed"), program,
+                                      rank=-1 << 30)
+        return first.replayed(again.result())
+
+    def boot(self, case: Case, attempt: int = 0) -> Boot:
+        """What the boot of the case's module left. Waits for it. Attempt 1 is the replay."""
+        try:
+            return self._boot(case, attempt, -1 << 30).result()
+        except BuildFailure as failure:
+            return Boot(None, not_built(failure))
+
+    def forget(self, case: Case) -> None:
+        """Gives back what a boot left behind; no case will ask for it any more."""
+        for attempt in (0, 1):
+            self._boots.pop((case.test.module, case.answers, case.machine, attempt), None)
+
+    def nonce(self, module: str) -> str:
+        """The nonce of a boot module: 16 hexadecimal digits that follow from the seed."""
+        text = f"{self.settings.seed}/{self.lab.id}/{module}"
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def guests(self, case: Case) -> Mapping[str, bytes]:
+        """The kit's files by name, read when asked for, with the user programs of the case's answers."""
+        _, programs = self._images(case, -1 << 30)
+        return Guests(self.kit.files | {name: built.result() for name, built in programs.items()})
+
+    def ground(self, case: Case) -> Ground:
+        """The machine of the case's boot."""
+        from grader.machines import machine
+
+        module = self._modules[case.test.module]
+        chosen = machine(case.machine)
+        return Ground(case.machine, chosen.vendor, min(getattr(module, "CPUS", 4), chosen.max_cpus),
+                      getattr(module, "MEMORY_MIB", chosen.default_memory_mib),
+                      getattr(module, "WALL_SECONDS", 60.0) * chosen.seconds_factor)
+
+    def transcript(self, case: Case, suffix: str = "") -> Path:
+        """Where this case's transcript goes."""
+        return self._folder(case) / f"{_slug(case.test.name)}{suffix}.txt"
+
+    def _folder(self, case: Case) -> Path:
+        return self.settings.transcripts / _slug(case.place)
+
+    def _images(self, case: Case, rank: int) -> tuple[Future[Path], dict[str, Future[Path]]]:
+        """What a boot of the case needs built: the kernel, and the user programs by name."""
+        name = self.lab.kernel
+        return self.kit.kernel(name, case.answers, rank=rank), {
+            program: self.kit.user_program(program, case.answers, rank=rank) for program in self.kit.programs(name)}
+
+    def _unit(self, case: Case, rank: int) -> Future[Outcome]:
+        key = (case.test.name, case.answers)
+        if key not in self._units:
+            program = self.kit.program(self.lab, case.answers, FLAVOURS[case.test.kind], rank=rank)
+            self._units[key] = self._schedule.submit(
+                lambda path: self._run_unit(path, case, ""), program, rank=rank)
+        return self._units[key]
+
+    def _run_unit(self, program: Path, case: Case, suffix: str) -> Outcome:
+        where = (case.test.task, case.answers)
+        seconds = self.settings.case_seconds
+        for slow, short in PATIENCE:
+            if self._slow[where] >= slow:
+                seconds = min(seconds, short)
+        found = run_case(program, case.test.local, task=case.test.task, seed=self.settings.seed,
+                         transcript=self.transcript(case, suffix), seconds=seconds)
+        if found.kind == outcome.TIMEOUT:
+            with self._lock:
+                self._slow[where] += 1
+            if seconds < self.settings.case_seconds:
+                found = replace(found, detail=f"{found.detail}\n({seconds:.0f} s is all it got, since "
+                                "other tests of this task had used their whole time before)")
+        return found
+
+    def _boot(self, case: Case, attempt: int, rank: int) -> Future[Boot]:
+        key = (case.test.module, case.answers, case.machine, attempt)
+        if key not in self._boots:
+            kernel, programs = self._images(case, rank)
+            self._boots[key] = self._schedule.submit(
+                lambda path, *_: self._run_boot(path, case, attempt), kernel, *programs.values(), rank=rank)
+        return self._boots[key]
+
+    def _run_boot(self, kernel: Path, case: Case, attempt: int) -> Boot:
+        from grader.testkit.boot import run_boot
+        from grader.machines import MachineError
+
+        module = self._modules[case.test.module]
+        nonce = self.nonce(case.test.module)
+        ground = self.ground(case)
+        wanted = module.plan.__code__.co_varnames[:module.plan.__code__.co_argcount]
+        known: dict[str, Callable[[], Any]] = {
+            "nonce": lambda: nonce, "guests": lambda: self.guests(case), "machine": lambda: ground}
+        files, plan = module.plan(**{name: known[name]() for name in wanted if name in known})
+        folder = self._folder(case) / Path(case.test.module).stem
+        if attempt:
+            folder = folder.with_name(f"{folder.name}-replayed")
+        folder.mkdir(parents=True, exist_ok=True)
+        seconds = ground.wall_seconds
+        if (case.test.module, case.answers) in self._hung:
+            seconds = min(seconds, HUNG_SECONDS)
+
+        def boot() -> BootResult:
+            return run_boot(kernel, files, plan, cpus=ground.cpus, memory_mib=ground.memory_mib,
+                            wall_seconds=seconds, transcript_dir=folder, machine=ground.name,
+                            runs=self.kit.runs(self.lab.kernel))
+
+        try:
+            result = boot()
+            if result.ended == "killed":
+                self.notes.append(f"{ground.name}, {case.test.module}: {result.end_in_words()}; it was booted once more")
+                result = boot()
+        except MachineError as problem:
+            return Boot(None, Outcome(outcome.NOT_JUDGED, str(problem)))
+        if result.ended == "interrupted":
+            raise KeyboardInterrupt
+        if result.ended == "killed":
+            return Boot(None, Outcome(
+                outcome.NOT_JUDGED, f"{result.end_in_words()}, twice\nmend: see what ends it, for example "
+                "a system without memory (`dmesg`), and grade again"))
+        if result.ended == "timeout":
+            self._hung.add((case.test.module, case.answers))
+        return Boot(result, None)
+
+
+def why_not(task: Task, test: Test, machine: str) -> str:
+    """Why a test cannot run on a machine; empty if it can."""
+    from grader import machines
+
+    if test.kind != "boot":
+        return ""
+    there = machines.machine(machine)
+    if task.vendor not in (None, there.vendor):
+        return f"for {task.vendor}'s CPUs"
+    if test.cpus > there.max_cpus:
+        return f"needs {test.cpus} CPUs"
+    return ""
+
+
+def cases_of(task: Task, answers: Answers, label: str, on: Sequence[str], *, late: bool = False) -> list[Case]:
+    """The cases that judge a task: those of the host once, the booted ones on each machine that can."""
+    cases = []
+    for test in task.tests:
+        where = [machine for machine in on if not why_not(task, test, machine)] if test.kind == "boot" else [""]
+        cases += [Case(test, answers, label, machine, late) for machine in where]
+    return cases
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", text)
+
+
+class Guests(Mapping[str, bytes]):
+    """Files by name, each read once, when it is first asked for."""
+
+    def __init__(self, paths: Mapping[str, Path]) -> None:
+        self._paths = paths
+        self._read: dict[str, bytes] = {}
+
+    def __getitem__(self, name: str) -> bytes:
+        if name not in self._paths:
+            known = ", ".join(sorted(self._paths)) or "none"
+            raise KeyError(f"the kit has no file '{name}'; it has: {known}")
+        if name not in self._read:
+            self._read[name] = self._paths[name].read_bytes()
+        return self._read[name]
+
+    def __iter__(self) -> Any:
+        return iter(self._paths)
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+
+def not_built(failure: BuildFailure) -> Outcome:
+    """The outcome of every test whose answers cannot be built."""
+    where = f"{failure.file} {failure.stage}" if failure.file else failure.stage
+    return Outcome(outcome.NOT_BUILT, f"{where}:\n{outcome.shortened(str(failure), 30)}",
+                   stub=failure.stage)
+
+
+def new_transcripts(root: Path, lab: str, keep: int = 8) -> Path:
+    """A new folder for one run's transcripts; older runs beyond `keep` are removed."""
+    import shutil
+
+    folder = root / "build" / "transcripts" / lab
+    folder.mkdir(parents=True, exist_ok=True)
+    old = sorted((path for path in folder.iterdir() if path.is_dir()), reverse=True)
+    for path in old[keep - 1:]:
+        if time.time() - path.stat().st_mtime > 3600:
+            shutil.rmtree(path, ignore_errors=True)
+    name = time.strftime("%Y%m%d-%H%M%S")
+    for attempt in range(1000):
+        path = folder / (f"{name}-{os.getpid()}" + (f"-{attempt}" if attempt else ""))
+        try:
+            path.mkdir()
+            return path
+        except FileExistsError:
+            continue
+    raise FileExistsError(str(path))

@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: MIT
+"""`nest grade`: judges the answers to one lab.
+
+Blame isolation: a task is judged with its own answer beside the references of all other tasks, so that
+one bug costs one task. Where there are no references, as in a release, the tree's own files serve.
+Once everything passes alone, all of the tree's own files are booted together too, which is reported, not
+scored.
+"""
+
+from __future__ import annotations
+
+import secrets
+import sys
+import time
+from pathlib import Path
+from typing import Mapping, Sequence
+
+import click
+
+from grader import CannotRun, UsageError
+from grader import machines
+from grader.build.kit import Answers, content, disk_trouble, own_answers, reference_answers
+from grader.build.workshop import Progress, workshop
+from grader.course import lab as labs_module
+from grader.course import questions
+from grader.course.lab import ROOT, Lab, Task
+from grader.judge import outcome
+from grader.judge.engine import Case, Engine, Settings, cases_of, new_transcripts, why_not
+from grader.judge.outcome import Outcome
+from grader.judge.results import LeftOut, MachineResult, Results, TaskResult, Together, over_machines, score_task
+
+TOGETHER = "together"
+REFERENCE = "reference"
+ALL = "all"
+"""every machine that the lab names"""
+
+
+@click.command(short_help="Judge the answers to a lab and show the score.")
+@click.argument("lab")
+@click.option("--reference", is_flag=True, help="Judge solutions-private/ in place of the tree's own files.")
+@click.option("--task", metavar="TASK", help="Judge this task alone.")
+@click.option("-k", "keyword", metavar="EXPR", default="", help="Only tests whose names match, as in pytest.")
+@click.option("--machine", metavar="MACHINE", help="Where booted tests run: amd-qemu, intel-bochs, "
+              "amd-bochs, or all that the lab names (its first).")
+@click.option("--awards", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
+              help="Points that a person has entered with `nest award`.")
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Repeat a run with the same nonces.")
+@click.option("--json", "json_file", metavar="FILE", help="Write the result as JSON; - is standard output.")
+@click.option("--junit", "junit_file", metavar="FILE", help="Write the result as JUnit XML; - likewise.")
+def command(lab: str, reference: bool, task: str | None, keyword: str, machine: str | None,
+            awards: Path | None, seed: int | None, json_file: str | None, junit_file: str | None) -> int:
+    """Judge the answers to LAB (its id, its name or its folder) and show the score.
+
+    Ends with 0 if all automatic points are reached, with 1 if points are missing, and with 3 if some tests
+    could not be judged on this system.
+    """
+    if json_file == "-" and junit_file == "-":
+        raise UsageError("only one of --json and --junit can go to standard output")
+    results = grade(labs_module.find(lab), reference=reference, task=task, keyword=keyword, machine=machine,
+                    awards=awards, seed=seed)
+    for target, how in ((json_file, "to_json"), (junit_file, "to_junit")):
+        if target:
+            from grader.judge import forms
+
+            write(target, getattr(forms, how)(results))
+    from grader.judge.report import show
+
+    show(results, sys.stderr if "-" in (json_file, junit_file) else sys.stdout)
+    return results.status
+
+
+def write(target: str, text: str) -> None:
+    """Writes a result where the user wants it."""
+    if target == "-":
+        sys.stdout.write(text)
+        return
+    try:
+        Path(target).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise CannotRun(f"cannot write {target}: {error.strerror}") from error
+
+
+def grade(lab: Lab, *, reference: bool = False, task: str | None = None, keyword: str = "",
+          machine: str | None = None, awards: Path | None = None, seed: int | None = None,
+          progress: Progress | None = None) -> Results:
+    """Judges one lab's answers."""
+    started = time.monotonic()
+    progress = progress or Progress()
+    on = machines_of(lab, machine)
+    tasks = [lab.task(task)] if task else list(lab.tasks)
+    entered = questions.read_awards(awards, lab) if awards else {}
+    seed = secrets.randbits(48) if seed is None else seed
+    all_labs = labs_module.load_all()
+    references = reference_answers(all_labs)
+    own = own_answers(all_labs)
+    if reference:
+        if references is None:
+            raise CannotRun("there are no reference answers in this tree: solutions-private/ lacks files"
+                            "\n  mend: leave out --reference to judge the tree's own files")
+        plan = {one.id: references for one in tasks}
+    else:
+        plan = {one.id: (references or own).replaced(one.file, own[one.file]) for one in tasks}
+    cases = [case for one in tasks for case in cases_of(one, plan[one.id], label_of(one), on)]
+    if not cases:
+        raise UsageError(f"none of these tests can run on {', '.join(on)}; {lab.id}'s machines are: "
+                         f"{', '.join(lab.machines)}")
+    if not (reference or task or keyword) and references is not None and not unwritten(tasks, own):
+        # Booted, since that is where they meet; a unit case is about one of them. What other labs ask
+        # for is not asked here.
+        mine = references
+        for one in tasks:
+            mine = mine.replaced(one.file, own[one.file])
+        cases += [case for one in tasks for case in cases_of(one, mine, TOGETHER, on, late=True) if case.machine]
+    with workshop(progress) as kit:
+        try:
+            transcripts = new_transcripts(ROOT, lab.id)
+        except OSError as error:
+            raise disk_trouble(error, ROOT / "build" / "transcripts") from error
+        engine = Engine(lab, kit, Settings(seed, transcripts))
+        if not keyword:
+            engine.build([case for case in cases if not case.late])
+        found = judge(engine, cases, keyword, progress)
+    elsewhere = "own" if references is None else "reference"
+    flag = " --reference" if reference else ""
+
+    def judged(where: Sequence[str]) -> tuple[TaskResult, ...]:
+        return tuple(one for one in (score_task(
+            task, outcomes(found, label_of(task), where), elsewhere=elsewhere, counts=lab.counted(task),
+            alone=f"./nest grade {lab.id}{flag} -k '{{}}' --seed {seed}", usual=lab.usual_machine)
+            for task in tasks) if one is not None)
+
+    by_machine = tuple(MachineResult(one, judged([one]), left_out(tasks, one)) for one in on)
+    asked: tuple[questions.QuestionResult, ...] = ()
+    if lab.questions and not (task or keyword):
+        asked = questions.results(lab, questions.answers_of(lab, reference=reference), entered)
+    scored = judged(on)
+    could = {case.test.name for case in cases}
+    partial = len(tasks) < len(lab.tasks) or sum(len(one.tests) for one in scored) < len(could)
+    return Results(lab, REFERENCE if reference else "own", seed, partial, scored, by_machine,
+                   together(found), str(transcripts.relative_to(ROOT)), time.monotonic() - started, asked,
+                   tuple(engine.notes))
+
+
+def machines_of(lab: Lab, asked: str | None) -> tuple[str, ...]:
+    """The machines on which a lab's booted tests are to run. Raises UsageError."""
+    if asked is None:
+        return (lab.usual_machine,)
+    if asked == ALL:
+        return lab.machines
+    if asked not in machines.names():
+        raise UsageError(f"there is no machine '{asked}'; the machines are: {', '.join(machines.names())}, or "
+                         f"{ALL}: those of {lab.id}, which are {', '.join(lab.machines)}")
+    return (asked,)
+
+
+def outcomes(found: Mapping[tuple[str, str, str], Outcome], label: str, on: Sequence[str]) -> dict[str, Outcome]:
+    """By test: what came of it under the label's answers, over some of the machines."""
+    by_test: dict[str, list[Outcome]] = {}
+    for machine in ("", *on):
+        for (where, there, name), result in found.items():
+            if where == label and there == machine:
+                by_test.setdefault(name, []).append(result)
+    return {name: over_machines(several) for name, several in by_test.items()}
+
+
+def left_out(tasks: Sequence[Task], machine: str) -> tuple[LeftOut, ...]:
+    """The tests that cannot run on a machine, and why."""
+    return tuple(LeftOut(test, why) for task in tasks for test in task.tests
+                 if (why := why_not(task, test, machine)))
+
+
+def unwritten(tasks: list[Task], own: Answers) -> list[Task]:
+    """The tasks whose stub still stands: a run of all files together would end there."""
+    return [task for task in tasks
+            if f'todo("{task.id}")' in (content(own[task.file]) or b"").decode("utf-8", "replace")]
+
+
+def label_of(task: Task) -> str:
+    """The name under which a task's tests run with the task's own answers."""
+    return task.id.partition(".")[2]
+
+
+def judge(engine: Engine, cases: list[Case], keyword: str,
+          progress: Progress) -> dict[tuple[str, str, str], Outcome]:
+    """Runs the cases; outcomes by label, machine and test name."""
+    from grader.judge.plugin import Session
+
+    done = 0
+
+    def seen(case: Case, result: Outcome) -> None:
+        nonlocal done
+        done += 1
+        progress(f"judging [{done}/{session.selected}] {case.test.name}")
+
+    session = Session(engine, cases, seen, keyword)
+    progress("judging")
+    session.run()
+    if not session.selected:
+        raise UsageError(f"no test matches -k '{keyword}'; the tests are:\n  "
+                         + "\n  ".join(dict.fromkeys(case.test.name for case in cases)))
+    return session.results
+
+
+def together(found: Mapping[tuple[str, str, str], Outcome]) -> Together | None:
+    """What came of the student's own files all together; None if that was not tried."""
+    on = dict.fromkeys(machine for _, machine, _ in found)
+    mine = outcomes(found, TOGETHER, list(on))
+    if not mine:
+        return None
+    failed = tuple((name, _in_a_line(result)) for name, result in mine.items() if not result.passed)
+    return Together(len(mine) - len(failed), len(mine), failed)
+
+
+def _in_a_line(result: Outcome) -> str:
+    """Why a test failed; where nothing was built, what the tool said first."""
+    lines = result.detail.split("\n")
+    return " ".join(line.strip() for line in lines[:3 if result.kind == outcome.NOT_BUILT else 1]) or result.kind

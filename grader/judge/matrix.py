@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: MIT
+"""`nest verify`: proves that a lab's tests tell right answers from wrong ones.
+
+The answers are those of solutions-private/: the references; mutants/LAB/NAME/FILE, wrong answers that
+a student would write; variants/LAB/NAME/FILE, right ones that are built differently. The tree's own
+files are the skeleton. Each cell of the matrix is a task's points under one answer:
+
+- the skeleton gets 0 in every task, the references get all;
+- a mutant loses in its own task; the other tasks are judged without it, by construction of blame
+  isolation, and shown as `.`. One whose name says `constant` or `nothing` keeps at most 5 %;
+- a variant gets all in every task, alone and together with every choice of the other tasks' variants. One
+  that answers several tasks is judged as a student's files are, each beside the references, and together.
+
+The skeleton and the references are judged on every machine of the lab, mutants and variants on those that
+lab.json names in "mutants_on", and choices of variants on the first of these. A cell is over all machines of
+its row: a mutant is noticed if one of them notices it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import secrets
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import click
+
+from grader import DONE, POINTS_MISSING, CannotRun, UsageError
+from grader.build.kit import Answers, Kit, own_answers, reference_answers
+from grader.build.workshop import Progress, workshop
+from grader.course import lab as labs_module
+from grader.course.lab import ROOT, Lab, Task
+from grader.judge.engine import Engine, Settings, cases_of, new_transcripts
+from grader.judge.judging import ALL, judge, machines_of, outcomes, write
+from grader.judge.results import TaskResult, score_task
+
+CONSTANT_WORDS = ("constant", "nothing")
+CONSTANT_SHARE = 0.05
+MOST_CROSSES = 64
+
+
+@dataclass
+class Row:
+    """One set of answers and the tasks that are judged with it."""
+
+    name: str
+    kind: str
+    """skeleton, reference, mutant or variant"""
+    answers: dict[str, Answers]
+    """by task id"""
+    cells: dict[str, TaskResult] = field(default_factory=dict)
+    on: tuple[str, ...] = ()
+    """the machines"""
+
+    def wrong(self, task: Task) -> str:
+        """What is wrong with the task's cell; empty if it is right or was not asked for."""
+        cell = self.cells.get(task.id)
+        if cell is None:
+            return ""
+        if not all(test.judged for test in cell.tests):
+            return "this system could not judge it"
+        if self.kind == "skeleton":
+            return "" if cell.score == 0 else "a stub gets points"
+        if self.kind != "mutant":
+            return "" if cell.score == cell.max_score else "a right answer loses points"
+        if cell.score == cell.max_score:
+            return "no test notices the mutant"
+        if cell.state not in ("graded", "not written"):
+            return f"the mutant {cell.state}, which proves nothing"
+        constant = any(word in self.name for word in CONSTANT_WORDS)
+        if constant and cell.score > CONSTANT_SHARE * cell.max_score:
+            return f"an answer that is always the same keeps more than {CONSTANT_SHARE:.0%}"
+        return ""
+
+
+@click.command(short_help="Prove that a lab's tests tell right answers from wrong ones.")
+@click.argument("lab", required=False)
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Repeat a run with the same nonces.")
+@click.option("-k", "keyword", metavar="TEXT", default="", help="Only rows whose names contain this.")
+@click.option("--machine", metavar="MACHINE", help="Booted tests on this machine alone.")
+@click.option("--json", "json_file", metavar="FILE", help="Write the matrix as JSON; - is standard output.")
+def command(lab: str | None, seed: int | None, keyword: str, machine: str | None, json_file: str | None) -> int:
+    """Judge the skeleton, the references, every mutant and every variant of LAB, or of every lab.
+
+    Ends with 0 if every cell of the matrix is as it must be, and with 1 if not.
+    """
+    started = time.monotonic()
+    labs = [labs_module.find(lab)] if lab else labs_module.load_all()
+    if machine and machine != ALL:
+        if lab:
+            machines_of(labs[0], machine)
+        labs = [one for one in labs if machine in one.machines]
+        if not labs:
+            raise UsageError(f"no lab runs on '{machine}'")
+    seed = secrets.randbits(48) if seed is None else seed
+    progress = Progress()
+    wrong = 0
+    matrices = []
+    with workshop(progress) as kit:
+        for one in labs:
+            rows = verify(one, kit, seed, progress, keyword, machine or ALL)
+            progress.clear()
+            matrices.append({"lab": one.id, "seed": seed, "rows": [_row_dict(row, one) for row in rows]})
+            wrong += show(one, rows) if json_file != "-" else len(_faults(one, rows))
+    if json_file:
+        write(json_file, json.dumps(matrices, indent=2) + "\n")
+    if json_file != "-":
+        print(f"verify: {wrong} wrong cell{'s' * (wrong != 1)}, seed {seed}, {time.monotonic() - started:.0f} s")
+    return POINTS_MISSING if wrong else DONE
+
+
+def verify(lab: Lab, kit: Kit, seed: int, progress: Progress, keyword: str = "", machine: str = ALL) -> list[Row]:
+    """Judges all rows of one lab."""
+    rows = [row for row in plan(lab) if keyword in row.name]
+    for row in rows:
+        row.on = tuple(one for one in row.on if machine in (one, ALL))
+    engine = Engine(lab, kit, Settings(seed, new_transcripts(ROOT, f"{lab.id}-verify"), replay=False))
+    cases = [case for row in rows for task in lab.tasks if task.id in row.answers
+             for case in cases_of(task, row.answers[task.id], row.name, row.on)]
+    if not cases:
+        return rows
+    engine.build(cases)
+    found = judge(engine, cases, "", progress)
+    for row in rows:
+        for task in lab.tasks:
+            if task.id in row.answers:
+                cell = score_task(task, outcomes(found, row.name, row.on), elsewhere="reference", alone="")
+                if cell is not None:  # else its tests are for machines that were not asked for
+                    row.cells[task.id] = cell
+    return rows
+
+
+def plan(lab: Lab, root: Path = ROOT) -> list[Row]:
+    """The rows of a lab's matrix."""
+    labs = labs_module.load_all(root)
+    references = reference_answers(labs, root)
+    if references is None:
+        raise CannotRun("there are no reference answers in this tree, so there is nothing to compare with")
+    own = own_answers(labs, root)
+    rows = [
+        Row("skeleton", "skeleton", {task.id: references.replaced(task.file, own[task.file]) for task in lab.tasks},
+            on=lab.machines),
+        Row("reference", "reference", {task.id: references for task in lab.tasks}, on=lab.machines)]
+    for name, paths in _alternatives(lab, root, "mutants", most=1):
+        rows.append(Row(name, "mutant", {task.id: references.replaced(task.file, path)
+                                         for task, path in paths.items()}, on=lab.mutants_on))
+    by_task: dict[str, list[tuple[str, Path]]] = {task.file: [] for task in lab.tasks}
+    for name, paths in _alternatives(lab, root, "variants", most=len(lab.tasks)):
+        if len(paths) == 1:
+            for task, path in paths.items():
+                by_task[task.file].append((name, path))
+            continue
+        together = references
+        for task, path in paths.items():
+            together = together.replaced(task.file, path)
+        rows.append(Row(name, "variant", {task.id: references.replaced(task.file, path)
+                                          for task, path in paths.items()}, on=lab.mutants_on))
+        rows.append(Row(f"{name}, together", "variant", {task.id: together for task in lab.tasks}, on=lab.mutants_on))
+    files = [file for file in by_task if by_task[file]]
+    choices = itertools.product(*([None, *by_task[file]] for file in files))
+    for choice in itertools.islice((one for one in choices if any(one)), MOST_CROSSES):
+        answers = references
+        names = []
+        for file, chosen in zip(files, choice):
+            if chosen:
+                answers = answers.replaced(file, chosen[1])
+                names.append(chosen[0])
+        on = lab.mutants_on if len(names) == 1 else lab.mutants_on[:1]
+        rows.append(Row(" + ".join(names), "variant", {task.id: answers for task in lab.tasks}, on=on))
+    return rows
+
+
+def _alternatives(lab: Lab, root: Path, kind: str, most: int) -> list[tuple[str, dict[Task, Path]]]:
+    """The mutants or variants: the name, and by task the file; `most` tasks each."""
+    found = []
+    folder = root / "solutions-private" / kind / lab.id
+    for place in sorted(path for path in folder.glob("*") if path.is_dir()):
+        files = [path for path in sorted(place.rglob("*")) if path.is_file() and path.name != "WHY"]
+        paths = {task: place / task.file for task in lab.tasks if (place / task.file) in files}
+        if not 0 < len(paths) == len(files) <= most:
+            what = "one file, at the path of a task" if most == 1 else "files at the paths of tasks, and no others,"
+            raise CannotRun(f"{place.relative_to(root)} should hold {what} of {lab.id}")
+        found.append((f"{kind[:-1]} {place.name}", paths))
+    return found
+
+
+def _faults(lab: Lab, rows: list[Row]) -> list[str]:
+    return [f"{row.name}, {task.id}: {row.wrong(task)}" + _lost(row.cells[task.id], row.kind)
+            for row in rows for task in lab.tasks if row.wrong(task)]
+
+
+def _lost(cell: TaskResult, kind: str) -> str:
+    """Where points were lost or won that should not have been, with the first line of why."""
+    out = ""
+    for test in cell.tests:
+        if not test.judged or (kind in ("reference", "variant") and not test.passed):
+            lines = [line for line in test.detail.splitlines() if line.strip()]
+            there = f" on {test.outcome.machine}" * bool(test.outcome.machine)
+            out += f"\n    {test.test.name}: {test.kind}{there}: {' / '.join(lines[:3])}"
+        if kind in ("skeleton", "mutant") and test.passed:
+            out += f"\n    {test.test.name} passes"
+    return out
+
+
+def show(lab: Lab, rows: list[Row]) -> int:
+    """Prints the matrix; how many cells are wrong."""
+    heads = [task.id.partition(".")[2] for task in lab.tasks]
+    width = max((len(row.name) for row in rows), default=0)
+    print(f"{lab.id} {lab.title}")
+    print(f"{'':<{width}}  " + "  ".join(f"{head:>12}" for head in heads) + "  noticed by")
+    for row in rows:
+        cells = []
+        for task in lab.tasks:
+            cell = row.cells.get(task.id)
+            text = "." if cell is None else f"{cell.score}/{cell.max_score}"
+            cells.append(f"{text + ('!' if row.wrong(task) else ''):>12}")
+        noticed = ""
+        if row.kind == "mutant":
+            names = [test.test.local for cell in row.cells.values() for test in cell.tests if not test.passed]
+            noticed = ", ".join(names[:2]) + (f" and {len(names) - 2} more" if len(names) > 2 else "")
+        print(f"{row.name:<{width}}  {'  '.join(cells)}  {noticed}".rstrip())
+    faults = _faults(lab, rows)
+    for fault in faults:
+        print(f"wrong: {fault}")
+    return len(faults)
+
+
+def _row_dict(row: Row, lab: Lab) -> dict[str, object]:
+    return {"name": row.name, "kind": row.kind, "machines": list(row.on), "cells": {
+        task.id: {"score": row.cells[task.id].score, "max_score": row.cells[task.id].max_score,
+                  "wrong": row.wrong(task),
+                  "failed": [test.test.name for test in row.cells[task.id].tests if not test.passed]}
+        for task in lab.tasks if task.id in row.cells}}

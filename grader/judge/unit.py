@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: MIT
+"""Runs one GoogleTest case in a process of its own and judges how it ended.
+
+A verdict is two things that agree: the record with the run's token, which only the program's main and
+its listener know, and an exit status of 0. An answer that ends the process has neither.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+import shlex
+from pathlib import Path
+
+from grader.confine import host_program, sandbox
+from grader.course.lab import ROOT
+from grader.judge import outcome
+from grader.judge.outcome import Outcome, shortened, stub_reached
+
+CASE_SECONDS = 20.0
+TODO_STATUS = 121
+SANITIZERS = {
+    "ASAN_OPTIONS": "abort_on_error=0:exitcode=99:allocator_may_return_null=1:detect_leaks=1",
+    "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
+    "TSAN_OPTIONS": "exitcode=99:halt_on_error=1:report_signal_unsafe=0",
+    "LSAN_OPTIONS": "exitcode=99",
+}
+
+FAILURES = 3
+"""More failures than this of one case, as of a loop, are counted."""
+ADDRESSES = re.compile(r" (at pc|\(pc) 0x.*")
+FRAME = re.compile(r"#\d+ 0x[0-9a-f]+ in |#\d+ ")
+OFFSET = re.compile(r" \(\w+\+0x[0-9a-f]+\)$")
+
+
+def run_case(program: Path, case: str, *, task: str, seed: int, transcript: Path,
+             seconds: float = CASE_SECONDS) -> Outcome:
+    """Runs `Suite.Case` of the program for a test of `task`."""
+    token = secrets.token_hex(16)
+    record_end, write_end = os.pipe()
+    command = [*host_program.without_randomization(), str(program), f"--gtest_filter={case}"]
+    with contextlib.ExitStack() as stack:
+        stack.callback(os.close, record_end)
+        try:
+            done = host_program.started(lambda: sandbox.run(
+                [*command, "--gtest_color=no"], timeout=seconds,
+                readable=[program], pass_fds=[write_end],
+                env={**SANITIZERS, "NEST_TOKEN": token, "NEST_TOKEN_FD": str(write_end),
+                     "NEST_SEED": str(seed)}))
+        finally:
+            os.close(write_end)
+        os.set_blocking(record_end, False)
+        try:
+            records = os.read(record_end, 65536).decode("utf-8", "replace").splitlines()
+        except BlockingIOError:  # something it left behind still holds the other end
+            records = []
+    if done.killed == "interrupted":
+        raise KeyboardInterrupt
+    transcript.parent.mkdir(parents=True, exist_ok=True)
+    transcript.write_text(f"$ NEST_SEED={seed} {shlex.join(command)}\n{done.stdout}\n"
+                          f"--- standard error ---\n{done.stderr}\n--- {done.ended()} ---\n", encoding="utf-8")
+    verdict = _judge(done, records, token, case, task)
+    return Outcome(verdict.kind, verdict.detail, done.seconds, "", transcript, stub=verdict.stub)
+
+
+def _judge(done: sandbox.Completed, records: list[str], token: str, case: str, task: str) -> Outcome:
+    passed = f"{token} {case} passed" in records
+    failed = f"{token} {case} failed" in records
+    if passed and not failed and done.ok:
+        return Outcome(outcome.PASSED)
+    if done.timed_out:
+        return Outcome(outcome.TIMEOUT, f"did not end within {done.seconds:.0f} s: a loop without end, or a wait "
+                       "for something that nobody does\n" + shortened(done.stdout + done.stderr, 8))
+    if host_program.has_no_place(done):
+        return Outcome(outcome.NOT_JUDGED, "the sanitizer of this test cannot work here: the system puts other things "
+                       f"at the addresses that it wants\nmend: {host_program.MEND}")
+    if done.returncode == TODO_STATUS:
+        stub = stub_reached(done.stderr, task)
+        if stub:
+            return stub
+    report = sanitizer_report(done.stderr)
+    if report:
+        return Outcome(outcome.CRASHED, report)
+    if done.killed or done.returncode < 0:
+        return Outcome(outcome.CRASHED, f"the test's process {done.ended()}\n"
+                       + shortened(case_text(done.stdout) + done.stderr, 12))
+    if failed:
+        return Outcome(outcome.FAILED, shortened(case_text(done.stdout)) or "failed without a word")
+    if passed:
+        return Outcome(outcome.FAILED, f"the case passed, but its process {done.ended()}\n"
+                       + shortened(done.stderr, 12))
+    return Outcome(outcome.CRASHED, f"the test's process {done.ended()} before the case was done\n"
+                   + shortened(case_text(done.stdout) + done.stderr, 12))
+
+
+def case_text(stdout: str) -> str:
+    """What GoogleTest printed between the case's start and its end."""
+    lines = stdout.splitlines()
+    start = next((i for i, line in enumerate(lines) if line.startswith("[ RUN      ]")), -1)
+    end = next((i for i, line in enumerate(lines) if line.startswith("[  FAILED  ]")), len(lines))
+    mine = lines[start + 1:end]
+    failures = [i for i, line in enumerate(mine) if line.endswith(": Failure")]
+    if len(failures) > FAILURES:
+        mine[failures[FAILURES]:] = [f"... and {len(failures) - FAILURES} more failures, see the log"]
+    return "\n".join(mine) + "\n"
+
+
+def sanitizer_report(stderr: str) -> str:
+    """The part of a sanitizer's report that a reader wants: what, and where in the tree."""
+    lines = stderr.splitlines()
+    marks = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "runtime error:",
+             "WARNING: ThreadSanitizer", "ERROR: UndefinedBehaviorSanitizer", "FATAL: ThreadSanitizer")
+    start = next((i for i, line in enumerate(lines) if any(mark in line for mark in marks)), None)
+    if start is None:
+        return ""
+    picked = [ADDRESSES.sub("", lines[start].split("==")[-1]).strip()
+              .replace("use-after-poison", "use-after-poison (of a frame that is not in use)")]
+    for line in lines[start + 1:]:
+        text = line.strip()
+        frame = text.startswith("#")
+        if frame and not any(room in text for room in (" kern/", " vmm/", " labs/", "/kern/", "/vmm/", "/labs/")):
+            continue  # frames of the sanitizer, of GoogleTest and of the C++ library
+        if frame:
+            text = OFFSET.sub("", FRAME.sub("in ", text.replace(f"{ROOT}/", "")))
+        if text == picked[-1] or "is a wild pointer" in text or "labs/unit_main.cc" in text:
+            continue  # a recursion; what says nothing
+        if text and not text.startswith(("=", "SUMMARY", "Shadow", "0x", "=>0x", "Addressable")):
+            picked.append(text)
+        if len(picked) > 14 or text.startswith("SUMMARY"):
+            break
+    return shortened("\n".join(picked), 16)

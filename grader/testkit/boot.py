@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: MIT
+"""One boot of a kernel: what to run in it, and what it left behind.
+
+:func:`run_boot` makes the boot's file-system image from the plan and the files, starts a machine,
+waits for its end, and hands back a :class:`BootResult`: what it printed, how it ended, and its memory
+with the evidence in it. A kernel runs guests, which :class:`VmPlan` and grader/evidence/vms.py describe,
+user programs (grader/evidence/programs.py), or user programs that run guests (grader/evidence/guests.py).
+"""
+
+from __future__ import annotations
+
+import importlib
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from grader import machines
+from grader.evidence import second_level
+from grader.evidence.second_level import Leaf
+from grader.evidence.symbols import SymbolError
+from grader.evidence.vms import EvidenceError, PhysicalMemory, VmRecord, VmState
+from grader.machines import hung
+from grader.machines import probe
+from grader.testkit.images import file_system_image
+
+__all__ = ["BootResult", "Leaf", "VmPlan", "plan_text", "run_boot"]
+
+SERIAL_BYTES = 8 << 20
+"""A kernel that prints more is stopped."""
+READERS = {"guests": "grader.evidence.vms", "programs": "grader.evidence.programs", "vmms": "grader.evidence.guests"}
+"""By what a kernel runs: the module whose ``load(kernel, memory)`` reads the evidence."""
+COMPLAINTS = 4
+"""How many of the emulator's lines an explanation quotes."""
+SERIAL_TAIL = 400
+"""How many characters of the serial log an explanation quotes."""
+
+
+@dataclass(frozen=True)
+class VmPlan:
+    """One virtual machine of a boot: a line of the file ``plan`` (its grammar: vmm/main/plan.hh)."""
+
+    name: str
+    file: str
+    """the guest's kernel, one of the boot's files"""
+    vcpus: int = 1
+    ram_kib: int = 65536
+    limit_ms: int = 10000
+    """the VM is stopped after this time; 0: never"""
+    keep: bool = True
+    """the VM is not destroyed, so that its memory and table can be read from outside"""
+    hold: str | None = None
+    """``GPA:N`` or ``GPA:until:GPA2``: holds the file read that serves the page"""
+    args: str = ""
+    """the guest's command line"""
+    more: Mapping[str, object] | None = None
+    """further keys of the grammar, for example ``{"fail": "0x204000", "info": "0x9000"}``; several
+    values of one key as a list"""
+
+    def line(self) -> str:
+        """The plan's line; a ValueError if a field cannot be written in one."""
+        pairs: list[tuple[str, object]] = [
+            ("name", self.name),
+            ("file", self.file),
+            ("vcpus", self.vcpus),
+            ("ram", self.ram_kib),
+            ("limit", self.limit_ms),
+            ("keep", int(self.keep)),
+        ]
+        if self.hold is not None:
+            pairs.append(("hold", self.hold))
+        for key, value in (self.more or {}).items():
+            values = value if isinstance(value, (list, tuple)) else [value]
+            pairs += [(key, one) for one in values]
+        words = [f"{key}={value}" for key, value in pairs]
+        for word in words:
+            if word.split() != [word]:
+                raise ValueError(f"a plan cannot say {word!r}: no spaces are allowed there")
+        if "\n" in self.args or "\r" in self.args:
+            raise ValueError(f"a guest's command line is one line: {self.args!r}")
+        return " ".join(["vm", *words, *([f"args={self.args}"] if self.args else [])])
+
+
+class PlanLine(Protocol):
+    """One step of a boot."""
+
+    def line(self) -> str:
+        """The plan's line; a ValueError if it cannot be written in one."""
+        ...
+
+
+def plan_text(plan: Sequence[PlanLine]) -> str:
+    """The file ``plan`` of a boot."""
+    return "".join(one.line() + "\n" for one in plan)
+
+
+@dataclass
+class BootResult:
+    """What is left of a boot."""
+
+    serial: str
+    """everything on the serial line; bytes that are not UTF-8 as U+FFFD"""
+    ended: str
+    """``powered off``, ``triple fault``, ``reset`` (by a port), ``timeout``, ``too much output``,
+    ``interrupted``, ``died`` (the emulator itself) or ``killed`` (the emulator, from outside)"""
+    status: int | None
+    """what the kernel gave to power_off, if it did"""
+    emulator: str
+    """the emulator's last words, where it ended itself; else empty"""
+    complaints: str
+    """what the emulator had to say on the way, a line each; its end is in the transcript's emulator.txt"""
+    memory: PhysicalMemory
+    evidence: Any
+    """what the kernel published: an Evidence for guests, a ProcEvidence for programs, a GuestEvidence for
+    programs that run guests; None if it never got so far, and ``evidence_error`` says why"""
+    evidence_error: str
+    registers: str
+    """for a machine that had to be stopped: where every CPU was, and its registers; else empty"""
+    seconds: float
+    transcript: Path
+    """the folder that holds serial.txt, plan, module.img, command, and if there is something to say
+    registers.txt and emulator.txt (what the emulator had to say, and its last words)"""
+
+    def vm(self, name: str) -> VmRecord:
+        """The evidence of one VM; an EvidenceError if there is none, which says how the boot ended."""
+        if self.evidence is None:
+            raise EvidenceError(f"{self.explain()}; no evidence: {self.evidence_error}")
+        try:
+            return self.evidence.vm(name)
+        except EvidenceError as problem:
+            raise EvidenceError(f"{problem}; {self.explain()}") from None
+
+    def walk(self, vm: VmRecord | str) -> dict[int, Leaf]:
+        """The pages that the VM's second-level table maps, by guest-physical address."""
+        record = self._kept(vm)
+        return second_level.walk(self.memory, record.table_root, record.table_format)
+
+    def guest_read(self, vm: VmRecord | str, gpa: int, length: int) -> bytes:
+        """Bytes of the VM's memory; an EvidenceError if a page of them is not present."""
+        record = self._kept(vm)
+        return second_level.guest_read(
+            self.memory, record.table_root, record.table_format, gpa, length
+        )
+
+    def explain(self) -> str:
+        """How the boot ended, in words, with the last lines that it printed."""
+        tail = self.serial.strip()[-SERIAL_TAIL:]
+        words = f"its last words: {tail!r}" if tail else "it printed nothing"
+        return f"{self.end_in_words()}; {words}"
+
+    def end_in_words(self) -> str:
+        """How the boot ended, with the emulator's last words if it ended itself."""
+        return machines.End(self.ended, self.status, self.emulator).in_words(self.seconds)
+
+    def last_complaints(self) -> list[str]:
+        """The last lines that the emulator had to say, without those that are among its last words."""
+        lines = [line.strip() for line in self.complaints.splitlines()]
+        return [line for line in lines if line and line not in self.emulator][-COMPLAINTS:]
+
+    def _kept(self, vm: VmRecord | str) -> VmRecord:
+        record = self.vm(vm) if isinstance(vm, str) else vm
+        if not record.kept:
+            raise EvidenceError(f"VM {record.name!r} was not kept: its table may be gone")
+        if record.state in (VmState.NONE, VmState.REFUSED):
+            raise EvidenceError(f"VM {record.name!r} has no table: {record.reason or 'refused'}")
+        return record
+
+
+def run_boot(
+    kernel: Path,
+    files: Mapping[str, bytes],
+    plan: Sequence[PlanLine] | bytes,
+    *,
+    cpus: int = 4,
+    memory_mib: int = 256,
+    wall_seconds: float = 60,
+    transcript_dir: Path,
+    machine: str = "amd-qemu",
+    runs: str = "guests",
+) -> BootResult:
+    """Boots ``kernel`` with ``files`` (and the plan, as the file ``plan``) and waits for its end.
+
+    A plan that is bytes is the boot module as it is, in the place of a file-system image. ``runs`` says
+    what the kernel runs, ``guests``, ``programs`` or ``vmms``, and so which evidence it leaves.
+
+    Raises :class:`grader.machines.MachineError` if the machine cannot be started at all, or runs no
+    kernel whatever: that is never the fault of this one.
+    """
+    raw = isinstance(plan, bytes)
+    text = "" if raw else plan_text(plan)
+    module = transcript_dir / "module.img"
+    try:
+        transcript_dir.mkdir(parents=True, exist_ok=True)
+        module.write_bytes(plan if raw else file_system_image({**files, "plan": text.encode()}))
+        _keep(transcript_dir / "plan", text.encode())
+    except OSError as problem:
+        raise machines.MachineError(
+            f"{transcript_dir} cannot be written: {problem.strerror}",
+            "make room, or make the folder writable",
+        ) from problem
+    configuration = machines.Configuration(
+        kernel=kernel, module=module, cpus=cpus, memory_mib=memory_mib
+    )
+    serial = bytearray()
+    registers = ""
+    with machines.machine(machine).start(configuration, serial.extend) as running:
+        _keep(transcript_dir / "command", (shlex.join(running.command) + "\n").encode())
+        try:
+            end = running.wait(wall_seconds, SERIAL_BYTES)
+            if end.reason == machines.TIMEOUT:
+                # Programs are all linked at one address: which of them it was, nobody can tell.
+                known = {"module": plan} if raw else files if runs == "guests" else {}
+                registers = hung.describe(running, kernel, known)
+        finally:
+            _keep(transcript_dir / "serial.txt", bytes(serial))
+        seconds = running.seconds
+        complaints = running.complaints()
+    if not serial and end.reason not in (machines.INTERRUPTED, machines.KILLED):
+        probe.expect_alive(machine)
+    _keep(transcript_dir / "registers.txt", registers.encode())
+    last = end.detail if end.detail not in complaints else ""
+    _keep(transcript_dir / "emulator.txt", "".join(f"{text.rstrip()}\n" for text in (complaints, last) if text).encode())
+    found, why = _evidence(kernel, running.memory, runs)
+    return BootResult(
+        serial=serial.decode("utf-8", "replace").replace("\r\n", "\n"),
+        ended=end.reason,
+        status=end.status,
+        emulator=end.detail,
+        complaints=complaints,
+        memory=running.memory,
+        evidence=found,
+        evidence_error=why,
+        registers=registers,
+        seconds=seconds,
+        transcript=transcript_dir,
+    )
+
+
+def _evidence(kernel: Path, memory: PhysicalMemory, runs: str) -> tuple[Any, str]:
+    reader = importlib.import_module(READERS[runs])
+    try:
+        return reader.load(kernel, memory), ""
+    except (EvidenceError, SymbolError) as problem:
+        return None, str(problem)
+
+
+def _keep(path: Path, data: bytes) -> None:
+    if data:
+        path.write_bytes(data)
+    else:
+        path.unlink(missing_ok=True)

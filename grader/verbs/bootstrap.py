@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: MIT
+"""The first steps of the command, on the standard library alone: see that the Debian packages of the
+verb are there, install them where that needs no question, and hand over to grader/verbs/cli.py.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+IS_X86_64 = platform.machine() == "x86_64"
+
+COMMAND = ("python3-click", "python3-rich", "python3-jsonschema")
+BUILD = ("g++", "cmake", "ninja-build", "ccache", "libgtest-dev", "binutils", "python3-pyelftools",
+         "bubblewrap", "util-linux", *(() if IS_X86_64 else ("g++-x86-64-linux-gnu", "binutils-x86-64-linux-gnu")))
+EMULATE = ("qemu-system-x86", "bochs", "bochs-term", "bochsbios", "vgabios")
+GRADE = (*COMMAND, *BUILD, *EMULATE, "python3-pytest")
+GRUB = ("grub-pc-bin", "grub-common", "xorriso", "mtools") if IS_X86_64 else ()
+"""For ISO images. Debian has GRUB for BIOS machines on x86 only; elsewhere kernels are entered by PVH alone."""
+RUN = (*COMMAND, *BUILD, *EMULATE, *GRUB)
+GDB = "gdb" if IS_X86_64 else "gdb-multiarch"
+HANDOUTS = (*COMMAND, "doxygen", "graphviz", "python3-jinja2")
+TEST = (*GRADE, *RUN, *HANDOUTS, "clang-format-19", "clang-tidy-19", GDB,
+        "python3-defusedxml")
+LONG = {"arm64": ("g++-aarch64-linux-gnu", "qemu-user", "googletest"), "clang": ("clang-19", "libclang-rt-19-dev")}
+"""For the long parts of `nest test`."""
+
+PACKAGES: dict[str, tuple[str, ...]] = {
+    "": (*COMMAND,),
+    "setup": (*TEST,),
+    "doctor": COMMAND,
+    "grade": GRADE,
+    "verify": GRADE,
+    "bench": RUN + ("python3-pytest",),
+    "run": RUN,
+    "debug": (*RUN, GDB),
+    "handouts": HANDOUTS,
+    "test": TEST,
+}
+"""What each verb needs. Of an unknown verb the command itself will speak."""
+
+OLDEST = {"debian": 12 if IS_X86_64 else 13, "ubuntu": 24.04}
+"""The oldest releases that have these packages, all by the same names, in versions that are new enough. A processor
+that orders memory less strictly than x86 needs QEMU 8.1: before, several CPUs could see each other's stores out of order."""
+CONTAINER = "  mend: build the container of this tree's Containerfile and work in it; see README, \"Every host\""
+
+DPKG_STATUS = Path("/var/lib/dpkg/status")
+
+
+def needed(argv: list[str]) -> tuple[str, ...]:
+    """The packages for a command line."""
+    verb = next((word for word in argv if not word.startswith("-")), "")
+    if "--help" in argv or "-h" in argv:
+        verb = ""
+    packages = PACKAGES.get(verb, PACKAGES[""])
+    if verb == "test":
+        for part, more in LONG.items():
+            if not {"--long", part}.isdisjoint(argv):
+                packages += more
+    return tuple(dict.fromkeys(packages))
+
+
+def system() -> dict[str, str]:
+    """What /etc/os-release says."""
+    try:
+        return platform.freedesktop_os_release()
+    except OSError:
+        return {}
+
+
+def unfit(release: dict[str, str]) -> str:
+    """Why packages cannot be had on this system, with the mend; empty if they can."""
+    name = release.get("PRETTY_NAME", "a system without /etc/os-release")
+    if not shutil.which("dpkg-query"):
+        return f"this is {name}: nest knows the packages of Debian and Ubuntu only\n{CONTAINER}"
+    oldest = OLDEST.get(release.get("ID", ""))
+    if oldest and float(release.get("VERSION_ID", oldest)) < oldest:
+        return f"this is {name}, which is too old: nest needs Debian {OLDEST['debian']} or Ubuntu {OLDEST['ubuntu']}\n{CONTAINER}"
+    return ""
+
+
+def missing(packages: tuple[str, ...]) -> list[str]:
+    """Those of the packages that dpkg does not know as installed."""
+    listing = subprocess.run(
+        ["dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\n", *packages],
+        capture_output=True, text=True, check=False).stdout
+    there = {line.split()[0] for line in listing.splitlines() if line.endswith(" installed")}
+    return [package for package in packages if package not in there]
+
+
+def stamp(packages: tuple[str, ...]) -> str:
+    """Says which packages were seen installed, and in which state of dpkg's own list."""
+    try:
+        status = DPKG_STATUS.stat()
+        state = f"{status.st_mtime_ns} {status.st_size}"
+    except OSError:
+        state = "no dpkg"
+    return f"{state} {' '.join(packages)}\n"
+
+
+def install_command(packages: list[str]) -> list[str]:
+    """What installs packages, without the sudo."""
+    return ["apt-get", "install", "-y", "--no-install-recommends", *packages]
+
+
+def privilege() -> list[str] | None:
+    """The words before a command that make it root's: none, a sudo that asks nothing, or not possible."""
+    if os.geteuid() == 0:
+        return []
+    if shutil.which("sudo") and subprocess.run(
+            ["sudo", "-n", "true"], capture_output=True, check=False).returncode == 0:
+        return ["sudo", "-n"]
+    return None
+
+
+def install(packages: list[str]) -> bool:
+    """Installs, if that can be done without a question; whether it worked."""
+    before = privilege()
+    if before is None or not shutil.which("apt-get"):
+        return False
+    print(f"nest: installing {' '.join(packages)}", file=sys.stderr, flush=True)
+    quiet = [*before, "env", "DEBIAN_FRONTEND=noninteractive"]
+    for command in (["apt-get", "update", "-qq"], [*install_command(packages), "-qq"]):
+        done = subprocess.run([*quiet, *command], stdin=subprocess.DEVNULL, capture_output=True,
+                              text=True, check=False)
+        if done.returncode != 0:
+            print(done.stdout + done.stderr, file=sys.stderr)
+            if "install" in command:
+                return False
+    return True
+
+
+def prepare(packages: tuple[str, ...], stamps: Path) -> int:
+    """Sees that the packages are there; the exit status if they are not."""
+    name = stamps / f".packages-{zlib.crc32(' '.join(packages).encode()):08x}"
+    wanted = stamp(packages)
+    try:
+        if name.read_text() == wanted:
+            return 0
+    except OSError:
+        pass
+    release = system()
+    why = unfit(release)
+    if why:
+        print(f"nest: {why}", file=sys.stderr)
+        return 3
+    lacking = missing(packages)
+    if lacking:
+        if not install(lacking) or missing(packages):
+            if release.get("ID") == "ubuntu":
+                print("nest: some are in the component universe: sudo add-apt-repository universe", file=sys.stderr)
+            print("nest: packages are missing. Please run:", file=sys.stderr)
+            print("sudo " + " ".join(install_command(missing(packages))), file=sys.stderr)
+            return 3
+        wanted = stamp(packages)
+    try:
+        stamps.mkdir(parents=True, exist_ok=True)
+        name.write_text(wanted)
+    except OSError:
+        pass  # only slower next time
+    return 0
+
+
+def main() -> int:
+    """The command; with `--packages`, for the Containerfile, only the names of the packages of all verbs."""
+    if sys.argv[1:] == ["--packages"]:
+        print(*needed(["setup"]), sep="\n")
+        return 0
+    status = prepare(needed(sys.argv[1:]), ROOT / "build")
+    if status:
+        return status
+    sys.path[0:0] = [str(ROOT)]
+    from grader.verbs.cli import main as command
+
+    return command()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

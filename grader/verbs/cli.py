@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: MIT
+"""The command: its verbs, and what every ending means. A verb's module is imported when it is called."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import os
+import signal
+import sys
+from typing import Any
+
+import click
+
+from grader import CANNOT_RUN, DONE, INTERRUPTED, WRONG_USAGE, NestError
+
+VERBS = {
+    "setup": ("grader.verbs.setup", "Install what the command needs and build the kit."),
+    "doctor": ("grader.verbs.doctor", "Say what is installed and what works here, and the mend for the rest."),
+    "run": ("grader.verbs.run", "Boot the hypervisor and its guest, with the serial line on this terminal."),
+    "grade": ("grader.judge.judging", "Judge the answers to a lab and show the score."),
+    "award": ("grader.verbs.award", "Enter points for answers that a person reads."),
+    "debug": ("grader.verbs.debug", "Boot under gdb, with the symbols of host and guest."),
+    "test": ("grader.verbs.test", "Run the project's own tests."),
+    "verify": ("grader.judge.matrix", "Prove that a lab's tests tell right answers from wrong ones."),
+    "handouts": ("grader.course.handouts", "Build the pages for students."),
+    "bench": ("grader.bench.measure", "Measure what README promises."),
+}
+"""Each verb's module, which has a click command `command`, and its line of help."""
+
+TROUBLE = (errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EIO, errno.EMFILE,
+           errno.ENOMEM, errno.EAGAIN)
+
+
+class Verbs(click.Group):
+    """The verbs by name, imported only when one is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        module = importlib.import_module(VERBS[cmd_name][0])
+        command: click.Command = module.command
+        command.name = cmd_name
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Verbs"):
+            formatter.write_dl([(name, line) for name, (_, line) in VERBS.items()])
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        if args and args[0] not in VERBS:
+            raise click.UsageError(f"there is no verb '{args[0]}'; the verbs are: {', '.join(VERBS)}")
+        return super().resolve_command(ctx, args)
+
+
+@click.command(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]},
+               epilog="Exit status: 0 done, all points; 1 graded, points missing; 2 wrong usage; "
+                      "3 cannot run; 130 interrupted.")
+def nest() -> None:
+    """Nestling: write a hypervisor, and see whether it is right."""
+
+
+def _terminated(number: int, frame: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def main() -> int:
+    """Runs the command; the exit status."""
+    signal.signal(signal.SIGTERM, _terminated)
+    signal.signal(signal.SIGHUP, _terminated)
+    try:
+        status = nest.main(prog_name="nest", standalone_mode=False)
+        sys.stdout.flush()
+        return status if isinstance(status, int) else DONE
+    except click.ClickException as error:
+        error.show()
+        return WRONG_USAGE
+    except (KeyboardInterrupt, click.Abort):
+        _end_children()
+        print("nest: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except NestError as error:
+        _end_children()
+        print(f"nest: {error}", file=sys.stderr)
+        return error.status
+    except BrokenPipeError:
+        _end_children()
+        # The reader has gone. Python would complain once more when it closes standard output.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return CANNOT_RUN
+    except OSError as error:
+        _end_children()
+        if error.errno not in TROUBLE:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"nest: cannot go on: {where}{error.strerror}\n  mend: make room on the disk, or work in a "
+              "copy of the tree that can be written", file=sys.stderr)
+        return CANNOT_RUN
+
+
+def _end_children() -> None:
+    if "grader.confine.processes" in sys.modules:
+        sys.modules["grader.confine.processes"].stop_all()

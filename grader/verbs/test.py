@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: MIT
+"""`nest test`: the project's own tests, each by its own runner, whose closing line is shown."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from grader import DONE, POINTS_MISSING, UsageError
+from grader.build.schedule import cores
+from grader.build.workshop import Progress, workshop
+from grader.confine.processes import Child, Limits, stop_all
+from grader.course.lab import ROOT, load_all
+
+PYTHON = "/usr/bin/python3"
+SHOWN_LINES = 200
+
+
+@dataclass
+class Part:
+    """One runner: its output's closing line is what it has to say when all is well."""
+
+    name: str
+    says: str
+    argv: Callable[[], list[list[str]]]
+    fast: bool = True
+    long: bool = False
+    """only with --long, or by its name"""
+
+
+def sources(*endings: str) -> list[str]:
+    """The tree's own files with these endings, from the root."""
+    paths = (path.relative_to(ROOT) for path in ROOT.rglob("*") if path.name.endswith(endings))
+    return sorted(str(path) for path in paths
+                  if path.parts[0] != "build" and not path.parts[0].startswith(".")
+                  and (ROOT / path).is_file())
+
+
+STRICT = ("CMAKE_COMPILE_WARNING_AS_ERROR:BOOL=ON",)
+"""For the tree's own tests a warning is an error. Elsewhere a newer compiler, with new warnings, only warns."""
+
+CLANG = ROOT / "build" / "clang"
+
+
+def _build(folder: str = "build/cmake") -> list[str]:
+    return ["ninja", "-C", folder, "-j", str(cores())]
+
+
+def _python_tests(tests: list[str]) -> list[str]:
+    return [PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(ROOT),
+            "--import-mode=importlib", *tests]
+
+
+def _pytest() -> list[list[str]]:
+    tests = [name for name in sources(".py")
+             if Path(name).name.startswith("test_") and not name.startswith("labs/")]
+    return [_build(), _python_tests(tests)]
+
+
+def _ctest(preset: str = "default") -> list[str]:
+    return ["ctest", "--preset", preset, "-j", str(cores())]
+
+
+def _clang() -> list[list[str]]:
+    return [["cmake", "--preset", "clang", *(f"-D{setting}" for setting in STRICT)],
+            _build(str(CLANG)), _ctest("clang"),
+            ["env", f"NEST_BUILD={CLANG}", *_python_tests(["kern/tests/test_boot.py", "vmm/tests/test_boot.py"])]]
+
+
+def _arm64() -> list[list[str]]:
+    return [["cmake", "--preset", "arm64"], _build("build/arm64"), _ctest("arm64")]
+
+
+PARTS = (
+    Part("checks", "the arrows between rooms, and what each lab promises",
+         lambda: [[PYTHON, "-m", "grader.checks"]]),
+    Part("format", "clang-format",
+         lambda: [["clang-format-19", "--dry-run", "-Werror", *sources(".cc", ".hh")]]),
+    Part("ctest", "the C++ unit tests", lambda: [_build(), _ctest()]),
+    Part("lint", "clang-tidy (minutes at first; then only what has changed)",
+         lambda: [[PYTHON, "-m", "grader.checks.lint"]], fast=False),
+    Part("pytest", "the grader's tests, and boots of the kernel", _pytest, fast=False),
+    Part("clang", "all of it built by clang++: the C++ unit tests, and boots of the kernel", _clang,
+         fast=False, long=True),
+    Part("reference", "the reference answers of every lab, on all its machines",
+         lambda: [[str(ROOT / "nest"), "grade", lab.id, "--reference", "--machine", "all"] for lab in load_all()], fast=False),
+    Part("arm64", "built for an arm64 machine; its host tests, the labs' with the reference answers, under qemu-user",
+         _arm64, fast=False, long=True),
+)
+
+
+@click.command(short_help="Run the project's own tests.")
+@click.option("--fast", is_flag=True, help="Only what is quick: " + ", ".join(
+    part.name for part in PARTS if part.fast) + ".")
+@click.option("--long", "with_long", is_flag=True, help="Also what takes long: " + ", ".join(
+    part.name for part in PARTS if part.long) + ".")
+@click.option("--only", multiple=True, metavar="PART", help="Only this part: " + ", ".join(
+    part.name for part in PARTS) + ". May be repeated.")
+def command(fast: bool, with_long: bool, only: tuple[str, ...]) -> int:
+    """Run all of the project's own tests and show each runner's closing line."""
+    names = [part.name for part in PARTS]
+    for name in only:
+        if name not in names:
+            raise UsageError(f"there is no part '{name}'; the parts are: {', '.join(names)}")
+    chosen = [part for part in PARTS
+              if (part.name in only if only else (part.fast or not fast) and (with_long or not part.long))]
+    progress = Progress()
+    with workshop(progress, STRICT):
+        pass
+    failed = []
+    for part in chosen:
+        progress(f"{part.name}: {part.says}")
+        if not _run(part, progress):
+            failed.append(part.name)
+    progress.clear()
+    print(f"nest test: {len(chosen) - len(failed)} of {len(chosen)} parts passed"
+          + (f"; failed: {', '.join(failed)}" if failed else ""))
+    return POINTS_MISSING if failed else DONE
+
+
+def _run(part: Part, progress: Progress) -> bool:
+    """Runs one part; whether it passed."""
+    passed = True
+    for argv in part.argv():
+        output = bytearray()
+        try:
+            with Child(argv, cwd=ROOT, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUTF8": "1"},
+                       on_stdout=output.extend, on_stderr=output.extend) as child:
+                status = child.wait(Limits())
+        except KeyboardInterrupt:
+            stop_all()
+            raise
+        except FileNotFoundError:
+            status, output = 127, bytearray(f"{argv[0]} is not installed\n".encode())
+        lines = output.decode("utf-8", "replace").rstrip().splitlines()
+        progress.clear()
+        if status != 0:
+            passed = False
+            print("\n".join(lines[-SHOWN_LINES:]))
+            print(f"{part.name}: FAILED: {Path(argv[0]).name} ended with {status}", flush=True)
+            break
+        if argv[0] not in ("cmake", "ninja"):
+            print(f"{part.name}: {_closing(lines) or 'nothing to complain about'}", flush=True)
+    return passed
+
+
+def _closing(lines: list[str]) -> str:
+    """The line that sums a runner's output up."""
+    for line in reversed(lines):
+        if " passed" in line or "tests passed" in line or " points for " in line or "% " in line:
+            return line.strip()
+    return lines[-1].strip() if lines else ""
+
+
+if __name__ == "__main__":
+    sys.exit(command())
