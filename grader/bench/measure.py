@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""`nest bench`: what README says of speed, measured.
+"""What README says of speed, measured.
 
 Every row has two sides, ours and what it is compared with, measured in turn in one run; medians are
 compared. A bound that is missed is shown and is no failure: speed is a fact about a machine too.
@@ -7,7 +7,6 @@ compared. A bound that is missed is shown and is no failure: speed is a fact abo
 
 from __future__ import annotations
 
-import json
 import statistics
 import sys
 import time
@@ -18,13 +17,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-import click
-
 from grader import CannotRun
 from grader import machines
 from grader.bench import guests as bench_guests
 from grader.build.kit import Kit, reference_answers
-from grader.build.workshop import Progress, workshop
+from grader.build.workshop import Progress
 from grader.course import lab
 from grader.testkit.images import file_system_image
 
@@ -130,33 +127,6 @@ IN_THE_PROCESS_LAYER = (
 """the rows that the kernel of kern/bench measures"""
 
 
-@click.command(short_help="Measure what README promises.")
-@click.option("--json", "json_file", metavar="FILE", help="Write the rows as JSON; - is standard output.")
-@click.option("-k", "keyword", metavar="TEXT", default="", help="Only rows whose names contain TEXT.")
-def command(json_file: str | None, keyword: str) -> int:
-    """Measure, both sides of each row in one run, and print medians.
-
-    Ends with 0 also where a bound is missed: a table is a measurement, not a test.
-    """
-    from grader.judge.judging import write
-
-    progress = Progress()
-    rows = []
-    with workshop(progress) as kit:
-        for names, measure in MEASUREMENTS:
-            if any(keyword in name for name in names):
-                rows += [row for row in measure(kit, progress) if keyword in row.name]
-    if not keyword or keyword in "grade-after-edit":
-        from grader.bench.edit import grade_after_edit
-
-        rows.append(grade_after_edit(progress))
-    progress.clear()
-    if json_file:
-        write(json_file, json.dumps([row.as_dict() for row in rows], indent=2) + "\n")
-    show(rows, to_stderr=json_file == "-")
-    return 0
-
-
 def first_byte(kit: Kit, progress: Progress) -> Iterator[Row]:
     """From the start of the emulator to the first byte on the serial line."""
     answers = reference_answers(lab.load_all())
@@ -204,7 +174,7 @@ def on_intel(kit: Kit, progress: Progress) -> Iterator[Row]:
         machine.check()
     except machines.MachineError as missing:
         progress.clear()
-        click.echo(f"bench: {INTEL} is left out: {missing}", err=True)
+        print(f"bench: {INTEL} is left out: {missing}", file=sys.stderr)
         return
     progress(f"measuring guests on {INTEL}")
     _, samples = _measure(INTEL, kit.files["bench.elf"], {"marks.elf": bench_guests.marks("intel")})
@@ -286,24 +256,3 @@ MEASUREMENTS = (
     (["first-byte"], first_byte),
 )
 """what can be measured together, by the names of the rows"""
-
-
-def show(rows: Iterable[Row], to_stderr: bool) -> None:
-    """Prints the table."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title="medians, both sides of a row in one run", title_justify="left")
-    for heading in ("row", "what", "median", "against", "median", "ratio", "bound", ""):
-        table.add_column(heading, justify="right" if heading in ("median", "ratio", "bound") else "left")
-    for row in rows:
-        bound = "" if row.bound is None else f"{row.bound:g}x"
-        table.add_row(row.name, row.what, _number(row.ours, row.unit), row.against,
-                      _number(row.theirs, row.unit), f"{row.ratio:.2f}x", bound, row.verdict)
-    stream = sys.stderr if to_stderr else sys.stdout
-    Console(file=stream, width=None if stream.isatty() else 160).print(table)
-
-
-def _number(samples: tuple[float, ...], unit: str) -> str:
-    median = statistics.median(samples)
-    return f"{median:.0f} {unit}" if median >= 100 else f"{median:.2f} {unit}"

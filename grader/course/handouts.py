@@ -17,7 +17,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import click
 import jinja2
 
 from grader import CannotRun, LabError
@@ -186,10 +185,3 @@ def _build(all_labs: list[Lab]) -> None:
         text = page.read_text(encoding="utf-8")
         if "dotgraph" in text or ('"fragment"' in text and not page.stem.endswith("_source")):
             page.write_text(dedented_code(scalable_pictures(text)), encoding="utf-8")
-
-
-@click.command(short_help="Build the pages for students.")
-def command() -> None:
-    """Build the handouts and the reference as HTML, and print where they begin."""
-    click.echo("handouts: reading lab.json and headers, running doxygen")
-    click.echo(f"handouts: {build()}")

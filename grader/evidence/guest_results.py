@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from grader.evidence.vms import wrong_magic
+from grader.evidence.blocks import wrong_magic
 
 SYMBOL = "guest_results"
 MAX_AREAS = 16

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from grader.evidence import programs as proc_evidence
-from grader.evidence.vms import (
-    Block, EvidenceError, PhysicalMemory, TableFormat, accounts_of, text_of,
-)  # fmt: skip
+from grader.evidence.blocks import Block, accounts_of, text_of
+from grader.evidence.memory import EvidenceError, PhysicalMemory
+from grader.evidence.vms import TableFormat
 from grader.evidence.programs import ProcEvidence
 
 REGISTERS = (

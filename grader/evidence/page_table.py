@@ -11,7 +11,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from grader.evidence.vms import EvidenceError, PhysicalMemory
+from grader.evidence.memory import EvidenceError, PhysicalMemory
 
 PAGE_SIZE = 4096
 ROOT_LEVEL = 4

@@ -14,9 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from grader.evidence.vms import (
-    Block, EvidenceError, PhysicalMemory, accounts_of, error_name, text_of,
-)  # fmt: skip
+from grader.evidence.blocks import Block, accounts_of, error_name, text_of
+from grader.evidence.memory import EvidenceError, PhysicalMemory
 
 BLOCK = Block(
     "proc_evidence", 48, "kern/proc/main/proc_evidence.hh",

@@ -12,7 +12,8 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from grader.evidence.vms import EvidenceError, PhysicalMemory, TableFormat
+from grader.evidence.memory import EvidenceError, PhysicalMemory
+from grader.evidence.vms import TableFormat
 
 PAGE_SIZE = 4096
 ROOT_LEVEL = 4

@@ -15,14 +15,8 @@ import gdb.printing
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from grader.evidence import guests as guest_evidence  # noqa: E402
-from grader.evidence.vms import (  # noqa: E402
-    BLOCK,
-    KERNEL_OFFSET,
-    EvidenceError,
-    TableFormat,
-    VmRecord,
-    parse,
-)
+from grader.evidence.memory import KERNEL_OFFSET, EvidenceError  # noqa: E402
+from grader.evidence.vms import BLOCK, TableFormat, VmRecord, parse  # noqa: E402
 from grader.evidence.guests import GuestRecord  # noqa: E402
 from grader.evidence.programs import ProcEvidence  # noqa: E402
 from grader.evidence.second_level import span, steps  # noqa: E402

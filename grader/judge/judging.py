@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""`nest grade`: judges the answers to one lab.
+"""Judges the answers to one lab.
 
 Blame isolation: a task is judged with its own answer beside the references of all other tasks, so that
 one bug costs one task. Where there are no references, as in a release, the tree's own files serve.
@@ -10,12 +10,9 @@ scored.
 from __future__ import annotations
 
 import secrets
-import sys
 import time
 from pathlib import Path
 from typing import Mapping, Sequence
-
-import click
 
 from grader import CannotRun, UsageError
 from grader import machines
@@ -33,51 +30,6 @@ TOGETHER = "together"
 REFERENCE = "reference"
 ALL = "all"
 """every machine that the lab names"""
-
-
-@click.command(short_help="Judge the answers to a lab and show the score.")
-@click.argument("lab")
-@click.option("--reference", is_flag=True, help="Judge solutions-private/ in place of the tree's own files.")
-@click.option("--task", metavar="TASK", help="Judge this task alone.")
-@click.option("-k", "keyword", metavar="EXPR", default="", help="Only tests whose names match, as in pytest.")
-@click.option("--machine", metavar="MACHINE", help="Where booted tests run: amd-qemu, intel-bochs, "
-              "amd-bochs, or all that the lab names (its first).")
-@click.option("--awards", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
-              help="Points that a person has entered with `nest award`.")
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Repeat a run with the same nonces.")
-@click.option("--json", "json_file", metavar="FILE", help="Write the result as JSON; - is standard output.")
-@click.option("--junit", "junit_file", metavar="FILE", help="Write the result as JUnit XML; - likewise.")
-def command(lab: str, reference: bool, task: str | None, keyword: str, machine: str | None,
-            awards: Path | None, seed: int | None, json_file: str | None, junit_file: str | None) -> int:
-    """Judge the answers to LAB (its id, its name or its folder) and show the score.
-
-    Ends with 0 if all automatic points are reached, with 1 if points are missing, and with 3 if some tests
-    could not be judged on this system.
-    """
-    if json_file == "-" and junit_file == "-":
-        raise UsageError("only one of --json and --junit can go to standard output")
-    results = grade(labs_module.find(lab), reference=reference, task=task, keyword=keyword, machine=machine,
-                    awards=awards, seed=seed)
-    for target, how in ((json_file, "to_json"), (junit_file, "to_junit")):
-        if target:
-            from grader.judge import forms
-
-            write(target, getattr(forms, how)(results))
-    from grader.judge.report import show
-
-    show(results, sys.stderr if "-" in (json_file, junit_file) else sys.stdout)
-    return results.status
-
-
-def write(target: str, text: str) -> None:
-    """Writes a result where the user wants it."""
-    if target == "-":
-        sys.stdout.write(text)
-        return
-    try:
-        Path(target).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise CannotRun(f"cannot write {target}: {error.strerror}") from error
 
 
 def grade(lab: Lab, *, reference: bool = False, task: str | None = None, keyword: str = "",

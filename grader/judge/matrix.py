@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""`nest verify`: proves that a lab's tests tell right answers from wrong ones.
+"""Proves that a lab's tests tell right answers from wrong ones.
 
 The answers are those of solutions-private/: the references; mutants/LAB/NAME/FILE, wrong answers that
 a student would write; variants/LAB/NAME/FILE, right ones that are built differently. The tree's own
@@ -19,21 +19,16 @@ its row: a mutant is noticed if one of them notices it.
 from __future__ import annotations
 
 import itertools
-import json
-import secrets
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import click
-
-from grader import DONE, POINTS_MISSING, CannotRun, UsageError
+from grader import CannotRun
 from grader.build.kit import Answers, Kit, own_answers, reference_answers
-from grader.build.workshop import Progress, workshop
+from grader.build.workshop import Progress
 from grader.course import lab as labs_module
 from grader.course.lab import ROOT, Lab, Task
 from grader.judge.engine import Engine, Settings, cases_of, new_transcripts
-from grader.judge.judging import ALL, judge, machines_of, outcomes, write
+from grader.judge.judging import ALL, judge, outcomes
 from grader.judge.results import TaskResult, score_task
 
 CONSTANT_WORDS = ("constant", "nothing")
@@ -73,42 +68,6 @@ class Row:
         if constant and cell.score > CONSTANT_SHARE * cell.max_score:
             return f"an answer that is always the same keeps more than {CONSTANT_SHARE:.0%}"
         return ""
-
-
-@click.command(short_help="Prove that a lab's tests tell right answers from wrong ones.")
-@click.argument("lab", required=False)
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Repeat a run with the same nonces.")
-@click.option("-k", "keyword", metavar="TEXT", default="", help="Only rows whose names contain this.")
-@click.option("--machine", metavar="MACHINE", help="Booted tests on this machine alone.")
-@click.option("--json", "json_file", metavar="FILE", help="Write the matrix as JSON; - is standard output.")
-def command(lab: str | None, seed: int | None, keyword: str, machine: str | None, json_file: str | None) -> int:
-    """Judge the skeleton, the references, every mutant and every variant of LAB, or of every lab.
-
-    Ends with 0 if every cell of the matrix is as it must be, and with 1 if not.
-    """
-    started = time.monotonic()
-    labs = [labs_module.find(lab)] if lab else labs_module.load_all()
-    if machine and machine != ALL:
-        if lab:
-            machines_of(labs[0], machine)
-        labs = [one for one in labs if machine in one.machines]
-        if not labs:
-            raise UsageError(f"no lab runs on '{machine}'")
-    seed = secrets.randbits(48) if seed is None else seed
-    progress = Progress()
-    wrong = 0
-    matrices = []
-    with workshop(progress) as kit:
-        for one in labs:
-            rows = verify(one, kit, seed, progress, keyword, machine or ALL)
-            progress.clear()
-            matrices.append({"lab": one.id, "seed": seed, "rows": [_row_dict(row, one) for row in rows]})
-            wrong += show(one, rows) if json_file != "-" else len(_faults(one, rows))
-    if json_file:
-        write(json_file, json.dumps(matrices, indent=2) + "\n")
-    if json_file != "-":
-        print(f"verify: {wrong} wrong cell{'s' * (wrong != 1)}, seed {seed}, {time.monotonic() - started:.0f} s")
-    return POINTS_MISSING if wrong else DONE
 
 
 def verify(lab: Lab, kit: Kit, seed: int, progress: Progress, keyword: str = "", machine: str = ALL) -> list[Row]:
@@ -186,7 +145,8 @@ def _alternatives(lab: Lab, root: Path, kind: str, most: int) -> list[tuple[str,
     return found
 
 
-def _faults(lab: Lab, rows: list[Row]) -> list[str]:
+def faults(lab: Lab, rows: list[Row]) -> list[str]:
+    """A line or more for each wrong cell."""
     return [f"{row.name}, {task.id}: {row.wrong(task)}" + _lost(row.cells[task.id], row.kind)
             for row in rows for task in lab.tasks if row.wrong(task)]
 
@@ -221,13 +181,14 @@ def show(lab: Lab, rows: list[Row]) -> int:
             names = [test.test.local for cell in row.cells.values() for test in cell.tests if not test.passed]
             noticed = ", ".join(names[:2]) + (f" and {len(names) - 2} more" if len(names) > 2 else "")
         print(f"{row.name:<{width}}  {'  '.join(cells)}  {noticed}".rstrip())
-    faults = _faults(lab, rows)
-    for fault in faults:
+    wrong = faults(lab, rows)
+    for fault in wrong:
         print(f"wrong: {fault}")
-    return len(faults)
+    return len(wrong)
 
 
-def _row_dict(row: Row, lab: Lab) -> dict[str, object]:
+def as_dict(row: Row, lab: Lab) -> dict[str, object]:
+    """A row as JSON has it."""
     return {"name": row.name, "kind": row.kind, "machines": list(row.on), "cells": {
         task.id: {"score": row.cells[task.id].score, "max_score": row.cells[task.id].max_score,
                   "wrong": row.wrong(task),

@@ -38,7 +38,7 @@ import pytest
 
 from grader import UsageError
 from grader.build.kit import Answers, BuildFailure
-from grader.evidence.vms import EvidenceError
+from grader.evidence.memory import EvidenceError
 from grader.judge import outcome
 from grader.judge.engine import Boot, Case, Engine, Ground, not_built
 from grader.judge.outcome import Outcome, shortened, stub_reached

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from grader import CannotRun
 from grader.confine.sandbox import signal_name
-from grader.evidence.vms import PhysicalMemory
+from grader.evidence.memory import PhysicalMemory
 
 POWERED_OFF = "powered off"
 RESET = "reset"

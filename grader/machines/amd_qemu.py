@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from grader.confine import sandbox
-from grader.evidence.vms import PhysicalMemory
+from grader.evidence.memory import PhysicalMemory
 from grader.machines import (
     DIED,
     FLOODED,

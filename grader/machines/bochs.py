@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from grader.confine import sandbox
-from grader.evidence.vms import PhysicalMemory
+from grader.evidence.memory import PhysicalMemory
 from grader.machines import (
     DIED,
     FLOODED,

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from grader.evidence.symbols import SymbolError, Symbols
-from grader.evidence.vms import KERNEL_OFFSET, EvidenceError, PhysicalMemory
+from grader.evidence.memory import KERNEL_OFFSET, EvidenceError, PhysicalMemory
 from grader.machines import Running
 
 MAX_FRAMES = 16

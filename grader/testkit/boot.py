@@ -20,7 +20,8 @@ from grader import machines
 from grader.evidence import second_level
 from grader.evidence.second_level import Leaf
 from grader.evidence.symbols import SymbolError
-from grader.evidence.vms import EvidenceError, PhysicalMemory, VmRecord, VmState
+from grader.evidence.memory import EvidenceError, PhysicalMemory
+from grader.evidence.vms import VmRecord, VmState
 from grader.machines import hung
 from grader.machines import probe
 from grader.testkit.images import file_system_image

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from grader.evidence import page_table
 from grader.evidence.programs import ProgramEnd, ProgramRecord
-from grader.evidence.vms import EvidenceError
+from grader.evidence.memory import EvidenceError
 from grader.testkit.boot import BootResult
 from grader.testkit.digest import digest, key_of
 from grader.testkit.images import PF_R, PF_W, PF_X, GuestImage, Segment, elf_image, pattern

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from grader.evidence import vms as evidence
-from grader.evidence.vms import EvidenceError, PhysicalMemory, TableFormat, VmState
+from grader.evidence.memory import EvidenceError, PhysicalMemory
+from grader.evidence.vms import TableFormat, VmState
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -102,7 +102,8 @@ def test_exit_codes_in_words(code: int, words: str) -> None:
 
 
 def test_walk_tells_each_level() -> None:
-    from grader.evidence.vms import PhysicalMemory, TableFormat
+    from grader.evidence.memory import PhysicalMemory
+    from grader.evidence.vms import TableFormat
     from grader.evidence.second_level import steps
 
     data = bytearray(0x10000)

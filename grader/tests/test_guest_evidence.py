@@ -12,7 +12,7 @@ import pytest
 from grader.evidence import guests as guest_evidence
 from grader.evidence.guests import GuestEnd, GuestEvidence, Vendor
 from grader.evidence.programs import ProcEvidence
-from grader.evidence.vms import EvidenceError
+from grader.evidence.memory import EvidenceError
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -11,7 +11,8 @@ import pytest
 from grader import machines
 from grader.confine import sandbox
 from grader.confine.processes import descendants
-from grader.evidence.vms import EvidenceError, VmState
+from grader.evidence.memory import EvidenceError
+from grader.evidence.vms import VmState
 from grader.machines import MachineError, amd_qemu, bochs, probe, slots
 from grader.machines.bochs_boot import RAM_AT, direct_boot
 from grader.machines.slots import emulator_slot

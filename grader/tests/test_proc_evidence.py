@@ -11,7 +11,7 @@ import pytest
 
 from grader.evidence import page_table, programs as proc_evidence
 from grader.evidence.programs import ProgramEnd, RunPlan
-from grader.evidence.vms import EvidenceError, PhysicalMemory
+from grader.evidence.memory import EvidenceError, PhysicalMemory
 from grader.testkit.images import PF_R, PF_W, PF_X, GuestImage, Segment
 from grader.testkit.user_programs import bytes_of, pages_of, program_image
 

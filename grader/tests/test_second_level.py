@@ -7,7 +7,8 @@ import struct
 import pytest
 
 from grader.evidence.second_level import Leaf, guest_read, steps, translate, walk
-from grader.evidence.vms import EvidenceError, PhysicalMemory, TableFormat
+from grader.evidence.memory import EvidenceError, PhysicalMemory
+from grader.evidence.vms import TableFormat
 
 NPT, EPT = TableFormat.NPT, TableFormat.EPT
 # Present, writable, user; and READ, WRITE, EXECUTE. Both are 7, and a leaf may have more bits.

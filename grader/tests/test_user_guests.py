@@ -11,7 +11,7 @@ import pytest
 
 from grader.evidence.guests import GuestEnd
 from grader.evidence.second_level import Leaf
-from grader.evidence.vms import EvidenceError
+from grader.evidence.memory import EvidenceError
 from grader.testkit import hand_made, user_guests
 from grader.testkit.images import PF_R, PF_W, PF_X, GuestImage, Segment, elf_image
 from grader.testkit.user_guests import PAGE, REGISTERS, ROUNDS

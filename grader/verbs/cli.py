@@ -18,13 +18,13 @@ VERBS = {
     "setup": ("grader.verbs.setup", "Install what the command needs and build the kit."),
     "doctor": ("grader.verbs.doctor", "Say what is installed and what works here, and the mend for the rest."),
     "run": ("grader.verbs.run", "Boot the hypervisor and its guest, with the serial line on this terminal."),
-    "grade": ("grader.judge.judging", "Judge the answers to a lab and show the score."),
+    "grade": ("grader.verbs.grade", "Judge the answers to a lab and show the score."),
     "award": ("grader.verbs.award", "Enter points for answers that a person reads."),
     "debug": ("grader.verbs.debug", "Boot under gdb, with the symbols of host and guest."),
     "test": ("grader.verbs.test", "Run the project's own tests."),
-    "verify": ("grader.judge.matrix", "Prove that a lab's tests tell right answers from wrong ones."),
-    "handouts": ("grader.course.handouts", "Build the pages for students."),
-    "bench": ("grader.bench.measure", "Measure what README promises."),
+    "verify": ("grader.verbs.verify", "Prove that a lab's tests tell right answers from wrong ones."),
+    "handouts": ("grader.verbs.handouts", "Build the pages for students."),
+    "bench": ("grader.verbs.bench", "Measure what README promises."),
 }
 """Each verb's module, which has a click command `command`, and its line of help."""
 

@@ -16,7 +16,7 @@ import pytest
 from grader import machines
 from grader.evidence.programs import ProgramEnd, ProgramRecord, RunPlan
 from grader.evidence.symbols import Symbols
-from grader.evidence.vms import KERNEL_OFFSET
+from grader.evidence.memory import KERNEL_OFFSET
 from grader.machines.bochs import DIRECT_MAP
 from grader.testkit.boot import BootResult, run_boot
 from grader.testkit.images import PF_R, PF_X, GuestImage, Segment

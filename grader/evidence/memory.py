@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: MIT
+"""The memory of a machine, read from outside.
+
+It is a file that student code has written to: every number in it may be a lie. Nothing in this room follows
+a pointer without a bound, and whatever does not fit is an :class:`EvidenceError` that says what was found
+and what was wanted.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+from pathlib import Path
+
+KERNEL_OFFSET = 0xFFFF_FFFF_8000_0000
+"""Virtual minus physical address of the host kernel."""
+
+
+class EvidenceError(Exception):
+    """The memory does not hold what it should; the text says what was found and what was wanted."""
+
+
+class PhysicalMemory:
+    """The memory of a machine that has ended (or is stopped), by host-physical address."""
+
+    def __init__(self, data: bytes | bytearray | mmap.mmap) -> None:
+        self._data = data
+        self.size = len(data)
+
+    @classmethod
+    def from_fd(cls, fd: int, size: int) -> PhysicalMemory:
+        """Maps an open memory file; the descriptor may be closed afterwards."""
+        return cls(mmap.mmap(fd, size, mmap.MAP_SHARED, mmap.PROT_READ))
+
+    @classmethod
+    def from_file(cls, path: Path) -> PhysicalMemory:
+        """Maps a memory file."""
+        fd = os.open(path, os.O_RDONLY)
+        try:
+            return cls.from_fd(fd, os.fstat(fd).st_size)
+        finally:
+            os.close(fd)
+
+    def read(self, hpa: int, length: int) -> bytes:
+        """The ``length`` bytes at ``hpa``; an :class:`EvidenceError` if they are not all memory."""
+        if hpa < 0 or length < 0 or hpa + length > self.size:
+            raise EvidenceError(
+                f"{length} bytes at Hpa {hpa:#x} are not in the machine's {self.size:#x} bytes of memory"
+            )
+        return bytes(self._data[hpa : hpa + length])
+
+    def contains(self, hpa: int, length: int = 1) -> bool:
+        """Whether all of those bytes are memory."""
+        return 0 <= hpa and 0 <= length and hpa + length <= self.size

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: MIT
+"""`nest grade`: judges the answers to one lab."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from grader import UsageError
+from grader.course import lab as labs_module
+from grader.judge import forms
+from grader.judge.judging import grade
+from grader.judge.report import show
+from grader.verbs.output import write
+
+
+@click.command(short_help="Judge the answers to a lab and show the score.")
+@click.argument("lab")
+@click.option("--reference", is_flag=True, help="Judge solutions-private/ in place of the tree's own files.")
+@click.option("--task", metavar="TASK", help="Judge this task alone.")
+@click.option("-k", "keyword", metavar="EXPR", default="", help="Only tests whose names match, as in pytest.")
+@click.option("--machine", metavar="MACHINE", help="Where booted tests run: amd-qemu, intel-bochs, "
+              "amd-bochs, or all that the lab names (its first).")
+@click.option("--awards", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
+              help="Points that a person has entered with `nest award`.")
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Repeat a run with the same nonces.")
+@click.option("--json", "json_file", metavar="FILE", help="Write the result as JSON; - is standard output.")
+@click.option("--junit", "junit_file", metavar="FILE", help="Write the result as JUnit XML; - likewise.")
+def command(lab: str, reference: bool, task: str | None, keyword: str, machine: str | None,
+            awards: Path | None, seed: int | None, json_file: str | None, junit_file: str | None) -> int:
+    """Judge the answers to LAB (its id, its name or its folder) and show the score.
+
+    Ends with 0 if all automatic points are reached, with 1 if points are missing, and with 3 if some tests
+    could not be judged on this system.
+    """
+    if json_file == "-" and junit_file == "-":
+        raise UsageError("only one of --json and --junit can go to standard output")
+    results = grade(labs_module.find(lab), reference=reference, task=task, keyword=keyword, machine=machine,
+                    awards=awards, seed=seed)
+    if json_file:
+        write(json_file, forms.to_json(results))
+    if junit_file:
+        write(junit_file, forms.to_junit(results))
+    show(results, sys.stderr if "-" in (json_file, junit_file) else sys.stdout)
+    return results.status

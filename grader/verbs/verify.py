@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: MIT
+"""`nest verify`: proves that a lab's tests tell right answers from wrong ones."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+
+import click
+
+from grader import DONE, POINTS_MISSING, UsageError
+from grader.build.workshop import Progress, workshop
+from grader.course import lab as labs_module
+from grader.judge.judging import ALL, machines_of
+from grader.judge.matrix import as_dict, faults, show, verify
+from grader.verbs.output import write
+
+
+@click.command(short_help="Prove that a lab's tests tell right answers from wrong ones.")
+@click.argument("lab", required=False)
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Repeat a run with the same nonces.")
+@click.option("-k", "keyword", metavar="TEXT", default="", help="Only rows whose names contain this.")
+@click.option("--machine", metavar="MACHINE", help="Booted tests on this machine alone.")
+@click.option("--json", "json_file", metavar="FILE", help="Write the matrix as JSON; - is standard output.")
+def command(lab: str | None, seed: int | None, keyword: str, machine: str | None, json_file: str | None) -> int:
+    """Judge the skeleton, the references, every mutant and every variant of LAB, or of every lab.
+
+    Ends with 0 if every cell of the matrix is as it must be, and with 1 if not.
+    """
+    started = time.monotonic()
+    labs = [labs_module.find(lab)] if lab else labs_module.load_all()
+    if machine and machine != ALL:
+        if lab:
+            machines_of(labs[0], machine)
+        labs = [one for one in labs if machine in one.machines]
+        if not labs:
+            raise UsageError(f"no lab runs on '{machine}'")
+    seed = secrets.randbits(48) if seed is None else seed
+    progress = Progress()
+    wrong = 0
+    matrices = []
+    with workshop(progress) as kit:
+        for one in labs:
+            rows = verify(one, kit, seed, progress, keyword, machine or ALL)
+            progress.clear()
+            matrices.append({"lab": one.id, "seed": seed, "rows": [as_dict(row, one) for row in rows]})
+            wrong += show(one, rows) if json_file != "-" else len(faults(one, rows))
+    if json_file:
+        write(json_file, json.dumps(matrices, indent=2) + "\n")
+    if json_file != "-":
+        print(f"verify: {wrong} wrong cell{'s' * (wrong != 1)}, seed {seed}, {time.monotonic() - started:.0f} s")
+    return POINTS_MISSING if wrong else DONE
