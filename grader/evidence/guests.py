@@ -3,7 +3,7 @@
 
 * :class:`GuestRecord`: one guest environment, of the block ``guest_evidence`` (vmm/user/guest_evidence.hh).
 * :class:`GuestEvidence`: these, beside what is known of the programs (grader/evidence/programs.py), which make
-  the guests. Steps of such a boot are its :class:`grader.evidence.programs.RunPlan`.
+  the guests. Steps of such a boot are its :class:`grader.testkit.plans.RunPlan`.
 
 Nothing in the block is followed without a bound; what does not fit is an :class:`EvidenceError`.
 """
@@ -18,8 +18,8 @@ from typing import Any
 from grader.evidence import programs as proc_evidence
 from grader.evidence.blocks import Block, accounts_of, text_of
 from grader.evidence.memory import EvidenceError, PhysicalMemory
-from grader.evidence.vms import TableFormat
 from grader.evidence.programs import ProcEvidence
+from grader.evidence.vms import TableFormat
 
 REGISTERS = (
     "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""What a boot of the kernel with user programs is told, and what it leaves behind.
+"""What a boot of the kernel with user programs leaves behind.
 
-* :class:`RunPlan`: one step of a boot, a line of the file ``plan`` (kern/proc/main/plan.hh).
 * :class:`ProcEvidence` and :class:`ProgramRecord`: the block ``proc_evidence`` of
   kern/proc/main/proc_evidence.hh, read from the machine's memory. Nothing in it is followed without a
   bound; what does not fit is an :class:`EvidenceError`.
@@ -29,53 +28,6 @@ BLOCK = Block(
     ),
 )  # fmt: skip
 """Of ``kern::ProgramRecord``; the numbers are ``finished`` and ``cpus``."""
-
-
-@dataclass(frozen=True)
-class RunPlan:
-    """One step: environments of one program that run at once."""
-
-    name: str
-    file: str
-    """the program, one of the boot's files"""
-    count: int = 1
-    repeat: int = 1
-    """so many times one after the other; the evidence adds up"""
-    cpus: int | None = None
-    """None: all that are up"""
-    keep: bool = False
-    """the environments are not destroyed, so that their memory can be read from outside"""
-    limit_ms: int = 20000
-    """what still runs then is killed"""
-    memory: int | None = None
-    """frames that are left once the environments are made"""
-    root: bool = False
-    """started as the exercise's program is: its segments are printed, and an error is a panic"""
-    args: str = ""
-
-    def line(self) -> str:
-        """The plan's line; a ValueError if a field cannot be written in one."""
-        pairs: list[tuple[str, object]] = [
-            ("name", self.name),
-            ("file", self.file),
-            ("count", self.count),
-            ("repeat", self.repeat),
-            ("keep", int(self.keep)),
-            ("limit", self.limit_ms),
-        ]
-        if self.cpus is not None:
-            pairs.append(("cpus", self.cpus))
-        if self.memory is not None:
-            pairs.append(("memory", self.memory))
-        if self.root:
-            pairs.append(("root", 1))
-        words = [f"{key}={value}" for key, value in pairs]
-        for word in words:
-            if word.split() != [word]:
-                raise ValueError(f"a plan cannot say {word!r}: no spaces are allowed there")
-        if "\n" in self.args or "\r" in self.args:
-            raise ValueError(f"a command line is one line: {self.args!r}")
-        return " ".join(["run", *words, *([f"args={self.args}"] if self.args else [])])
 
 
 class ProgramEnd(enum.IntEnum):

@@ -25,6 +25,7 @@ from grader.course.lab import Lab, Task, Test
 from grader.judge import outcome
 from grader.judge.outcome import Outcome
 from grader.judge.unit import CASE_SECONDS, run_case
+from grader.testkit.plans import Ground
 
 if TYPE_CHECKING:
     from grader.testkit.boot import BootResult
@@ -58,20 +59,6 @@ class Case:
     def place(self) -> str:
         """The label, and the machine if there is one."""
         return f"{self.label}@{self.machine}" if self.machine else self.label
-
-
-@dataclass(frozen=True)
-class Ground:
-    """The machine of one boot, as boot modules are told: `plan(nonce, machine)`, fixture `machine`."""
-
-    name: str
-    vendor: str
-    """`amd` or `intel`"""
-    cpus: int
-    """what the module asks for, or as many as the machine can have"""
-    memory_mib: int
-    wall_seconds: float
-    """after this time the machine is stopped"""
 
 
 @dataclass

@@ -7,7 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from grader.judge.results import Results, TaskResult, TestResult, failure_text, read, transcript
+from grader.judge.failures import failure_text, read, transcript
+from grader.judge.results import Results, TaskResult, TestResult
 
 
 def as_dict(results: Results) -> dict[str, Any]:

@@ -24,7 +24,8 @@ from grader.course.lab import ROOT, Lab, Task
 from grader.judge import outcome
 from grader.judge.engine import Case, Engine, Settings, cases_of, new_transcripts, why_not
 from grader.judge.outcome import Outcome
-from grader.judge.results import LeftOut, MachineResult, Results, TaskResult, Together, over_machines, score_task
+from grader.judge.results import LeftOut, MachineResult, Results, TaskResult, Together
+from grader.judge.scoring import over_machines, score_task
 
 TOGETHER = "together"
 REFERENCE = "reference"

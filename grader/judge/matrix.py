@@ -29,7 +29,8 @@ from grader.course import lab as labs_module
 from grader.course.lab import ROOT, Lab, Task
 from grader.judge.engine import Engine, Settings, cases_of, new_transcripts
 from grader.judge.judging import ALL, judge, outcomes
-from grader.judge.results import TaskResult, score_task
+from grader.judge.results import TaskResult
+from grader.judge.scoring import score_task
 
 CONSTANT_WORDS = ("constant", "nothing")
 CONSTANT_SHARE = 0.05

@@ -10,8 +10,8 @@ A boot module defines
 
 and optionally CPUS (4), MEMORY_MIB (the machine's usual size) and WALL_SECONDS (60; slow machines get
 more); a machine that has fewer CPUs gives what it has, and `machine` says how many. The list holds what has a method
-`line()`, a line of the file `plan`: VmPlan for a kernel that runs guests, and what grader/evidence/programs.py
-has for one that runs programs; or it is bytes, a boot module as it is. Its tests take these fixtures:
+`line()`, a line of the file `plan`: VmPlan for a kernel that runs guests, RunPlan
+for one that runs programs; or it is bytes, a boot module as it is. Its tests take these fixtures:
 
     booted   the BootResult of the module's boot under the answers that are being judged
     nonce    16 hexadecimal digits: what the guest is told, and what plan() was told
@@ -40,8 +40,10 @@ from grader import UsageError
 from grader.build.kit import Answers, BuildFailure
 from grader.evidence.memory import EvidenceError
 from grader.judge import outcome
-from grader.judge.engine import Boot, Case, Engine, Ground, not_built
+from grader.judge.engine import Boot, Case, Engine, not_built
 from grader.judge.outcome import Outcome, shortened, stub_reached
+from grader.judge.pytest_private import run_item
+from grader.testkit.plans import Ground
 
 
 @dataclass
@@ -262,14 +264,10 @@ class LabPlugin:
         return first
 
     def _attempt(self, item: Any, following: Any, attempt: int) -> Outcome:
-        from _pytest.runner import runtestprotocol
-
         case = case_of(item)
         item.attempt = attempt
         item.failure = None
-        if attempt:
-            item._initrequest()
-        runtestprotocol(item, log=False, nextitem=following)
+        run_item(item, following, again=attempt > 0)
         found: Outcome = item.failure or Outcome(outcome.PASSED)
         item.failure = None
         if found.kind == outcome.NOT_BUILT:

@@ -11,7 +11,8 @@ from grader.course.questions import MISSING, PENDING
 from grader.judge import outcome
 from grader.judge.engine import why_not
 from grader.judge.outcome import shortened
-from grader.judge.results import MachineResult, Results, TaskResult, TestResult, failure_text
+from grader.judge.failures import failure_text
+from grader.judge.results import MachineResult, Results, TaskResult, TestResult
 
 MANY = 12
 """More different failures than this of one task are only named: the first ones are where to begin."""

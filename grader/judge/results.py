@@ -1,31 +1,19 @@
 # SPDX-License-Identifier: MIT
-"""From outcomes to points, and the one result that every output (grader/judge/report.py, grader/judge/forms.py) is made
-from.
+"""The one result of a grading, of which every output (grader/judge/report.py, grader/judge/forms.py) is a form.
 
-Rules: a test gives all its points or none; a test of 0 points belongs to the last one before it that has
-some, which then gives its points only if both pass; a negative test counts only if its task's first
-positive test passed; a test that failed and passed when replayed stays failed and is marked unstable.
-
-A test that could not be judged here, since this system is to blame, neither wins nor loses its points: they
-are in no score, and named apart. What depends on it is not judged either, unless it has failed by itself.
-
-A booted test passes if it passes on every machine on which it ran. Each machine has a table of its own too,
-without the tests that cannot run there. Tasks for the vendor that does not count are judged alike, and
-reported apart.
+Each machine has a table of its own, without the tests that cannot run there. Tasks for the vendor that does
+not count are judged alike, and reported apart.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from grader import CANNOT_RUN, DONE, POINTS_MISSING
 from grader.course.lab import Lab, Task, Test
 from grader.course.questions import PENDING, QuestionResult
 from grader.judge import outcome
 from grader.judge.outcome import Outcome
-
-DOES_NOT_COUNT = "does not count"
 
 
 @dataclass(frozen=True)
@@ -182,107 +170,3 @@ class Results:
         if not all(test.judged for test in self.tests):
             return CANNOT_RUN
         return DONE if self.complete else POINTS_MISSING
-
-
-def over_machines(outcomes: Sequence[Outcome]) -> Outcome:
-    """One test's outcome over the machines on which it ran: the first failure, if there is one; else the
-    first that was not judged."""
-    failed = [one for one in outcomes if not one.passed and one.judged]
-    unknown = [one for one in outcomes if not one.judged]
-    first = (failed or unknown or outcomes)[0]
-    return replace(first, unstable=any(one.unstable for one in outcomes))
-
-
-def score_task(task: Task, found: Mapping[str, Outcome], *, elsewhere: str, alone: str, counts: bool = True,
-               usual: str = "") -> TaskResult | None:
-    """The task's result from its tests' outcomes by name; tests without an outcome were not selected.
-
-    `alone` is the command that runs one test, with `{}` in the place of its name; `usual` the machine that it
-    takes by itself.
-    """
-    judged = [test for test in task.tests if test.name in found]
-    if not judged:
-        return None
-    gate = task.first_positive
-    gate_found = found.get(gate.name) if gate is not None else None
-    results = []
-    for test in judged:
-        one = found[test.name]
-        kind, detail = one.kind, one.detail
-        if test.negative and gate_found is not None and not gate_found.passed and one.passed and gate is not None:
-            kind = DOES_NOT_COUNT if gate_found.judged else outcome.NOT_JUDGED
-            detail = f"refusing is right here, but it counts only once {gate.name} passes"
-            if not gate_found.judged:
-                detail += f", which could not be judged:\n{gate_found.detail}"
-        results.append(TestResult(test, one, test.points if kind == outcome.PASSED else 0, kind, detail,
-                                  alone.format(test.local) + (
-                                      f" --machine {one.machine}" if one.machine not in ("", usual) else "")))
-    lost = {task.bearer(one.test).name for one in results if not one.passed}
-    results = [replace(one, score=0) if one.test.name in lost else one for one in results]
-    results = [_with_those_that_belong(task, one, results) for one in results]
-    state, note = _state(task, [one.outcome for one in results])
-    return TaskResult(task, tuple(results), state, note, elsewhere, counts)
-
-
-def _with_those_that_belong(task: Task, one: TestResult, results: Sequence[TestResult]) -> TestResult:
-    """A test that passed is not judged if one that its points depend on is not judged, and none of them failed."""
-    others = [other for other in results if task.bearer(other.test) is one.test and not other.passed]
-    if not one.passed or not others or any(other.judged for other in others):
-        return one
-    return replace(one, kind=outcome.NOT_JUDGED, detail=others[0].detail)
-
-
-def _state(task: Task, outcomes: Iterable[Outcome]) -> tuple[str, str]:
-    outcomes = list(outcomes)
-    for one in outcomes:
-        if one.kind == outcome.NOT_BUILT:
-            return one.stub, one.detail
-    stubs = [one for one in outcomes if one.kind == outcome.NOT_WRITTEN]
-    if stubs and not any(one.passed for one in outcomes):
-        return "not written", stubs[0].detail
-    return "graded", ""
-
-
-def read(results: Results, test: Test) -> str:
-    """Where to read about the rule that a test checks."""
-    return f"labs/{results.lab.folder.name}/handout.md#{test.read.lstrip('#')}"
-
-
-def transcript(found: Outcome) -> str:
-    """Where a test's transcript is, from the root if it is inside."""
-    from grader.course.lab import ROOT
-
-    if found.transcript is None:
-        return ""
-    path = found.transcript
-    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
-
-
-def failure_text(results: Results, one: TestResult) -> str:
-    """Everything that helps to mend one failure, in lines."""
-    test, found = one.test, one.outcome
-    bearer = results.lab.task(test.task).bearer(test)
-    belongs = "" if bearer is test else f", with {bearer.local}"
-    rows = [("task", f"{test.task}, {bearer.points} point{'s' * (bearer.points != 1)}{belongs}"),
-            ("checks", test.checks), ("machine", _where(results.on_machines(test))), ("seen", one.detail),
-            ("hint", test.hint),
-            ("read", read(results, test)), ("alone", one.alone),
-            ("seed", f"{results.seed}" + (f", nonce {found.nonce}" if found.nonce else "")),
-            ("log", transcript(found))]
-    if found.unstable:
-        rows.insert(4, ("unstable", "it passed when it was replayed with the same nonce: the answer depends "
-                                    "on luck, for example on which CPU is first"))
-    lines = []
-    for key, text in rows:
-        if text:
-            first, *rest = text.split("\n")
-            lines.append(f"  {key:<9}{first}".rstrip())
-            lines += [f"           {line}".rstrip() for line in rest]
-    return "\n".join(lines)
-
-
-def _where(kinds: Mapping[str, str]) -> str:
-    """On which machines a test failed, where it ran on several."""
-    failed = [name for name, kind in kinds.items() if kind != outcome.PASSED]
-    passed = [name for name in kinds if name not in failed]
-    return ", ".join(failed) + (f"; it passes on {', '.join(passed)}" if passed else "") if len(kinds) > 1 else ""

@@ -8,8 +8,8 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from grader.evidence.symbols import SymbolError, Symbols
 from grader.evidence.memory import KERNEL_OFFSET, EvidenceError, PhysicalMemory
+from grader.evidence.symbols import SymbolError, Symbols
 from grader.machines import Running
 
 MAX_FRAMES = 16

@@ -3,7 +3,7 @@
 
 :func:`run_boot` makes the boot's file-system image from the plan and the files, starts a machine,
 waits for its end, and hands back a :class:`BootResult`: what it printed, how it ended, and its memory
-with the evidence in it. A kernel runs guests, which :class:`VmPlan` and grader/evidence/vms.py describe,
+with the evidence in it. A kernel runs guests, which grader/testkit/plans.py and grader/evidence/vms.py describe,
 user programs (grader/evidence/programs.py), or user programs that run guests (grader/evidence/guests.py).
 """
 
@@ -14,19 +14,18 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from grader import machines
 from grader.evidence import second_level
+from grader.evidence.memory import EvidenceError, PhysicalMemory
 from grader.evidence.second_level import Leaf
 from grader.evidence.symbols import SymbolError
-from grader.evidence.memory import EvidenceError, PhysicalMemory
 from grader.evidence.vms import VmRecord, VmState
 from grader.machines import hung
 from grader.machines import probe
 from grader.testkit.images import file_system_image
-
-__all__ = ["BootResult", "Leaf", "VmPlan", "plan_text", "run_boot"]
+from grader.testkit.plans import PlanLine, plan_text
 
 SERIAL_BYTES = 8 << 20
 """A kernel that prints more is stopped."""
@@ -36,64 +35,6 @@ COMPLAINTS = 4
 """How many of the emulator's lines an explanation quotes."""
 SERIAL_TAIL = 400
 """How many characters of the serial log an explanation quotes."""
-
-
-@dataclass(frozen=True)
-class VmPlan:
-    """One virtual machine of a boot: a line of the file ``plan`` (its grammar: vmm/main/plan.hh)."""
-
-    name: str
-    file: str
-    """the guest's kernel, one of the boot's files"""
-    vcpus: int = 1
-    ram_kib: int = 65536
-    limit_ms: int = 10000
-    """the VM is stopped after this time; 0: never"""
-    keep: bool = True
-    """the VM is not destroyed, so that its memory and table can be read from outside"""
-    hold: str | None = None
-    """``GPA:N`` or ``GPA:until:GPA2``: holds the file read that serves the page"""
-    args: str = ""
-    """the guest's command line"""
-    more: Mapping[str, object] | None = None
-    """further keys of the grammar, for example ``{"fail": "0x204000", "info": "0x9000"}``; several
-    values of one key as a list"""
-
-    def line(self) -> str:
-        """The plan's line; a ValueError if a field cannot be written in one."""
-        pairs: list[tuple[str, object]] = [
-            ("name", self.name),
-            ("file", self.file),
-            ("vcpus", self.vcpus),
-            ("ram", self.ram_kib),
-            ("limit", self.limit_ms),
-            ("keep", int(self.keep)),
-        ]
-        if self.hold is not None:
-            pairs.append(("hold", self.hold))
-        for key, value in (self.more or {}).items():
-            values = value if isinstance(value, (list, tuple)) else [value]
-            pairs += [(key, one) for one in values]
-        words = [f"{key}={value}" for key, value in pairs]
-        for word in words:
-            if word.split() != [word]:
-                raise ValueError(f"a plan cannot say {word!r}: no spaces are allowed there")
-        if "\n" in self.args or "\r" in self.args:
-            raise ValueError(f"a guest's command line is one line: {self.args!r}")
-        return " ".join(["vm", *words, *([f"args={self.args}"] if self.args else [])])
-
-
-class PlanLine(Protocol):
-    """One step of a boot."""
-
-    def line(self) -> str:
-        """The plan's line; a ValueError if it cannot be written in one."""
-        ...
-
-
-def plan_text(plan: Sequence[PlanLine]) -> str:
-    """The file ``plan`` of a boot."""
-    return "".join(one.line() + "\n" for one in plan)
 
 
 @dataclass

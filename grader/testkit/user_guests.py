@@ -11,8 +11,8 @@ from typing import Any
 
 from grader.evidence import guest_results, second_level
 from grader.evidence.guests import GuestEnd, GuestRecord
-from grader.evidence.second_level import Leaf
 from grader.evidence.memory import EvidenceError
+from grader.evidence.second_level import Leaf
 from grader.testkit.boot import BootResult
 from grader.testkit.digest import digest, key_of
 from grader.testkit.images import PF_R, PF_W, PF_X, GuestImage, Segment, fill_patterns, pattern

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from grader.evidence import page_table
-from grader.evidence.programs import ProgramEnd, ProgramRecord
 from grader.evidence.memory import EvidenceError
+from grader.evidence.programs import ProgramEnd, ProgramRecord
 from grader.testkit.boot import BootResult
 from grader.testkit.digest import digest, key_of
 from grader.testkit.images import PF_R, PF_W, PF_X, GuestImage, Segment, elf_image, pattern

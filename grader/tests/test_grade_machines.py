@@ -214,7 +214,7 @@ def test_files_of_points_that_are_none(tree: Tree, text: str) -> None:
 
 
 PROGRAM_BOOT = """
-from grader.testkit.boot import VmPlan
+from grader.testkit.plans import VmPlan
 def plan(nonce, guests):
     return {"user/toy.elf": guests["user/toy.elf"]}, [VmPlan(nonce)]
 def test_third(booted, guests):

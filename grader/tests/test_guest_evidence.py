@@ -11,8 +11,8 @@ import pytest
 
 from grader.evidence import guests as guest_evidence
 from grader.evidence.guests import GuestEnd, GuestEvidence, Vendor
-from grader.evidence.programs import ProcEvidence
 from grader.evidence.memory import EvidenceError
+from grader.evidence.programs import ProcEvidence
 
 ROOT = Path(__file__).resolve().parents[2]
 

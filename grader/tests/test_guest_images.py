@@ -8,7 +8,8 @@ import pytest
 
 from grader.build import lab_kernel
 from grader.evidence.vms import VmState
-from grader.testkit.boot import BootResult, VmPlan, run_boot
+from grader.testkit.boot import BootResult, run_boot
+from grader.testkit.plans import VmPlan
 from grader.testkit.hand_made import (
     MULTIBOOT1_HEADER,
     MULTIBOOT2_HEADER,

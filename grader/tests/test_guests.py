@@ -11,8 +11,9 @@ from grader.build import lab_kernel
 from grader.build.kit import reference_answers
 from grader.course.lab import KERNEL, load_all
 from grader.evidence.vms import VmState
-from grader.testkit.boot import BootResult, VmPlan, run_boot
+from grader.testkit.boot import BootResult, run_boot
 from grader.testkit.images import Segment, elf_image
+from grader.testkit.plans import VmPlan
 
 pytestmark = pytest.mark.skipif(
     reference_answers(load_all()) is None, reason="a release has no reference answers"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from grader.evidence.symbols import Symbols
 from grader.evidence.memory import KERNEL_OFFSET, PhysicalMemory
+from grader.evidence.symbols import Symbols
 from grader.machines import hung
 from grader.tests import tiny_kernel
 

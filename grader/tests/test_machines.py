@@ -16,8 +16,9 @@ from grader.evidence.vms import VmState
 from grader.machines import MachineError, amd_qemu, bochs, probe, slots
 from grader.machines.bochs_boot import RAM_AT, direct_boot
 from grader.machines.slots import emulator_slot
-from grader.testkit.boot import BootResult, VmPlan, run_boot
+from grader.testkit.boot import BootResult, run_boot
 from grader.testkit.images import Segment, elf_image
+from grader.testkit.plans import VmPlan
 from grader.tests import tiny_kernel
 from grader.tests.test_evidence import make_block, make_record
 from grader.tests.tiny_kernel import power_off, say

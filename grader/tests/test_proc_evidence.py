@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from grader.evidence import page_table, programs as proc_evidence
-from grader.evidence.programs import ProgramEnd, RunPlan
 from grader.evidence.memory import EvidenceError, PhysicalMemory
+from grader.evidence.programs import ProgramEnd
 from grader.testkit.images import PF_R, PF_W, PF_X, GuestImage, Segment
+from grader.testkit.plans import RunPlan
 from grader.testkit.user_programs import bytes_of, pages_of, program_image
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -18,7 +18,7 @@ from grader.judge import forms, outcome, report, results
 from grader.judge.matrix import Row
 from grader.judge.outcome import Outcome, shortened, stub_reached
 from grader.judge.plugin import last_words
-from grader.judge.results import score_task
+from grader.judge.scoring import score_task
 from grader.judge.unit import case_text, sanitizer_report
 
 

@@ -6,8 +6,8 @@ import struct
 
 import pytest
 
-from grader.evidence.second_level import Leaf, guest_read, steps, translate, walk
 from grader.evidence.memory import EvidenceError, PhysicalMemory
+from grader.evidence.second_level import Leaf, guest_read, steps, translate, walk
 from grader.evidence.vms import TableFormat
 
 NPT, EPT = TableFormat.NPT, TableFormat.EPT

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from grader.evidence.guests import GuestEnd
-from grader.evidence.second_level import Leaf
 from grader.evidence.memory import EvidenceError
+from grader.evidence.second_level import Leaf
 from grader.testkit import hand_made, user_guests
 from grader.testkit.images import PF_R, PF_W, PF_X, GuestImage, Segment, elf_image
 from grader.testkit.user_guests import PAGE, REGISTERS, ROUNDS

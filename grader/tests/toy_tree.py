@@ -147,7 +147,7 @@ def run_boot(kernel, files, plan, *, cpus, memory_mib, wall_seconds, transcript_
 '''
 
 BOOT_TEST = '''
-from grader.testkit.boot import VmPlan
+from grader.testkit.plans import VmPlan
 WALL_SECONDS = 3
 def plan(nonce, guests):
     assert guests["guest.elf"] == b"a guest"

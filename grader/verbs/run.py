@@ -15,10 +15,9 @@ from grader import CANNOT_RUN, DONE, CannotRun, UsageError
 from grader import machines
 from grader.build import lab_kernel
 from grader.course import lab
-from grader.evidence.programs import RunPlan
 from grader.machines import hung
-from grader.testkit.boot import VmPlan, plan_text
 from grader.testkit.images import file_system_image
+from grader.testkit.plans import RunPlan, VmPlan, plan_text
 from grader.verbs.bootstrap import GRUB
 
 LONGEST_MS = 600_000

@@ -14,12 +14,13 @@ from pathlib import Path
 import pytest
 
 from grader import machines
-from grader.evidence.programs import ProgramEnd, ProgramRecord, RunPlan
-from grader.evidence.symbols import Symbols
 from grader.evidence.memory import KERNEL_OFFSET
+from grader.evidence.programs import ProgramEnd, ProgramRecord
+from grader.evidence.symbols import Symbols
 from grader.machines.bochs import DIRECT_MAP
 from grader.testkit.boot import BootResult, run_boot
 from grader.testkit.images import PF_R, PF_X, GuestImage, Segment
+from grader.testkit.plans import RunPlan
 from grader.testkit.user_programs import (
     GENERAL_PROTECTION, INVALID_OPCODE, PAGE_FAULT, program_image, record_of,
 )  # fmt: skip

@@ -16,10 +16,11 @@ from pathlib import Path
 import pytest
 
 from grader.confine.processes import Child, Limits
-from grader.evidence.programs import ProgramEnd, RunPlan
+from grader.evidence.programs import ProgramEnd
 from grader.testkit.boot import BootResult, run_boot
 from grader.testkit.digest import key_of
 from grader.testkit.images import Segment
+from grader.testkit.plans import RunPlan
 from grader.testkit.user_programs import FAULTS, filled, finish_status, program_image, record_of
 
 ROOT = Path(__file__).resolve().parents[2]

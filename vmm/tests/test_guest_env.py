@@ -16,10 +16,11 @@ from pathlib import Path
 import pytest
 
 from grader.evidence.guests import GuestEnd, GuestRecord, Vendor
-from grader.evidence.programs import ProgramEnd, ProgramRecord, RunPlan
+from grader.evidence.programs import ProgramEnd, ProgramRecord
 from grader.evidence.second_level import walk
 from grader.testkit.boot import BootResult, run_boot
 from grader.testkit.images import PF_R, PF_X, Segment, elf_image
+from grader.testkit.plans import RunPlan
 from grader.testkit.user_programs import program_image
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -13,11 +13,11 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping
 
-from grader.evidence import page_table
-from grader.evidence.programs import ProgramEnd, ProgramRecord, RunPlan
 from grader.testkit.boot import BootResult
 from grader.testkit.digest import digest, key_of, scramble
 from grader.testkit.images import PF_R, PF_W, PF_X, GuestImage, Segment, elf_image, pattern
+from grader.testkit.plans import RunPlan
+from grader.testkit.records import ProgramEnd, ProgramRecord, page_table
 from grader.testkit.user_programs import (
     FAULTS, INVALID_OPCODE, PAGE_FAULT, PRESENT, STACK_PAGE, STACK_TOP, USER, WRITE, bytes_of, filled,
     finish_status, pages_of, pages_seen, program_image,

@@ -15,12 +15,12 @@ import struct
 from collections.abc import Mapping
 from dataclasses import replace
 
-from grader.evidence.guests import GuestEnd, GuestRecord
-from grader.evidence.programs import ProgramEnd, RunPlan
 from grader.testkit.boot import BootResult
 from grader.testkit.digest import digest, key_of
 from grader.testkit.hand_made import exit_code
 from grader.testkit.images import PF_R, PF_W, PF_X, GuestImage, Segment, elf_image, pattern
+from grader.testkit.plans import RunPlan
+from grader.testkit.records import GuestEnd, GuestRecord, ProgramEnd
 from grader.testkit.user_guests import (
     BOOT_SECTOR, HAND_OVER, KERNEL, SECTOR, VMM, arguments, bytes_of, check_digests, common_files,
     kernel_segments, leaves_of, pages_of, read, record_of, results_of, rights_of,

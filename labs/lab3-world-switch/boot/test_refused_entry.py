@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from grader.evidence.guests import GuestEnd
-from grader.evidence.programs import RunPlan
 from grader.testkit.boot import BootResult
 from grader.testkit.images import Segment, elf_image
+from grader.testkit.plans import RunPlan
+from grader.testkit.records import GuestEnd
 from grader.testkit.user_guests import VMM, arguments, common_files, end_of, record_of
 
 CPUS = 1

@@ -13,10 +13,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from grader.evidence.guests import GuestEnd, GuestRecord
-from grader.evidence.programs import ProgramEnd, RunPlan
 from grader.testkit.boot import BootResult
 from grader.testkit.images import GuestImage, Segment, elf_image
+from grader.testkit.plans import RunPlan
+from grader.testkit.records import GuestEnd, GuestRecord, ProgramEnd
 from grader.testkit.user_guests import (
     KERNEL, REGISTERS, ROUND_TRIP, ROUND_TRIP_STATUS, ROUNDS, VMM, Changed, arguments,
     changed_registers, check_digests, common_files, end_of, record_of, records_of, results_of,

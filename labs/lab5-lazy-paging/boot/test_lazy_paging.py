@@ -11,13 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from grader.evidence import guest_results
-from grader.evidence.vms import VmRecord, VmState
-from grader.judge.engine import Ground
-from grader.testkit.boot import BootResult, VmPlan
+from grader.testkit.boot import BootResult
 from grader.testkit.digest import digest, key_of, written_page
 from grader.testkit.hand_made import MULTIBOOT2_HEADER, touching_code
 from grader.testkit.images import GuestImage, Segment, elf_image, fill_patterns, pattern
+from grader.testkit.plans import Ground, VmPlan
+from grader.testkit.records import VmRecord, VmState, guest_results
 
 PAGE = 4096
 RAM_KIB = 32768
