@@ -10,6 +10,7 @@
   the few files that INLINE_ASSEMBLY names with a reason.
 - Nothing that is released includes a solution.
 - The grader knows no lab by name.
+- The rooms of the grader know those below them; labs' tests know the testkit alone.
 """
 
 from __future__ import annotations
@@ -53,6 +54,27 @@ INLINE_ASSEMBLY = (
 )
 ASSEMBLY_FILES = (*INLINE_ASSEMBLY, "vmm/svm", "vmm/vmx", "vmm/bench", "vmm/tests/boot")
 
+_ALL_BUT_VERBS = (
+    "confine", "course", "evidence", "machines", "build", "testkit", "judge", "bench", "checks",
+)  # fmt: skip
+MAY_IMPORT: dict[str, tuple[str, ...]] = {
+    "confine": (),
+    "course": (),
+    "evidence": (),
+    "machines": ("confine", "evidence"),
+    "build": ("confine", "course"),
+    "testkit": ("evidence", "machines"),
+    "judge": ("confine", "course", "evidence", "machines", "build", "testkit"),
+    "bench": ("course", "machines", "build", "testkit"),
+    "checks": ("course", "build"),
+    "gdb": ("evidence",),
+    "verbs": _ALL_BUT_VERBS,
+    "tests": (*_ALL_BUT_VERBS, "verbs"),
+}
+"""By room of the grader: the others that it may import. What stands in grader/__init__.py is everybody's."""
+FACE = "testkit"
+"""The one room that labs' tests may import."""
+
 _INCLUDE = re.compile(
     r'^[ \t]*#[ \t]*include\s*(?:"([^"\n]*)"|<((?:kern|vmm|guest|labs)/[^>\n]*)>)', re.MULTILINE
 )
@@ -72,8 +94,12 @@ def check(root: Path) -> Iterator[Finding]:
         yield from _assembly(name, text)
     for path in _files(root, ("grader",), (".py",)):
         name = path.relative_to(root).as_posix()
+        text = path.read_text(encoding="utf-8", errors="replace")
         if not name.startswith("grader/tests/"):
-            yield from _lab_names(name, path.read_text(encoding="utf-8", errors="replace"))
+            yield from _lab_names(name, text)
+        yield from _imports(name, text)
+    for path in _files(root, ("labs",), (".py",)):
+        yield from _imports(path.relative_to(root).as_posix(), path.read_text(encoding="utf-8", errors="replace"))
 
 
 def place(name: str) -> str:
@@ -156,6 +182,38 @@ def _lab_names(name: str, text: str) -> Iterator[Finding]:
                 name, getattr(node, "lineno", 1),
                 f"knows {found[0]!r}: the grader learns labs from their lab.json",
             )  # fmt: skip
+
+
+def _imports(name: str, text: str) -> Iterator[Finding]:
+    """What a Python file imports of the grader and should not, and files outside the rooms."""
+    parts = PurePosixPath(name).parts
+    room = parts[1] if parts[0] == "grader" else ""
+    if len(parts) == 2 and room not in ("", "__init__.py"):
+        yield Finding(name, 1, "stands outside the rooms of grader/")
+        return
+    if room and room != "__init__.py" and room not in MAY_IMPORT:
+        yield Finding(name, 1, f"{room} is no room that grader/checks/arrows.py knows")
+        return
+    allowed = (room, *MAY_IMPORT.get(room, ())) if parts[0] == "grader" else (FACE,)
+    try:
+        tree = ast.parse(text)
+    except SyntaxError:
+        return  # _lab_names tells
+    for node in ast.walk(tree):
+        modules: list[str] = []
+        if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            known = [f"{node.module}.{one.name}" for one in node.names if one.name in MAY_IMPORT]
+            modules = known if node.module == "grader" else [node.module]
+        elif isinstance(node, ast.Import):
+            modules = [one.name for one in node.names]
+        for module in modules:
+            top, _, rest = module.partition(".")
+            target = rest.partition(".")[0]
+            if top == "grader" and target and target not in allowed:
+                yield Finding(
+                    name, node.lineno,
+                    f"imports {module}: {room or 'a lab'} may know {', '.join(allowed)} only",
+                )  # fmt: skip
 
 
 def _files(root: Path, rooms: tuple[str, ...], endings: tuple[str, ...]) -> Iterator[Path]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from grader.evidence import blocks
 from grader.evidence import vms as evidence
 from grader.evidence.memory import EvidenceError, PhysicalMemory
 from grader.evidence.vms import TableFormat, VmState
@@ -131,7 +132,7 @@ def enumerators(header: str, name: str) -> list[str]:
 
 
 def test_names_are_the_kernels() -> None:
-    assert enumerators("kern/lib/error.hh", "Error") == list(evidence.ERRORS)
+    assert enumerators("kern/lib/error.hh", "Error") == list(blocks.ERRORS)
     states = enumerators("vmm/evidence.hh", "VmState")
     assert [state.upper() for state in states] == [state.name for state in VmState]
     owners = {}
@@ -139,4 +140,4 @@ def test_names_are_the_kernels() -> None:
         text = (ROOT / header).read_text()
         found = re.findall(r"FrameOwner\s+\w+\s*\{\s*(\d+),\s*\"(.*?)\"\s*\}", text)
         owners |= {int(index): name for index, name in found}
-    assert owners == evidence.OWNERS
+    assert owners == blocks.OWNERS

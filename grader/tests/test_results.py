@@ -14,7 +14,7 @@ import pytest
 from grader.build.cache import Cache, digest
 from grader.build.schedule import Schedule
 from grader.course.lab import ROOT, Lab, Task, Test
-from grader.judge import forms, outcome, report, results
+from grader.judge import forms, outcome, report, results, scoring
 from grader.judge.matrix import Row
 from grader.judge.outcome import Outcome, shortened, stub_reached
 from grader.judge.plugin import last_words
@@ -84,10 +84,10 @@ def test_an_unstable_test_stays_failed() -> None:
 
 def test_over_machines_one_failure_is_enough() -> None:
     passed, failed = Outcome(P, machine="amd-qemu"), Outcome(F, "seen 1", machine="intel-bochs")
-    assert results.over_machines([passed]) is not failed and results.over_machines([passed]).passed
-    both = results.over_machines([passed, failed])
+    assert scoring.over_machines([passed]) is not failed and scoring.over_machines([passed]).passed
+    both = scoring.over_machines([passed, failed])
     assert both.kind == F and both.machine == "intel-bochs" and both.detail == "seen 1"
-    assert results.over_machines([passed, replace(failed, unstable=True)]).unstable
+    assert scoring.over_machines([passed, replace(failed, unstable=True)]).unstable
 
 
 def test_command_that_runs_a_test_alone_names_its_machine() -> None:

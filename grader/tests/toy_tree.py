@@ -115,10 +115,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from grader.confine import sandbox
 
-@dataclass(frozen=True)
-class VmPlan:
-    name: str
-
 @dataclass
 class BootResult:
     serial: str
@@ -151,7 +147,7 @@ from grader.testkit.plans import VmPlan
 WALL_SECONDS = 3
 def plan(nonce, guests):
     assert guests["guest.elf"] == b"a guest"
-    return {"guest.elf": guests["guest.elf"]}, [VmPlan(nonce)]
+    return {"guest.elf": guests["guest.elf"]}, [VmPlan(nonce, "guest.elf")]
 def test_twice(booted, nonce):
     assert len(nonce) == 16
     seen = [line for line in booted.serial.splitlines() if line.startswith("twice")]
