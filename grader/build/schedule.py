@@ -62,6 +62,30 @@ class Schedule:
             one.add_done_callback(done)
         return future
 
+    def follow(self, make: Callable[..., Future[Any]], *after: Future[Any]) -> Future[Any]:
+        """Once all of `after` are there, calls `make` with their results, in whose thread does not matter;
+        this future ends as the one that `make` returns. If one of `after` failed, so does this."""
+        future: Future[Any] = Future()
+
+        def made(begun: Future[Future[Any]]) -> None:
+            if begun.cancelled():
+                future.cancel()
+            elif error := begun.exception():
+                future.set_exception(error)
+            else:
+                begun.result().add_done_callback(passed_on)
+
+        def passed_on(ended: Future[Any]) -> None:
+            if ended.cancelled():
+                future.cancel()
+            elif error := ended.exception():
+                future.set_exception(error)
+            else:
+                future.set_result(ended.result())
+
+        self.submit(make, *after).add_done_callback(made)
+        return future
+
     def close(self, end_processes: Callable[[], None]) -> None:
         """Cancels what has not begun, and waits for what has, whose processes are ended meanwhile."""
         with self._changed:

@@ -49,6 +49,9 @@ class Case:
     """where a boot test is booted; empty for the others, which run on no machine"""
     late: bool = False
     """not scored, and run only once every case that is scored has passed"""
+    first_only: bool = False
+    """enough is known of these answers once a test has failed: others that have not begun are skipped, and
+    nothing is booted before all cases on the host have passed"""
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -87,7 +90,9 @@ class Engine:
         self.kit = kit
         self.settings = settings
         self._schedule = kit.schedule
-        self._units: dict[tuple[str, Answers], Future[Outcome]] = {}
+        self._units: dict[tuple[str, Answers, bool], Future[Outcome]] = {}
+        self._noticed: set[Answers] = set()
+        """answers of which a `first_only` case has failed"""
         self._boots: dict[tuple[str, Answers, str, int], Future[Boot]] = {}
         self._modules: dict[str, ModuleType] = {}
         self._slow: Counter[tuple[str, Answers]] = Counter()
@@ -99,19 +104,20 @@ class Engine:
     def build(self, cases: list[Case]) -> None:
         """Starts compiling and linking what the cases need. Costs nothing to call again."""
         for rank, case in enumerate(cases):
-            if case.test.kind == "boot":
+            if case.test.kind == "boot" and not case.first_only:
                 # Boots take longest, so their kernels come before programs of the same answers.
                 self._images(case, rank - len(cases))
         for rank, case in enumerate(cases):
             if case.test.kind != "boot":
                 self.kit.program(self.lab, case.answers, FLAVOURS[case.test.kind], rank=rank)
 
-    def start(self, case: Case, rank: int, module: ModuleType | None = None) -> None:
-        """Starts what the case needs as soon as there is room; `module` is a boot test's."""
+    def start(self, case: Case, rank: int, module: ModuleType | None = None, after: Sequence[Case] = ()) -> None:
+        """Starts what the case needs as soon as there is room; `module` is a boot test's. `after`: cases on the
+        host that must all pass before it is booted."""
         if case.test.kind == "boot":
             if module is not None:
                 self._modules[case.test.module] = module
-                self._boot(case, 0, rank)
+                self._boot(case, 0, rank, after)
         else:
             self._unit(case, rank)
 
@@ -176,7 +182,7 @@ class Engine:
             program: self.kit.user_program(program, case.answers, rank=rank) for program in self.kit.programs(name)}
 
     def _unit(self, case: Case, rank: int) -> Future[Outcome]:
-        key = (case.test.name, case.answers)
+        key = (case.test.name, case.answers, case.first_only)
         if key not in self._units:
             program = self.kit.program(self.lab, case.answers, FLAVOURS[case.test.kind], rank=rank)
             self._units[key] = self._schedule.submit(
@@ -184,6 +190,8 @@ class Engine:
         return self._units[key]
 
     def _run_unit(self, program: Path, case: Case, suffix: str) -> Outcome:
+        if case.first_only and case.answers in self._noticed:
+            return Outcome(outcome.SKIPPED)
         where = (case.test.task, case.answers)
         seconds = self.settings.case_seconds
         for slow, short in PATIENCE:
@@ -191,6 +199,8 @@ class Engine:
                 seconds = min(seconds, short)
         found = run_case(program, case.test.local, task=case.test.task, seed=self.settings.seed,
                          transcript=self.transcript(case, suffix), seconds=seconds)
+        if case.first_only and not found.passed:
+            self._noticed.add(case.answers)
         if found.kind == outcome.TIMEOUT:
             with self._lock:
                 self._slow[where] += 1
@@ -199,12 +209,20 @@ class Engine:
                                 "other tests of this task had used their whole time before)")
         return found
 
-    def _boot(self, case: Case, attempt: int, rank: int) -> Future[Boot]:
+    def _boot(self, case: Case, attempt: int, rank: int, after: Sequence[Case] = ()) -> Future[Boot]:
         key = (case.test.module, case.answers, case.machine, attempt)
         if key not in self._boots:
-            kernel, programs = self._images(case, rank)
-            self._boots[key] = self._schedule.submit(
-                lambda path, *_: self._run_boot(path, case, attempt), kernel, *programs.values(), rank=rank)
+            def begin(*found: Outcome) -> Future[Boot]:
+                if not all(one.passed for one in found):
+                    enough: Future[Boot] = Future()
+                    enough.set_result(Boot(None, Outcome(outcome.SKIPPED)))
+                    return enough
+                kernel, programs = self._images(case, rank)
+                return self._schedule.submit(
+                    lambda path, *_: self._run_boot(path, case, attempt), kernel, *programs.values(), rank=rank)
+
+            on_host = [self._unit(one, rank) for one in after]
+            self._boots[key] = self._schedule.follow(begin, *on_host) if on_host else begin()
         return self._boots[key]
 
     def _run_boot(self, kernel: Path, case: Case, attempt: int) -> Boot:
@@ -263,12 +281,13 @@ def why_not(task: Task, test: Test, machine: str) -> str:
     return ""
 
 
-def cases_of(task: Task, answers: Answers, label: str, on: Sequence[str], *, late: bool = False) -> list[Case]:
+def cases_of(task: Task, answers: Answers, label: str, on: Sequence[str], *, late: bool = False,
+             first_only: bool = False) -> list[Case]:
     """The cases that judge a task: those of the host once, the booted ones on each machine that can."""
     cases = []
     for test in task.tests:
         where = [machine for machine in on if not why_not(task, test, machine)] if test.kind == "boot" else [""]
-        cases += [Case(test, answers, label, machine, late) for machine in where]
+        cases += [Case(test, answers, label, machine, late, first_only) for machine in where]
     return cases
 
 

@@ -49,6 +49,13 @@ class Row:
     cells: dict[str, TaskResult] = field(default_factory=dict)
     on: tuple[str, ...] = ()
     """the machines"""
+    full: bool = True
+    """all its tests are judged; else only up to one that fails, which is enough to tell that it is wrong"""
+
+    @property
+    def is_constant(self) -> bool:
+        """A mutant that always gives the same answer, of which too little must be left."""
+        return self.kind == "mutant" and any(word in self.name for word in CONSTANT_WORDS)
 
     def wrong(self, task: Task) -> str:
         """What is wrong with the task's cell; empty if it is right or was not asked for."""
@@ -61,24 +68,25 @@ class Row:
             return "" if cell.score == 0 else "a stub gets points"
         if self.kind != "mutant":
             return "" if cell.score == cell.max_score else "a right answer loses points"
-        if cell.score == cell.max_score:
+        if all(test.passed for test in cell.tests):
             return "no test notices the mutant"
         if cell.state not in ("graded", "not written"):
             return f"the mutant {cell.state}, which proves nothing"
-        constant = any(word in self.name for word in CONSTANT_WORDS)
-        if constant and cell.score > CONSTANT_SHARE * cell.max_score:
+        if self.is_constant and cell.score > CONSTANT_SHARE * cell.max_score:
             return f"an answer that is always the same keeps more than {CONSTANT_SHARE:.0%}"
         return ""
 
 
-def verify(lab: Lab, kit: Kit, seed: int, progress: Progress, keyword: str = "", machine: str = ALL) -> list[Row]:
-    """Judges all rows of one lab."""
+def verify(lab: Lab, kit: Kit, seed: int, progress: Progress, keyword: str = "", machine: str = ALL, *,
+           full: bool = False) -> list[Row]:
+    """Judges all rows of one lab; mutants up to the first test that notices them, or, with `full`, wholly."""
     rows = [row for row in plan(lab) if keyword in row.name]
     for row in rows:
         row.on = tuple(one for one in row.on if machine in (one, ALL))
+        row.full = full or row.kind != "mutant" or row.is_constant
     engine = Engine(lab, kit, Settings(seed, new_transcripts(ROOT, f"{lab.id}-verify"), replay=False))
     cases = [case for row in rows for task in lab.tasks if task.id in row.answers
-             for case in cases_of(task, row.answers[task.id], row.name, row.on)]
+             for case in cases_of(task, row.answers[task.id], row.name, row.on, first_only=not row.full)]
     if not cases:
         return rows
     engine.build(cases)
@@ -175,7 +183,9 @@ def show(lab: Lab, rows: list[Row]) -> int:
         cells = []
         for task in lab.tasks:
             cell = row.cells.get(task.id)
-            text = "." if cell is None else f"{cell.score}/{cell.max_score}"
+            text = "."
+            if cell is not None:
+                text = f"{cell.score}/{cell.max_score}" if row.full else "kept all" if row.wrong(task) else "noticed"
             cells.append(f"{text + ('!' if row.wrong(task) else ''):>12}")
         noticed = ""
         if row.kind == "mutant":
@@ -190,7 +200,7 @@ def show(lab: Lab, rows: list[Row]) -> int:
 
 def as_dict(row: Row, lab: Lab) -> dict[str, object]:
     """A row as JSON has it."""
-    return {"name": row.name, "kind": row.kind, "machines": list(row.on), "cells": {
+    return {"name": row.name, "kind": row.kind, "machines": list(row.on), "full": row.full, "cells": {
         task.id: {"score": row.cells[task.id].score, "max_score": row.cells[task.id].max_score,
                   "wrong": row.wrong(task),
                   "failed": [test.test.name for test in row.cells[task.id].tests if not test.passed]}

@@ -153,8 +153,12 @@ class LabPlugin:
         for rank, item in enumerate(items):
             first.setdefault(case_of(item).label, rank)
         for item in boots:
+            case = case_of(item)
             if item not in self.late:
-                self.engine.start(case_of(item), first[case_of(item).label], item.module)  # type: ignore[attr-defined]
+                before = [one for one in map(case_of, items) if one.first_only and one.test.kind != "boot"
+                          and one.label == case.label] if case.first_only else []
+                rank = last[case.label] if before else first[case.label]
+                self.engine.start(case, rank, item.module, before)  # type: ignore[attr-defined]
         for rank, item in enumerate(items):
             if item not in self.late:
                 self.engine.start(case_of(item), min(rank, last[case_of(item).label]))
@@ -228,7 +232,7 @@ class LabPlugin:
             self.uses[_boot_of(case)] -= 1
             if not self.uses[_boot_of(case)]:
                 self.engine.forget(case)
-        if found is None:
+        if found is None or found.kind == outcome.SKIPPED:
             return True
         found = replace(found, machine=case.machine)
         before = self.session.results.get(case.key)

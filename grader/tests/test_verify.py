@@ -89,6 +89,22 @@ def test_a_mutant_is_noticed_if_one_machine_notices_it(tree: Tree) -> None:
     assert "mutant there, lab1.half: no test notices the mutant" in text
 
 
+def test_a_mutant_is_judged_up_to_the_first_test_that_notices_it(tree: Tree) -> None:
+    """What fails on the host is not booted; `--full` and a constant answer are judged by every test."""
+    tree.write(f"{MUTANTS}/squares/vmm/twice.cc", TWICE.replace("n + n", "n * n"))
+    tree.write(f"{MUTANTS}/constant/vmm/twice.cc", TWICE.replace("n + n", "4"))
+    status, rows, text = verify(tree)
+    row, constant = rows["mutant squares"], rows["mutant constant"]
+    assert not row["full"] and len(row["cells"]["lab1.twice"]["failed"]) == 1, text
+    assert "noticed" in next(line for line in text.splitlines() if line.startswith("mutant squares"))
+    assert constant["full"] and len(constant["cells"]["lab1.twice"]["failed"]) > 1
+    folders = sorted(path.parent.name for path in tree.root.glob("build/transcripts/lab1-verify/*/*/test_toy"))
+    assert "mutant-constant-amd-qemu" in folders and "mutant-squares-amd-qemu" not in folders
+    _, rows, _ = verify(tree, "--full")
+    full = rows["mutant squares"]
+    assert full["full"] and set(row["cells"]["lab1.twice"]["failed"]) < set(full["cells"]["lab1.twice"]["failed"])
+
+
 def test_mutants_are_judged_where_the_lab_says(tree: Tree) -> None:
     tree.write(f"{MUTANTS}/there/vmm/half.cc", WRONG_ON_BOCHS)
     data = json.loads((tree.root / "labs/lab1-toy/lab.json").read_text()) | {"mutants_on": ["amd-qemu"]}

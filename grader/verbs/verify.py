@@ -22,8 +22,11 @@ from grader.verbs.output import write
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Repeat a run with the same nonces.")
 @click.option("-k", "keyword", metavar="TEXT", default="", help="Only rows whose names contain this.")
 @click.option("--machine", metavar="MACHINE", help="Booted tests on this machine alone.")
+@click.option("--full", is_flag=True, help="Judge wrong answers by all their tests, and not up to the first that "
+              "notices them.")
 @click.option("--json", "json_file", metavar="FILE", help="Write the matrix as JSON; - is standard output.")
-def command(lab: str | None, seed: int | None, keyword: str, machine: str | None, json_file: str | None) -> int:
+def command(lab: str | None, seed: int | None, keyword: str, machine: str | None, full: bool,
+            json_file: str | None) -> int:
     """Judge the skeleton, the references, every mutant and every variant of LAB, or of every lab.
 
     Ends with 0 if every cell of the matrix is as it must be, and with 1 if not.
@@ -42,7 +45,7 @@ def command(lab: str | None, seed: int | None, keyword: str, machine: str | None
     matrices = []
     with workshop(progress) as kit:
         for one in labs:
-            rows = verify(one, kit, seed, progress, keyword, machine or ALL)
+            rows = verify(one, kit, seed, progress, keyword, machine or ALL, full=full)
             progress.clear()
             matrices.append({"lab": one.id, "seed": seed, "rows": [as_dict(row, one) for row in rows]})
             wrong += show(one, rows) if json_file != "-" else len(faults(one, rows))
