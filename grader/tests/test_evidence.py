@@ -107,14 +107,14 @@ FORMS = {
 
 def test_each_layout_has_a_magic_of_its_own() -> None:
     """Which its header names, and the definition in the kernel's source writes."""
-    assert len(set(evidence.MAGICS.values())) == len(evidence.MAGICS)
+    assert len(set(blocks.MAGICS.values())) == len(blocks.MAGICS)
     initializer = re.compile(r"\.magic = \{((?:'.', )+'.')\}")
     sources = [path for room in ("kern", "vmm", "guest") for path in (ROOT / room).rglob("*.cc")]
     written = [
         "".join(found.split("'")[1::2]) for path in sources for found in initializer.findall(path.read_text())
     ]
-    assert sorted(written) == sorted(magic.decode() for magic in evidence.MAGICS.values())
-    for header, magic in evidence.MAGICS.items():
+    assert sorted(written) == sorted(magic.decode() for magic in blocks.MAGICS.values())
+    for header, magic in blocks.MAGICS.items():
         assert f'///< "{magic.decode()}"' in (ROOT / header).read_text(), header
 
 

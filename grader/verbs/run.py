@@ -14,11 +14,11 @@ import click
 from grader import CANNOT_RUN, DONE, CannotRun, UsageError
 from grader import machines
 from grader.build import lab_kernel
+from grader.build.iso import HAS_GRUB, grub_iso
 from grader.course import lab
 from grader.machines import hung
 from grader.testkit.images import file_system_image
 from grader.testkit.plans import RunPlan, VmPlan, plan_text
-from grader.verbs.bootstrap import GRUB
 
 LONGEST_MS = 600_000
 """The most that a plan may give to a program (kern/proc/main/plan.hh)."""
@@ -55,7 +55,7 @@ def command(lab_name: str, reference: bool, machine_name: str, cpus: int | None,
         raise UsageError(f"{machine.name} has at most {machine.max_cpus} CPUs")
     cpus = cpus or min(4, machine.max_cpus)
     memory = memory or machine.default_memory_mib
-    direct = machine.is_slow_by_grub or not GRUB if direct is None else direct
+    direct = machine.is_slow_by_grub or not HAS_GRUB if direct is None else direct
     built = lab_kernel.build(say, lab.find(lab_name), reference=reference)
     load = choose(built, program=program, vcpus=vcpus, cpus=cpus, ram_mib=ram, args=args)
     with tempfile.TemporaryDirectory(prefix="nestling-run-") as folder:
@@ -132,8 +132,6 @@ def configure(
             kernel=built.kernel, module=module, cpus=cpus, memory_mib=memory_mib,
             debugger=debugger, stopped=debugger is not None,
         )  # fmt: skip
-    from grader.build.iso import grub_iso
-
     iso = folder / "nestling.iso"
     grub_iso(built.kernel, iso, module=module)
     return machines.Configuration(iso=iso, cpus=cpus, memory_mib=memory_mib)
