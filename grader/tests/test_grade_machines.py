@@ -216,7 +216,7 @@ def test_files_of_points_that_are_none(tree: Tree, text: str) -> None:
 PROGRAM_BOOT = """
 from grader.testkit.plans import VmPlan
 def plan(nonce, guests):
-    return {"user/toy.elf": guests["user/toy.elf"]}, [VmPlan(nonce)]
+    return {"user/toy.elf": guests["user/toy.elf"]}, [VmPlan(nonce, "guest.elf")]
 def test_third(booted, guests):
     assert "third 3" in booted.serial, f"seen {booted.serial.splitlines()[-1]}"
     assert guests["user/toy.elf"].startswith(b"\\x7fELF")

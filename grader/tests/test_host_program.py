@@ -88,7 +88,7 @@ def test_sanitizers_work_under_dockers_rules(tmp_path: Path) -> None:
         program = tmp_path / sanitizer
         subprocess.run(["g++", f"-fsanitize={sanitizer}", "-fno-pie", "-no-pie", "-o", program, tmp_path / "a.cc"],
                        check=True)
-        code = ("from grader import host_program\n"
+        code = ("from grader.confine import host_program\n"
                 "assert host_program.without_randomization() == ()\n"
                 f"raise SystemExit(host_program.main([{str(program)!r}]))")
         done = subprocess.run([*UNDER_DOCKERS_RULES, code], cwd=ROOT, capture_output=True, text=True, check=False)

@@ -72,8 +72,8 @@ def test_what_could_not_be_judged(points: tuple[int, ...], negative: tuple[int, 
 
 def test_over_machines_a_failure_is_more_than_no_verdict() -> None:
     passed, failed, none = Outcome(P), Outcome(F), Outcome(N)
-    assert results.over_machines([passed, none]).kind == N
-    assert results.over_machines([passed, none, failed]).kind == F
+    assert scoring.over_machines([passed, none]).kind == N
+    assert scoring.over_machines([passed, none, failed]).kind == F
 
 
 def test_an_unstable_test_stays_failed() -> None:

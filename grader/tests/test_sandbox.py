@@ -253,7 +253,7 @@ def test_parent_death_ends_the_child(mode: str, tmp_path: Path) -> None:
     reader, writer = os.pipe()
     plain = "sandbox.status = lambda: sandbox.Status(False, '')\n" if mode == "plain" else ""
     code = (
-        "from grader import sandbox\n" + plain + "sandbox.run(['/usr/bin/python3', '-c', "
+        "from grader.confine import sandbox\n" + plain + "sandbox.run(['/usr/bin/python3', '-c', "
         f"'import os, time; os.write({writer}, b\"up\"); time.sleep(1000)'], "
         f"timeout=1000, pass_fds=[{writer}])"
     )
