@@ -20,7 +20,8 @@ from typing import NamedTuple
 from grader import CannotRun
 from grader import machines
 from grader.bench import guests as bench_guests
-from grader.build.kit import Kit, reference_answers
+from grader.build.answers import reference_answers
+from grader.build.kit import Kit
 from grader.build.workshop import Progress
 from grader.course import lab
 from grader.testkit.images import file_system_image

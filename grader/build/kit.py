@@ -14,12 +14,12 @@ import json
 import os
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any, Callable, Iterable, Iterator, Mapping
+from typing import IO, Any, Callable, Iterable, Iterator
 
 from grader import CannotRun, NestError
+from grader.build.answers import Answers, content
 from grader.build.cache import Cache, digest
 from grader.build.schedule import Schedule, cores
 from grader.confine import sandbox
@@ -48,39 +48,6 @@ class BuildFailure(NestError):
         """the task file that does not compile; None if the link fails"""
         self.stage = stage
         """`does not compile` or `does not link`"""
-
-
-@dataclass(frozen=True)
-class Answers:
-    """For each task file of the tree, the file that answers it."""
-
-    files: tuple[tuple[str, Path], ...]
-
-    @classmethod
-    def of(cls, files: Mapping[str, Path]) -> Answers:
-        return cls(tuple(sorted(files.items())))
-
-    def replaced(self, file: str, by: Path) -> Answers:
-        """These answers with another file for one task."""
-        return Answers.of({**dict(self.files), file: by})
-
-    def where(self, wanted: Callable[[str], bool]) -> Answers:
-        """Those of the answers whose task file is wanted."""
-        return Answers(tuple((file, path) for file, path in self.files if wanted(file)))
-
-    def __getitem__(self, file: str) -> Path:
-        return dict(self.files)[file]
-
-
-def own_answers(labs: list[Lab], root: Path = ROOT) -> Answers:
-    """The tree's own student files."""
-    return Answers.of({task.file: root / task.file for lab in labs for task in lab.tasks})
-
-
-def reference_answers(labs: list[Lab], root: Path = ROOT) -> Answers | None:
-    """The references of all tasks, or None where a file of them is missing, as in a release."""
-    files = {task.file: root / "solutions-private" / task.file for lab in labs for task in lab.tasks}
-    return Answers.of(files) if all(path.is_file() for path in files.values()) else None
 
 
 class Kit:
@@ -291,14 +258,6 @@ def _few_errors(compiler: str) -> str:
 
 def _identity(paths: list[Path]) -> list[tuple[str, int, int]]:
     return [(str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in paths]
-
-
-def content(path: Path) -> bytes | None:
-    """A file's bytes, or None if it cannot be read."""
-    try:
-        return path.read_bytes()
-    except OSError:
-        return None
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from grader import CannotRun, UsageError
-from grader.build.kit import Answers, own_answers, reference_answers
+from grader.build.answers import Answers, own_answers, reference_answers
 from grader.build.workshop import Progress, workshop
 from grader.course.lab import ROOT, Lab, Task, load_all
 

@@ -20,7 +20,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Callable, Mapping, Sequence
 
-from grader.build.kit import Answers, BuildFailure, Kit
+from grader.build.answers import Answers
+from grader.build.kit import BuildFailure, Kit
 from grader.course.lab import Lab, Task, Test
 from grader.judge import outcome
 from grader.judge.outcome import Outcome

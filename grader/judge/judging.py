@@ -16,7 +16,8 @@ from typing import Mapping, Sequence
 
 from grader import CannotRun, UsageError
 from grader import machines
-from grader.build.kit import Answers, content, disk_trouble, own_answers, reference_answers
+from grader.build.answers import Answers, content, own_answers, reference_answers
+from grader.build.kit import disk_trouble
 from grader.build.workshop import Progress, workshop
 from grader.course import lab as labs_module
 from grader.course import questions

@@ -23,7 +23,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from grader import CannotRun
-from grader.build.kit import Answers, Kit, own_answers, reference_answers
+from grader.build.answers import Answers, own_answers, reference_answers
+from grader.build.kit import Kit
 from grader.build.workshop import Progress
 from grader.course import lab as labs_module
 from grader.course.lab import ROOT, Lab, Task

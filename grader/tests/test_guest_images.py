@@ -17,7 +17,7 @@ from grader.testkit.hand_made import (
     multiboot2_tag,
     touching_code,
 )
-from grader.build.kit import reference_answers
+from grader.build.answers import reference_answers
 from grader.course.lab import KERNEL, load_all
 from grader.testkit.images import Segment, elf_image
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 
 from grader.build import lab_kernel
-from grader.build.kit import reference_answers
+from grader.build.answers import reference_answers
 from grader.course.lab import KERNEL, load_all
 from grader.evidence.vms import VmState
 from grader.testkit.boot import BootResult, run_boot

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from grader.build.kit import reference_answers
+from grader.build.answers import reference_answers
 from grader.course.lab import ROOT, Lab, load_all
 from grader.verbs.debug import place_of
 

@@ -180,7 +180,7 @@ def test_lines_end_in_lf_in_every_checkout(tmp_path: Path) -> None:
 ])
 def test_full_disk_is_named_where_the_tree_is_built(tmp_path: Path, text: str) -> None:
     (tmp_path / "build").mkdir()
-    tool = ["/bin/sh", "-c", f"printf '%s' \"$0\"; exit 1", text]
+    tool = ["/bin/sh", "-c", "printf '%s' \"$0\"; exit 1", text]
     with pytest.raises(CannotRun) as caught:
         kit._tool(tool, tmp_path, lambda line: None)
     assert f"{tmp_path}/build: {text.strip()}" in str(caught.value) and "make room there" in str(caught.value)

@@ -17,7 +17,7 @@ from grader.course.lab import ROOT, Lab, Task, Test
 from grader.judge import forms, outcome, report, results, scoring
 from grader.judge.matrix import Row
 from grader.judge.outcome import Outcome, shortened, stub_reached
-from grader.judge.plugin import last_words
+from grader.judge.booted import last_words
 from grader.judge.scoring import score_task
 from grader.judge.unit import case_text, sanitizer_report
 

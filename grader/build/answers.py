@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: MIT
+"""Answers: for each task file of the tree, the file that is to be judged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from grader.course.lab import ROOT, Lab
+
+
+@dataclass(frozen=True)
+class Answers:
+    """For each task file of the tree, the file that answers it."""
+
+    files: tuple[tuple[str, Path], ...]
+
+    @classmethod
+    def of(cls, files: Mapping[str, Path]) -> Answers:
+        return cls(tuple(sorted(files.items())))
+
+    def replaced(self, file: str, by: Path) -> Answers:
+        """These answers with another file for one task."""
+        return Answers.of({**dict(self.files), file: by})
+
+    def where(self, wanted: Callable[[str], bool]) -> Answers:
+        """Those of the answers whose task file is wanted."""
+        return Answers(tuple((file, path) for file, path in self.files if wanted(file)))
+
+    def __getitem__(self, file: str) -> Path:
+        return dict(self.files)[file]
+
+
+def own_answers(labs: list[Lab], root: Path = ROOT) -> Answers:
+    """The tree's own student files."""
+    return Answers.of({task.file: root / task.file for lab in labs for task in lab.tasks})
+
+
+def reference_answers(labs: list[Lab], root: Path = ROOT) -> Answers | None:
+    """The references of all tasks, or None where a file of them is missing, as in a release."""
+    files = {task.file: root / "solutions-private" / task.file for lab in labs for task in lab.tasks}
+    return Answers.of(files) if all(path.is_file() for path in files.values()) else None
+
+
+def content(path: Path) -> bytes | None:
+    """A file's bytes, or None if it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
