@@ -70,7 +70,8 @@ std::expected<std::size_t, BootStatus> read_plan(const kern::FileSystem& files) 
 BootStatus carry_out_plan(const kern::BootInfo& boot) {
     if (boot.modules.size() == 0) {
         kprint(
-            "no boot module: give the kernel a file-system image (grader/testkit/images.py makes one)\n");
+            "no boot module: give the kernel a file-system image (grader/testkit/images.py makes "
+            "one)\n");
         return BootStatus::NoFileSystem;
     }
     const kern::MemoryRange& module = boot.modules[0].range;
