@@ -146,7 +146,5 @@ void set_program_files(const FileSystem* files);
 const Env* find_kept(EnvId id);
 /// Gives back all that a kept environment has. Returns whether there was one.
 bool destroy_kept(EnvId id);
-/// How many environments live: those that were kept do not.
-std::size_t living_environments();
 
 }  // namespace kern

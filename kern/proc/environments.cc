@@ -180,9 +180,4 @@ bool destroy_kept(EnvId id) {
     return true;
 }
 
-std::size_t living_environments() {
-    const LockGuard guard{environments.lock};
-    return environments.living();
-}
-
 }  // namespace kern

@@ -100,10 +100,6 @@ void enable() {
     write(Register::SpuriousVector, software_enable | vector::spurious);
 }
 
-bool is_x2apic() {
-    return use_x2apic;
-}
-
 std::uint32_t id() {
     const std::uint32_t value = read(Register::Id);
     return use_x2apic ? value : value >> xapic_id_shift;

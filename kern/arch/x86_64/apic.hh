@@ -10,7 +10,6 @@ namespace kern::arch::apic {
 /// Switches this CPU's APIC on. On the first CPU also chooses between xAPIC and x2APIC, and masks
 /// the old interrupt controllers, unless this kernel is a guest without them.
 void enable();
-bool is_x2apic();
 
 std::uint32_t id();
 void end_of_interrupt();
