@@ -307,13 +307,16 @@ def test_interruption_leaves_nothing_running(tree: Tree, number: int) -> None:
     tree.solve()
     tree.write("vmm/half.cc", '#include "vmm/toy.hh"\nint half(int n) { while (*(volatile int*)&n > -9) {} return 0; }\n')
     nest = subprocess.Popen([str(tree.root / "nest"), "grade", "lab1"], text=True, stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE, start_new_session=True)
-    deadline = time.monotonic() + 60
-    while not any("--gtest_filter=Half" in words for words in toy_tree.processes_in(tree.root)):
-        assert time.monotonic() < deadline and nest.poll() is None
-        time.sleep(0.02)
-    os.kill(nest.pid, number)
-    _, err = nest.communicate(timeout=20)
+                            stderr=subprocess.PIPE, start_new_session=True, preexec_fn=toy_tree.hear_interrupts)
+    try:
+        deadline = time.monotonic() + 60
+        while not any("--gtest_filter=Half" in words for words in toy_tree.processes_in(tree.root)):
+            assert time.monotonic() < deadline and nest.poll() is None
+            time.sleep(0.02)
+        os.kill(nest.pid, number)
+        _, err = nest.communicate(timeout=20)
+    finally:
+        nest.kill()
     assert nest.returncode == 130 and "interrupted" in err
     assert not toy_tree.processes_in(tree.root)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from grader.course.lab import load_all
-from grader.tests import tiny_kernel
+from grader.tests import tiny_kernel, toy_tree
 from grader.tests.tiny_kernel import power_off, say
 from grader.verbs.debug import place_of
 
@@ -38,7 +38,7 @@ def nest(kernel: Path, *words: str, processor: str = "") -> subprocess.Popen[str
     return subprocess.Popen(
         [sys.executable, "-c", DRIVER, processor, str(kernel), *words],
         cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
-        start_new_session=True,
+        start_new_session=True, preexec_fn=toy_tree.hear_interrupts,
     )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -177,6 +178,11 @@ def lab_json() -> dict[str, Any]:
             task("half", 20, test("unit:Half.OfFour", 6), test("race:Half.Race", 4),
                  test("unit:Half.RefusesOdd", 5, negative=True),
                  test("boot:test_toy.py::test_half", 5))]}
+
+
+def hear_interrupts() -> None:
+    """For a child that is to be interrupted: a job in the background of a script ignores SIGINT, and so would it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @dataclass
