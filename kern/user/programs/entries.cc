@@ -97,10 +97,12 @@ behind_syscall:
     swapgs
     ud2
     way far_call
-    rex.w lcall *kernel_code
+    .byte 0x48  # REX.W, which clang knows by no name
+    lcall *kernel_code
     ud2
     way far_jump
-    rex.w ljmp *kernel_task
+    .byte 0x48
+    ljmp *kernel_task
     ud2
     way mov_dr7
     mov %rdx, %dr7
