@@ -4,8 +4,8 @@
 #include <bit>
 #include <cstdint>
 
-// grader/testkit/digest.py computes the same two functions; grader/tests/test_digest.py compiles this
-// header and compares.
+// grader/testkit/digest.py computes the same two functions; grader/tests/test_digest.py compiles
+// this header and compares.
 
 namespace guest {
 

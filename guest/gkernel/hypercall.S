@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// vmm/hypercall.hh: RAX is the number (exit is 0), RBX the argument, RDX the signature. The instruction is
-// the vendor's of this CPU.
+// vmm/hypercall.hh: RAX is the number (exit is 0), RBX the argument, RDX the signature. The
+// instruction is the vendor's of this CPU.
 #define SIGNATURE 0x7473654e                // "Nest"
 
     .text

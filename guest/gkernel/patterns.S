@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Bytes that are made anew for each run: grader/testkit/images.py fills them from the run's nonce before the
-// image is given to the host. The odd starts are wanted: gkernel.ld puts each into a segment of its
-// own that begins inside a page which another segment uses too.
+// Bytes that are made anew for each run: grader/testkit/images.py fills them from the run's nonce
+// before the image is given to the host. The odd starts are wanted: gkernel.ld puts each into a
+// segment of its own that begins inside a page which another segment uses too.
 
 .macro pattern name, section, flags, type, size
     .section \section, "\flags", @\type

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Requires all multiboot2 information that is served, looks through what it gets [multiboot2 3.6], and
-// exits with a bit for each type that is there; with 1 if a number in it is wrong. It wants 64 MiB.
+// Requires all multiboot2 information that is served, looks through what it gets
+// [multiboot2 3.6], and exits with a bit for each type that is there; with 1 if a number in it is
+// wrong. It wants 64 MiB.
 #include "guest/probes/probe.h"
 
 #define BASIC_MEMORY 4
@@ -35,7 +36,7 @@ next_tag:
     jne 2f
     cmpl $SECTION_HEADER, 12(%edi)
     jne wrong
-    mov 8(%edi), %eax                   // so many as the tag has room for, and the names' is one of them
+    mov 8(%edi), %eax                   // as many as the tag has room for; the names' is one
     cmp %eax, 16(%edi)
     jae wrong
     shl $6, %eax

@@ -6,9 +6,9 @@
 
 namespace kern {
 
-/// Stores `value` in `counter` unless it is there already or beyond. Whoever comes in the middle, an
-/// interrupt handler or another CPU, may do the same: the counter never goes back. What was written
-/// before is seen by who reads the counter with acquire.
+/// Stores `value` in `counter` unless the counter is there already or beyond. Whoever comes in the
+/// middle, an interrupt handler or another CPU, may do the same: the counter never goes back. What
+/// was written before is seen by whoever reads the counter with acquire.
 /// @tparam Counter  std::atomic<std::uint64_t>, or a test's stand-in for it
 template <class Counter>
 void raise_to(Counter& counter, std::uint64_t value) {

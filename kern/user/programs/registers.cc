@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Looks at the registers as they are at the start, and then keeps a value in each general register
-// while it is taken off its CPU again and again. It goes on for longer than a slice of the scheduler, so
-// that where another program waits for the CPU it *is* taken off, however fast the machine.
+// while it is taken off its CPU again and again. It goes on for longer than a slice of the
+// scheduler, so that where another program waits for the CPU it *is* taken off, however fast the
+// machine.
 #include <array>
 #include <cstdint>
 
