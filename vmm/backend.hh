@@ -13,6 +13,7 @@
 #include "vmm/exit.hh"
 #include "vmm/memory.hh"
 #include "vmm/paging/entry_format.hh"
+#include "vmm/x86.hh"
 
 namespace vmm {
 
@@ -35,33 +36,6 @@ inline constexpr std::array<std::uint64_t Registers::*, 16> general_registers{
     &Registers::r8,  &Registers::r9,  &Registers::r10, &Registers::r11,
     &Registers::r12, &Registers::r13, &Registers::r14, &Registers::r15,
 };
-
-namespace rflags {
-inline constexpr std::uint64_t reserved_one = 1ULL << 1;  ///< always set
-inline constexpr std::uint64_t trap = 1ULL << 8;
-inline constexpr std::uint64_t interrupt_enable = 1ULL << 9;
-inline constexpr std::uint64_t resume = 1ULL << 16;
-}  // namespace rflags
-
-/// DR6 tells why a debug exception came, DR7 when one is to come [amd/vol2 13.1.1].
-namespace dr6 {
-inline constexpr std::uint64_t reset = 0xffff'0ff0;                 ///< after INIT
-inline constexpr std::uint64_t debug_register_access = 1ULL << 13;  ///< BD
-inline constexpr std::uint64_t single_step = 1ULL << 14;            ///< BS
-}  // namespace dr6
-namespace dr7 {
-inline constexpr std::uint64_t reset = 0x400;                ///< after INIT
-inline constexpr std::uint64_t general_detect = 1ULL << 13;  ///< GD
-}  // namespace dr7
-
-namespace efer {
-inline constexpr std::uint64_t syscall_enable = 1ULL << 0;
-inline constexpr std::uint64_t long_mode_enable = 1ULL << 8;
-inline constexpr std::uint64_t long_mode_active = 1ULL << 10;
-inline constexpr std::uint64_t no_execute_enable = 1ULL << 11;
-inline constexpr std::uint64_t secure_virtual_machine_enable = 1ULL << 12;
-inline constexpr std::uint64_t fast_fxsave_restore = 1ULL << 14;
-}  // namespace efer
 
 /// The guest's system registers, as the guest sees them: what the host adds is taken out.
 struct SystemRegisters {
@@ -89,21 +63,6 @@ struct Event {
     std::uint8_t vector = 0;                    ///< for an NMI it is 2
     std::optional<std::uint32_t> error_code{};  ///< pushed, for the exceptions that have one
 };
-
-/// Exception vectors that the host injects [amd/vol2 8.2].
-namespace vector {
-///@{
-/// The exception's number.
-inline constexpr std::uint8_t debug = 1;
-inline constexpr std::uint8_t non_maskable_interrupt = 2;
-inline constexpr std::uint8_t overflow = 4;
-inline constexpr std::uint8_t bound_range = 5;
-inline constexpr std::uint8_t invalid_opcode = 6;
-inline constexpr std::uint8_t general_protection = 13;
-inline constexpr std::uint8_t page_fault = 14;
-inline constexpr std::uint8_t alignment_check = 17;
-///@}
-}  // namespace vector
 
 /// What the world switch has seen of itself, for evidence. Counts begin with the vCPU.
 struct SwitchAccount {

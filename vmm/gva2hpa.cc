@@ -3,20 +3,10 @@
 
 #include "kern/arch/arch.hh"
 #include "vmm/memory.hh"
+#include "vmm/x86.hh"
 
 namespace vmm {
 namespace {
-
-// Bits of the control registers and of the guest's own page-table entries [amd/vol2 3.1, 5.2
-// to 5.4].
-constexpr std::uint64_t cr0_pg = 1ULL << 31;
-constexpr std::uint64_t cr4_pse = 1ULL << 4;
-constexpr std::uint64_t cr4_pae = 1ULL << 5;
-constexpr std::uint64_t cr4_la57 = 1ULL << 12;
-constexpr std::uint64_t efer_lma = 1ULL << 10;
-constexpr std::uint64_t entry_present = 1ULL << 0;
-constexpr std::uint64_t entry_page_size = 1ULL << 7;
-constexpr std::uint64_t entry_address = 0x000f'ffff'ffff'f000;
 
 constexpr std::uint64_t four_gib = 1ULL << 32;
 
@@ -31,7 +21,7 @@ struct GuestMode {
 constexpr GuestMode two_levels{2, 10, 4, 0xffff'f000, 1};
 constexpr GuestMode two_levels_pse{2, 10, 4, 0xffff'f000, 2};
 constexpr GuestMode pae{3, 9, 8, 0xffff'ffe0, 2};
-constexpr GuestMode four_levels{4, 9, 8, entry_address, 3};
+constexpr GuestMode four_levels{4, 9, 8, pte::address, 3};
 
 bool is_canonical(std::uint64_t gva) {
     constexpr unsigned unused_bits = 64 - 48;
@@ -53,7 +43,7 @@ std::uint64_t load_entry(Hpa address, unsigned size) {
 /// (PSE-36) [amd/vol2 5.2.2].
 std::uint64_t large_page_address(std::uint64_t entry, const GuestMode& mode,
                                  std::uint64_t page_bytes) {
-    if (mode.entry_size == sizeof(std::uint64_t)) return entry & entry_address & ~(page_bytes - 1);
+    if (mode.entry_size == sizeof(std::uint64_t)) return entry & pte::address & ~(page_bytes - 1);
     constexpr std::uint64_t high_bits = 0xff;
     return (entry & 0xffc0'0000) | (((entry >> 13) & high_bits) << 32);
 }
@@ -69,18 +59,18 @@ bool GuestMemory::Walk::still_holds() const {
 std::expected<Hpa, Error> GuestMemory::gva2hpa(Gva gva, const GuestPaging& paging,
                                                Walk* walk) const {
     if (walk != nullptr) walk->count_ = 0;
-    const bool long_mode = (paging.efer & efer_lma) != 0;
-    const bool paging_on = (paging.cr0 & cr0_pg) != 0;
-    if (paging_on && long_mode && (paging.cr4 & cr4_la57))
+    const bool long_mode = (paging.efer & efer::long_mode_active) != 0;
+    const bool paging_on = (paging.cr0 & cr0::paging) != 0;
+    if (paging_on && long_mode && (paging.cr4 & cr4::five_levels))
         return std::unexpected(Error::Unsupported);
     if (paging_on && long_mode ? !is_canonical(gva.value()) : gva.value() >= four_gib)
         return std::unexpected(Error::OutOfRange);
     if (!paging_on) return gpa2hpa(Gpa{gva.value()});
 
-    const GuestMode& mode = long_mode              ? four_levels
-                            : paging.cr4 & cr4_pae ? pae
-                            : paging.cr4 & cr4_pse ? two_levels_pse
-                                                   : two_levels;
+    const GuestMode& mode = long_mode                                      ? four_levels
+                            : paging.cr4 & cr4::physical_address_extension ? pae
+                            : paging.cr4 & cr4::page_size_extensions       ? two_levels_pse
+                                                                           : two_levels;
     std::uint64_t table = paging.cr3 & mode.root_mask;
     for (unsigned level = mode.levels;; --level) {
         const std::uint64_t covered = page_size << (mode.index_bits * (level - 1));
@@ -89,13 +79,13 @@ std::expected<Hpa, Error> GuestMemory::gva2hpa(Gva gva, const GuestPaging& pagin
         if (!place) return place;
         const std::uint64_t entry = load_entry(*place, mode.entry_size);
         if (walk != nullptr) walk->entries_[walk->count_++] = {*place, mode.entry_size, entry};
-        if (!(entry & entry_present)) return std::unexpected(Error::NotFound);
+        if (!(entry & pte::present)) return std::unexpected(Error::NotFound);
 
-        const bool large = level > 1 && level <= mode.large_leaf_level && (entry & entry_page_size);
+        const bool large = level > 1 && level <= mode.large_leaf_level && (entry & pte::large);
         if (large)
             return gpa2hpa(
                 Gpa{large_page_address(entry, mode, covered) + (gva.value() & (covered - 1))});
-        table = entry & entry_address;
+        table = entry & pte::address;
         if (level == 1) return gpa2hpa(Gpa{table + gva.page_offset()});
     }
 }

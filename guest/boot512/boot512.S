@@ -6,12 +6,13 @@
 // A boot sector of a real machine would read the kernel from the disk now. This one finds it in memory:
 // the VMM has put it there, and says in the hand-over page where (vmm/user/program/hand_over.hh).
 
+#include "kern/arch/x86_numbers.h"
+
 #define BOOT_SECTOR 0x7c00
 #define HAND_OVER_ENTRY 0x8000              // where to jump to
 #define HAND_OVER_INFORMATION 0x8004        // what EBX holds then
 #define MULTIBOOT2_MAGIC 0x36d76289         // and EAX
 #define COM1_DATA 0x3f8
-#define CR0_PE 1
 
     .text
     .code16

@@ -3,11 +3,7 @@
 // as after a reset (somebody else's value shows), with 2 if one is lost while the host works, else with
 // 0, and leaves all of them full for whoever comes next.
 #include "guest/probes/probe.h"
-
-#define CR0_MP 0x2
-#define CR0_EM 0x4
-#define CR0_TS 0x8
-#define CR4_OSFXSR 0x200
+#include "kern/arch/x86_numbers.h"
 
     probe_start
     mov $PHYSICAL_DATA(stack_top), %esp

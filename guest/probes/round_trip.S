@@ -12,6 +12,8 @@
 // Entered by the boot sector: 32-bit protected mode without paging. The general registers have 64 bits
 // in long mode only, so it goes there first.
 
+#include "kern/arch/x86_numbers.h"
+
 #define ROUNDS 1024
 #define VALUES 27                           // 16 registers, in the order of their numbers, flags, MSRs
 #define ROW (VALUES * 8)
@@ -21,13 +23,6 @@
 #define CANONICAL 0x7fffffffffff
 #define POST_PORT 0x80                      // the host takes writes to it, and does nothing
 
-#define CR0_PG 0x80000000
-#define CR4_PAE 0x20
-#define EFER 0xc0000080
-#define EFER_LME 0x100
-#define PTE_PRESENT_WRITE 3
-#define PTE_LARGE 0x80
-
 #define EXIT_STATUS 77
 #define HYPERCALL_SIGNATURE 0x7473654e      // "Nest"
 
@@ -36,16 +31,16 @@
     .global start
 start:
     // Identity map of the first 4 MiB, by two large pages.
-    movl $(pdpt + PTE_PRESENT_WRITE), pml4
-    movl $(page_directory + PTE_PRESENT_WRITE), pdpt
-    movl $(PTE_LARGE + PTE_PRESENT_WRITE), page_directory
-    movl $(0x200000 + PTE_LARGE + PTE_PRESENT_WRITE), page_directory + 8
+    movl $(pdpt + PTE_PRESENT + PTE_WRITE), pml4
+    movl $(page_directory + PTE_PRESENT + PTE_WRITE), pdpt
+    movl $(PTE_LARGE + PTE_PRESENT + PTE_WRITE), page_directory
+    movl $(0x200000 + PTE_LARGE + PTE_PRESENT + PTE_WRITE), page_directory + 8
     mov $pml4, %eax
     mov %eax, %cr3
     mov %cr4, %eax
     or $CR4_PAE, %eax
     mov %eax, %cr4
-    mov $EFER, %ecx
+    mov $MSR_EFER, %ecx
     rdmsr
     or $EFER_LME, %eax
     wrmsr
@@ -160,16 +155,16 @@ next_round:
     .balign 8
     // Number, and which bits of a random value may be put there.
 msrs:
-    .quad 0x174, 0xffff                     // SYSENTER_CS
-    .quad 0x175, CANONICAL                  // SYSENTER_ESP
-    .quad 0x176, CANONICAL                  // SYSENTER_EIP
-    .quad 0xc0000081, ~0                    // STAR
-    .quad 0xc0000082, CANONICAL             // LSTAR
-    .quad 0xc0000083, CANONICAL             // CSTAR
-    .quad 0xc0000084, 0xffffffff            // SFMASK
-    .quad 0xc0000100, CANONICAL             // FS base
-    .quad 0xc0000101, CANONICAL             // GS base
-    .quad 0xc0000102, CANONICAL             // KernelGSBase
+    .quad MSR_SYSENTER_CS, 0xffff
+    .quad MSR_SYSENTER_ESP, CANONICAL
+    .quad MSR_SYSENTER_EIP, CANONICAL
+    .quad MSR_STAR, ~0
+    .quad MSR_LSTAR, CANONICAL
+    .quad MSR_CSTAR, CANONICAL
+    .quad MSR_SFMASK, 0xffffffff
+    .quad MSR_FS_BASE, CANONICAL
+    .quad MSR_GS_BASE, CANONICAL
+    .quad MSR_KERNEL_GS_BASE, CANONICAL
 msrs_end:
 descriptor_table:
     .quad 0

@@ -7,9 +7,11 @@
 namespace kern::arch::vector {
 
 ///@{
-/// Exceptions that the kernel knows by name [amd/vol2 8.2].
-inline constexpr std::uint8_t debug = 1, non_maskable = 2, breakpoint = 3, double_fault = 8,
-                              page_fault = 14, machine_check = 18;
+/// The exceptions that somebody here knows by name [amd/vol2 8.2].
+inline constexpr std::uint8_t debug = 1, non_maskable_interrupt = 2, breakpoint = 3, overflow = 4,
+                              bound_range = 5, invalid_opcode = 6, double_fault = 8,
+                              general_protection = 13, page_fault = 14, alignment_check = 17,
+                              machine_check = 18;
 ///@}
 
 /// From here on the numbers belong to interrupts. All but `spurious` want an end of interrupt.

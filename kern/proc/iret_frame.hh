@@ -5,17 +5,13 @@
 #include <cstdint>
 
 #include "kern/arch/segments.hh"
+#include "kern/arch/x86.hh"
 #include "kern/lib/address.hh"
 
 namespace kern {
 
-/// Bits of RFLAGS [amd/vol1 3.1.4].
-namespace rflags {
-/// Always one: software cannot clear it.
-inline constexpr std::uint64_t reserved_one = 1ULL << 1;
-/// Maskable interrupts are taken.
-inline constexpr std::uint64_t interrupt_enable = 1ULL << 9;
-}  // namespace rflags
+/// Bits of RFLAGS [amd/vol1 3.1.4]: kern/arch/x86.hh.
+namespace rflags = arch::x86::rflags;
 
 /// The five words that IRETQ pops, lowest address first [amd/vol3 IRET].
 struct IretFrame {

@@ -203,7 +203,8 @@ void on_trap(const arch::TrapFrame& frame) {
         resume(*env);
     }
     if (frame.vector == arch::vector::timer) preempt(*env);
-    if (frame.vector >= arch::vector::first_interrupt || frame.vector == arch::vector::non_maskable)
+    if (frame.vector >= arch::vector::first_interrupt ||
+        frame.vector == arch::vector::non_maskable_interrupt)
         resume(*env);
     fault(*env);
 }

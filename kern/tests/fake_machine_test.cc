@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "kern/arch/host/fake.hh"
+#include "kern/arch/x86.hh"
 #include "kern/lib/print.hh"
 #include "kern/mm/frame_allocator.hh"
 
@@ -59,16 +60,16 @@ TEST(FakeMachine, Ports) {
 
 TEST(FakeMachine, MsrsAreEachCpusOwn) {
     fake::reset({.cpus = 2});
-    fake::set_msr(0xc000'0080, 0x500);
+    fake::set_msr(x86::msr::efer, 0x500);
     std::uint64_t seen = 0;
-    fake::on_msr_write(0xc000'0080, [&](std::uint64_t value) { seen = value; });
+    fake::on_msr_write(x86::msr::efer, [&](std::uint64_t value) { seen = value; });
     std::thread{[] {
         fake::enter_cpu(1);
-        write_msr(0xc000'0080, read_msr(0xc000'0080) | 0x1000);
+        write_msr(x86::msr::efer, read_msr(x86::msr::efer) | 0x1000);
     }}.join();
-    EXPECT_EQ(fake::msr(0xc000'0080, 1), 0x1500U);
+    EXPECT_EQ(fake::msr(x86::msr::efer, 1), 0x1500U);
     EXPECT_EQ(seen, 0x1500U);
-    EXPECT_EQ(read_msr(0xc000'0080), 0x500U);
+    EXPECT_EQ(read_msr(x86::msr::efer), 0x500U);
 }
 
 TEST(FakeMachine, Cpuid) {

@@ -29,11 +29,6 @@ struct InterruptCommand {
 /// All methods belong to the CPU that runs the vCPU, except post() and has_request().
 class X2Apic {
    public:
-    ///@{
-    /// The MSRs that are this APIC's.
-    static constexpr std::uint32_t first_msr = 0x800;
-    static constexpr std::uint32_t last_msr = 0x8ff;
-    ///@}
     /// The timer's clock before the divider, in kHz: a tick is 1 ns.
     static constexpr std::uint32_t timer_khz = 1'000'000;
     /// A periodic timer whose period is shorter than this, in ns, interrupts only so often: the

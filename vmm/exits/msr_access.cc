@@ -8,21 +8,11 @@
 namespace vmm::exits {
 namespace {
 
-enum : std::uint32_t {
-    time_stamp_counter = 0x10,
-    apic_base = 0x1b,
-    microcode_patch_level = 0x8b,
-    debug_control = 0x1d9,
-    page_attribute_table = 0x277,
-    extended_feature_enable = 0xc000'0080,
-};
-
 // APIC_BASE [amd/vol2 16.9]: always enabled, always in x2APIC mode, as firmware may leave it. There
 // is no xAPIC: its registers are in memory, and that would need an instruction decoder.
 constexpr std::uint64_t apic_base_value = 0xfee0'0000 | 1U << 11 | 1U << 10;
 constexpr std::uint64_t apic_base_boot_cpu = 1U << 8;
 
-constexpr std::uint64_t cr0_paging = 1ULL << 31;
 /// CPUID 8000_0001 EDX[25], which the guest sees as it is: AMD has it, Intel refuses to enter a
 /// guest with this bit of EFER.
 constexpr std::uint32_t extended_features_leaf = 0x8000'0001;
@@ -39,8 +29,8 @@ std::uint64_t apic_base_of(const Vcpu& vcpu) {
     return apic_base_value | (vcpu.index() == 0 ? apic_base_boot_cpu : 0);
 }
 
-bool is_apic(std::uint32_t msr) {
-    return msr >= X2Apic::first_msr && msr <= X2Apic::last_msr;
+bool is_apic(std::uint32_t number) {
+    return number >= msr::x2apic_begin && number < msr::x2apic_end;
 }
 
 bool is_memory_type_table(std::uint64_t value) {
@@ -52,15 +42,15 @@ bool is_memory_type_table(std::uint64_t value) {
 }
 
 /// An error stands for the #GP that hardware raises.
-std::expected<std::uint64_t, Error> read(Vcpu& vcpu, std::uint32_t msr) {
-    if (is_apic(msr)) return vcpu.apic().read(msr, kern::arch::nanoseconds());
-    switch (msr) {
-        case time_stamp_counter: return kern::arch::timestamp() + vcpu.backend().tsc_offset();
-        case apic_base: return apic_base_of(vcpu);
-        case page_attribute_table: return vcpu.backend().system_registers().pat;
-        case extended_feature_enable: return vcpu.backend().system_registers().efer;
-        case microcode_patch_level:
-        case debug_control: return 0;
+std::expected<std::uint64_t, Error> read(Vcpu& vcpu, std::uint32_t number) {
+    if (is_apic(number)) return vcpu.apic().read(number, kern::arch::nanoseconds());
+    switch (number) {
+        case msr::time_stamp_counter: return kern::arch::timestamp() + vcpu.backend().tsc_offset();
+        case msr::apic_base: return apic_base_of(vcpu);
+        case msr::page_attribute_table: return vcpu.backend().system_registers().pat;
+        case msr::efer: return vcpu.backend().system_registers().efer;
+        case msr::microcode_patch_level:
+        case msr::debug_control: return 0;
         default: return std::unexpected{Error::NotFound};
     }
 }
@@ -71,34 +61,35 @@ std::expected<void, Error> write_efer(Vcpu& vcpu, std::uint64_t value) {
     if ((value & ~(efer_writable() | efer::long_mode_active)) != 0)
         return std::unexpected{Error::InvalidArgument};
     const bool changes_mode = ((value ^ now.efer) & efer::long_mode_enable) != 0;
-    if (changes_mode && (now.cr0 & cr0_paging) != 0) return std::unexpected{Error::InvalidArgument};
+    if (changes_mode && (now.cr0 & cr0::paging) != 0)
+        return std::unexpected{Error::InvalidArgument};
     vcpu.backend().set_efer(value);
     return {};
 }
 
-std::expected<void, Error> write_apic(Vcpu& vcpu, std::uint32_t msr, std::uint64_t value) {
-    const auto command = vcpu.apic().write(msr, value, kern::arch::nanoseconds());
+std::expected<void, Error> write_apic(Vcpu& vcpu, std::uint32_t number, std::uint64_t value) {
+    const auto command = vcpu.apic().write(number, value, kern::arch::nanoseconds());
     if (!command) return std::unexpected{command.error()};
     if (*command) vcpu.vm().send(**command, vcpu.index());
     vcpu.timer_changed();
     return {};
 }
 
-std::expected<void, Error> write(Vcpu& vcpu, std::uint32_t msr, std::uint64_t value) {
-    if (is_apic(msr)) return write_apic(vcpu, msr, value);
-    switch (msr) {
-        case time_stamp_counter:
+std::expected<void, Error> write(Vcpu& vcpu, std::uint32_t number, std::uint64_t value) {
+    if (is_apic(number)) return write_apic(vcpu, number, value);
+    switch (number) {
+        case msr::time_stamp_counter:
             vcpu.backend().set_tsc_offset(value - kern::arch::timestamp());
             return {};
-        case extended_feature_enable: return write_efer(vcpu, value);
-        case page_attribute_table:
+        case msr::efer: return write_efer(vcpu, value);
+        case msr::page_attribute_table:
             if (!is_memory_type_table(value)) break;
             vcpu.backend().set_pat(value);
             return {};
-        case apic_base:
+        case msr::apic_base:
             if (value == apic_base_of(vcpu)) return {};
             break;
-        case debug_control:
+        case msr::debug_control:
             if (value == 0) return {};
             break;
         default: break;

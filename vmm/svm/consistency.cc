@@ -10,21 +10,8 @@
 namespace vmm::svm {
 namespace {
 
-namespace cr0 {
-constexpr std::uint64_t protection_enable = 1ULL << 0;
-constexpr std::uint64_t write_protect = 1ULL << 16;
-constexpr std::uint64_t not_write_through = 1ULL << 29;
-constexpr std::uint64_t cache_disable = 1ULL << 30;
-constexpr std::uint64_t paging = 1ULL << 31;
-}  // namespace cr0
-
-namespace cr4 {
-constexpr std::uint64_t physical_address_extension = 1ULL << 5;
-constexpr std::uint64_t control_flow_enforcement = 1ULL << 23;
 /// VME to OSXMMEXCPT, UMIP, LA57; FSGSBASE, PCIDE, OSXSAVE; SMEP, SMAP, PKE, CET [amd/vol2 3.1.3].
-constexpr std::uint64_t defined = 0x0000'1fff | 0x0007'0000 | 0x00f0'0000;
-}  // namespace cr4
-
+constexpr std::uint64_t cr4_defined = 0x0000'1fff | 0x0007'0000 | 0x00f0'0000;
 /// SCE, LME, LMA, NXE, SVME, LMSLE, FFXSR, TCE, MCOMMIT, INTWB, UAIE, AIBRSE [amd/vol2 3.1.7].
 constexpr std::uint64_t efer_defined = 0x0036'fd01;
 constexpr std::uint64_t upper_half = 0xffff'ffff'0000'0000;
@@ -130,7 +117,7 @@ constexpr std::array rules{
         [](const Vmcb& v, const CpuLimits&) { return none_set(v.save.cr4, upper_half); }},
     ConsistencyRule{"CR4", "the reserved bits of CR4 must be zero", read_cr4,
                     [](const Vmcb& v, const CpuLimits&) {
-                        return none_set(v.save.cr4, ~(cr4::defined | upper_half));
+                        return none_set(v.save.cr4, ~(cr4_defined | upper_half));
                     }},
     ConsistencyRule{"CR4", "CR4.CET must not be set while CR0.WP is clear", read_cr4,
                     [](const Vmcb& v, const CpuLimits&) {

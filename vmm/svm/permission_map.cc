@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include "vmm/svm/permission_map.hh"
 
+#include "vmm/x86.hh"
+
 #include <algorithm>
 #include <array>
 #include <optional>
+
+#include "vmm/x86.hh"
 
 namespace vmm::svm {
 namespace {
@@ -19,16 +23,8 @@ constexpr std::uint32_t range_length = 0x2000;
 /// The MSRs of VMLOAD and VMSAVE [amd/vol2 15.5.2]: each world has its own, so the guest can touch
 /// them without our help.
 constexpr std::array<std::uint32_t, 10> switched{
-    0x174,        // SYSENTER_CS
-    0x175,        // SYSENTER_ESP
-    0x176,        // SYSENTER_EIP
-    0xc000'0081,  // STAR
-    0xc000'0082,  // LSTAR
-    0xc000'0083,  // CSTAR
-    0xc000'0084,  // SFMASK
-    0xc000'0100,  // FS.base
-    0xc000'0101,  // GS.base
-    0xc000'0102,  // KernelGSBase
+    msr::sysenter_cs, msr::sysenter_esp, msr::sysenter_eip, msr::star,    msr::lstar,
+    msr::cstar,       msr::sfmask,       msr::fs_base,      msr::gs_base, msr::kernel_gs_base,
 };
 
 struct Place {

@@ -6,7 +6,6 @@
 namespace vmm::svm {
 namespace {
 
-constexpr std::uint64_t cr4_debugging_extensions = 1ULL << 3;
 constexpr std::uint64_t upper_half = 0xffff'ffff'0000'0000;
 constexpr std::uint64_t highest_cr8 = 15;
 constexpr std::uint64_t dr6_writable = 0xe00f;       // B0 to B3, BD, BS, BT
@@ -28,7 +27,7 @@ decltype(Exit::reason) write_debug_register(SaveArea& save,
                                             unsigned number, std::uint64_t value) {
     constexpr const char* name = "write of a debug register";
     if (number == 4 || number == 5) {
-        if ((save.cr4 & cr4_debugging_extensions) != 0)
+        if ((save.cr4 & cr4::debugging_extensions) != 0)
             return exit::Exception{name, vector::invalid_opcode};
         number += aliases;
     }

@@ -4,8 +4,7 @@
 namespace vmm::svm {
 namespace {
 
-constexpr std::uint64_t cr0_protected = 0x11;    // PE, ET
-constexpr std::uint64_t cr0_real = 0x6000'0010;  // CD, NW, ET: after INIT [amd/vol2 table 14-1]
+constexpr std::uint64_t cr0_protected = cr0::protection_enable | cr0::extension_type;
 constexpr std::uint16_t flat_32 = segment::size_32 | segment::granularity;
 
 /// What both starts share: all that is not segments, CR0 and RIP.
@@ -63,7 +62,7 @@ void set_protected_mode(SaveArea& save, Gpa entry) {
 
 void set_real_mode(SaveArea& save, std::uint8_t vector) {
     save = reset_state();
-    save.cr0 = cr0_real;
+    save.cr0 = cr0::reset;
     save.cs = {.selector = static_cast<std::uint16_t>(vector << 8),
                .attributes = segment::code,
                .limit = 0xffff,

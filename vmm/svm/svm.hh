@@ -7,15 +7,9 @@
 #include "vmm/address.hh"
 #include "vmm/svm/asid.hh"
 #include "vmm/svm/consistency.hh"
+#include "vmm/x86.hh"
 
 namespace vmm::svm {
-
-/// MSRs of this extension [amd/vol2 15.30], and the one that turns it on.
-namespace msr {
-inline constexpr std::uint32_t efer = 0xc000'0080;
-inline constexpr std::uint32_t vm_cr = 0xc001'0114;
-inline constexpr std::uint32_t vm_hsave_pa = 0xc001'0117;
-}  // namespace msr
 
 /// See Backend.
 const char* why_unavailable();

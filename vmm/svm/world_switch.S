@@ -17,9 +17,8 @@
 //                SYSENTER_*
 //   this file    the general registers
 //   nobody       FPU and SSE state, DR0 to DR3, CR2: see vcpu.cc (CR2 is in the VMCB)
+#include "kern/arch/x86_numbers.h"
 #include "vmm/svm/asm_vmrun.h"
-
-#define MSR_GS_BASE 0xc0000101
 
 // The MSR into RAX. Changes RCX and RDX.
 .macro read_gs_base

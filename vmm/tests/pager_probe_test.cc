@@ -3,11 +3,12 @@
 #include <cstring>
 
 #include "vmm/tests/support/pager_fixture.hh"
+#include "vmm/x86.hh"
 
 namespace vmm::test {
 namespace {
 
-constexpr std::uint64_t cr0_paging = 0x8000'0001;
+constexpr std::uint64_t cr0_paging = cr0::paging | cr0::protection_enable;
 constexpr std::uint64_t pse = 0x10;
 constexpr std::uint64_t pae = 0x20;
 constexpr std::uint64_t la57 = 0x1000;

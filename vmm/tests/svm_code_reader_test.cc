@@ -62,7 +62,7 @@ class SvmCodeReader : public testing::Test {
     }
     /// 64-bit mode; 0x7fff_c0de_0000 is what the lowest of four tables says, at first 0x1000.
     void map() {
-        save.cr0 |= 1ULL << 31;
+        save.cr0 |= cr0::paging;
         save.cr4 |= 1U << 5;
         save.cr3 = 0xa000;
         save.efer |= efer::long_mode_enable | efer::long_mode_active;

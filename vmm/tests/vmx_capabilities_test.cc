@@ -22,25 +22,26 @@ class VmxCapabilities : public testing::Test {
    protected:
     void SetUp() override {
         fake::reset();
-        fake::set_msr(msr::basic, 0x005a'0400'8000'0012);  // bit 31 is no part of the revision
-        fake::set_msr(msr::miscellaneous, 0x3004'81f5);
-        fake::set_msr(msr::pin_based, msr_of({0x16, 0x7f}));
-        fake::set_msr(msr::primary, msr_of({0x0401'e172, 0xfff9'fffe}));
-        fake::set_msr(msr::exit, msr_of({0x0003'6dff, 0x007f'ffff}));
-        fake::set_msr(msr::entry, msr_of({0x11ff, 0xffff}));
-        fake::set_msr(msr::cr0_fixed0, 0x8000'0021);
-        fake::set_msr(msr::cr0_fixed1, 0xffff'ffff);
-        fake::set_msr(msr::cr4_fixed0, 0x2000);
-        fake::set_msr(msr::cr4_fixed1, 0x1727ff);
-        fake::set_msr(msr::secondary, msr_of({0, 0x7cff}));
-        fake::set_msr(msr::ept_vpid, 0xf01'0633'4141);
+        fake::set_msr(capability_msr::basic,
+                      0x005a'0400'8000'0012);  // bit 31 is no part of the revision
+        fake::set_msr(capability_msr::miscellaneous, 0x3004'81f5);
+        fake::set_msr(capability_msr::pin_based, msr_of({0x16, 0x7f}));
+        fake::set_msr(capability_msr::primary, msr_of({0x0401'e172, 0xfff9'fffe}));
+        fake::set_msr(capability_msr::exit, msr_of({0x0003'6dff, 0x007f'ffff}));
+        fake::set_msr(capability_msr::entry, msr_of({0x11ff, 0xffff}));
+        fake::set_msr(capability_msr::cr0_fixed0, 0x8000'0021);
+        fake::set_msr(capability_msr::cr0_fixed1, 0xffff'ffff);
+        fake::set_msr(capability_msr::cr4_fixed0, 0x2000);
+        fake::set_msr(capability_msr::cr4_fixed1, 0x1727ff);
+        fake::set_msr(capability_msr::secondary, msr_of({0, 0x7cff}));
+        fake::set_msr(capability_msr::ept_vpid, 0xf01'0633'4141);
     }
     static void add_true_controls() {
-        fake::set_msr(msr::basic, 0x00da'0400'0000'0012);
-        fake::set_msr(msr::true_pin_based, msr_of({0x16, 0x7f}));
-        fake::set_msr(msr::true_primary, msr_of({0x0400'6172, 0xfff9'fffe}));
-        fake::set_msr(msr::true_exit, msr_of({0x0003'6dfb, 0x007f'ffff}));
-        fake::set_msr(msr::true_entry, msr_of({0x11fb, 0xffff}));
+        fake::set_msr(capability_msr::basic, 0x00da'0400'0000'0012);
+        fake::set_msr(capability_msr::true_pin_based, msr_of({0x16, 0x7f}));
+        fake::set_msr(capability_msr::true_primary, msr_of({0x0400'6172, 0xfff9'fffe}));
+        fake::set_msr(capability_msr::true_exit, msr_of({0x0003'6dfb, 0x007f'ffff}));
+        fake::set_msr(capability_msr::true_entry, msr_of({0x11fb, 0xffff}));
     }
 };
 
@@ -70,14 +71,15 @@ TEST_F(VmxCapabilities, TheTrueMsrsCountWhereTheyAre) {
 TEST_F(VmxCapabilities, AnOldCpuIsNotAskedForMsrsItDoesNotHave) {
     fake::reset();
     SetUp();
-    fake::set_msr(msr::primary, msr_of({0x0401'e172, 0x7ff9'fffe}));  // no secondary controls
-    fake::set_msr(msr::secondary, ~0ULL);
-    fake::set_msr(msr::ept_vpid, ~0ULL);
+    fake::set_msr(capability_msr::primary,
+                  msr_of({0x0401'e172, 0x7ff9'fffe}));  // no secondary controls
+    fake::set_msr(capability_msr::secondary, ~0ULL);
+    fake::set_msr(capability_msr::ept_vpid, ~0ULL);
     const Capabilities without = read_capabilities();
     EXPECT_EQ(without.secondary.may_be_one, 0U);
     EXPECT_EQ(without.ept_vpid, 0U);
-    fake::set_msr(msr::primary, msr_of({0x0401'e172, 0xfff9'fffe}));
-    fake::set_msr(msr::secondary, msr_of({0, 1}));  // neither EPT nor VPIDs
+    fake::set_msr(capability_msr::primary, msr_of({0x0401'e172, 0xfff9'fffe}));
+    fake::set_msr(capability_msr::secondary, msr_of({0, 1}));  // neither EPT nor VPIDs
     EXPECT_EQ(read_capabilities().ept_vpid, 0U);
 }
 

@@ -247,7 +247,7 @@ std::vector<Case> guest_cases() {
         {"Debugctl", Field::guest_debugctl, "guest IA32_DEBUGCTL", "reserved",
          put(Field::guest_debugctl, 4)},
         {"LongWithoutPaging", Field::guest_cr0, "guest CR0", "IA-32e mode needs CR0.PG",
-         remove(Field::guest_cr0, 1U << 31)},
+         remove(Field::guest_cr0, cr0::paging)},
         {"LongWithoutPae", Field::guest_cr4, "guest CR4", "PAE", remove(Field::guest_cr4, 1U << 5)},
         {"PcidOutsideOfLongMode", Field::guest_cr4, "guest CR4", "PCIDE",
          [](FakeVmcs& v, CpuLimits&) {

@@ -93,28 +93,28 @@ constexpr std::array ept_needs{
 
 Capabilities read_capabilities() {
     using kern::arch::read_msr;
-    const std::uint64_t basic = read_msr(msr::basic);
+    const std::uint64_t basic = read_msr(capability_msr::basic);
     const bool has_true = (basic & basic_true_controls) != 0;
-    const std::uint64_t misc = read_msr(msr::miscellaneous);
+    const std::uint64_t misc = read_msr(capability_msr::miscellaneous);
     Capabilities result{
         .revision = static_cast<std::uint32_t>(basic & basic_revision),
-        .pin = read_control(has_true ? msr::true_pin_based : msr::pin_based),
-        .primary = read_control(has_true ? msr::true_primary : msr::primary),
-        .exit = read_control(has_true ? msr::true_exit : msr::exit),
-        .entry = read_control(has_true ? msr::true_entry : msr::entry),
+        .pin = read_control(has_true ? capability_msr::true_pin_based : capability_msr::pin_based),
+        .primary = read_control(has_true ? capability_msr::true_primary : capability_msr::primary),
+        .exit = read_control(has_true ? capability_msr::true_exit : capability_msr::exit),
+        .entry = read_control(has_true ? capability_msr::true_entry : capability_msr::entry),
         .preemption_timer_shift = static_cast<unsigned>(misc & misc_timer_shift),
         .activity_states = misc & misc_activity_states,
-        .cr0_fixed0 = read_msr(msr::cr0_fixed0),
-        .cr0_fixed1 = read_msr(msr::cr0_fixed1),
-        .cr4_fixed0 = read_msr(msr::cr4_fixed0),
-        .cr4_fixed1 = read_msr(msr::cr4_fixed1),
+        .cr0_fixed0 = read_msr(capability_msr::cr0_fixed0),
+        .cr0_fixed1 = read_msr(capability_msr::cr0_fixed1),
+        .cr4_fixed0 = read_msr(capability_msr::cr4_fixed0),
+        .cr4_fixed1 = read_msr(capability_msr::cr4_fixed1),
     };
     // These two exist only where what they speak of does [intel/vol3d A.3.3, A.10].
     if ((result.primary.may_be_one & primary_control::activate_secondary_controls) != 0)
-        result.secondary = read_control(msr::secondary);
+        result.secondary = read_control(capability_msr::secondary);
     if ((result.secondary.may_be_one &
          (secondary_control::enable_ept | secondary_control::enable_vpid)) != 0)
-        result.ept_vpid = read_msr(msr::ept_vpid);
+        result.ept_vpid = read_msr(capability_msr::ept_vpid);
     return result;
 }
 

@@ -4,11 +4,12 @@
 #include <cstdint>
 #include <expected>
 
+#include "vmm/x86.hh"
+
 namespace vmm::vmx {
 
-/// The capability MSRs, and the one that turns the extension on [intel/vol3d appendix A].
-namespace msr {
-inline constexpr std::uint32_t feature_control = 0x3a;
+/// The capability MSRs [intel/vol3d appendix A].
+namespace capability_msr {
 inline constexpr std::uint32_t basic = 0x480;
 inline constexpr std::uint32_t pin_based = 0x481;
 inline constexpr std::uint32_t primary = 0x482;
@@ -25,7 +26,7 @@ inline constexpr std::uint32_t true_pin_based = 0x48d;
 inline constexpr std::uint32_t true_primary = 0x48e;
 inline constexpr std::uint32_t true_exit = 0x48f;
 inline constexpr std::uint32_t true_entry = 0x490;
-}  // namespace msr
+}  // namespace capability_msr
 
 /// IA32_FEATURE_CONTROL [intel/vol3c 24.7].
 namespace feature_control {

@@ -20,9 +20,7 @@ constexpr std::uint64_t pending_single_step = 1ULL << 14;
 constexpr std::uint64_t debugctl_branch_step = 1ULL << 1;
 
 namespace rflags_bit {
-constexpr std::uint64_t must_be_one = 1ULL << 1;
 constexpr std::uint64_t must_be_zero = ~0x3f'7fd7ULL;  // 3, 5, 15 and 63:22
-constexpr std::uint64_t virtual_8086 = 1ULL << 17;
 }  // namespace rflags_bit
 
 /// A page-directory-pointer entry of PAE paging.
@@ -195,12 +193,12 @@ constexpr std::array rules{
                     [](const Vmcs& v, const CpuLimits&) {
                         const std::uint64_t now = v.read(Field::guest_rflags);
                         return none_set(now, rflags_bit::must_be_zero) &&
-                               all_set(now, rflags_bit::must_be_one);
+                               all_set(now, rflags::reserved_one);
                     }},
     ConsistencyRule{"guest RFLAGS", "RFLAGS.VM must be clear in IA-32e mode and in real mode",
                     value_of<Field::guest_rflags>,
                     [](const Vmcs& v, const CpuLimits&) {
-                        return none_set(v.read(Field::guest_rflags), rflags_bit::virtual_8086) ||
+                        return none_set(v.read(Field::guest_rflags), rflags::virtual_8086) ||
                                (!is_64_bit(v) &&
                                 all_set(v.read(Field::guest_cr0), cr0::protection_enable));
                     }},

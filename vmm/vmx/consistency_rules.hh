@@ -17,20 +17,6 @@ std::span<const ConsistencyRule> guest_rules();
 std::span<const ConsistencyRule> segment_rules();
 ///@}
 
-namespace cr0 {
-inline constexpr std::uint64_t protection_enable = 1ULL << 0;
-inline constexpr std::uint64_t write_protect = 1ULL << 16;
-inline constexpr std::uint64_t not_write_through = 1ULL << 29;
-inline constexpr std::uint64_t cache_disable = 1ULL << 30;
-inline constexpr std::uint64_t paging = 1ULL << 31;
-}  // namespace cr0
-
-namespace cr4 {
-inline constexpr std::uint64_t physical_address_extension = 1ULL << 5;
-inline constexpr std::uint64_t process_context_identifiers = 1ULL << 17;
-inline constexpr std::uint64_t control_flow_enforcement = 1ULL << 23;
-}  // namespace cr4
-
 /// SCE, LME, LMA, NXE: Intel has no others [intel/vol3a 2.2.1].
 inline constexpr std::uint64_t efer_defined = 0xd01;
 

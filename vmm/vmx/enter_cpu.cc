@@ -8,17 +8,8 @@
 #include "vmm/vmx/vcpu.hh"
 
 namespace vmm::vmx {
-namespace {
 
 namespace arch = kern::arch;
-
-/// Registers of the host that no other room reads [intel/vol4 2.1].
-namespace host_msr {
-constexpr std::uint32_t sysenter_cs = 0x174, sysenter_esp = 0x175, sysenter_eip = 0x176;
-constexpr std::uint32_t pat = 0x277, efer = 0xc000'0080;
-}  // namespace host_msr
-
-}  // namespace
 
 void VmxVcpu::write_host_state() {
     const arch::SystemState state = arch::read_system_state();
@@ -33,11 +24,11 @@ void VmxVcpu::write_host_state() {
                            .tr_base = state.tr_base,
                            .gdtr_base = state.gdtr_base,
                            .idtr_base = state.idtr_base,
-                           .sysenter_cs = arch::read_msr(host_msr::sysenter_cs),
-                           .sysenter_esp = arch::read_msr(host_msr::sysenter_esp),
-                           .sysenter_eip = arch::read_msr(host_msr::sysenter_eip),
-                           .efer = arch::read_msr(host_msr::efer),
-                           .pat = arch::read_msr(host_msr::pat),
+                           .sysenter_cs = arch::read_msr(msr::sysenter_cs),
+                           .sysenter_esp = arch::read_msr(msr::sysenter_esp),
+                           .sysenter_eip = arch::read_msr(msr::sysenter_eip),
+                           .efer = arch::read_msr(msr::efer),
+                           .pat = arch::read_msr(msr::page_attribute_table),
                            .rip = reinterpret_cast<std::uintptr_t>(vmx_asm_vmrun_exit)});
 }
 

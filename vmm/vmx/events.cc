@@ -4,7 +4,6 @@
 namespace vmm::vmx {
 namespace {
 
-constexpr std::uint64_t cr0_protection_enable = 1;
 /// Exit qualification of an EPT violation, and exit interruption information of an exception.
 constexpr std::uint64_t nmi_unblocking = 1ULL << 12;
 constexpr std::uint32_t exception_or_nmi = 0;
@@ -41,7 +40,7 @@ void inject_event(Vmcs& vmcs, const Event& event) {
     vmcs.write(Field::guest_pending_debug_exceptions, 0);
 
     std::uint32_t information = interruption::valid | type_of(event.kind) | event.vector;
-    if (event.error_code && (vmcs.read(Field::guest_cr0) & cr0_protection_enable) != 0) {
+    if (event.error_code && (vmcs.read(Field::guest_cr0) & cr0::protection_enable) != 0) {
         information |= interruption::has_error_code;
         vmcs.write(Field::entry_exception_error_code, *event.error_code);
     }

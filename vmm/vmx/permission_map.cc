@@ -17,11 +17,7 @@ constexpr std::size_t writes_offset = 0x800;  ///< from the bits for reads
 
 /// The MSRs that have a field in the guest's state, and another in the host's.
 constexpr std::array<std::uint32_t, 5> in_vmcs{
-    0x174,        // SYSENTER_CS
-    0x175,        // SYSENTER_ESP
-    0x176,        // SYSENTER_EIP
-    0xc000'0100,  // FS.base
-    0xc000'0101,  // GS.base
+    msr::sysenter_cs, msr::sysenter_esp, msr::sysenter_eip, msr::fs_base, msr::gs_base,
 };
 
 struct Place {

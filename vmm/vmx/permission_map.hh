@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <span>
 
+#include "vmm/x86.hh"
+
 namespace vmm::vmx {
 
 /// Bytes of the I/O bitmaps A and B, which follow each other here: a bit a port; a set bit causes
@@ -19,11 +21,7 @@ inline constexpr std::size_t msr_map_size = 4096;
 /// enters a CPU with a vCPU puts the guest's values there, and the host's back when it leaves.
 /// AMD's VMLOAD and VMSAVE move the same ones.
 inline constexpr std::array<std::uint32_t, 5> host_switched_msrs{
-    0xc000'0081,  // STAR
-    0xc000'0082,  // LSTAR
-    0xc000'0083,  // CSTAR
-    0xc000'0084,  // SFMASK
-    0xc000'0102,  // KernelGSBase
+    msr::star, msr::lstar, msr::cstar, msr::sfmask, msr::kernel_gs_base,
 };
 
 /// Every port causes an exit.

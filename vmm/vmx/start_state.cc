@@ -10,8 +10,7 @@
 namespace vmm::vmx {
 namespace {
 
-constexpr std::uint64_t cr0_protected = 0x11;    // PE, ET
-constexpr std::uint64_t cr0_real = 0x6000'0010;  // CD, NW, ET: after INIT [intel/vol3a 10.1.1]
+constexpr std::uint64_t cr0_protected = cr0::protection_enable | cr0::extension_type;
 constexpr std::uint32_t flat_32 = access_rights::size_32 | access_rights::granularity;
 constexpr std::uint64_t no_link = ~0ULL;
 
@@ -162,7 +161,7 @@ void set_protected_mode(Vmcs& vmcs, Gpa entry) {
 
 void set_real_mode(Vmcs& vmcs, std::uint8_t vector) {
     set_reset_state(vmcs);
-    set_guest_cr0(vmcs, cr0_real);
+    set_guest_cr0(vmcs, cr0::reset);
     set_segment(vmcs, cs,
                 {.selector = static_cast<std::uint16_t>(vector << 8),
                  .rights = access_rights::code,

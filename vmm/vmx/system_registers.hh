@@ -11,9 +11,10 @@ namespace vmm::vmx {
 /// Bits of CR0 that the host keeps for itself, with the guest's values in the read shadow: NE must
 /// be set in VMX operation, and CD and NW are not switched by entry and exit
 /// [intel/vol3c 24.8, 25.6.6, 27.3.2.1].
-inline constexpr std::uint64_t cr0_host_bits = 1ULL << 5 | 1ULL << 29 | 1ULL << 30;
+inline constexpr std::uint64_t cr0_host_bits =
+    cr0::numeric_error | cr0::not_write_through | cr0::cache_disable;
 /// The same of CR4: VMXE, which must be set.
-inline constexpr std::uint64_t cr4_host_bits = 1ULL << 13;
+inline constexpr std::uint64_t cr4_host_bits = cr4::vmx_enable;
 
 ///@{
 /// Sets CR0 or CR4 to what the guest shall read there; the host's bits get what VMX wants.

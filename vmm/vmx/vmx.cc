@@ -27,7 +27,6 @@ static_assert(static_cast<std::uint32_t>(Field::host_rsp) == VMCS_HOST_RSP &&
 constexpr std::uint32_t address_sizes_leaf = 0x8000'0008;
 constexpr std::uint32_t bits_mask = 0xff;
 constexpr unsigned linear_bits_shift = 8;
-constexpr std::uint64_t cr4_vmxe = 1ULL << 13;
 
 struct PerCpu {
     Hpa region{};  ///< for VMXON
@@ -99,7 +98,7 @@ std::expected<void, Error> enable_on_this_cpu() {
     if ((control & feature_control::locked) == 0)
         arch::write_msr(msr::feature_control,
                         control | feature_control::locked | feature_control::vmxon_outside_smx);
-    arch::set_cr4_bits(cr4_vmxe);
+    arch::set_cr4_bits(cr4::vmx_enable);
     if (!vmx_vmxon(self.region.value())) return std::unexpected{Error::Unsupported};
     self.on = true;
     return {};

@@ -48,14 +48,14 @@ std::byte* registers = nullptr;  // xAPIC only
 
 std::uint32_t read(Register number) {
     const auto n = static_cast<std::uint32_t>(number);
-    if (use_x2apic) return static_cast<std::uint32_t>(read_msr(x86::msr::x2apic_base + n));
+    if (use_x2apic) return static_cast<std::uint32_t>(read_msr(x86::msr::x2apic_begin + n));
     return *reinterpret_cast<volatile std::uint32_t*>(registers + std::uint64_t{n} * 16);
 }
 
 void write(Register number, std::uint32_t value) {
     const auto n = static_cast<std::uint32_t>(number);
     if (use_x2apic)
-        write_msr(x86::msr::x2apic_base + n, value);
+        write_msr(x86::msr::x2apic_begin + n, value);
     else
         *reinterpret_cast<volatile std::uint32_t*>(registers + std::uint64_t{n} * 16) = value;
 }
@@ -65,7 +65,7 @@ void command(std::uint32_t to, std::uint32_t what) {
     // receiver must see what this CPU wrote before [intel/vol3a 10.12.3].
     std::atomic_thread_fence(std::memory_order_seq_cst);
     if (use_x2apic) {
-        write_msr(x86::msr::x2apic_base + static_cast<std::uint32_t>(Register::CommandLow),
+        write_msr(x86::msr::x2apic_begin + static_cast<std::uint32_t>(Register::CommandLow),
                   std::uint64_t{to} << 32 | what);
         return;
     }

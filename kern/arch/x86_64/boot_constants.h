@@ -1,22 +1,16 @@
 // SPDX-License-Identifier: MIT
-// Numbers that assembly shares with C++, for the preprocessor of both. registers.hh asserts them.
+// Numbers of this kernel's own that assembly shares with C++, for the preprocessor of both.
 #pragma once
+
+#include "kern/arch/x86_numbers.h"
 
 #define CPUID_LONG_MODE (1 << 29)  // leaf 0x80000001, EDX
 #define CPUID_NX (1 << 20)
 
-#define PTE_PRESENT (1 << 0)
-#define PTE_WRITE (1 << 1)
-#define PTE_UNCACHED ((1 << 3) | (1 << 4))  // PWT and PCD
-#define PTE_LARGE (1 << 7)
 #define PTE_NX_HIGH_HALF (1 << 31)  // bit 63
 #define LARGE_PAGE 0x200000
 
-#define CR0_KERNEL 0x80010033  // PG, WP, NE, ET, MP, PE
-#define CR4_PAE (1 << 5)
-#define MSR_EFER 0xc0000080
-#define EFER_LME (1 << 8)
-#define EFER_NXE (1 << 11)
+#define CR0_KERNEL (CR0_PG | CR0_WP | CR0_NE | CR0_ET | CR0_MP | CR0_PE)
 
 #define BOOT_CODE 0x08                           // selector
 #define BOOT_CODE_DESCRIPTOR 0x00af9b000000ffff  // 64-bit code, ring 0, accessed

@@ -43,7 +43,7 @@ alignas(16) std::array<Gate, vector_count> idt;
 std::uint8_t stack_of(std::size_t number) {
     switch (number) {
         case vector::debug: return interrupt_stack::debug;
-        case vector::non_maskable: return interrupt_stack::non_maskable;
+        case vector::non_maskable_interrupt: return interrupt_stack::non_maskable;
         case vector::double_fault: return interrupt_stack::double_fault;
         case vector::page_fault: return interrupt_stack::page_fault;
         case vector::machine_check: return interrupt_stack::machine_check;

@@ -150,7 +150,7 @@ namespace {
 /// Serves the interrupts that are the machine's own affair. Returns whether it was one.
 bool serve_interrupt(const TrapFrame& frame) {
     switch (frame.vector) {
-        case vector::non_maskable:
+        case vector::non_maskable_interrupt:
             // Nothing here sends one, but a CPU that panics: to stop the others.
             if (is_dying()) stop_this_cpu();
             return false;

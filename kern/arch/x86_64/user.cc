@@ -55,7 +55,7 @@ void enable_ring_3() {
         write_msr(x86::msr::lstar, reinterpret_cast<std::uint64_t>(&system_call_entry));
     write_msr(x86::msr::sfmask, cleared_flags);
     write_msr(x86::msr::kernel_gs_base, 0);
-    write_msr(x86::msr::efer, read_msr(x86::msr::efer) | x86::efer::system_call);
+    write_msr(x86::msr::efer, read_msr(x86::msr::efer) | x86::efer::syscall_enable);
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "kern/arch/arch.hh"
+#include "kern/arch/x86.hh"
 #include "kern/boot/boot_info.hh"
 #include "kern/lib/panic.hh"
 #include "kern/lib/print.hh"
@@ -180,11 +181,10 @@ std::uintptr_t opaque(std::uintptr_t value) {
         while (true) arch::relax();
     } else if (what == "gs") {
         // As if a guest's, or a program's, had been left in it: nothing is there.
-        constexpr std::uint32_t gs_base = 0xc000'0101;
         arch::start_on(
             1,
             [](void*) {
-                arch::write_msr(gs_base, 0xffff'a000'0000'0000);
+                arch::write_msr(arch::x86::msr::gs_base, 0xffff'a000'0000'0000);
                 __builtin_trap();
             },
             nullptr);

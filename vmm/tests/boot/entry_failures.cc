@@ -15,17 +15,13 @@ namespace {
 
 using svm::Vmcb;
 
-constexpr std::uint64_t cr0_protection_enable = 1ULL << 0;
-constexpr std::uint64_t cr0_not_write_through = 1ULL << 29;
-constexpr std::uint64_t cr0_paging = 1ULL << 31;
-constexpr std::uint64_t cr4_physical_address_extension = 1ULL << 5;
 constexpr std::uint64_t beyond_32_bits = 1ULL << 40;
 constexpr std::uint64_t beyond_physical_memory = 1ULL << 54;
 
 void set_long_mode(Vmcb& vmcb) {
     vmcb.save.efer |= efer::long_mode_enable;
-    vmcb.save.cr0 |= cr0_paging;
-    vmcb.save.cr4 |= cr4_physical_address_extension;
+    vmcb.save.cr0 |= cr0::paging;
+    vmcb.save.cr4 |= cr4::physical_address_extension;
 }
 
 struct Break {
@@ -35,7 +31,7 @@ struct Break {
 
 constexpr std::array breaks{
     Break{"svme", [](Vmcb& v) { v.save.efer = 0; }},
-    Break{"nw-without-cd", [](Vmcb& v) { v.save.cr0 |= cr0_not_write_through; }},
+    Break{"nw-without-cd", [](Vmcb& v) { v.save.cr0 |= cr0::not_write_through; }},
     Break{"cr0-upper", [](Vmcb& v) { v.save.cr0 |= beyond_32_bits; }},
     Break{"cr3-beyond",
           [](Vmcb& v) {
@@ -50,12 +46,12 @@ constexpr std::array breaks{
     Break{"long-mode-without-pae",
           [](Vmcb& v) {
               set_long_mode(v);
-              v.save.cr4 &= ~cr4_physical_address_extension;
+              v.save.cr4 &= ~cr4::physical_address_extension;
           }},
     Break{"paging-without-protection",
           [](Vmcb& v) {
               set_long_mode(v);
-              v.save.cr0 &= ~cr0_protection_enable;
+              v.save.cr0 &= ~cr0::protection_enable;
           }},
     Break{"cs-both",
           [](Vmcb& v) {

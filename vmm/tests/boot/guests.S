@@ -3,6 +3,7 @@
 // The guests of the booted tests: 32-bit code that the kernel under test hands out page by page, from
 // guest-physical BLOB on. A guest starts with EAX = the boot's nonce and EBX = what it is to do.
 
+#include "kern/arch/x86_numbers.h"
 #include "vmm/tests/boot/layout.h"
 
 #define AT(label) label - guests_begin + BLOB
@@ -17,7 +18,6 @@
 #define MSR_CURRENT_COUNT 0x839
 #define MSR_DIVIDE 0x83e
 #define MSR_SELF 0x83f
-#define MSR_EFER 0xc0000080
 
 // The hypercall of AMD. The kernel under test makes each one Intel's where the machine is: see
 // choose_backend.
@@ -282,12 +282,12 @@ after_nmi:
 reinject_pf:
     movl $0x83, PAGE_DIRECTORY  // 4 MiB at 0
     movl %cr4, %eax
-    orl $0x10, %eax
+    orl $CR4_PSE, %eax
     movl %eax, %cr4
     movl $PAGE_DIRECTORY, %eax
     movl %eax, %cr3
     movl %cr0, %eax
-    orl $0x80000000, %eax
+    orl $CR0_PG, %eax
     movl %eax, %cr0
 at_pf:
     movl %eax, UNMAPPED
@@ -435,7 +435,7 @@ guest_refused:
     movl $0x1000, %eax
     xorl %edx, %edx
     refused wrmsr
-    movl $0xc0010117, %ecx      // VM_HSAVE_PA
+    movl $MSR_VM_HSAVE_PA, %ecx
     refused wrmsr
     xorl %ecx, %ecx
     refused rdpmc
@@ -453,7 +453,7 @@ guest_refused:
     refused invvpid (%eax), %ecx
     xorl %eax, %eax
     refused getsec
-    movl $0x3a, %ecx            // IA32_FEATURE_CONTROL
+    movl $MSR_FEATURE_CONTROL, %ecx
     refused rdmsr
     testl %edi, %edi            // the last two are for Intel: EFER.FFXSR, CR4.VMXE
     jz 2f

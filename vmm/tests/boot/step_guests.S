@@ -126,7 +126,7 @@ guest_prefix:
     orl $0x100, %eax
     wrmsr
     movl %cr0, %eax
-    orl $0x80000000, %eax
+    orl $CR0_PG, %eax
     movl %eax, %cr0
     lgdt AT(long_gdt_pointer)
     lidt AT(long_idt_pointer)

@@ -3,16 +3,6 @@
 // Guests for what a virtual CPU is above the backends: the APIC timer, CR8, NMIs, the time-stamp counter,
 // hypercalls and ports. A part of guests.S, which has the macros.
 
-#define MSR_TIME_STAMP_COUNTER 0x10
-#define MSR_SYSENTER_CS 0x174
-#define MSR_SYSENTER_ESP 0x175
-#define MSR_SYSENTER_EIP 0x176
-#define EFER_LME 0x100
-#define CR4_PAE 0x20
-#define CR0_PG 0x80000000
-#define PTE_PRESENT_WRITE 3
-#define PTE_LARGE 0x80
-
 // ---------------------------------------------------------------------------------------------------
 // A timer that has always run out again takes no CPU away from its guest.
     .global guest_tiny_timer
@@ -56,9 +46,9 @@ guest_tiny_timer:
     .global guest_held
 guest_held:
     begin
-    movl $LONG_MODE_TABLES + 0x1000 + PTE_PRESENT_WRITE, LONG_MODE_TABLES
-    movl $LONG_MODE_TABLES + 0x2000 + PTE_PRESENT_WRITE, LONG_MODE_TABLES + 0x1000
-    movl $PTE_LARGE + PTE_PRESENT_WRITE, LONG_MODE_TABLES + 0x2000
+    movl $LONG_MODE_TABLES + 0x1000 + PTE_PRESENT + PTE_WRITE, LONG_MODE_TABLES
+    movl $LONG_MODE_TABLES + 0x2000 + PTE_PRESENT + PTE_WRITE, LONG_MODE_TABLES + 0x1000
+    movl $PTE_LARGE + PTE_PRESENT + PTE_WRITE, LONG_MODE_TABLES + 0x2000
     movl $LONG_MODE_TABLES, %eax
     movl %eax, %cr3
     movl %cr4, %eax
