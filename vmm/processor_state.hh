@@ -3,10 +3,11 @@
 
 #include <cstdint>
 #include <expected>
+#include <utility>
 
 #include "kern/arch/x86_64/processor_state.hh"
-#include "kern/lib/address.hh"
 #include "kern/lib/error.hh"
+#include "kern/proc/fpu.hh"
 
 namespace vmm {
 
@@ -18,10 +19,6 @@ class ProcessorState {
     /// The state after a reset [amd/vol2 table 14-1]. Takes frames on account vcpu. Error:
     /// OutOfMemory.
     static std::expected<ProcessorState, kern::Error> create();
-    /// Takes the state over from `other`.
-    ProcessorState(ProcessorState&& other) noexcept;
-    ProcessorState& operator=(ProcessorState&&) = delete;
-    ~ProcessorState();
 
     /// Puts the state into this CPU and remembers what the host had in XCR0.
     void load();
@@ -32,13 +29,10 @@ class ProcessorState {
     void reset_breakpoints();
 
    private:
-    ProcessorState(kern::Hpa area, std::uint64_t frame_count, std::uint64_t components)
-        : area_{area}, frame_count_{frame_count}, components_{components} {}
+    explicit ProcessorState(kern::FpuState fpu) : fpu_{std::move(fpu)} {}
 
-    kern::Hpa area_;             // for XSAVE, or FXSAVE if this CPU has no XSAVE
-    std::uint64_t frame_count_;  // 0: moved away
-    std::uint64_t components_;   // all that XCR0 may enable; 0: there is only FXSAVE
-    std::uint64_t xcr0_ = 1;     // x87 alone, as after a reset
+    kern::FpuState fpu_;
+    std::uint64_t xcr0_ = 1;  // x87 alone, as after a reset
     std::uint64_t host_xcr0_ = 0;
     kern::arch::Breakpoints breakpoints_{};
     bool loaded_ = false;

@@ -9,7 +9,7 @@
 #include "kern/arch/trap_frame.hh"
 #include "kern/lib/address.hh"
 
-/// What the process layer asks of a machine, beyond arch.hh: address spaces, ring 3, FPU registers.
+/// What the process layer asks of a machine, beyond arch.hh: address spaces and ring 3.
 /// Kernels without user programs link none of it.
 namespace kern::arch {
 
@@ -21,14 +21,6 @@ void use_address_space(Hpa root);
 void use_kernel_address_space();
 /// This CPU forgets how it translated the page at `page`.
 void forget_translation(Uva page);
-
-/// How many bytes save_fpu writes.
-std::size_t fpu_state_size();
-/// Puts the FPU, SSE and AVX registers of this CPU to `area`, aligned to 64 bytes.
-void save_fpu(std::byte* area);
-/// Takes them from `area`, which save_fpu wrote or which is zeros but for MXCSR and the control
-/// word.
-void load_fpu(const std::byte* area);
 
 /// A character that was typed, or -1 if there is none.
 int console_read();

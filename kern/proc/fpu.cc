@@ -4,8 +4,7 @@
 #include <cstring>
 
 #include "kern/arch/arch.hh"
-#include "kern/arch/user.hh"
-#include "kern/mm/frame_allocator.hh"
+#include "kern/arch/fpu.hh"
 
 namespace kern {
 namespace {
@@ -18,18 +17,18 @@ constexpr std::uint32_t mxcsr = 0x1f80;  // exceptions masked
 
 }  // namespace
 
-std::expected<FpuState, Error> FpuState::create() {
+std::expected<FpuState, Error> FpuState::create(FrameOwner owner) {
     const std::uint64_t count = align_up(arch::fpu_state_size(), page_size) / page_size;
-    const auto area = frames().allocate_run(frame_owner::environment, count);
+    const auto area = frames().allocate_run(owner, count);
     if (!area) return std::unexpected{area.error()};
     std::byte* const bytes = arch::direct_map(*area);
     std::memcpy(bytes + control_word_at, &control_word, sizeof(control_word));
     std::memcpy(bytes + mxcsr_at, &mxcsr, sizeof(mxcsr));
-    return FpuState{*area, count};
+    return FpuState{owner, *area, count};
 }
 
 FpuState::~FpuState() {
-    if (frame_count_ != 0) frames().free_run(frame_owner::environment, area_, frame_count_);
+    if (frame_count_ != 0) frames().free_run(owner_, area_, frame_count_);
 }
 
 void FpuState::save() {

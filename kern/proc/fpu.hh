@@ -6,18 +6,20 @@
 
 #include "kern/lib/address.hh"
 #include "kern/lib/error.hh"
+#include "kern/mm/frame_allocator.hh"
 
 namespace kern {
 
-/// The FPU, SSE and AVX registers of a program while it is not on a CPU. The kernel is compiled
-/// without floating point, so they stay in the CPU until another program comes.
+/// The FPU, SSE and AVX registers of a program or of a guest while it is not on a CPU. The kernel
+/// is compiled without floating point, so they stay in the CPU until another one comes.
 class FpuState {
    public:
-    /// The registers as at a program's start: empty, all exceptions masked. Takes frames on account
-    /// environment. Error: OutOfMemory.
-    static std::expected<FpuState, Error> create();
+    /// The registers as at a program's start, or after a reset [amd/vol2 table 14-1]: empty, all
+    /// exceptions masked. Takes frames on account `owner`. Error: OutOfMemory.
+    static std::expected<FpuState, Error> create(FrameOwner owner);
     /// Takes the state over from `other`.
-    FpuState(FpuState&& other) noexcept : area_{other.area_}, frame_count_{other.frame_count_} {
+    FpuState(FpuState&& other) noexcept
+        : owner_{other.owner_}, area_{other.area_}, frame_count_{other.frame_count_} {
         other.frame_count_ = 0;
     }
     FpuState& operator=(FpuState&&) = delete;
@@ -29,8 +31,10 @@ class FpuState {
     void load() const;
 
    private:
-    FpuState(Hpa area, std::uint64_t frame_count) : area_{area}, frame_count_{frame_count} {}
+    FpuState(FrameOwner owner, Hpa area, std::uint64_t frame_count)
+        : owner_{owner}, area_{area}, frame_count_{frame_count} {}
 
+    FrameOwner owner_;
     Hpa area_;                   // for XSAVE, or FXSAVE if this CPU has no XSAVE
     std::uint64_t frame_count_;  // 0: moved away
 };

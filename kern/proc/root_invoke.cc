@@ -67,7 +67,7 @@ std::expected<EnvId, Error> start_program_locked(const Peeker& program,
 
     auto space = load(*decoded, options.arguments);
     if (!space) return std::unexpected{space.error()};
-    auto fpu = FpuState::create();
+    auto fpu = FpuState::create(frame_owner::environment);
     if (!fpu) return std::unexpected{fpu.error()};
     std::unique_ptr<Env> env{new (std::nothrow) Env};
     if (!env) return std::unexpected{Error::OutOfMemory};

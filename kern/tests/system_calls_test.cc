@@ -48,7 +48,7 @@ class SystemCallsTest : public ::testing::Test {
     static Env& make(std::string_view name) {
         auto env = std::make_unique<Env>();
         env->space = std::move(*AddressSpace::create());
-        env->fpu.emplace(std::move(*FpuState::create()));
+        env->fpu.emplace(std::move(*FpuState::create(frame_owner::environment)));
         env->name.assign(name);
         env->on_end = [](void*, const Env& ended) { last_end = ended.ending; };
         EXPECT_TRUE(env->space->allocate_page(memory, {.write = true, .execute = false}));

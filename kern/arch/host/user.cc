@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include "kern/arch/fpu.hh"
 #include "kern/arch/user.hh"
 
 // The fake machine has no ring 3: programs do not run on it, but what the kernel does for them

@@ -1,19 +1,21 @@
 // SPDX-License-Identifier: MIT
 #include "kern/arch/x86_64/processor_state.hh"
 
+#include "kern/arch/arch.hh"
+#include "kern/arch/fpu.hh"
 #include "kern/arch/x86_64/registers.hh"
 
 namespace kern::arch {
 namespace {
 
-constexpr std::uint32_t low(std::uint64_t value) {
-    return static_cast<std::uint32_t>(value);
-}
-constexpr std::uint32_t high(std::uint64_t value) {
-    return static_cast<std::uint32_t>(value >> 32);
-}
+constexpr std::uint32_t xsave_leaf = 0xd;
+constexpr std::size_t fxsave_size = 512;
 
 }  // namespace
+
+bool has_xsave() {
+    return (x86::read_cr4() & x86::cr4::osxsave) != 0;
+}
 
 std::uint64_t read_xcr0() {
     std::uint64_t low, high;  // each in the lower half of its register
@@ -25,22 +27,18 @@ void write_xcr0(std::uint64_t value) {
     x86::write_xcr0(value);
 }
 
-void save_fpu(std::byte* area, std::uint64_t components) {
-    if (components != 0)
-        asm volatile("xsave64 (%0)"
-                     :
-                     : "r"(area), "a"(low(components)), "d"(high(components))
-                     : "memory");
+std::size_t fpu_state_size() {
+    return has_xsave() ? cpuid(xsave_leaf).ebx : fxsave_size;
+}
+void save_fpu(std::byte* area) {
+    if (has_xsave())
+        asm volatile("xsave64 (%0)" : : "r"(area), "a"(~0U), "d"(~0U) : "memory");
     else
         asm volatile("fxsave64 (%0)" : : "r"(area) : "memory");
 }
-
-void load_fpu(const std::byte* area, std::uint64_t components) {
-    if (components != 0)
-        asm volatile("xrstor64 (%0)"
-                     :
-                     : "r"(area), "a"(low(components)), "d"(high(components))
-                     : "memory");
+void load_fpu(const std::byte* area) {
+    if (has_xsave())
+        asm volatile("xrstor64 (%0)" : : "r"(area), "a"(~0U), "d"(~0U) : "memory");
     else
         asm volatile("fxrstor64 (%0)" : : "r"(area) : "memory");
 }

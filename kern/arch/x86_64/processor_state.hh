@@ -9,17 +9,12 @@
 /// sets no breakpoints: whoever runs other people's code moves them [amd/vol2 11.5, 13.1.1].
 namespace kern::arch {
 
+/// Whether this CPU has XSAVE, and with it XCR0; the kernel has turned on CR4.OSXSAVE then.
+bool has_xsave();
 ///@{
-/// Extended control register 0: the components of XSAVE that are on. Only where CR4.OSXSAVE is set.
+/// Extended control register 0: the components of XSAVE that are on. Only where has_xsave().
 std::uint64_t read_xcr0();
 void write_xcr0(std::uint64_t value);
-///@}
-
-///@{
-/// Saves or loads the FPU's state at `area`, 64-byte aligned: the `components` of XSAVE, which XCR0
-/// must have on; or what FXSAVE knows, if `components` is 0.
-void save_fpu(std::byte* area, std::uint64_t components);
-void load_fpu(const std::byte* area, std::uint64_t components);
 ///@}
 
 /// DR0 to DR3. DR7, which turns them on, is not among them.

@@ -32,12 +32,7 @@ constexpr std::uint64_t cleared_flags = x86::rflags::trap | x86::rflags::interru
 
 constexpr std::uint32_t cpuid_smep = 1 << 7, cpuid_smap = 1 << 20;  // leaf 7, EBX
 constexpr std::uint32_t cpuid_umip = 1 << 2;                        // leaf 7, ECX
-constexpr std::uint32_t highest_leaf = 0, features_leaf = 7, xsave_leaf = 0xd;
-constexpr std::size_t fxsave_size = 512;
-
-bool has_xsave() {
-    return (x86::read_cr4() & x86::cr4::osxsave) != 0;
-}
+constexpr std::uint32_t highest_leaf = 0, features_leaf = 7;
 
 void enable_ring_3() {
     std::uint64_t cr4 = x86::read_cr4();
@@ -73,22 +68,6 @@ void use_kernel_address_space() {
 }
 void forget_translation(Uva page) {
     asm volatile("invlpg (%0)" : : "r"(page.value()) : "memory");
-}
-
-std::size_t fpu_state_size() {
-    return has_xsave() ? cpuid(xsave_leaf).ebx : fxsave_size;
-}
-void save_fpu(std::byte* area) {
-    if (has_xsave())
-        asm volatile("xsave64 (%0)" : : "r"(area), "a"(~0U), "d"(~0U) : "memory");
-    else
-        asm volatile("fxsave64 (%0)" : : "r"(area) : "memory");
-}
-void load_fpu(const std::byte* area) {
-    if (has_xsave())
-        asm volatile("xrstor64 (%0)" : : "r"(area), "a"(~0U), "d"(~0U) : "memory");
-    else
-        asm volatile("fxrstor64 (%0)" : : "r"(area) : "memory");
 }
 
 void run_user_mode(void (*schedule)(), void (*on_trap)(const TrapFrame& frame)) {
