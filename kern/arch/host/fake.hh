@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "kern/arch/arch.hh"
+#include "kern/arch/trap_frame.hh"
 #include "kern/lib/address.hh"
 
 /// The control panel of the fake machine: what a host test sets up, and what it sees.
@@ -94,6 +95,18 @@ void on_interrupt_and_wait(std::function<void(std::uint64_t cpus)> effect);
 unsigned kicks(unsigned cpu);
 /// How often CPU `cpu` called relax(): a test sees by it that a CPU waits for another.
 std::uint64_t relaxes(unsigned cpu);
+
+// Ring 3. A test's function runs there in place of all programs.
+
+/// Runs `program` in place of each program that is entered, on the CPU that has entered it, with
+/// the registers that it has got; what it returns are the registers at its next trap.
+void on_enter_user(std::function<TrapFrame(const TrapFrame& entered)> program);
+/// The root of the tables that this CPU uses; 0: the kernel's own.
+Hpa address_space();
+/// The address of this CPU's last page fault.
+void set_fault_address(std::uint64_t address);
+/// One byte of this CPU's FPU registers.
+std::byte& fpu_register();
 
 /// Waits until no work of start_on runs.
 void join();

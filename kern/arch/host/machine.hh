@@ -76,6 +76,7 @@ struct Machine {
     std::map<std::pair<std::uint32_t, std::uint32_t>, CpuidResult> cpuid;
     std::vector<std::uint64_t> shootdowns;
     std::function<void(std::uint64_t)> on_interrupt_and_wait;
+    std::function<TrapFrame(const TrapFrame&)> on_enter_user;
     std::string console;
     std::atomic<std::uint64_t> timestamp{0};
     std::atomic<std::uint64_t> timestamp_step{1000};
