@@ -66,7 +66,7 @@ void run_together(const Options& options, unsigned cpus) {
 
 void touch_areas(const Options& options) {
     static constexpr std::array names{"text", "rodata", "data", "bss", "ram"};
-    for (std::size_t i = 0; i < options.touch_count; ++i) {
+    for (std::size_t i = 0; i < options.touches.size(); ++i) {
         const Pages& pages = options.touches[i];
         const AreaResult result = touch(pages, options.key);
         guest_results.areas[i] = result;

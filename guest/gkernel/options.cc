@@ -1,22 +1,17 @@
 // SPDX-License-Identifier: MIT
 #include "guest/gkernel/options.hh"
 
-#include <algorithm>
 #include <initializer_list>
 #include <optional>
 
 #include "kern/lib/number.hh"
+#include "kern/lib/text.hh"
 
 namespace guest {
 
 namespace {
 
-std::string_view take_until(std::string_view& text, char divider) {
-    const auto end = std::min(text.find(divider), text.size());
-    const auto head = text.substr(0, end);
-    text.remove_prefix(std::min(end + 1, text.size()));
-    return head;
-}
+using kern::take_until;
 
 std::optional<Area> parse_area(std::string_view text) {
     if (text == "text") return Area::Text;
@@ -53,10 +48,9 @@ bool parse_touches(Options& options, std::string_view list) {
         const auto pages =
             parse_pages(take_until(list, ','), {&Pages::first, &Pages::count, &Pages::step});
         // All of memory has no end that would end the touching.
-        if (!pages || options.touch_count == Options::max_touches ||
-            (pages->area == Area::Ram && pages->count == Pages::all))
+        if (!pages || (pages->area == Area::Ram && pages->count == Pages::all) ||
+            !options.touches.push(*pages))
             return false;
-        options.touches[options.touch_count++] = *pages;
     }
     return true;
 }

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <expected>
 #include <optional>
 #include <string_view>
+
+#include "kern/lib/fixed.hh"
 
 namespace guest {
 
@@ -39,8 +40,7 @@ struct Options {
     static constexpr std::size_t max_touches = 16;
     std::uint64_t key = 0;
     std::uint64_t cpus = 0;  ///< 0: any number
-    std::array<Pages, max_touches> touches{};
-    std::size_t touch_count = 0;
+    kern::FixedList<Pages, max_touches> touches{};
     std::optional<Pages> race{};
     std::optional<Pages> each{};
 };

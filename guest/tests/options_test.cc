@@ -15,7 +15,7 @@ TEST(Options, EveryWordArrives) {
     ASSERT_TRUE(options) << options.error();
     EXPECT_EQ(options->key, 0x00c0ffee00c0ffeeU);  // the first 16 digits
     EXPECT_EQ(options->cpus, 4U);
-    ASSERT_EQ(options->touch_count, 5U);
+    ASSERT_EQ(options->touches.size(), 5U);
     EXPECT_EQ(options->touches[0].area, Area::Text);
     EXPECT_EQ(options->touches[0].count, Pages::all);
     EXPECT_EQ(options->touches[1].first, 3U);
@@ -35,7 +35,7 @@ TEST(Options, EveryWordArrives) {
 TEST(Options, AnEmptyLineAsksForNothing) {
     const auto options = parse_options("");
     ASSERT_TRUE(options);
-    EXPECT_EQ(options->touch_count, 0U);
+    EXPECT_EQ(options->touches.size(), 0U);
     EXPECT_FALSE(options->race);
 }
 

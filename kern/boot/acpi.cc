@@ -136,7 +136,8 @@ std::expected<CpuList, Error> find_cpus(std::span<const std::byte> memory, Hpa r
     if (!madt) return std::unexpected{madt.error()};
     CpuList cpus;
     const auto add = [&](std::uint32_t id) {
-        if (std::ranges::find(cpus, id) == cpus.end()) cpus.add(id);
+        if (std::ranges::find(cpus, id) == cpus.end())
+            static_cast<void>(cpus.push(id));  // many more than this kernel can use
     };
     for (std::uint64_t at = madt_records; at < madt->size();) {
         const auto type = value_at<std::uint8_t>(*madt, at);

@@ -15,7 +15,7 @@ inline constexpr std::uint64_t rsdp_size_1 = 20, rsdp_size_2 = 36;
 ///@}
 
 /// The local APIC identifiers of the CPUs that may be started, in the order of the table.
-using CpuList = BootList<std::uint32_t, 64>;
+using CpuList = FixedList<std::uint32_t, 64>;
 
 /// Looks for the root pointer where a BIOS leaves it: the first KiB of the extended BIOS data area,
 /// and 0xe0000 to 0xfffff [acpi 5.2.5.1]. Error: NotFound.

@@ -24,8 +24,8 @@ void for_each_taken(const BootInfo& boot, std::span<const MemoryRange> taken, Vi
 
 }  // namespace
 
-BootList<MemoryRange, 256> free_memory(const BootInfo& boot, std::span<const MemoryRange> taken) {
-    BootList<MemoryRange, 256> result;
+FixedList<MemoryRange, 256> free_memory(const BootInfo& boot, std::span<const MemoryRange> taken) {
+    FixedList<MemoryRange, 256> result;
     // Sweeps upwards from page to page; each turn finds the next free range or skips a taken one.
     // Quadratic in the number of ranges, which is small.
     Hpa at{0};
@@ -63,7 +63,7 @@ BootList<MemoryRange, 256> free_memory(const BootInfo& boot, std::span<const Mem
             at = skip_to;
             continue;
         }
-        result.add(next);
+        static_cast<void>(result.push(next));  // what does not fit is not used
         at = next.end;
     }
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <expected>
@@ -11,60 +10,14 @@
 #include "kern/boot/memory_ranges.hh"
 #include "kern/lib/address.hh"
 #include "kern/lib/error.hh"
+#include "kern/lib/fixed.hh"
 
 namespace kern {
 
-/// A list of at most `capacity` things, kept in place: the boot loader's tables are read before
-/// there is a heap. Further things are counted and dropped.
-template <class T, std::size_t capacity>
-class BootList {
-   public:
-    /// Appends `item`, or counts it as dropped.
-    constexpr void add(const T& item) {
-        if (size_ < capacity)
-            items_[size_++] = item;
-        else
-            ++dropped_;
-    }
-    /// How many things are in the list.
-    constexpr std::size_t size() const { return size_; }
-    /// How many things did not fit.
-    constexpr std::size_t dropped() const { return dropped_; }
-    ///@{
-    /// The things, in the order in which they were added.
-    constexpr const T& operator[](std::size_t index) const { return items_[index]; }
-    constexpr T& operator[](std::size_t index) { return items_[index]; }
-    constexpr const T* begin() const { return items_.data(); }
-    constexpr const T* end() const { return items_.data() + size_; }
-    ///@}
-
-   private:
-    std::array<T, capacity> items_{};
-    std::size_t size_ = 0;
-    std::size_t dropped_ = 0;
-};
-
-/// A text from the boot loader, copied and cut at the end of its buffer.
-template <std::size_t capacity>
-class BootText {
-   public:
-    /// Copies `text`, cut at `capacity` characters.
-    constexpr void assign(std::string_view text) {
-        size_ = text.size() < capacity ? text.size() : capacity;
-        for (std::size_t i = 0; i < size_; ++i) characters_[i] = text[i];
-    }
-    /// The text, not ended by a zero byte.
-    constexpr std::string_view view() const { return {characters_.data(), size_}; }
-
-   private:
-    std::array<char, capacity> characters_{};
-    std::size_t size_ = 0;
-};
-
 /// A file that the boot loader put into memory beside the kernel.
 struct BootModule {
-    MemoryRange range{};   ///< where it lies
-    BootText<128> text{};  ///< its command line, often its name; may be empty
+    MemoryRange range{};    ///< where it lies
+    FixedText<128> text{};  ///< its command line, often its name; may be empty
 };
 
 /// How this kernel was entered.
@@ -84,8 +37,9 @@ struct BootInfo {
     /// Memory that the loader names, but not as free RAM (firmware, ACPI, devices), and the
     /// loader's own structures. Of a map that is too long, more than that, and never less.
     MemoryRanges reserved{MemoryRanges::Rounding::Up};
-    BootList<BootModule, 8> modules{};  ///< in the loader's order
-    BootText<1024> command_line{};      ///< empty if the loader gave none
+    FixedList<BootModule, 8> modules{};  ///< in the loader's order
+    std::size_t modules_left_out = 0;    ///< so many more did not fit
+    FixedText<1024> command_line{};      ///< empty if the loader gave none
     /// The ACPI root pointer, or a copy of it; 0 if the loader gave none, or half a one.
     Hpa rsdp{};
 };
@@ -109,7 +63,7 @@ std::expected<BootInfo, Error> parse_pvh(std::span<const std::byte> memory, Hpa 
 
 /// The parts of `boot.usable` that may be handed out: whole pages that no reserved range, no module
 /// and none of `taken` touches; ascending and disjoint.
-BootList<MemoryRange, 256> free_memory(const BootInfo& boot, std::span<const MemoryRange> taken);
+FixedList<MemoryRange, 256> free_memory(const BootInfo& boot, std::span<const MemoryRange> taken);
 
 }  // namespace kern
 

@@ -56,7 +56,7 @@ std::expected<void, Error> read_tag(BootInfo& boot, Bytes bytes, std::uint32_t t
             if (!head || head->end < head->begin) return std::unexpected{Error::BadFormat};
             BootModule module{{Hpa{head->begin}, Hpa{head->end}}, {}};
             module.text.assign(text_at(bytes, sizeof(ModuleTag), bytes.size()));
-            boot.modules.add(module);
+            if (!boot.modules.push(module)) ++boot.modules_left_out;
             return {};
         }
         case tag::memory_map: return read_memory_map(boot, bytes);

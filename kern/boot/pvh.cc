@@ -58,7 +58,7 @@ std::expected<BootInfo, Error> parse_pvh(std::span<const std::byte> memory, Hpa 
         BootModule module{{Hpa{entry.address}, Hpa{entry.address + entry.size}}, {}};
         if (entry.command_line != 0)
             module.text.assign(text_at(memory, entry.command_line, longest_text));
-        boot.modules.add(module);
+        if (!boot.modules.push(module)) ++boot.modules_left_out;
     }
     if (boot.usable.size() == 0) return std::unexpected{Error::BadFormat};
     return boot;

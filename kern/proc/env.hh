@@ -81,7 +81,7 @@ struct Env {
     arch::TrapFrame frame{};
     EnvId id = 0;                         ///< its identifier
     EnvId parent = 0;                     ///< of who spawned it; 0: nobody
-    BootText<32> name{};                  ///< for reports and find_env; cut
+    FixedText<32> name{};                 ///< for reports and find_env; cut
     State state = State::Runnable;        ///< what it is doing
     std::unique_ptr<AddressSpace> space;  ///< its memory; one with a runner has none
     std::optional<FpuState> fpu;          ///< its FPU registers; one with a runner has none

@@ -365,7 +365,7 @@ TEST(FreeMemory, LeavesOutWhatIsTakenAndPartsOfPages) {
     boot.usable.add(range(0x100800, 0x800000));
     boot.usable.add(range(0x0, 0x9fc00));
     boot.reserved.add(range(0x1fff, 0x2001));  // touches two pages
-    boot.modules.add({range(0x300000, 0x300001), {}});
+    EXPECT_TRUE(boot.modules.push({range(0x300000, 0x300001), {}}));
     const std::array taken{range(0x0, 0x1000), range(0x7ff000, 0x900000)};
     EXPECT_EQ(list(free_memory(boot, taken)),
               (std::vector{range(0x3000, 0x9f000), range(0x101000, 0x300000),

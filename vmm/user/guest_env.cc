@@ -10,6 +10,7 @@
 #include <variant>
 
 #include "kern/arch/arch.hh"
+#include "kern/lib/fixed.hh"
 #include "kern/lib/print.hh"
 #include "kern/proc/environments.hh"
 
@@ -25,12 +26,6 @@ namespace {
 
 /// RIP where the guest begins: CS is 0 there, and offsets have 16 bits.
 constexpr std::uint64_t real_mode_end = 0x1'0000;
-
-template <std::size_t size>
-void copy_text(std::array<char, size>& out, std::string_view text) {
-    out = {};
-    std::ranges::copy_n(text.begin(), std::min(text.size(), size - 1), out.begin());
-}
 
 GuestRecord* new_record() {
     ++guest_evidence.guests;
@@ -85,8 +80,8 @@ std::expected<kern::EnvId, Error> GuestEnv::make(const kern::Env& owner, const E
     std::array<char, 32> name;
     added.name.assign(new_name(name));
     if (GuestRecord* const record = made.record_) {
-        copy_text(record->name, added.name.view());
-        copy_text(record->owner_name, owner.name.view());
+        kern::copy_text(record->name, added.name.view());
+        kern::copy_text(record->owner_name, owner.name.view());
         record->id = *id;
         record->owner = owner.id;
         record->end = GuestEnd::Made;
@@ -225,13 +220,13 @@ void GuestEnv::note_end(void* context, const kern::Env& env) {
     const kern::Ending& ending = env.ending;
     if (guest.vm_) record.end = guest.end_;
     switch (ending.kind) {
-        case kern::Ending::Kind::Exited: copy_text(record.reason, "exited"); break;
-        case kern::Ending::Kind::Aborted: copy_text(record.reason, ending.reason); break;
+        case kern::Ending::Kind::Exited: kern::copy_text(record.reason, "exited"); break;
+        case kern::Ending::Kind::Aborted: kern::copy_text(record.reason, ending.reason); break;
         case kern::Ending::Kind::LimitReached:
             if (guest.vm_) record.end = GuestEnd::Killed;
-            copy_text(record.reason, "time limit");
+            kern::copy_text(record.reason, "time limit");
             break;
-        default: copy_text(record.reason, "its program ended before it was started"); break;
+        default: kern::copy_text(record.reason, "its program ended before it was started"); break;
     }
     record.status = static_cast<std::uint64_t>(ending.status);
     record.kept = env.keep ? 1 : 0;

@@ -69,7 +69,8 @@ extern "C" [[noreturn]] void start_application_processor(unsigned index) {
 acpi::CpuList find_other_cpus(const BootInfo& boot) {
     acpi::CpuList all;
     if (const auto host = host_of_this_guest()) {
-        for (std::uint32_t id = 0; id < host->cpu_count; ++id) all.add(id);
+        for (std::uint32_t id = 0; id < host->cpu_count && all.push(id); ++id) {
+        }
     } else {
         auto rsdp = boot.rsdp;
         if (rsdp == Hpa{}) rsdp = acpi::find_rsdp(low_memory()).value_or(Hpa{});
@@ -81,7 +82,7 @@ acpi::CpuList find_other_cpus(const BootInfo& boot) {
     }
     acpi::CpuList others;
     for (const std::uint32_t id : all)
-        if (id != apic::id()) others.add(id);
+        if (id != apic::id()) static_cast<void>(others.push(id));  // no longer than `all`
     return others;
 }
 

@@ -45,8 +45,8 @@ void tell_what_is_not_used(const BootInfo& boot) {
             "the memory map is too long: {} usable ranges and {} gaps between reserved ones are "
             "not used\n",
             boot.usable.rounded(), boot.reserved.rounded());
-    if (boot.modules.dropped() != 0)
-        kprint("too many boot modules: {} are not used\n", boot.modules.dropped());
+    if (boot.modules_left_out != 0)
+        kprint("too many boot modules: {} are not used\n", boot.modules_left_out);
 }
 
 void fill_frame_allocator(const BootInfo& boot) {

@@ -7,6 +7,7 @@
 
 #include "kern/arch/arch.hh"
 #include "kern/arch/user.hh"
+#include "kern/lib/fixed.hh"
 #include "kern/lib/print.hh"
 #include "kern/proc/env.hh"
 
@@ -21,12 +22,6 @@ struct Step {
     ProgramRecord* record;
     EnvId first = 0;  // what the record says of one environment is said of this one
 };
-
-template <std::size_t size>
-void copy_text(std::array<char, size>& out, std::string_view text) {
-    out = {};
-    std::ranges::copy_n(text.begin(), std::min(text.size(), size - 1), out.begin());
-}
 
 ProgramEnd end_of(Ending::Kind kind) {
     switch (kind) {
