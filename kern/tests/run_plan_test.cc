@@ -11,7 +11,7 @@ namespace {
 
 struct Parsed {
     std::array<RunPlan, 3> steps{};
-    std::expected<std::size_t, RunPlanError> result;
+    std::expected<std::size_t, plan::PlanError> result;
     explicit Parsed(std::string_view text) : result{parse_run_plan(text, steps)} {}
 };
 
@@ -64,7 +64,7 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(Wrong{"vm name=a file=f", 1, "vm"}, Wrong{"\nrun file=f", 2, "name"},
                     Wrong{"run name=a", 1, "file"}, Wrong{"run name=a file=f count=0", 1, "count"},
                     Wrong{"run name=a file=f count=65", 1, "count"},
-                    Wrong{"run name=a file=f count=0x2", 1, "count"},
+                    Wrong{"run name=a file=f count=2x", 1, "count"},
                     Wrong{"run name=a file=f cpus=17", 1, "cpus"},
                     Wrong{"run name=a file=f keep=2", 1, "keep"},
                     Wrong{"run name=a file=f keep=1 repeat=2", 1, "keep"},

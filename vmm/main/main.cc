@@ -34,34 +34,22 @@ enum class BootStatus : unsigned {
     BadPlan = 3,
 };
 
-constexpr std::size_t plan_limit = std::size_t{32} * 1024;
-std::array<char, plan_limit> plan_text;
 std::array<VmPlan, Evidence::max_records> machines;
 
 /// Reads the file `plan`. Without one, there is one machine: gkernel on all CPUs.
 std::expected<std::size_t, BootStatus> read_plan(const kern::FileSystem& files) {
-    const auto file = files.open("plan");
-    if (!file && file.error() == Error::NotFound) {
+    if (const auto file = files.open("plan"); !file && file.error() == Error::NotFound) {
         machines[0] = {.name = "guest",
                        .file = "gkernel.elf",
                        .vcpus = std::min(kern::arch::cpu_count(), Vm::max_vcpus),
                        .args = "touch=text,rodata,data,bss,ram:4096:64:16:w"};
         return 1;
     }
-    if (!file || file->size() > plan_limit) {
-        kprint("plan: cannot be read: {}\n",
-               file ? "longer than 32 KiB" : kern::describe(file.error()));
-        return std::unexpected(BootStatus::BadPlan);
-    }
-    const auto length = file->read(0, std::as_writable_bytes(std::span{plan_text}));
-    if (!length) {
-        kprint("plan: cannot be read: {}\n", length.error());
-        return std::unexpected(BootStatus::BadPlan);
-    }
-    const auto count = parse_plan({plan_text.data(), *length}, machines);
+    const auto text = kern::plan::read_text(files);
+    if (!text) return std::unexpected(BootStatus::BadPlan);
+    const auto count = parse_plan(*text, machines);
     if (!count) {
-        const PlanError& error = count.error();
-        kprint("plan: line {}: {} {}\n", error.line, error.key, error.problem);
+        kern::plan::report(count.error());
         return std::unexpected(BootStatus::BadPlan);
     }
     return *count;

@@ -8,23 +8,22 @@
 #include <span>
 #include <string_view>
 
+#include "kern/lib/fixed.hh"
+#include "kern/plan/plan.hh"
 #include "vmm/address.hh"
 #include "vmm/paging/entry_format.hh"
 
 namespace vmm {
 
-// The plan says what the hypervisor does in one boot: a text file named `plan` in the boot module.
+// The plan of virtual machines. What all plans share: kern/plan/plan.hh.
 //
-//   # a comment; empty lines are left out
 //   vm name=alpha file=gkernel.elf vcpus=2 ram=65536 limit=5000 keep=1 hold=0x204000:2
 //   args=touch=bss
 //
-// One line is one virtual machine; they run one after the other, in this order. The first word is
-// `vm`, then come KEY=VALUE pairs, divided by spaces. Numbers are decimal, or hexadecimal after 0x.
+// One line is one virtual machine; they run one after the other, in this order.
 //
-//   name=TEXT       1 to 31 characters out of letters, digits, `-`, `_` and `.`; unique. Must be
-//                   there.
-//   file=TEXT       the guest image's name in the boot module, 1 to 47 characters. Must be there.
+//   name=TEXT       the machine's
+//   file=TEXT       the guest's image
 //   vcpus=N         1 to 8; default 1
 //   ram=KIB         guest memory in KiB, the image included; default 65536
 //   limit=MS        the VM is stopped after so many milliseconds; 0: never; default 10000
@@ -44,7 +43,7 @@ namespace vmm {
 //   ports=strict|open  what an access to an I/O port that no device serves does. strict: it ends
 //                   the VM with a report; open: reads give all ones, writes are ignored, as on a PC
 //                   without that device. Default strict
-//   args=TEXT       the guest's command line: the rest of the line, spaces included. Comes last.
+//   args=TEXT       the guest's command line
 //
 // Every GPA is page-aligned and below 2^40.
 
@@ -81,24 +80,16 @@ struct VmPlan {
     Gpa fail{};
     bool has_memory = false;
     std::uint64_t memory_frames = 0;
-    std::array<ProtectPlan, max_pages> protect{};
-    std::size_t protect_count = 0;
-    std::array<Gpa, max_pages> mmio{};
-    std::size_t mmio_count = 0;
+    kern::FixedList<ProtectPlan, max_pages> protect{};
+    kern::FixedList<Gpa, max_pages> mmio{};
     bool open_ports = false;
     std::string_view args{};
-};
-
-/// What is wrong with a plan.
-struct PlanError {
-    unsigned line = 0;         ///< counted from 1
-    std::string_view key{};    ///< the key, or the word that is none
-    const char* problem = "";  ///< what is wrong and what is wanted, in words
 };
 
 /// Reads the whole plan into `machines`.
 /// @return how many there are
 /// @note The first error ends the reading. More lines than `machines` has places is an error.
-std::expected<std::size_t, PlanError> parse_plan(std::string_view text, std::span<VmPlan> machines);
+std::expected<std::size_t, kern::plan::PlanError> parse_plan(std::string_view text,
+                                                             std::span<VmPlan> machines);
 
 }  // namespace vmm

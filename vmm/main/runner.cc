@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "kern/arch/arch.hh"
+#include "kern/lib/fixed.hh"
 #include "kern/lib/print.hh"
 #include "vmm/frame_owners.hh"
 #include "vmm/refusal.hh"
@@ -34,14 +35,8 @@ class Watcher final : public VmObserver {
     std::array<std::atomic<std::uint64_t>, Vm::max_vcpus> last_page_{};
 };
 
-template <std::size_t size>
-void copy_text(std::array<char, size>& out, std::string_view text) {
-    out = {};
-    std::ranges::copy_n(text.begin(), std::min(text.size(), size - 1), out.begin());
-}
-
 std::expected<void, Refusal> map_devices(KernelVmPager& pager, const VmPlan& plan) {
-    for (const Gpa page : std::span{plan.mmio}.first(plan.mmio_count)) {
+    for (const Gpa page : plan.mmio) {
         auto frame = kern::Frame::allocate(frame_owner::guest_memory);
         if (!frame) return std::unexpected(Refusal{frame.error(), "mmio: a device's page"});
         if (const auto mapped = pager.map_mmio_page(page, frame->address()); !mapped)
@@ -52,7 +47,7 @@ std::expected<void, Refusal> map_devices(KernelVmPager& pager, const VmPlan& pla
 }
 
 std::expected<void, Refusal> protect_pages(KernelVmPager& pager, const VmPlan& plan) {
-    for (const ProtectPlan& protect : std::span{plan.protect}.first(plan.protect_count)) {
+    for (const ProtectPlan& protect : plan.protect) {
         // finalize_mem has mapped its page already.
         if (!pager.table().lookup(protect.page))
             if (const auto loaded = pager.load_page(protect.page); !loaded)
@@ -112,7 +107,7 @@ void describe_end(const VmPlan& plan, Vm& vm, const VmResult& result, const Watc
     record.exits = vm.exits();
     record.nested_faults = vm.nested_faults();
     record.status = result.status;
-    copy_text(record.reason, result.reason);
+    kern::copy_text(record.reason, result.reason);
     if (result.error) record.error = static_cast<std::uint64_t>(*result.error) + 1;
     const auto frames = record.ended[frame_owner::guest_memory.index] -
                         record.before[frame_owner::guest_memory.index];
@@ -145,7 +140,7 @@ void describe_end(const VmPlan& plan, Vm& vm, const VmResult& result, const Watc
 
 void run_virtual_machine(const VmPlan& plan, const kern::FileSystem& files, HeldDevice& device,
                          const Backend& backend, VmRecord& record) {
-    copy_text(record.name, plan.name);
+    kern::copy_text(record.name, plan.name);
     record.vcpu_count = plan.vcpus;
     record.before = kern::frames().accounts();
     record.state = VmState::Running;
@@ -161,7 +156,7 @@ void run_virtual_machine(const VmPlan& plan, const kern::FileSystem& files, Held
         record.error = static_cast<std::uint64_t>(vm.error().error) + 1;
         std::array<char, 128> buffer;
         const std::string_view words = vm.error().describe(buffer);
-        copy_text(record.reason, words);
+        kern::copy_text(record.reason, words);
         record.ended = record.after = record.created;
         kprint("{}: refused: {}: {} ({})\n", plan.name, plan.file, words, vm.error().error);
         return;

@@ -12,7 +12,7 @@ namespace {
 
 struct Parsed {
     std::array<VmPlan, 4> machines{};
-    std::expected<std::size_t, PlanError> result;
+    std::expected<std::size_t, kern::plan::PlanError> result;
     explicit Parsed(std::string_view text) : result{parse_plan(text, machines)} {}
 };
 
@@ -41,10 +41,10 @@ TEST(Plan, EveryKeyArrives) {
     EXPECT_EQ(a.fail, Gpa{0x206000});
     EXPECT_TRUE(a.has_memory);
     EXPECT_EQ(a.memory_frames, 7U);
-    ASSERT_EQ(a.protect_count, 2U);
+    ASSERT_EQ(a.protect.size(), 2U);
     EXPECT_EQ(a.protect[0].permission, (Permission{.read = true, .write = true}));
     EXPECT_EQ(a.protect[1].permission, read_only);
-    ASSERT_EQ(a.mmio_count, 1U);
+    ASSERT_EQ(a.mmio.size(), 1U);
     EXPECT_EQ(a.args, "touch=bss  race=0x1000");
     EXPECT_TRUE(a.open_ports);
     const VmPlan& b = plan.machines[1];

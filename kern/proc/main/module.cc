@@ -21,36 +21,19 @@ namespace kern {
 
 namespace {
 
-constexpr std::size_t plan_limit = std::size_t{32} * 1024;
-std::array<char, plan_limit> plan_text;
 std::array<RunPlan, ProcEvidence::max_records> steps;
 
-std::expected<std::size_t, BootStatus> read_plan(const FileSystem& files) {
-    const auto file = files.open("plan");
-    if (!file || file->size() > plan_limit) {
-        kprint("plan: cannot be read: {}\n", file ? "longer than 32 KiB" : describe(file.error()));
-        return std::unexpected(BootStatus::BadPlan);
-    }
-    const auto length = file->read(0, std::as_writable_bytes(std::span{plan_text}));
-    if (!length) {
-        kprint("plan: cannot be read: {}\n", length.error());
-        return std::unexpected(BootStatus::BadPlan);
-    }
-    const auto count = parse_run_plan({plan_text.data(), *length}, steps);
-    if (!count) {
-        const RunPlanError& error = count.error();
-        kprint("plan: line {}: {} {}\n", error.line, error.key, error.problem);
-        return std::unexpected(BootStatus::BadPlan);
-    }
-    return *count;
-}
-
 BootStatus carry_out_plan(const FileSystem& files) {
-    const auto count = read_plan(files);
-    if (!count) return count.error();
+    const auto text = plan::read_text(files);
+    if (!text) return BootStatus::BadPlan;
+    const auto count = parse_run_plan(*text, steps);
+    if (!count) {
+        plan::report(count.error());
+        return BootStatus::BadPlan;
+    }
     set_program_files(&files);
-    for (const RunPlan& plan : std::span{steps}.first(*count))
-        run_step(plan, files, proc_evidence.records[proc_evidence.record_count++]);
+    for (const RunPlan& step : std::span{steps}.first(*count))
+        run_step(step, files, proc_evidence.records[proc_evidence.record_count++]);
     return BootStatus::PlanDone;
 }
 

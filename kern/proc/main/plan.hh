@@ -7,18 +7,18 @@
 #include <span>
 #include <string_view>
 
+#include "kern/plan/plan.hh"
+
 namespace kern {
 
-// The plan says which user programs run in one boot: a text file named `plan` in the boot module.
+// The plan of user programs. What all plans share: kern/plan/plan.hh.
 //
-//   # a comment; empty lines are left out
 //   run name=hello file=hello.elf count=1 cpus=4 keep=1 limit=5000 args=some words
 //
-// One line is one step; they run one after the other, in this order. The first word is `run`, then
-// come KEY=VALUE pairs, divided by spaces. Numbers are decimal.
+// One line is one step; they run one after the other, in this order.
 //
-//   name=TEXT   1 to 31 characters out of letters, digits, `-`, `_` and `.`; unique. Must be there.
-//   file=TEXT   the program's name in the boot module, 1 to 47 characters. Must be there.
+//   name=TEXT   the step's
+//   file=TEXT   the program
 //   count=N     so many environments of this program run at once, 1 to 64; default 1
 //   repeat=N    the whole step is done so many times, 1 to 100000; default 1. The evidence adds up.
 //   cpus=N      on CPUs 0 to N - 1, 1 to 16; default: all that are up, which is also the most
@@ -27,7 +27,7 @@ namespace kern {
 //   memory=N    once the environments are made, N frames are left to them and no more
 //   root=0|1    1: started as the root program of the exercise is: an error ends the machine with
 //               the panic "ELF error"; default 0, the error stands in the evidence
-//   args=TEXT   the command line: the rest of the line, spaces included. Comes last.
+//   args=TEXT   the command line
 
 /// One step of the plan. Texts point into the plan's text.
 struct RunPlan {
@@ -47,17 +47,10 @@ struct RunPlan {
     std::string_view args{};
 };
 
-/// What is wrong with a plan.
-struct RunPlanError {
-    unsigned line = 0;         ///< counted from 1
-    std::string_view key{};    ///< the key, or the word that is none
-    const char* problem = "";  ///< what is wrong and what is wanted, in words
-};
-
 /// Reads the whole plan into `steps`.
 /// @return how many there are
 /// @note The first error ends the reading. More lines than `steps` has places is an error.
-std::expected<std::size_t, RunPlanError> parse_run_plan(std::string_view text,
-                                                        std::span<RunPlan> steps);
+std::expected<std::size_t, plan::PlanError> parse_run_plan(std::string_view text,
+                                                           std::span<RunPlan> steps);
 
 }  // namespace kern

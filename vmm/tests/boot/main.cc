@@ -3,6 +3,7 @@
 // vmm/tests/test_boot.py boots it with a command line of `nonce=NUMBER`, and to run one part
 // alone `only=PART`.
 #include "kern/boot/boot_info.hh"
+#include "kern/lib/number.hh"
 #include "vmm/tests/boot/machine.hh"
 
 namespace {
@@ -14,13 +15,6 @@ std::string_view option(std::string_view line, std::string_view key) {
     if (at == std::string_view::npos) return {};
     line.remove_prefix(at + key.size());
     return line.substr(0, line.find(' '));
-}
-
-std::uint32_t number(std::string_view text) {
-    std::uint32_t value = 0;
-    for (const char c : text)
-        if (c >= '0' && c <= '9') value = value * 10 + static_cast<std::uint32_t>(c - '0');
-    return value;
 }
 
 struct Part {
@@ -48,7 +42,7 @@ constexpr std::array parts{
 
 void kernel_main(const kern::BootInfo& boot) {
     const std::string_view line = boot.command_line.view();
-    nonce = number(option(line, "nonce="));
+    nonce = static_cast<std::uint32_t>(kern::parse_number(option(line, "nonce=")).value_or(0));
     const std::string_view only = option(line, "only=");
     if (const char* const reason = choose_backend()) {
         kern::kprint("no virtual machines: {}\n", reason);
