@@ -2,6 +2,7 @@
 #include "vmm/backend.hh"
 
 #include "kern/arch/arch.hh"
+#include "vmm/probe.hh"
 
 namespace vmm {
 
@@ -12,6 +13,10 @@ std::expected<const Backend*, const char*> find_backend() {
     const Backend& backend = amd ? svm_backend : vmx_backend;
     if (const char* const reason = backend.why_unavailable()) return std::unexpected{reason};
     return &backend;
+}
+
+const Probe& probe_of(const Backend& backend) {
+    return &backend == &svm_backend ? svm_probe : vmx_probe;
 }
 
 }  // namespace vmm

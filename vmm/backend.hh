@@ -64,17 +64,6 @@ struct Event {
     std::optional<std::uint32_t> error_code{};  ///< pushed, for the exceptions that have one
 };
 
-/// What the world switch has seen of itself, for evidence. Counts begin with the vCPU.
-struct SwitchAccount {
-    std::uint64_t entries = 0;              ///< how often the guest was entered
-    std::uint64_t clears = 0;               ///< Intel: VMCLEARs, each of which wants a launch
-    std::uint64_t instruction_error = 0;    ///< Intel: the last VM-instruction error; 0: none
-    std::uint64_t host_rsp_wanted = 0;      ///< Intel: the stack pointer at the last entry
-    std::uint64_t host_rsp_found = 0;       ///< Intel: what VMREAD said of the host RSP field there
-    std::uint64_t host_rsp_mismatches = 0;  ///< Intel: how often the two were not equal
-    std::uint64_t kicks = 0;                ///< AMD: see VcpuBackend::kick_at_entries
-    std::uint64_t kicks_lost = 0;  ///< AMD: of these, taken where the guest does not see it
-};
 
 /// One virtual CPU as the vendor's hardware knows it. Callers never see a VMCB or a VMCS.
 ///
@@ -164,26 +153,7 @@ class VcpuBackend {
     /// Whether run() would return at once.
     bool return_requested() const { return return_requested_.load() != 0; }
 
-    /// Host-physical address of the VMCB (VMCS), for evidence.
-    virtual Hpa control_block() const = 0;
-    /// For evidence.
-    virtual SwitchAccount switch_account() const { return {}; }
-    /// For evidence: from now on a kick is already waiting at some of the entries, as if another
-    /// CPU had sent it in the last moment. It must end the guest's run; one that is taken before is
-    /// lost. Intel's world switch cannot lose one, since interrupts are disabled in all of it.
-    virtual void kick_at_entries() {}
-    /// For tests of how a refusal is met: entry number `number`, from 1, is one that the CPU
-    /// refuses, since a control is invalid then (Intel: VM-instruction error 7). Intel: if that
-    /// entry would be a launch and is not the first, it is the next one that is none. 0: none.
-    void spoil_entry(std::uint64_t number) { spoiled_entry_ = number; }
-
    protected:
-    /// Whether spoil_entry means the next one after so many entries.
-    bool is_spoiled(std::uint64_t entries) const {
-        return spoiled_entry_ != 0 && entries + 1 >= spoiled_entry_;
-    }
-    /// See spoil_entry.
-    std::uint64_t spoiled_entry_ = 0;
     /// Not 0: run() must not enter the guest. The world switch reads it with interrupts held back.
     std::atomic<std::uint32_t> return_requested_{0};
 };
@@ -201,16 +171,6 @@ struct Backend {
     /// A vCPU of the VM whose memory is `memory`, which outlives it; frames on account vcpu. Errors:
     /// OutOfMemory.
     std::expected<std::unique_ptr<VcpuBackend>, Error> (*create_vcpu)(const GuestMemory& memory);
-
-    // What the hardware alone costs, with none of the care of the world switch: for measurements,
-    // with guests that touch no register but RAX, on a CPU whose interrupts are disabled, between
-    // enter_cpu() and leave_cpu() and after a first run().
-
-    /// Runs the guest up to its next exit. Returns whether that was a fault in the second-level
-    /// table.
-    bool (*bare_run)(VcpuBackend& vcpu) = nullptr;
-    /// Runs the guest `count` times, each time from where it stands now up to its next exit.
-    void (*bare_loop)(VcpuBackend& vcpu, std::uint64_t count) = nullptr;
 };
 
 /// AMD's Secure Virtual Machine [amd/vol2 15].

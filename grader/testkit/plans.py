@@ -67,6 +67,9 @@ class RunPlan:
     """frames that are left once the environments are made"""
     root: bool = False
     """started as the exercise's program is: its segments are printed, and an error is a panic"""
+    probe: str | None = None
+    """what is asked of the guests that the program makes: ``move:N``, ``spoil:N``
+    (vmm/user/guest_probe.hh)"""
     args: str = ""
 
     def line(self) -> str:
@@ -85,6 +88,8 @@ class RunPlan:
             pairs.append(("memory", self.memory))
         if self.root:
             pairs.append(("root", 1))
+        if self.probe is not None:
+            pairs.append(("probe", self.probe))
         return _line("run", pairs, self.args)
 
 

@@ -77,8 +77,6 @@ bool is_idle(unsigned cpu);
 void interrupt_and_wait(std::uint64_t cpus);
 /// Interrupts `cpu` without waiting: wakes it from wait_for_interrupt, takes it out of a guest.
 void kick(unsigned cpu);
-/// Where this CPU was when it took the last kick: an address in the code; 0 before the first.
-std::uint64_t kicked_at();
 /// Sleeps until any interrupt. Interrupts must be disabled; they are enabled while it sleeps and
 /// disabled again when it returns, so that a wake-up between the caller's test and the sleep
 /// counts.

@@ -101,6 +101,9 @@ struct Env {
     };
     std::array<std::optional<OpenFile>, syscall::open_files> files{};  ///< by descriptor
     bool keep = false;  ///< ends in state Ended with its memory, instead of being destroyed
+    /// The plan's word for whoever serves more system calls than this room does, which does not
+    /// read it; lives as long as this.
+    std::string_view probe{};
     /// Called once when it has ended, before anything of it is given back. The process layer's lock
     /// is held: no call into the process layer.
     void (*on_end)(void* context, const Env& env) = nullptr;
@@ -113,6 +116,7 @@ struct ProgramOptions {
     std::string_view name;       ///< for reports; longer ones are cut
     std::string_view arguments;  ///< a text for the program, at most syscall::longest_arguments
     bool keep = false;           ///< see Env
+    std::string_view probe{};    ///< see Env
     void (*on_end)(void* context, const Env& env) = nullptr;  ///< see Env
     void* context = nullptr;                                  ///< for on_end
 };

@@ -76,6 +76,7 @@ std::expected<EnvId, Error> start_program_locked(const Peeker& program,
     env->parent = parent;
     env->name.assign(options.name);
     env->keep = options.keep;
+    env->probe = options.probe;
     env->on_end = options.on_end;
     env->context = options.context;
 

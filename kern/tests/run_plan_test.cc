@@ -18,7 +18,7 @@ struct Parsed {
 TEST(RunPlan, EveryKeyArrives) {
     const Parsed plan{
         "# two steps\n\n"
-        "run name=alpha file=a.elf count=64 cpus=2 keep=1 limit=50 memory=7 root=1 "
+        "run name=alpha file=a.elf count=64 cpus=2 keep=1 limit=50 memory=7 root=1 probe=move:5 "
         "args=key=0x12  two words\n"
         "  run name=b file=f repeat=1000\r\n"};
     ASSERT_TRUE(plan.result) << plan.result.error().problem;
@@ -33,6 +33,7 @@ TEST(RunPlan, EveryKeyArrives) {
     EXPECT_TRUE(a.has_memory);
     EXPECT_EQ(a.memory_frames, 7U);
     EXPECT_TRUE(a.root);
+    EXPECT_EQ(a.probe, "move:5");
     EXPECT_EQ(a.args, "key=0x12  two words");
     const RunPlan& b = plan.steps[1];
     EXPECT_EQ(b.count, 1U);
@@ -40,6 +41,7 @@ TEST(RunPlan, EveryKeyArrives) {
     EXPECT_EQ(b.cpus, 0U);
     EXPECT_FALSE(b.keep);
     EXPECT_FALSE(b.has_memory);
+    EXPECT_TRUE(b.probe.empty());
     EXPECT_TRUE(b.args.empty());
 }
 
@@ -72,6 +74,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Wrong{"run name=a file=f limit=99999999999999999999", 1, "limit"},
                     Wrong{"run name=a/b file=f", 1, "name"}, Wrong{"run name=a file=", 1, "file"},
                     Wrong{"run name=a file=f colour=red", 1, "colour"},
+                    Wrong{"run name=a file=f probe=", 1, "probe"},
                     Wrong{"run name=a file=f word", 1, "word"},
                     Wrong{"run name=a file=f\nrun name=a file=g", 2, "name"}));
 

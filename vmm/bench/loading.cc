@@ -6,6 +6,7 @@
 #include "kern/proc/env.hh"
 #include "vmm/bench/bench.hh"
 #include "vmm/bench/guests.hh"
+#include "vmm/probe.hh"
 #include "vmm/user/system_calls.hh"
 
 namespace vmm::bench {
@@ -41,7 +42,7 @@ std::uint64_t load_eagerly(KernelVmPager& pager) {
 void measure_loading(const Backend& backend, const kern::FileSystem& files, kern::File pages,
                      kern::File program) {
     kern::set_program_files(&files);
-    serve_guest_system_calls();
+    serve_guest_system_calls(probe_of(backend));
     for (unsigned i = 0; i < samples; ++i) {
         std::uint64_t before = kern::frames().in_use();
         std::uint64_t count = 0;

@@ -20,6 +20,7 @@
 #include "vmm/bench/guests.hh"
 #include "vmm/frame_owners.hh"
 #include "vmm/pager/kernel_vm_pager.hh"
+#include "vmm/probe.hh"
 #include "vmm/vm.hh"
 
 namespace vmm::bench {
@@ -60,7 +61,7 @@ void measure_hypercall(kern::File marks) {
         const bool interrupts = kern::arch::disable_interrupts();
         timed(round_trips);
         const Stopwatch bare;
-        backend->bare_loop(*vcpu, round_trips);
+        probe_of(*backend).bare_loop(*vcpu, round_trips);
         sample(row, "floor", bare.elapsed() / round_trips);
         kern::arch::restore_interrupts(interrupts);
         vcpu->leave_cpu();
@@ -92,7 +93,7 @@ void measure_lazy_fault(kern::File pages, const std::byte* page_bytes) {
             std::memcpy(kern::arch::direct_map(frame), page_bytes + page * page_size, page_size);
             std::atomic_ref{*entries[page]}.store(
                 backend->format->leaf(frame, read_write_execute, 1));
-            const bool faulted = backend->bare_run(*vcpu);
+            const bool faulted = probe_of(*backend).bare_run(*vcpu);
             kern::check(faulted == (page + 1 < touched_pages), "bench: lost a fault");
         }
         sample("lazy-fault", "floor", bare.elapsed() / touched_pages);

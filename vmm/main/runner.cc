@@ -10,6 +10,7 @@
 #include "kern/lib/fixed.hh"
 #include "kern/lib/print.hh"
 #include "vmm/frame_owners.hh"
+#include "vmm/probe.hh"
 #include "vmm/refusal.hh"
 #include "vmm/vm.hh"
 
@@ -89,7 +90,7 @@ void describe_start(const VmPlan& plan, Vm& vm, VmRecord& record) {
     record.table_root = vm.pager().table().root().value();
     record.table_format = vm.backend().format == &ept_format ? 1 : 0;
     for (unsigned i = 0; i < vm.vcpu_count(); ++i)
-        record.vmcb[i] = vm.vcpu(i).backend().control_block().value();
+        record.vmcb[i] = probe_of(vm.backend()).of(vm.vcpu(i).backend()).control_block.value();
     kprint("{}: entry {}, {} {}, {} KiB\n", plan.name, vm.pager().entry(), plan.vcpus,
            plan.vcpus == 1 ? "vCPU" : "vCPUs", plan.ram_kib);
 }

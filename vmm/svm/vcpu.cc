@@ -6,8 +6,8 @@
 #include <variant>
 
 #include "kern/arch/arch.hh"
+#include "kern/arch/x86_64/probe.hh"
 #include "vmm/frame_owners.hh"
-#include "vmm/svm/bare_run.hh"
 #include "vmm/svm/consistency.hh"
 #include "vmm/svm/exits.hh"
 #include "vmm/svm/registers.hh"
@@ -18,7 +18,7 @@
 namespace vmm::svm {
 namespace {
 
-constexpr std::uint64_t entries_between_kicks = 8;  // see kick_at_entries
+constexpr std::uint64_t entries_between_kicks = 8;  // see SwitchProbe
 constexpr std::uint8_t breakpoint = 3;              // #BP, by INT3
 constexpr std::uint64_t lower_half = 0xffff'ffff;
 
@@ -40,6 +40,7 @@ SvmVcpu::SvmVcpu(kern::Frame vmcb, ProcessorState state, const GuestMemory& memo
       vmcb_{new(kern::arch::direct_map(frame_.address())) Vmcb{}},
       code_{memory},
       state_{std::move(state)} {
+    probe_.control_block = frame_.address();
     set_controls(vmcb_->control, memory.table_root(), io_map(), msr_map());
 }
 
@@ -117,7 +118,7 @@ Exit SvmVcpu::run() {
     SaveArea& save = vmcb().save;
     if (asids_of_this_cpu().assign(asid_)) control.tlb_control = tlb_control::flush_all;
     control.asid = asid_.asid;
-    if (is_spoiled(account_.entries)) {
+    if (probe_.spoils_next_entry()) {
         control.asid = 0;
         unproven_ = true;
     }
@@ -132,7 +133,7 @@ Exit SvmVcpu::run() {
                 .rip = registers.rip,
                 .code = exit_code::interrupt};
 
-    ++account_.entries;
+    ++probe_.account.entries;
     control.tlb_control = tlb_control::nothing;
     Exit exit = decode_exit(vmcb(), registers.rcx);
     if (exit.code == exit_code::not_written) {
@@ -171,19 +172,20 @@ Exit SvmVcpu::run() {
 
 Entered SvmVcpu::enter() {
     // Not at every entry: the guest would never execute an instruction.
-    const bool kicks = kicks_at_entries_ && account_.entries % entries_between_kicks == 0;
+    const bool kicks =
+        probe_.kicks_at_entries && probe_.account.entries % entries_between_kicks == 0;
     if (kicks) kern::arch::kick(kern::arch::cpu_index());
     const Entered entered =
         svm_asm_vmrun(&registers, frame_.address().value(), host_area_of_this_cpu().value(),
                       &return_requested_, &flush_requested_, &vmcb());
     if (kicks) {
-        ++account_.kicks;
+        ++probe_.account.kicks;
         const std::uint64_t at = kern::arch::kicked_at();
         const auto address = [](const std::byte* code) {
             return reinterpret_cast<std::uintptr_t>(code);
         };
         if (at >= address(svm_asm_vmrun_hold_back) && at <= address(svm_asm_vmrun_let_come))
-            ++account_.kicks_lost;
+            ++probe_.account.kicks_lost;
     }
     return entered;
 }
@@ -318,8 +320,6 @@ const Backend svm_backend{
     .start = svm::start,
     .enable_on_this_cpu = svm::enable_on_this_cpu,
     .create_vcpu = svm::create_vcpu,
-    .bare_run = svm::bare_run,
-    .bare_loop = svm::bare_loop,
 };
 
 }  // namespace vmm

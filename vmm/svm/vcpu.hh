@@ -6,6 +6,7 @@
 
 #include "kern/mm/frame_allocator.hh"
 #include "vmm/backend.hh"
+#include "vmm/probe.hh"
 #include "vmm/processor_state.hh"
 #include "vmm/svm/asid.hh"
 #include "vmm/svm/code_reader.hh"
@@ -43,12 +44,13 @@ class SvmVcpu final : public VcpuBackend {
         flush_requested_.store(tlb_control::flush_all);
         code_.forget();
     }
-    Hpa control_block() const override { return frame_.address(); }
-    SwitchAccount switch_account() const override { return account_; }
-    void kick_at_entries() override { kicks_at_entries_ = true; }
+
+    /// See Probe.
+    SwitchProbe& probe() { return probe_; }
+    /// As the kernel sees it.
+    Vmcb& vmcb() { return *vmcb_; }
 
    private:
-    Vmcb& vmcb() { return *vmcb_; }
     /// One instruction that the guest executes while its intercept is off, with TF set behind its
     /// back and all exceptions intercepted: however it ends, there is an exit right behind it.
     struct Step {
@@ -75,8 +77,7 @@ class SvmVcpu final : public VcpuBackend {
     CodeReader code_;
     ProcessorState state_;
     AsidTag asid_{};
-    SwitchAccount account_{};
-    bool kicks_at_entries_ = false;
+    SwitchProbe probe_{};
     bool unproven_ = true;  // the host has changed what VMRUN checks since it was last accepted
     bool nmis_blocked_ = false;  // the handler of one runs; its IRET is intercepted
     Step step_{};

@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <tuple>
 #include <utility>
 
 #include "kern/arch/host/fake.hh"
@@ -55,12 +56,12 @@ class FakeVcpu final : public VcpuBackend {
     void leave_cpu() override {
         EXPECT_TRUE(here_);
         here_ = false;
-        ++account_.clears;
+        ++probe.account.clears;
     }
     Exit run() override {
         EXPECT_TRUE(here_);
         if (return_requested()) return {.reason = exit::ExternalInterrupt{}};
-        ++account_.entries;
+        ++probe.account.entries;
         return guest_(*this);
     }
     bool can_inject_interrupt() const override { return true; }
@@ -70,16 +71,18 @@ class FakeVcpu final : public VcpuBackend {
     void request_interrupt_window(bool) override {}
     void skip_instruction(const Exit&) override { ++registers.rip; }
     void flush_tlb() override {}
-    Hpa control_block() const override { return Hpa{0x7000}; }
-    SwitchAccount switch_account() const override { return account_; }
+
+    SwitchProbe probe{.control_block = Hpa{0x7000}};
 
    private:
     Guest guest_;
-    SwitchAccount account_{};
     bool here_ = false;
 };
 
 FakeVcpu::Guest guest_to_be;
+
+const Probe fake_probe{
+    .of = [](VcpuBackend& vcpu) -> SwitchProbe& { return static_cast<FakeVcpu&>(vcpu).probe; }};
 
 const Backend fake_backend{
     .name = "fake",
@@ -109,7 +112,7 @@ class GuestEnvTest : public testing::Test {
     void SetUp() override {
         fake::reset();
         ASSERT_TRUE(Vm::prepare(fake_backend));
-        serve_guest_system_calls();
+        serve_guest_system_calls(fake_probe);
         guest_evidence.guests = guest_evidence.record_count = 0;
         guest_evidence.records.fill({});
         environments.cpus = 4;
@@ -259,11 +262,9 @@ TEST_F(GuestEnvTest, SystemCallsRefuseWhatIsWrong) {
     EXPECT_EQ(call(syscall::Number::env_mkguest, memory_bytes, 0, 2),
               failure(Failure::invalid_argument))
         << "a flag that there is not";
-    const auto id = call(syscall::Number::env_mkguest, memory_bytes, 0x7c00,
-                         syscall::flag_hypercalls | 0xffffULL << syscall::flag_spoil_shift |
-                             5ULL << syscall::flag_move_shift);
+    const auto id =
+        call(syscall::Number::env_mkguest, memory_bytes, 0x7c00, syscall::flag_hypercalls);
     EXPECT_EQ(record().hypercalls, 1U);
-    EXPECT_EQ(record().move, 5U);
     for (const std::uint64_t nobody : {0ULL, 0x7fff'ff00ULL, ~0ULL, id | 1ULL << 32})
         EXPECT_EQ(call(syscall::Number::guest_start, nobody), failure(Failure::not_found));
     Env& other = make_program("other");
@@ -372,20 +373,46 @@ TEST_F(GuestEnvTest, ASliceEndsAndTheNextGoesOn) {
 
 TEST_F(GuestEnvTest, MovesWhenItIsTold) {
     int exits = 0;
+    program_->probe = "move:10";
     Env& env = start(
         [&](FakeVcpu& self) {
             return ++exits < 35 ? exits_with(exit::ExternalInterrupt{}) : end_with(self, 0);
         },
-        {.memory_bytes = memory_bytes, .rip = 0, .hypercalls = true, .move = 10});
+        {.memory_bytes = memory_bytes, .rip = 0, .hypercalls = true});
     for (unsigned slice = 1; !run_slice(env, 1'000'000'000); ++slice) {
         EXPECT_EQ(exits, static_cast<int>(10 * slice));
         EXPECT_EQ(env.only_cpu, slice % environments.cpus);
         fake::enter_cpu(*env.only_cpu);
     }
     EXPECT_EQ(exits, 35);
+    EXPECT_EQ(record().move, 10U);
     EXPECT_EQ(record().moves, 3U);
     EXPECT_EQ(record().cpus, 0b1111U);
     fake::enter_cpu(0);
+}
+
+TEST_F(GuestEnvTest, AProbeReachesTheWorldSwitch) {
+    SwitchProbe seen{};
+    for (const auto& [word, kicks, spoiled] :
+         {std::tuple{"", false, 0U}, {"move:4294967295", true, 0U}, {"spoil:7", false, 7U}}) {
+        program_->probe = word;
+        Env& env = start(
+            [&](FakeVcpu& self) {
+                seen = self.probe;
+                return end_with(self, 0);
+            },
+            {.memory_bytes = memory_bytes, .rip = 0, .hypercalls = true});
+        EXPECT_TRUE(run_slice(env));
+        EXPECT_EQ(seen.kicks_at_entries, kicks) << word;
+        EXPECT_EQ(seen.spoiled_entry, spoiled) << word;
+    }
+    for (const char* wrong : {"move", "move:", "move:0", "spoil:x", "spoil:4294967296", "leap:1"}) {
+        program_->probe = wrong;
+        EXPECT_EQ(call(syscall::Number::env_mkguest, memory_bytes, 0x7c00),
+                  failure(Failure::invalid_argument))
+            << wrong;
+    }
+    program_->probe = {};
 }
 
 TEST_F(GuestEnvTest, AKeptOneStaysForWhoeverLooks) {

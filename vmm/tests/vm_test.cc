@@ -60,7 +60,6 @@ class FakeVcpu final : public VcpuBackend {
     void request_interrupt_window(bool wanted) override { window = wanted; }
     void skip_instruction(const Exit&) override { ++registers.rip; }
     void flush_tlb() override { ++flushes; }
-    Hpa control_block() const override { return {}; }
 
     Guest guest;
     std::uint64_t efer = 0;

@@ -57,12 +57,14 @@ GuestEnd end_of_failure(const Exit& last) {
 
 std::expected<kern::EnvId, Error> GuestEnv::make(const kern::Env& owner, const EntryFormat& format,
                                                  const Options& options) {
-    if (!are_valid(options)) return std::unexpected{Error::InvalidArgument};
+    const auto probe = parse_guest_probe(owner.probe);
+    if (!are_valid(options) || !probe) return std::unexpected{Error::InvalidArgument};
     const kern::FrameAccounts before = kern::frames().accounts();
     auto memory = MappedMemory::create(format, options.memory_bytes);
     if (!memory) return std::unexpected{memory.error()};
     std::unique_ptr<kern::Env> env{new (std::nothrow) kern::Env};
-    std::unique_ptr<GuestEnv> guest{new (std::nothrow) GuestEnv{std::move(*memory), options}};
+    std::unique_ptr<GuestEnv> guest{new (std::nothrow)
+                                        GuestEnv{std::move(*memory), options, *probe}};
     if (!env || !guest) return std::unexpected{Error::OutOfMemory};
 
     GuestEnv& made = *guest;
@@ -88,7 +90,7 @@ std::expected<kern::EnvId, Error> GuestEnv::make(const kern::Env& owner, const E
         record->memory_bytes = options.memory_bytes;
         record->rip = options.rip;
         record->hypercalls = options.hypercalls ? 1 : 0;
-        record->move = options.move;
+        record->move = probe->move;
         record->table_root = made.table().root().value();
         record->table_format = &format == &ept_format ? 1 : 0;
         record->before = before;
@@ -114,12 +116,13 @@ std::expected<void, Error> GuestEnv::start(const kern::Env& env) {
     vcpu.backend().start_real_mode(0);
     vcpu.registers().rip = options_.rip;
     vcpu.make_runnable();
-    exits_until_move_ = options_.move;
-    if (options_.move != 0) vcpu.backend().kick_at_entries();
-    vcpu.backend().spoil_entry(options_.spoil);
+    exits_until_move_ = probe_.move;
+    SwitchProbe& inside = probe_of(vcpu);
+    inside.kicks_at_entries = probe_.move != 0;
+    inside.spoiled_entry = probe_.spoil;
     if (record_ != nullptr) {
         record_->end = GuestEnd::Running;
-        record_->control_block = vcpu.backend().control_block().value();
+        record_->control_block = inside.control_block.value();
         record_->started = kern::frames().accounts();
     }
     return {};
@@ -151,8 +154,8 @@ std::optional<kern::Ending> GuestEnv::run(kern::Env& env, std::uint64_t slice_en
 
 /// Whether the guest has exited so often that it goes to another CPU now.
 bool GuestEnv::is_time_to_move(const Vcpu& vcpu) {
-    if (options_.move == 0 || vcpu.history().count() < exits_until_move_) return false;
-    exits_until_move_ += options_.move;
+    if (probe_.move == 0 || vcpu.history().count() < exits_until_move_) return false;
+    exits_until_move_ += probe_.move;
     return true;
 }
 
@@ -176,7 +179,7 @@ kern::Ending GuestEnv::finish(Vcpu& vcpu) {
 }
 
 /// After each slice: what is seen from outside of a guest that runs or hangs.
-void GuestEnv::note_state(kern::Env& env, const Vcpu& vcpu) {
+void GuestEnv::note_state(kern::Env& env, Vcpu& vcpu) {
     const Registers& r = vcpu.backend().registers;
     kern::arch::TrapFrame& frame = env.frame;
     frame.rax = r.rax, frame.rcx = r.rcx, frame.rdx = r.rdx, frame.rbx = r.rbx;
@@ -201,7 +204,7 @@ void GuestEnv::note_state(kern::Env& env, const Vcpu& vcpu) {
         record.exit_information_1 = last.information[0];
         record.exit_information_2 = last.information[1];
     }
-    const SwitchAccount account = vcpu.backend().switch_account();
+    const SwitchAccount& account = probe_of(vcpu).account;
     record.entries = account.entries;
     record.clears = account.clears;
     record.instruction_error = account.instruction_error;

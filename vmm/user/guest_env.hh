@@ -10,7 +10,9 @@
 #include "kern/proc/env.hh"
 #include "vmm/memory.hh"
 #include "vmm/paging/second_level_table.hh"
+#include "vmm/probe.hh"
 #include "vmm/user/guest_evidence.hh"
+#include "vmm/user/guest_probe.hh"
 #include "vmm/vm.hh"
 
 namespace vmm {
@@ -57,13 +59,11 @@ class GuestEnv final : public kern::Runner {
         std::uint64_t memory_bytes = 0;  ///< a multiple of the page size, not 0
         std::uint64_t rip = 0;           ///< below 64 KiB and below memory_bytes
         bool hypercalls = false;  ///< they are served; otherwise the first one ends the guest
-        std::uint32_t move = 0;   ///< moves to the next CPU every so many exits; 0: does not
-        std::uint16_t spoil = 0;  ///< see VcpuBackend::spoil_entry
     };
 
     /// Makes a guest environment, in state Unstarted, whose parent is `owner` (it is kept, if that
-    /// is: Env::keep). Errors: InvalidArgument (an option outside of its range), OutOfMemory. The
-    /// process layer's lock is held. Needs no hardware: that is guest_start's affair.
+    /// is: Env::keep; and probed as Env::probe says). Errors: InvalidArgument (an option outside of
+    /// its range, or a probe that there is not), OutOfMemory. The process layer's lock is held. Needs no hardware: that is guest_start's affair.
     static std::expected<kern::EnvId, Error> make(const kern::Env& owner, const EntryFormat& format,
                                                   const Options& options);
     ~GuestEnv() override;
@@ -82,20 +82,26 @@ class GuestEnv final : public kern::Runner {
     SecondLevelTable& table() { return memory_->table(); }
     ///@}
 
+    /// Who looks into the guests' vCPUs, for evidence; to be called before the first start().
+    static void set_probe(const Probe& probe) { vendor_probe_ = &probe; }
+
     /// One slice; see kern::Runner.
     std::optional<kern::Ending> run(kern::Env& env, std::uint64_t slice_end) override;
 
    private:
-    GuestEnv(std::unique_ptr<MappedMemory> memory, const Options& options)
-        : memory_{std::move(memory)}, options_{options} {}
+    GuestEnv(std::unique_ptr<MappedMemory> memory, const Options& options, GuestProbe probe)
+        : memory_{std::move(memory)}, options_{options}, probe_{probe} {}
 
+    static SwitchProbe& probe_of(Vcpu& vcpu) { return vendor_probe_->of(vcpu.backend()); }
     static void note_end(void* guest, const kern::Env& env);
     bool is_time_to_move(const Vcpu& vcpu);
     kern::Ending finish(Vcpu& vcpu);
-    void note_state(kern::Env& env, const Vcpu& vcpu);
+    void note_state(kern::Env& env, Vcpu& vcpu);
 
+    static inline const Probe* vendor_probe_ = nullptr;
     std::unique_ptr<MappedMemory> memory_;
     Options options_;
+    GuestProbe probe_;
     std::unique_ptr<Vm> vm_;         // not there before start()
     GuestRecord* record_ = nullptr;  // nullptr: the block was full
     GuestEnd end_ = GuestEnd::Running;

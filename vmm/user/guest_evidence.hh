@@ -36,7 +36,7 @@ struct GuestRecord {
     std::uint64_t memory_bytes = 0;     ///< as env_mkguest was told
     std::uint64_t rip = 0;              ///< likewise
     std::uint64_t hypercalls = 0;       ///< likewise; 1: they are served
-    std::uint64_t move = 0;             ///< likewise; every so many exits
+    std::uint64_t move = 0;             ///< of the plan: it moves on every so many exits
     std::uint64_t kept = 0;             ///< 1: it was not destroyed, its memory can be read
     std::uint64_t destroyed = 0;        ///< 1: it was, and `after` is filled in
     std::uint64_t table_root = 0;       ///< Hpa of its second-level table; still there if `kept`

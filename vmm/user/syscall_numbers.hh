@@ -28,14 +28,5 @@ inline constexpr std::uint64_t perm_all = perm_read | perm_write | perm_execute;
 /// In the flags of env_mkguest: the guest's hypercalls are served. Without it the first one ends
 /// the guest.
 inline constexpr std::uint64_t flag_hypercalls = 1;
-///@{
-/// In the flags of env_mkguest: the bits from here on, up to flag_move_shift, hold a number N. The
-/// CPU is made to refuse the guest's entry number N: see vmm::VcpuBackend::spoil_entry. 0: none.
-inline constexpr unsigned flag_spoil_shift = 16;
-inline constexpr std::uint64_t spoil_end = 1ULL << 16;  ///< N is below
-///@}
-/// In the flags of env_mkguest: the bits from here on hold a number N. Each time the guest has
-/// exited N times, it moves on to the next CPU. 0: it runs wherever a CPU is free.
-inline constexpr unsigned flag_move_shift = 32;
 
 }  // namespace vmm::syscall

@@ -17,9 +17,7 @@ using kern::SystemCallArguments;
 using kern::SystemCallResult;
 using kern::syscall::Failure;
 
-constexpr std::uint64_t known_flags =
-    syscall::flag_hypercalls | (syscall::spoil_end - 1) << syscall::flag_spoil_shift |
-    std::numeric_limits<std::uint32_t>::max() * 1ULL << syscall::flag_move_shift;
+constexpr std::uint64_t known_flags = syscall::flag_hypercalls;
 
 /// An identifier that a program gave. What is none in 32 bits is nobody's.
 std::expected<kern::EnvId, Failure> id_of(std::uint64_t argument) {
@@ -38,13 +36,10 @@ SystemCallResult env_mkguest(kern::Env& env, const SystemCallArguments& argument
     const Backend* const backend = Vm::prepared();
     if (backend == nullptr) return std::unexpected{Failure::failed};
     if ((flags & ~known_flags) != 0) return std::unexpected{Failure::invalid_argument};
-    const auto made =
-        GuestEnv::make(env, *backend->format,
-                       {.memory_bytes = memory_bytes,
-                        .rip = rip,
-                        .hypercalls = (flags & syscall::flag_hypercalls) != 0,
-                        .move = static_cast<std::uint32_t>(flags >> syscall::flag_move_shift),
-                        .spoil = static_cast<std::uint16_t>(flags >> syscall::flag_spoil_shift)});
+    const auto made = GuestEnv::make(env, *backend->format,
+                                     {.memory_bytes = memory_bytes,
+                                      .rip = rip,
+                                      .hypercalls = (flags & syscall::flag_hypercalls) != 0});
     if (!made) return std::unexpected{kern::failure_of(made.error())};
     return *made;
 }
@@ -77,7 +72,8 @@ static_assert(handlers[index_of(syscall::Number::env_mkguest)] == env_mkguest &&
 
 }  // namespace
 
-void serve_guest_system_calls() {
+void serve_guest_system_calls(const Probe& probe) {
+    GuestEnv::set_probe(probe);
     kern::set_system_call_extension(handlers);
 }
 

@@ -6,11 +6,13 @@
 
 #include "kern/proc/env.hh"
 #include "vmm/address.hh"
+#include "vmm/probe.hh"
 
 namespace vmm {
 
 /// The kernel serves the system calls of vmm/user/syscall_numbers.hh from now on. How each error
-/// looks to the program that called: kern::failure_of.
+/// looks to the program that called: kern::failure_of. `probe`, of the backend that was given to
+/// Vm::prepare, is for the evidence.
 ///
 /// **env_mkguest(memory_bytes, rip, flags)** makes a guest, a child of the caller: its identifier.
 /// It has `memory_bytes` of guest-physical memory from address 0 on, of which no page is there yet,
@@ -25,7 +27,7 @@ namespace vmm {
 /// caller's), invalid_argument (it was started before), out_of_memory. A guest ends by the exit
 /// hypercall (if hypercalls are served) with that status, or it is aborted; the call wait tells
 /// which.
-void serve_guest_system_calls();
+void serve_guest_system_calls(const Probe& probe);
 
 /// Makes a page of a program appear in a guest, too (task lab2.sys_ept_map): the frame behind
 /// `srcva` in `srcenv`'s memory is shared, not copied. It is called sys_ept_map since the

@@ -61,7 +61,7 @@ void VmxVcpu::leave_cpu() {
     clear(frame_.address());
     make_current(Hpa{});
     env_.env_runs = 0;
-    ++account_.clears;
+    ++probe_.account.clears;
     entered_ = false;
 }
 

@@ -9,7 +9,6 @@
 #include "kern/lib/panic.hh"
 #include "vmm/frame_owners.hh"
 #include "vmm/paging/entry_format.hh"
-#include "vmm/vmx/bare_run.hh"
 #include "vmm/vmx/events.hh"
 #include "vmm/vmx/exits.hh"
 #include "vmm/vmx/instructions.hh"
@@ -105,6 +104,7 @@ VmxVcpu::VmxVcpu(kern::Frame vmcs, kern::Frame virtual_apic, ProcessorState stat
       primary_{controls().primary},
       short_timer_{short_timer()},
       dr6_{dr6::reset} {
+    probe_.control_block = frame_.address();
     const std::uint32_t revision = cpu_limits().capabilities.revision;
     std::memcpy(arch::direct_map(frame_.address()), &revision, sizeof(revision));
     clear(frame_.address());
@@ -215,10 +215,10 @@ void VmxVcpu::arm_preemption_timer() {
     vmcs_.write(Field::preemption_timer_value, timer_);
 }
 
-/// Makes the CPU refuse this entry, if it is the one; see spoil_entry.
+/// Makes the CPU refuse this entry, if it is the one; see SwitchProbe.
 void VmxVcpu::spoil_if_wanted() {
     const bool resumes = env_.env_runs != 0;
-    if (is_spoiled(account_.entries) && (resumes || spoiled_entry_ == 1))
+    if (probe_.spoils_next_entry() && (resumes || probe_.spoiled_entry == 1))
         vmcs_.write(Field::ept_pointer, ept_pointer_ | reserved_memory_type);
 }
 
@@ -228,31 +228,35 @@ Exit VmxVcpu::run() {
     arm_preemption_timer();
     spoil_if_wanted();
     const Entered entered = vmx_asm_vmrun(&registers, &env_, &return_requested_);
-    account_.host_rsp_wanted = env_.host_rsp_wanted;
-    account_.host_rsp_found = env_.host_rsp_found;
     Exit exit = entered == Entered::AndLeft ? take_exit() : stay(entered);
     // One that ended the guest's run is taken by the host right here.
     arch::restore_interrupts(true);
     return exit;
 }
 
+SwitchProbe& VmxVcpu::probe() {
+    probe_.account.host_rsp_wanted = env_.host_rsp_wanted;
+    probe_.account.host_rsp_found = env_.host_rsp_found;
+    return probe_;
+}
+
 /// The guest has not been entered, because of a request or a refusal.
 Exit VmxVcpu::stay(Entered entered) {
     if (entered == Entered::Not) {
         // Not tried; and the next entry may be a launch.
-        if (spoiled_entry_ != 0) vmcs_.write(Field::ept_pointer, ept_pointer_);
+        if (probe_.spoiled_entry != 0) vmcs_.write(Field::ept_pointer, ept_pointer_);
         return {.reason = exit::ExternalInterrupt{},
                 .rip = registers.rip,
                 .code = exit_reason::external_interrupt};
     }
-    if (entered == Entered::HostRspWrong) ++account_.host_rsp_mismatches;
+    if (entered == Entered::HostRspWrong) ++probe_.account.host_rsp_mismatches;
     if (entered == Entered::FailValid)
-        account_.instruction_error = vmcs_.read(Field::instruction_error);
+        probe_.account.instruction_error = vmcs_.read(Field::instruction_error);
     return {.reason = explain(entered), .rip = registers.rip, .code = exit_reason::entry_failure};
 }
 
 Exit VmxVcpu::take_exit() {
-    ++account_.entries;
+    ++probe_.account.entries;
     const std::uint64_t error = vmcs_.read(Field::instruction_error);
     Exit exit = decode_exit(vmcs_, registers.rcx);
     const auto code = static_cast<std::uint32_t>(exit.code);
@@ -269,7 +273,7 @@ Exit VmxVcpu::take_exit() {
     if (error != error_before_) {
         // The guest has run, but only at the second attempt.
         error_before_ = error;
-        account_.instruction_error = error;
+        probe_.account.instruction_error = error;
         exit.reason =
             vmm::exit::EntryFailure{"VM-instruction error",
                                     "the CPU refused VMLAUNCH or VMRESUME before the other one "
@@ -371,8 +375,6 @@ const Backend vmx_backend{
     .start = vmx::start,
     .enable_on_this_cpu = vmx::enable_on_this_cpu,
     .create_vcpu = vmx::create_vcpu,
-    .bare_run = vmx::bare_run,
-    .bare_loop = vmx::bare_loop,
 };
 
 }  // namespace vmm

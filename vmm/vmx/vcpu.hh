@@ -7,6 +7,7 @@
 
 #include "kern/mm/frame_allocator.hh"
 #include "vmm/backend.hh"
+#include "vmm/probe.hh"
 #include "vmm/processor_state.hh"
 #include "vmm/vmx/asid.hh"
 #include "vmm/vmx/permission_map.hh"
@@ -44,8 +45,9 @@ class VmxVcpu final : public VcpuBackend {
     void request_interrupt_window(bool wanted) override;
     void skip_instruction(const Exit& exit) override;
     void flush_tlb() override { flush_requested_.store(true); }
-    Hpa control_block() const override { return frame_.address(); }
-    SwitchAccount switch_account() const override { return account_; }
+
+    /// See Probe.
+    SwitchProbe& probe();
 
    private:
     /// What the VMCS holds of Registers, so that only what has changed is written.
@@ -73,7 +75,7 @@ class VmxVcpu final : public VcpuBackend {
     ProcessorState state_;
     mutable CurrentVmcs vmcs_{};
     EnvState env_{};
-    SwitchAccount account_{};
+    SwitchProbe probe_{};
     Written written_{};
     VpidTag vpid_{};
     VpidAllocator* vpids_ = nullptr;  // of the CPU, while entered

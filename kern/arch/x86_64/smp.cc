@@ -11,6 +11,7 @@
 #include "kern/arch/x86_64/image.hh"
 #include "kern/arch/x86_64/kernel_map.hh"
 #include "kern/arch/x86_64/per_cpu.hh"
+#include "kern/arch/x86_64/probe.hh"
 #include "kern/arch/x86_64/registers.hh"
 #include "kern/boot/acpi.hh"
 #include "kern/lib/panic.hh"

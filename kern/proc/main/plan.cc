@@ -21,6 +21,10 @@ Problem set_key(RunPlan& step, std::string_view key, std::string_view value) {
         return set_number(step.memory_frames, value, 0, 1ULL << 32, "wants a number of frames");
     }
     if (key == "root") return set_number(step.root, value, 0, 1, "wants 0 or 1");
+    if (key == "probe") {
+        step.probe = value;
+        return value.empty() ? "wants a word" : nullptr;
+    }
     return "is no key of a plan: see kern/proc/main/plan.hh";
 }
 

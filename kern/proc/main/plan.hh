@@ -27,6 +27,8 @@ namespace kern {
 //   memory=N    once the environments are made, N frames are left to them and no more
 //   root=0|1    1: started as the root program of the exercise is: an error ends the machine with
 //               the panic "ELF error"; default 0, the error stands in the evidence
+//   probe=WORD  what a test asks of the guests that the program makes, in a kernel that has guests:
+//               see vmm/user/guest_probe.hh
 //   args=TEXT   the command line
 
 /// One step of the plan. Texts point into the plan's text.
@@ -44,6 +46,7 @@ struct RunPlan {
     bool has_memory = false;
     std::uint64_t memory_frames = 0;
     bool root = false;
+    std::string_view probe{};
     std::string_view args{};
 };
 

@@ -100,6 +100,7 @@ void run_once(const RunPlan& plan, const Peeker& program, ProgramRecord& record)
         const ProgramOptions options{.name = plan.name,
                                      .arguments = plan.args,
                                      .keep = plan.keep,
+                                     .probe = plan.probe,
                                      .on_end = note_end,
                                      .context = &step};
         ++record.environments;

@@ -35,7 +35,7 @@ def plan(nonce: str, guests: Mapping[str, bytes]) -> tuple[dict[str, bytes], lis
     files["endless.elf"] = elf_image([Segment(ENDLESS_AT, ENDLESS)], entry=ENDLESS_AT)
     endless = {"kernel": "endless.elf", "memory": ENDLESS_KIB}
     return files, [
-        RunPlan(name, VMM, limit_ms=LIMIT_MS, args=arguments(endless | {"spoil": entry}))
+        RunPlan(name, VMM, limit_ms=LIMIT_MS, probe=f"spoil:{entry}", args=arguments(endless))
         for name, entry in (("first", 1), ("later", LATER))
     ]
 

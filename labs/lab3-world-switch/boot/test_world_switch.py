@@ -52,7 +52,7 @@ def plan(nonce: str, guests: Mapping[str, bytes]) -> tuple[dict[str, bytes], lis
         RunPlan("rounds", VMM, keep=True, cpus=1, args=arguments(small)),
         RunPlan("kernel", VMM, keep=True, args=arguments(kernel | {"hypercalls": 1}, told)),
         RunPlan("milestone", VMM, keep=True, args=arguments(kernel, told)),
-        RunPlan("moving", VMM, keep=True, args=arguments(small | {"move": MOVE})),
+        RunPlan("moving", VMM, keep=True, probe=f"move:{MOVE}", args=arguments(small)),
         RunPlan("pair", VMM, keep=True, count=2, cpus=1, args=arguments(small)),
         RunPlan("endless", VMM, limit_ms=500, cpus=1, args=arguments(endless)),
         RunPlan("last", VMM, keep=True, cpus=1, args=arguments(small)),

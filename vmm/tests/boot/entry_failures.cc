@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 // VMCBs that VMRUN refuses, each broken in one way: the report must name the field and the rule.
 #include "kern/arch/arch.hh"
-#include "vmm/svm/bare_run.hh"
 #include "vmm/svm/consistency.hh"
 #include "vmm/svm/exits.hh"
 #include "vmm/svm/svm.hh"
@@ -85,7 +84,7 @@ void try_break(const Break& broken) {
     const FrameBalance balance{broken.name};
     const auto vm = make_vm({.name = broken.name, .entry = guest_finish, .limit_ms = 5000});
     broken.apply(vmcb_of(vm->vcpu(0).backend()));
-    const VcpuBackend& vcpu = vm->vcpu(0).backend();
+    VcpuBackend& vcpu = vm->vcpu(0).backend();
     const SystemRegisters before = vcpu.system_registers();
     (void)run(*vm);
     const SystemRegisters after = vcpu.system_registers();
@@ -110,7 +109,7 @@ void try_asid(std::string_view name, std::uint32_t asid) {
     Vmcb& vmcb = vmcb_of(**vcpu);
     vmcb.control.asid = asid;
     const bool enabled = kern::arch::disable_interrupts();
-    (void)svm::bare_run(**vcpu);
+    (void)svm_probe.bare_run(**vcpu);
     kern::arch::restore_interrupts(enabled);
     const bool refused = svm::decode_exit(vmcb, 0).code == svm::exit_code::invalid;
     fact(name, "refused", refused);

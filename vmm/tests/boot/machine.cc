@@ -112,7 +112,7 @@ const char* choose_backend() {
     return nullptr;
 }
 
-std::uint32_t address_space_of(const VcpuBackend& vcpu) {
+std::uint32_t address_space_of(VcpuBackend& vcpu) {
     if (is_svm()) return vmcb_of(vcpu).control.asid;
     std::uint32_t vpid = 0;
     with_vmcs(vcpu, [&](vmx::Vmcs& vmcs) {
@@ -121,15 +121,19 @@ std::uint32_t address_space_of(const VcpuBackend& vcpu) {
     return vpid;
 }
 
-bool exit_interrupted_event(const VcpuBackend& vcpu) {
+bool exit_interrupted_event(VcpuBackend& vcpu) {
     if (is_svm()) return (vmcb_of(vcpu).control.exit_int_info & svm::event::valid) != 0;
     const std::uint64_t information =
         vmx::CurrentVmcs{}.read(vmx::Field::idt_vectoring_information);
     return (information & vmx::interruption::valid) != 0;
 }
 
-svm::Vmcb& vmcb_of(const VcpuBackend& vcpu) {
-    return *reinterpret_cast<svm::Vmcb*>(arch::direct_map(vcpu.control_block()));
+Hpa control_block_of(VcpuBackend& vcpu) {
+    return probe_of(backend()).of(vcpu).control_block;
+}
+
+svm::Vmcb& vmcb_of(VcpuBackend& vcpu) {
+    return *reinterpret_cast<svm::Vmcb*>(arch::direct_map(control_block_of(vcpu)));
 }
 
 FrameBalance::FrameBalance(std::string_view group)

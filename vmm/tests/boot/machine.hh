@@ -10,6 +10,7 @@
 #include "kern/arch/arch.hh"
 #include "kern/lib/panic.hh"
 #include "kern/lib/print.hh"
+#include "vmm/probe.hh"
 #include "vmm/svm/vmcb.hh"
 #include "vmm/tests/boot/layout.h"
 #include "vmm/vm.hh"
@@ -82,24 +83,26 @@ bool is_svm();
 /// Finds it, and gives the guests its hypercall. Nothing, or why there is none.
 const char* choose_backend();
 
+/// Address of a vCPU's VMCB or VMCS.
+Hpa control_block_of(VcpuBackend& vcpu);
 /// The VMCB of a vCPU that does not run; on AMD.
-svm::Vmcb& vmcb_of(const VcpuBackend& vcpu);
+svm::Vmcb& vmcb_of(VcpuBackend& vcpu);
 /// Calls `work(vmx::Vmcs&)` with the VMCS of a vCPU that is on no CPU; on Intel.
 template <class Work>
-void with_vmcs(const VcpuBackend& vcpu, Work work) {
+void with_vmcs(VcpuBackend& vcpu, Work work) {
     const bool enabled = kern::arch::disable_interrupts();
-    const Hpa before = vmx::make_current(vcpu.control_block());
+    const Hpa before = vmx::make_current(control_block_of(vcpu));
     vmx::CurrentVmcs vmcs;
     work(vmcs);
-    vmx::clear(vcpu.control_block());
+    vmx::clear(control_block_of(vcpu));
     vmx::make_current(before);
     kern::arch::restore_interrupts(enabled);
 }
 
 /// The last ASID or VPID of a vCPU that is on no CPU.
-std::uint32_t address_space_of(const VcpuBackend& vcpu);
+std::uint32_t address_space_of(VcpuBackend& vcpu);
 /// Whether an event was on its way to the guest when it exited; of a vCPU that is on this CPU.
-bool exit_interrupted_event(const VcpuBackend& vcpu);
+bool exit_interrupted_event(VcpuBackend& vcpu);
 
 /// Counts the frames in use; the difference is printed when it goes, and must be 0.
 class FrameBalance {

@@ -7,7 +7,7 @@
 #include "kern/boot/boot_info.hh"
 #include "kern/lib/print.hh"
 #include "kern/proc/main/module.hh"
-#include "vmm/backend.hh"
+#include "vmm/probe.hh"
 #include "vmm/user/guest_evidence.hh"
 #include "vmm/user/system_calls.hh"
 #include "vmm/vm.hh"
@@ -24,6 +24,6 @@ extern "C" void kernel_main(const kern::BootInfo& boot) {
     }
     kern::kprint("virtualization: {}\n", (*backend)->name);
     vmm::guest_evidence.vendor = *backend == &vmm::svm_backend ? 1 : 2;
-    vmm::serve_guest_system_calls();
+    vmm::serve_guest_system_calls(vmm::probe_of(**backend));
     kern::arch::power_off(static_cast<unsigned>(kern::run_module(boot)));
 }

@@ -6,8 +6,6 @@
 //   boot=NAME      the boot sector's file; default boot512.bin
 //   memory=KIB     the guest's memory; default 16384
 //   hypercalls=0|1 1: the guest's hypercalls are served. Otherwise the first one ends it
-//   move=N         the guest moves to another CPU each N exits; default 0: never
-//   spoil=N        the CPU is made to refuse entry number N; default 0: none
 //   args=TEXT      the guest's command line: all the rest. Comes last
 //
 // It ends with 0 if the guest ran, however that ended. If something was refused, it says what, and
@@ -134,14 +132,7 @@ extern "C" void main() {
     if (memory % page_size != 0 || memory <= high_memory)
         checked(error(Failure::invalid_argument), "memory=KIB, more than 1024 and a multiple of 4");
 
-    const std::uint64_t spoil = argument("spoil", 0);
-    if (spoil >= vmm::syscall::spoil_end)
-        checked(error(Failure::invalid_argument), "spoil=N, less than 65536");
-
-    const std::uint64_t flags =
-        (argument("hypercalls", 0) != 0 ? vmm::syscall::flag_hypercalls : 0) |
-        spoil << vmm::syscall::flag_spoil_shift |
-        argument("move", 0) << vmm::syscall::flag_move_shift;
+    const std::uint64_t flags = argument("hypercalls", 0) != 0 ? vmm::syscall::flag_hypercalls : 0;
     const auto guest = checked(env_mkguest(memory, hand_over::boot_sector, flags), "a guest");
     const auto sector = checked(open(boot), boot);
     checked(map_in_guest(guest, hand_over::boot_sector, hand_over::boot_sector_bytes, sector,

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-#include "vmm/vmx/bare_run.hh"
+#include "vmm/probe.hh"
 
-#include "vmm/backend.hh"
 #include "vmm/vmx/exits.hh"
+#include "vmm/vmx/vcpu.hh"
 #include "vmm/vmx/vmx.hh"
 
 namespace vmm::vmx {
@@ -30,7 +30,9 @@ void run(VcpuBackend& vcpu, std::uint64_t count, bool rewind) {
     vmcs.write(Field::pin_based_controls, pin);
 }
 
-}  // namespace
+SwitchProbe& probe_in(VcpuBackend& vcpu) {
+    return static_cast<VmxVcpu&>(vcpu).probe();
+}
 
 bool bare_run(VcpuBackend& vcpu) {
     run(vcpu, 1, false);
@@ -41,4 +43,11 @@ void bare_loop(VcpuBackend& vcpu, std::uint64_t count) {
     run(vcpu, count, true);
 }
 
+}  // namespace
 }  // namespace vmm::vmx
+
+namespace vmm {
+
+const Probe vmx_probe{.of = vmx::probe_in, .bare_run = vmx::bare_run, .bare_loop = vmx::bare_loop};
+
+}  // namespace vmm
