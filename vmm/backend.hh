@@ -11,7 +11,7 @@
 
 #include "vmm/address.hh"
 #include "vmm/exit.hh"
-#include "vmm/memory.hh"
+#include "vmm/guest_memory.hh"
 #include "vmm/paging/entry_format.hh"
 #include "vmm/x86.hh"
 

@@ -5,7 +5,6 @@
 #include <cstring>
 
 #include "kern/arch/arch.hh"
-#include "vmm/vm.hh"
 
 namespace vmm {
 
@@ -21,13 +20,6 @@ std::size_t GuestMemory::read(Gva gva, const GuestPaging& paging, std::span<std:
         done += piece;
     }
     return done;
-}
-
-std::size_t read_guest(Vcpu& vcpu, Gva address, std::span<std::byte> out) {
-    const SystemRegisters system = vcpu.backend().system_registers();
-    return vcpu.vm().memory().read(
-        address, {.cr0 = system.cr0, .cr3 = system.cr3, .cr4 = system.cr4, .efer = system.efer},
-        out);
 }
 
 }  // namespace vmm

@@ -1,16 +1,86 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <array>
 #include <cstddef>
+#include <cstdint>
 #include <expected>
 #include <span>
 
 #include "vmm/address.hh"
-#include "vmm/vcpu.hh"
+#include "vmm/exit.hh"
 
 namespace vmm {
 
-/// GuestMemory::read for the guest of `vcpu`, as its paging is now.
-std::size_t read_guest(Vcpu& vcpu, Gva address, std::span<std::byte> out);
+/// A guest's memory, as a virtual machine sees it: the second-level table that translates for the
+/// CPU, and what is done when the guest touches a page that is not there. How pages come there is
+/// the business of who inherits: KernelVmPager loads them, and a user-level VMM maps them.
+///
+/// All methods but set_shootdown may be called on several CPUs at once, with no lock held.
+class GuestMemory {
+   public:
+    GuestMemory() = default;
+    GuestMemory(const GuestMemory&) = delete;
+    GuestMemory& operator=(const GuestMemory&) = delete;
+    virtual ~GuestMemory() = default;
+
+    /// The second-level table's root, for the VMCB's nCR3 or the VMCS's EPT pointer.
+    virtual Hpa table_root() const = 0;
+
+    /// Makes the page present for which `exit` is a nested page fault. Errors: Unsupported (the
+    /// exit is no nested page fault, or the page is present and the permission is missing),
+    /// NotFound (there is no memory), or what went wrong while it was loaded.
+    virtual std::expected<void, Error> serve_fault(const Exit& exit) = 0;
+
+    /// Where the table puts `gpa`; an error (NotFound) if the page is not present.
+    virtual std::expected<Hpa, Error> gpa2hpa(Gpa gpa) const = 0;
+
+    /// Called after entries were changed or removed that other CPUs may hold in their TLBs: every
+    /// vCPU of this VM must have left the guest, and must flush before it enters again, when it
+    /// returns.
+    using Shootdown = void (*)(void* context);
+    /// Who is to be called when entries change (nullptr: nobody); nobody at first. To be set while
+    /// no vCPU runs: before the VM does, and again when it goes and its memory stays.
+    virtual void set_shootdown(Shootdown shootdown, void* context) = 0;
+
+    /// How the guest translates its own addresses: its control registers.
+    struct GuestPaging {
+        ///@{
+        /// As the guest sees it.
+        std::uint64_t cr0 = 0, cr3 = 0, cr4 = 0, efer = 0;
+        ///@}
+        /// All of them are equal.
+        bool operator==(const GuestPaging&) const = default;
+    };
+    /// What a walk of the guest's page tables has read: as long as that stands there, and no entry
+    /// of the second-level table is changed or removed, the same walk comes to the same place.
+    class Walk {
+       public:
+        /// Whether the guest's entries are what they were.
+        bool still_holds() const;
+
+       private:
+        friend class GuestMemory;
+        struct Entry {
+            Hpa place;
+            unsigned size;  // bytes
+            std::uint64_t value;
+        };
+        std::array<Entry, 4> entries_{};
+        unsigned count_ = 0;
+    };
+    /// Where `gva` lies: a walk of the guest's page tables (paging off, 32-bit, PAE, 4 levels,
+    /// large pages), each step through gpa2hpa. It does not check permissions, nor set accessed
+    /// bits. Errors: NotFound (not present at some level, or a table or the page not in memory),
+    /// OutOfRange (4 levels: not canonical; else: beyond 4 GiB), Unsupported (5 levels).
+    /// [amd/vol2 5.1 to 5.3]
+    /// @param walk if not null, gets what has been read
+    std::expected<Hpa, Error> gva2hpa(Gva gva, const GuestPaging& paging,
+                                      Walk* walk = nullptr) const;
+
+    /// Reads what the guest's instructions would find at `gva`, and makes nothing present. Returns
+    /// how many bytes could be read before a page was missing.
+    std::size_t read(Gva gva, const GuestPaging& paging, std::span<std::byte> out) const;
+};
 
 }  // namespace vmm

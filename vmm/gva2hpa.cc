@@ -2,7 +2,7 @@
 #include <atomic>
 
 #include "kern/arch/arch.hh"
-#include "vmm/memory.hh"
+#include "vmm/guest_memory.hh"
 #include "vmm/x86.hh"
 
 namespace vmm {

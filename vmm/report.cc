@@ -3,7 +3,7 @@
 #include <cstddef>
 
 #include "kern/lib/print.hh"
-#include "vmm/guest_memory.hh"
+#include "vmm/read_guest.hh"
 #include "vmm/vm.hh"
 
 namespace vmm {

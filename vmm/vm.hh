@@ -13,7 +13,7 @@
 #include "kern/sync/spin_lock.hh"
 #include "vmm/backend.hh"
 #include "vmm/devices/uart16550.hh"
-#include "vmm/memory.hh"
+#include "vmm/guest_memory.hh"
 #include "vmm/pager/kernel_vm_pager.hh"
 #include "vmm/refusal.hh"
 #include "vmm/vcpu.hh"

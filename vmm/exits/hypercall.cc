@@ -7,7 +7,7 @@
 #include <optional>
 
 #include "vmm/exits/exits.hh"
-#include "vmm/guest_memory.hh"
+#include "vmm/read_guest.hh"
 #include "vmm/vm.hh"
 
 namespace vmm::exits {

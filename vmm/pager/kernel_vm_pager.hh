@@ -17,7 +17,7 @@
 #include "kern/lib/error.hh"
 #include "vmm/address.hh"
 #include "vmm/exit.hh"
-#include "vmm/memory.hh"
+#include "vmm/guest_memory.hh"
 #include "vmm/pager/elf_sections.hh"
 #include "vmm/pager/loader.hh"
 #include "vmm/pager/multiboot2_header.hh"

@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <optional>
 
-#include "vmm/memory.hh"
+#include "vmm/guest_memory.hh"
 #include "vmm/svm/instruction.hh"
 #include "vmm/svm/vmcb.hh"
 

@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "kern/proc/env.hh"
-#include "vmm/memory.hh"
+#include "vmm/guest_memory.hh"
 #include "vmm/paging/second_level_table.hh"
 #include "vmm/probe.hh"
 #include "vmm/user/guest_evidence.hh"
