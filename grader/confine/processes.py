@@ -52,10 +52,16 @@ def stop_all() -> None:
         child.interrupt()
 
 
+_WITH_PARENT = 'test "$PPID" = "$0" && exec "$@"'
+"""The kernel tells only of a parent that dies from now on: one that has died before is no parent any more."""
+
+
 def dying_with_parent(argv: Sequence[str]) -> list[str]:
-    """``argv``, killed by the kernel if the thread that started it ends first."""
+    """``argv``, to be started by this process, and killed by the kernel if the thread that started it ends first."""
     setpriv = shutil.which("setpriv")
-    return [setpriv, "--pdeathsig", "KILL", "--", *argv] if setpriv else list(argv)
+    if setpriv is None:
+        return list(argv)
+    return [setpriv, "--pdeathsig", "KILL", "--", "sh", "-c", _WITH_PARENT, str(os.getpid()), *argv]
 
 
 class Child:
@@ -236,6 +242,7 @@ class Child:
         session, and end a moment after it."""
         if self._process.returncode is not None:
             return
+        self._stop()
         family = [fd for pid in descendants(self.pid) if (fd := _pidfd(pid)) is not None]
         self._signal_group()
         for fd in family:
@@ -246,6 +253,12 @@ class Child:
             gone.register(fd, select.POLLIN)
             gone.poll(GONE_SECONDS * 1000)
             os.close(fd)
+
+    def _stop(self) -> None:
+        """Stops the child, so that it starts nothing more that would be missing in a list of those below it."""
+        with contextlib.suppress(OSError):
+            os.kill(self.pid, signal.SIGSTOP)
+            os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def _signal_group(self) -> None:
         if self._process.returncode is None:

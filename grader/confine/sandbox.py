@@ -114,15 +114,11 @@ def run(
             stack.callback(os.close, stdin_fd)
             os.write(stdin_fd, stdin)
             os.lseek(stdin_fd, 0, os.SEEK_SET)
-        command = wrap(argv, cwd=cwd, writable=writable, readable=readable)
         report_end, report_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         stack.callback(os.close, report_end)
         with contextlib.ExitStack() as ours:
             ours.callback(os.close, report_fd)
-            passed = list(pass_fds)
-            if is_isolated():  # bubblewrap keeps it from the program
-                command[1:1] = ["--json-status-fd", str(report_fd)]
-                passed.append(report_fd)
+            command = wrap(argv, cwd=cwd, writable=writable, readable=readable, report_fd=report_fd)
             try:
                 child = stack.enter_context(
                     Child(
@@ -130,7 +126,7 @@ def run(
                         cwd=cwd if cwd and not is_isolated() else None,
                         env=ENVIRONMENT | dict(env or {}),
                         stdin=stdin_fd,
-                        pass_fds=passed,
+                        pass_fds=[*pass_fds, *([report_fd] if is_isolated() else [])],
                         on_stdout=out.add,
                         on_stderr=err.add,
                     )
@@ -170,18 +166,23 @@ def wrap(
     writable: Sequence[Path] = (),
     readable: Sequence[Path] = (),
     file_bytes: int | None = FILE_BYTES,
+    report_fd: int | None = None,
 ) -> list[str]:
-    """The command that runs ``argv`` in the sandbox, for callers that run it themselves."""
+    """The command that runs ``argv`` in the sandbox, for callers that run it themselves: this process alone.
+
+    ``report_fd``: where bubblewrap, if it works here, says how the program ended. It keeps it from the program.
+    """
     limited = _limited(argv, file_bytes)
     if not is_isolated():
         return dying_with_parent(limited)
-    command = ["bwrap", *_base(), "--size", str(TMP_BYTES), "--tmpfs", "/tmp"]
+    report = [] if report_fd is None else ["--json-status-fd", str(report_fd)]
+    command = ["bwrap", *report, *_base(), "--size", str(TMP_BYTES), "--tmpfs", "/tmp"]
     # Outer folders first: a bind hides what was bound below it before.
     binds = [("--ro-bind", path) for path in readable] + [("--bind", path) for path in writable]
     for option, path in sorted(binds, key=lambda bind: len(Path(bind[1]).absolute().parts)):
         command += [option, str(Path(path).absolute()), str(Path(path).absolute())]
     command += ["--chdir", str(Path(cwd).absolute()) if cwd else "/tmp", "--", *limited]
-    return command
+    return dying_with_parent(command)
 
 
 def is_isolated() -> bool:

@@ -265,3 +265,44 @@ def test_parent_death_ends_the_child(mode: str, tmp_path: Path) -> None:
         assert select.select([reader], [], [], 20)[0], "the child is still there"
         assert os.read(reader, 1) == b""
     os.close(reader)
+
+
+def test_parent_that_dies_before_the_sandbox_is_bound_to_it(mode: str, tmp_path: Path) -> None:
+    """The first program of a sandbox waits, here, until nest is gone: what nest wanted to run must not run."""
+    reader, writer = os.pipe()
+    gate, opened = os.pipe()
+    for name in ("bwrap", "setpriv"):
+        slow = tmp_path / name
+        slow.write_text(f"#!/bin/sh\nprintf up >/dev/fd/{writer}\nread end </dev/fd/{gate}\nexec /usr/bin/{name} \"$@\"\n")
+        slow.chmod(0o755)
+    code = (
+        f"from grader.confine import sandbox\nstatus = sandbox.Status({mode == 'isolated'}, '')\n"
+        "sandbox.status = lambda: status\n"
+        f"sandbox.ENVIRONMENT['PATH'] = {str(tmp_path)!r} + ':/usr/bin:/bin'\n"
+        f"sandbox.run(['/bin/sh', '-c', 'printf ran >/dev/fd/{writer}'], timeout=1000, pass_fds=[{writer}, {gate}])"
+    )
+    env = {**os.environ, "PATH": f"{tmp_path}:/usr/bin:/bin"}
+    with processes.Child([PYTHON, "-c", code], cwd=Path(__file__).resolve().parents[2], env=env,
+                         pass_fds=[writer, gate]) as nest:
+        os.close(writer)
+        os.close(gate)
+        assert os.read(reader, 2) == b"up"
+        os.kill(nest.pid, 9)
+        os.waitid(os.P_PID, nest.pid, os.WEXITED | os.WNOWAIT)
+        os.close(opened)
+        assert select.select([reader], [], [], 20)[0] and not os.read(reader, 3), "the sandbox was left behind"
+    os.close(reader)
+
+
+def test_child_starts_nothing_more_while_those_below_it_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    states = []
+    descendants = processes.descendants
+
+    def listed(pid: int) -> list[int]:
+        states.append(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0])
+        return descendants(pid)
+
+    monkeypatch.setattr(processes, "descendants", listed)
+    with processes.Child(["/bin/sh", "-c", "while :; do /bin/true; done"]):
+        pass
+    assert states == ["T"]
