@@ -16,9 +16,16 @@ execute_process(COMMAND ${NEST_KERNEL_CXX} -print-prog-name=ld OUTPUT_VARIABLE k
   OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
 find_program(NEST_LD ${kernel_ld} REQUIRED)
 
+# All clones of this tree on a machine share one compiler cache: to it, the tree's files are named from where
+# the compiler runs. It does not look at what they are to be named in objects (NEST_NAMES_FLAGS, in
+# flavours.cmake): whoever changes that gives the namespace another number.
 find_program(CCACHE ccache)
+set(ccache "")
+set(ccache_settings "")
 if(CCACHE)
-  set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE})
+  set(ccache ${CCACHE})
+  set(ccache_settings env CCACHE_BASEDIR=${CMAKE_SOURCE_DIR} CCACHE_NOHASHDIR=1 CCACHE_NAMESPACE=nestling-1)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${ccache_settings} ${CCACHE})
 endif()
 if(CMAKE_SOURCE_DIR MATCHES "['\"]")
   # By a relative path, since this property is put into a shell's line as it is. Of assembly too.
@@ -31,7 +38,7 @@ endif()
 function(nest_x86_64 target)
   if(NOT NEST_KERNEL_CXX STREQUAL CMAKE_CXX_COMPILER)
     set_property(TARGET ${target} PROPERTY CXX_COMPILER_LAUNCHER
-      sh -c "exec ${CMAKE_CXX_COMPILER_LAUNCHER} ${NEST_KERNEL_CXX} \"$@\"")
+      ${ccache_settings} sh -c "exec ${ccache} ${NEST_KERNEL_CXX} \"$@\"")
   endif()
 endfunction()
 

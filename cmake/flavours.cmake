@@ -8,8 +8,14 @@ set(NEST_HOST_FLAVOURS asan tsan)
 
 option(NEST_DEBUG "Check locks and poison memory in the kernel" ON)
 
+# A file's name, in messages and for a debugger, is its path from the root, in every clone: so it is called
+# in full and, for ccache, from the build folder. That folder itself is the root: debuggers look there.
+file(RELATIVE_PATH up ${CMAKE_BINARY_DIR} ${CMAKE_SOURCE_DIR})
+set(NEST_NAMES_FLAGS -ffile-prefix-map=${CMAKE_SOURCE_DIR}/= -ffile-prefix-map=${CMAKE_BINARY_DIR}=.
+    -ffile-prefix-map=${up}=)
+
 set(NEST_COMMON_FLAGS -std=c++23 -g -Wall -Wextra -Wshadow -fno-exceptions -fno-rtti
-    -fmacro-prefix-map=${CMAKE_SOURCE_DIR}/= -I${CMAKE_SOURCE_DIR})
+    ${NEST_NAMES_FLAGS} -I${CMAKE_SOURCE_DIR})
 if(NEST_DEBUG)
   list(APPEND NEST_COMMON_FLAGS -DNEST_DEBUG=1)
 endif()

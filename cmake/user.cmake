@@ -5,7 +5,7 @@
 set(NEST_FLAGS_user -std=c++23 -g -O1 -Wall -Wextra -Wshadow -fno-exceptions -fno-rtti -ffreestanding
     -fno-pic -fno-pie -fno-stack-protector -fno-threadsafe-statics -fno-asynchronous-unwind-tables
     -fcf-protection=none -fno-omit-frame-pointer -fno-use-cxa-atexit
-    -fmacro-prefix-map=${CMAKE_SOURCE_DIR}/= -I${CMAKE_SOURCE_DIR})
+    ${NEST_NAMES_FLAGS} -I${CMAKE_SOURCE_DIR})
 set(NEST_USER_SCRIPT ${CMAKE_SOURCE_DIR}/kern/user/user.ld)
 set(NEST_USER_LINK_FLAGS -z max-page-size=4096 -z noexecstack -static -nostdlib --build-id=none
     -T ${NEST_USER_SCRIPT} -u _start)

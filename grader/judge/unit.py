@@ -31,6 +31,8 @@ SANITIZERS = {
 FAILURES = 3
 """More failures than this of one case, as of a loop, are counted."""
 ADDRESSES = re.compile(r" (at pc|\(pc) 0x.*")
+FROM_ROOT = re.compile(rf"(?:^| )(?:{re.escape(str(ROOT))}/|\./|\.\./\.\./)")
+"""How the tree's files may be named: in full, or, in what the kit holds, from its build folder, said to be the root."""
 FRAME = re.compile(r"#\d+ 0x[0-9a-f]+ in |#\d+ ")
 OFFSET = re.compile(r" \(\w+\+0x[0-9a-f]+\)$")
 
@@ -115,7 +117,7 @@ def sanitizer_report(stderr: str) -> str:
     start = next((i for i, line in enumerate(lines) if any(mark in line for mark in marks)), None)
     if start is None:
         return ""
-    picked = [ADDRESSES.sub("", lines[start].split("==")[-1]).strip()
+    picked = [FROM_ROOT.sub(" ", ADDRESSES.sub("", lines[start].split("==")[-1])).strip()
               .replace("use-after-poison", "use-after-poison (of a frame that is not in use)")]
     for line in lines[start + 1:]:
         text = line.strip()
@@ -123,7 +125,7 @@ def sanitizer_report(stderr: str) -> str:
         if frame and not any(room in text for room in (" kern/", " vmm/", " labs/", "/kern/", "/vmm/", "/labs/")):
             continue  # frames of the sanitizer, of GoogleTest and of the C++ library
         if frame:
-            text = OFFSET.sub("", FRAME.sub("in ", text.replace(f"{ROOT}/", "")))
+            text = OFFSET.sub("", FRAME.sub("in ", FROM_ROOT.sub(" ", text)))
         if text == picked[-1] or "is a wild pointer" in text or "labs/unit_main.cc" in text:
             continue  # a recursion; what says nothing
         if text and not text.startswith(("=", "SUMMARY", "Shadow", "0x", "=>0x", "Addressable")):

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -45,3 +47,26 @@ def test_settings_are_made_once_and_kept(tmp_path: Path, monkeypatch: pytest.Mon
     for settings, wanted in ((), 0), (STRICT, 1), (STRICT, 1), ((), 1):
         with kit.open_kit(None, lambda _: None, tmp_path, settings):  # type: ignore[arg-type]
             assert [argv[0] for argv in ran].count("cmake") == wanted
+
+
+@pytest.mark.skipif(shutil.which("ccache") is None, reason="ccache is not installed")
+def test_clones_share_what_was_compiled(tmp_path: Path) -> None:
+    """The second clone compiles nothing, and its objects name no clone."""
+    # compile_commands.json leaves the launcher out.
+    said = subprocess.run(["ninja", "-C", ROOT / "build" / "cmake", "-t", "commands", "libkern.kernel.a"],
+                          check=True, capture_output=True, text=True).stdout
+    command = next(line for line in said.splitlines() if line.endswith("/kern/mm/heap.cc"))
+    env = {**os.environ, "CCACHE_DIR": str(tmp_path / "cache")}
+    objects = []
+    for name in ("one", "other"):
+        folder = tmp_path / name / "build" / "cmake"
+        folder.mkdir(parents=True)
+        shutil.copytree(ROOT / "kern", tmp_path / name / "kern")
+        made = folder / command.partition(" -o ")[2].split()[0]
+        made.parent.mkdir(parents=True)
+        subprocess.run(command.replace(str(ROOT), str(tmp_path / name)), shell=True, cwd=folder, env=env, check=True)
+        objects.append(made.read_bytes())
+    told = subprocess.run(["ccache", "--print-stats"], env=env, check=True, capture_output=True, text=True).stdout
+    assert "direct_cache_hit\t1" in told.splitlines()
+    assert objects[0] == objects[1]
+    assert b"kern/mm/heap.cc" in objects[0] and b"../kern" not in objects[0] and bytes(tmp_path) not in objects[0]

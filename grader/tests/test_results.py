@@ -245,6 +245,11 @@ def test_a_sanitizers_report_is_cut_to_what_a_student_can_use() -> None:
     assert sanitizer_report("nothing") == ""
 
 
+def test_files_of_the_kit_are_named_from_the_root() -> None:
+    text = sanitizer_report("\n".join(["../../vmm/g.hh:3:5: runtime error: shift", "    #0 0x1 in f() ./vmm/f.cc:9"]))
+    assert text.splitlines() == ["vmm/g.hh:3:5: runtime error: shift", "in f() vmm/f.cc:9"]
+
+
 def test_last_words_of_a_panic_are_what_it_says_and_where() -> None:
     head, registers, trace = [f"line {i}" for i in range(30)], ["rip 1", "rax 2"], ["backtrace:", "  #0 f"]
     panic = "panic on CPU 0: no"
