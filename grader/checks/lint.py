@@ -3,13 +3,15 @@
 
 ``python3 -m grader.checks.lint [--build FOLDER] [FILE...]``: the commands come from the build folder's
 compile_commands.json, put into clang's words. What was clean is remembered by all that it was made
-from (the file, its headers, the command, the checks), so that only what has changed is looked at.
+from (the file, its headers, the command, the checks, the tools), in a folder that all clones of a user share,
+so that only what has changed is looked at.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -33,6 +35,10 @@ LEFT_OUT = (f"{PRIVATE}/mutants",)
 FOR_TESTS = "--checks=-clang-analyzer-*"
 """It would walk through GoogleTest's macros for longer than all other checks take together, and the
 sanitizers watch these files run."""
+
+GOOGLE_TEST = Path("/usr/include/gtest/gtest.h")
+KNOWN_BYTES = 1 << 20
+"""Of what is remembered: some 30,000 verdicts."""
 
 FOR_CLANG = {
     # Without SSE alone, a long double in the standard headers still has registers to return in.
@@ -137,7 +143,8 @@ class Linter:
         self.root = root
         self.known = known
         self._files = Reader(root)
-        self._version = _output([TIDY, "--version"])
+        # The C++ library's headers come with the compiler.
+        self._version = [_output([TIDY, "--version"]), _output(["c++", "--version"]), self._files.text(str(GOOGLE_TEST))]
         self._checks = self._files.text(".clang-tidy")
         self._lock = threading.Lock()
         self._shown: set[str] = set()
@@ -162,7 +169,7 @@ class Linter:
         if done.returncode == 0:
             with self.known.workplace() as folder:
                 clean = folder / "clean"
-                clean.touch()
+                clean.write_text(unit.path)
                 self.known.put(key, clean)
         elif not _FINDING.search(done.stdout):
             found = [f"{unit.path}:1:1: error: {TIDY} ended with {done.returncode}:\n{done.stderr}"]
@@ -211,6 +218,17 @@ def lint(root: Path, build: Path, known: Cache, only: Iterable[str] = (),
     return count
 
 
+def known_here() -> Cache:
+    """What was clean before, in this tree or another one of this user's."""
+    home = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    try:
+        known = Cache(home / "nestling" / "lint")
+        known.trim(KNOWN_BYTES)
+    except (OSError, RuntimeError):  # no home, or one that cannot be written
+        known = Cache(ROOT / "build" / "cache")
+    return known
+
+
 def main(argv: list[str] | None = None) -> int:
     """Ends with 0: clean, 1: there are findings, 3: cannot run."""
     parser = argparse.ArgumentParser(prog="lint", description=__doc__)
@@ -218,8 +236,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("files", nargs="*", metavar="FILE", help="look at these only (from the root)")
     options = parser.parse_args(argv)
     try:
-        known = Cache(ROOT / "build" / "cache")
-        return 1 if lint(ROOT, options.build, known, options.files) else 0
+        return 1 if lint(ROOT, options.build, known_here(), options.files) else 0
     except CannotRun as problem:
         print(f"lint: {problem}", file=sys.stderr)
         return 3

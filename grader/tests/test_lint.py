@@ -2,6 +2,7 @@
 """The linter finds what is bad, once, and looks again only at what has changed."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -87,3 +88,20 @@ def test_missing_database_names_the_mend(root: Path) -> None:
     (root / "compile_commands.json").unlink()
     with pytest.raises(lint.CannotRun, match="cmake --preset default"):
         run(root)
+
+
+def test_clones_of_one_user_share_what_was_clean(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
+    other = tmp_path / "other"
+    shutil.copytree(root, other, ignore=lambda folder, names: {"other"} & set(names))
+    database = other / "compile_commands.json"
+    database.write_text(database.read_text().replace(str(root), str(other)))
+    said: list[str] = []
+    for tree in (root, other):
+        assert lint.lint(tree, tree, lint.known_here(), show=said.append) == 0
+    assert ["1 of them" in line for line in said] == [True, False]
+
+
+def test_without_a_home_it_is_remembered_in_the_tree(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", "/proc/nowhere")
+    assert lint.known_here().folder == lint.ROOT / "build" / "cache"
