@@ -27,10 +27,9 @@ class GuestMemory {
     /// The second-level table's root, for the VMCB's nCR3 or the VMCS's EPT pointer.
     virtual Hpa table_root() const = 0;
 
-    /// Makes the page present for which `exit` is a nested page fault. Errors: Unsupported (the
-    /// exit is no nested page fault, or the page is present and the permission is missing),
-    /// NotFound (there is no memory), or what went wrong while it was loaded.
-    virtual std::expected<void, Error> serve_fault(const Exit& exit) = 0;
+    /// Makes the page of `fault` present. Errors: Unsupported (it is present, and the permission is
+    /// missing), NotFound (there is no memory), or what went wrong while it was loaded.
+    virtual std::expected<void, Error> serve_fault(const exit::NestedPageFault& fault) = 0;
 
     /// Where the table puts `gpa`; an error (NotFound) if the page is not present.
     virtual std::expected<Hpa, Error> gpa2hpa(Gpa gpa) const = 0;

@@ -7,6 +7,7 @@
 #include <expected>
 #include <memory>
 #include <optional>
+#include <utility>
 
 #include "vmm/backend.hh"
 #include "vmm/devices/x2apic.hh"
@@ -86,8 +87,12 @@ class Vcpu {
     /// The APIC's timer was set: what the host's timer waits for must be worked out again.
     void timer_changed() { clock_changed_ = true; }
     ///@{
-    /// Nested faults that were handed to try_lazy_paging.
-    void count_nested_fault() { ++nested_faults_; }
+    /// Nested faults that were handed to the guest's memory. Returns whether the last one was on
+    /// the same page.
+    bool count_nested_fault(Gpa page) {
+        ++nested_faults_;
+        return std::exchange(last_fault_, page) == page;
+    }
     std::uint64_t nested_faults() const { return nested_faults_; }
     ///@}
 
@@ -124,6 +129,7 @@ class Vcpu {
     bool clock_changed_ = true;    // the timer may have to be armed anew
     bool polls_priority_ = false;  // an interrupt waits for CR8, whose writes do not exit
     std::uint64_t nested_faults_ = 0;
+    Gpa last_fault_{~0ULL};  // a page's first byte; at first none's
     std::atomic<bool> init_pending_{false};
     std::atomic<bool> nmi_pending_{false};
     std::atomic<std::uint32_t> startup_pending_{0};

@@ -13,20 +13,9 @@ namespace {
 
 namespace arch = kern::arch;
 
-/// EAX at a multiboot2 entry [multiboot2 3.3].
-constexpr std::uint32_t multiboot2_magic = 0x36d7'6289;
 constexpr std::uint64_t ns_per_ms = 1'000'000;
 
 constinit const Backend* prepared_backend = nullptr;
-
-const char* why_no_information(Error error) {
-    switch (error) {
-        case Error::NotFound:
-        case Error::Overlap: return "info=: the page must be RAM outside of the image";
-        case Error::OutOfRange: return "the multiboot2 information must fit a page below 4 GiB";
-        default: return "the multiboot2 information could not be written";
-    }
-}
 
 }  // namespace
 
@@ -78,21 +67,6 @@ std::expected<std::unique_ptr<Vm>, Refusal> Vm::create(GuestMemory& memory,
         if (!vm->vcpus_[index]) return std::unexpected{no_memory};
     }
     memory.set_shootdown(shoot_down, vm.get());
-    return vm;
-}
-
-std::expected<std::unique_ptr<Vm>, Refusal> Vm::create(std::unique_ptr<KernelVmPager> pager,
-                                                       const Options& options) {
-    auto vm = create(*pager, options);
-    if (!vm) return vm;
-    const auto information = pager->finalize_mem(options.command_line, options.mbi_address);
-    if (!information)
-        return std::unexpected{
-            Refusal{information.error(), why_no_information(information.error())}};
-    (*vm)->vcpu(0).backend().start_protected_mode(pager->entry(), multiboot2_magic,
-                                                  static_cast<std::uint32_t>(information->value()));
-    (*vm)->vcpu(0).make_runnable();
-    (*vm)->pager_ = std::move(pager);
     return vm;
 }
 

@@ -14,7 +14,6 @@
 #include "vmm/backend.hh"
 #include "vmm/devices/uart16550.hh"
 #include "vmm/guest_memory.hh"
-#include "vmm/pager/kernel_vm_pager.hh"
 #include "vmm/refusal.hh"
 #include "vmm/vcpu.hh"
 
@@ -40,8 +39,8 @@ struct VmResult {
 class VmObserver {
    public:
     virtual ~VmObserver() = default;
-    /// A nested page fault on `page` is about to be handed to try_lazy_paging.
-    virtual void before_lazy_paging(Gpa page, unsigned vcpu) = 0;
+    /// A nested page fault on `page` is about to be served.
+    virtual void before_fault_is_served(Gpa page, unsigned vcpu) = 0;
     /// The guest executed hypercall `mark` with `value`.
     virtual void mark(std::uint64_t value, unsigned vcpu) = 0;
 };
@@ -57,8 +56,6 @@ class Vm {
         std::string_view name;    ///< stands before each line it prints; copied, 31 characters
         unsigned vcpu_count = 1;  ///< 1 to the number of CPUs
         std::uint64_t time_limit_ms = 0;  ///< from run() on; 0: none
-        std::string_view command_line{};  ///< for the multiboot2 information
-        Gpa mbi_address{};                ///< where finalize_mem puts that information
         VmObserver* observer = nullptr;   ///< outlives the VM
         bool hypercalls = true;           ///< they are served; otherwise the first one ends the VM
         bool open_ports = false;  ///< a port that no device serves reads as all ones and takes any
@@ -70,11 +67,6 @@ class Vm {
     /// the reason in words.
     static std::expected<void, const char*> prepare(const Backend& backend);
 
-    /// Writes the guest's multiboot2 information and makes its vCPUs. prepare() must have
-    /// succeeded. Takes no time that depends on the guest's size.
-    static std::expected<std::unique_ptr<Vm>, Refusal> create(std::unique_ptr<KernelVmPager> pager,
-                                                              const Options& options);
-
     /// A VM over `memory`, which outlives it, with vCPUs that wait for their start: who makes it
     /// puts the first one where it begins, and calls its make_runnable(). Nothing is written into
     /// the guest's memory. prepare() must have succeeded.
@@ -83,7 +75,7 @@ class Vm {
     /// What was given to prepare(); nullptr before.
     static const Backend* prepared();
 
-    /// All its vCPUs have stopped. Frames go back, those of the guest's memory too.
+    /// All its vCPUs have stopped.
     ~Vm();
     Vm(const Vm&) = delete;
     Vm& operator=(const Vm&) = delete;
@@ -97,7 +89,6 @@ class Vm {
     /// What it is made of.
     std::string_view name() const { return name_.data(); }
     GuestMemory& memory() { return *memory_; }
-    KernelVmPager& pager() { return *pager_; }  // of a VM that was made with one
     bool serves_hypercalls() const { return hypercalls_; }
     bool has_open_ports() const { return open_ports_; }
     const Backend& backend() const { return *backend_; }
@@ -142,7 +133,6 @@ class Vm {
     std::array<char, 32> name_{};
     const Backend* backend_;
     GuestMemory* memory_;
-    std::unique_ptr<KernelVmPager> pager_{};  // what memory_ is, in a VM that was made with one
     VmObserver* observer_;
     bool hypercalls_;
     bool open_ports_;

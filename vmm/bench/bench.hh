@@ -12,8 +12,7 @@
 #include "kern/lib/panic.hh"
 #include "kern/lib/print.hh"
 #include "vmm/backend.hh"
-#include "vmm/pager/kernel_vm_pager.hh"
-#include "vmm/vm.hh"
+#include "vmm/pager/kernel_vm.hh"
 
 /// What the measurements of the benchmark kernel share.
 namespace vmm::bench {
@@ -56,8 +55,8 @@ inline std::unique_ptr<KernelVmPager> make_pager(const Backend& backend, kern::F
     return must(KernelVmPager::from_image(image, ram_kib, *backend.format), "bench: pager");
 }
 
-inline std::unique_ptr<Vm> make_vm(std::unique_ptr<KernelVmPager> pager) {
-    return must(Vm::create(std::move(pager), {.name = "bench"}), "bench: VM");
+inline KernelVm make_vm(std::unique_ptr<KernelVmPager> pager) {
+    return must(KernelVm::create(std::move(pager), {.name = "bench"}, {}), "bench: VM");
 }
 
 inline void run_to_exit(Vm& vm) {

@@ -17,15 +17,15 @@ const char* why_not_served(const exit::NestedPageFault& fault, Error error) {
 
 }  // namespace
 
-Handled handle(Vcpu& vcpu, const Exit& exit, const exit::NestedPageFault& fault) {
-    vcpu.count_nested_fault();
+Handled handle(Vcpu& vcpu, const Exit&, const exit::NestedPageFault& fault) {
+    const bool again = vcpu.count_nested_fault(fault.address.page());
     if (VmObserver* const observer = vcpu.vm().observer())
-        observer->before_lazy_paging(fault.address.page(), vcpu.index());
-    const auto served = vcpu.vm().memory().serve_fault(exit);
+        observer->before_fault_is_served(fault.address.page(), vcpu.index());
+    const auto served = vcpu.vm().memory().serve_fault(fault);
     if (served) {
         // The guest executes the same instruction again. Were the page still missing, it would do
-        // so for ever.
-        if (vcpu.vm().memory().gpa2hpa(fault.address)) return {};
+        // so for ever: so look, but not before it has come back.
+        if (!again || vcpu.vm().memory().gpa2hpa(fault.address)) return {};
         return std::unexpected{
             ExitFailure{"load_page reported success, and the page is not present"}};
     }

@@ -10,9 +10,9 @@
 #include "kern/lib/fixed.hh"
 #include "kern/lib/print.hh"
 #include "vmm/frame_owners.hh"
+#include "vmm/pager/kernel_vm.hh"
 #include "vmm/probe.hh"
 #include "vmm/refusal.hh"
-#include "vmm/vm.hh"
 
 namespace vmm {
 
@@ -24,7 +24,7 @@ using kern::kprint;
 class Watcher final : public VmObserver {
    public:
     explicit Watcher(HeldDevice& device) : device_{device} {}
-    void before_lazy_paging(Gpa page, unsigned vcpu) override {
+    void before_fault_is_served(Gpa page, unsigned vcpu) override {
         last_page_[vcpu].store(page.value());
         device_.count_fault(page, vcpu);
     }
@@ -60,37 +60,37 @@ std::expected<void, Refusal> protect_pages(KernelVmPager& pager, const VmPlan& p
 }
 
 /// Makes the VM. The device is armed when it returns successfully.
-std::expected<std::unique_ptr<Vm>, Refusal> make(const VmPlan& plan, const kern::FileSystem& files,
-                                                 HeldDevice& device, const Backend& backend,
-                                                 Watcher& watcher) {
+std::expected<KernelVm, Refusal> make(const VmPlan& plan, const kern::FileSystem& files,
+                                      HeldDevice& device, const Backend& backend,
+                                      Watcher& watcher) {
     const auto file = files.open(plan.file);
     if (!file) return std::unexpected(Refusal{file.error(), "opening the file in the boot module"});
     auto pager = KernelVmPager::from_image(*file, plan.ram_kib, *backend.format);
     if (!pager) return std::unexpected(pager.error());
     if (const auto mapped = map_devices(**pager, plan); !mapped)
         return std::unexpected(mapped.error());
-    auto vm = Vm::create(std::move(*pager), {.name = plan.name,
-                                             .vcpu_count = plan.vcpus,
-                                             .time_limit_ms = plan.limit_ms,
-                                             .command_line = plan.args,
-                                             .mbi_address = plan.information,
-                                             .observer = &watcher,
-                                             .open_ports = plan.open_ports});
+    auto vm = KernelVm::create(std::move(*pager),
+                               {.name = plan.name,
+                                .vcpu_count = plan.vcpus,
+                                .time_limit_ms = plan.limit_ms,
+                                .observer = &watcher,
+                                .open_ports = plan.open_ports},
+                               {.command_line = plan.args, .at = plan.information});
     if (!vm) return vm;
-    if (const auto done = protect_pages((*vm)->pager(), plan); !done)
+    if (const auto done = protect_pages(vm->pager(), plan); !done)
         return std::unexpected(done.error());
-    if (const auto armed = device.arm(plan, *file, (*vm)->pager().table()); !armed)
+    if (const auto armed = device.arm(plan, *file, vm->pager().table()); !armed)
         return std::unexpected(
             Refusal{armed.error(), "hold or fail: finding the page in the file"});
     return std::move(*vm);
 }
 
-void describe_start(const VmPlan& plan, Vm& vm, VmRecord& record) {
+void describe_start(const VmPlan& plan, const KernelVm& vm, VmRecord& record) {
     record.entry = vm.pager().entry().value();
     record.table_root = vm.pager().table().root().value();
-    record.table_format = vm.backend().format == &ept_format ? 1 : 0;
-    for (unsigned i = 0; i < vm.vcpu_count(); ++i)
-        record.vmcb[i] = probe_of(vm.backend()).of(vm.vcpu(i).backend()).control_block.value();
+    record.table_format = vm->backend().format == &ept_format ? 1 : 0;
+    for (unsigned i = 0; i < vm->vcpu_count(); ++i)
+        record.vmcb[i] = probe_of(vm->backend()).of(vm->vcpu(i).backend()).control_block.value();
     kprint("{}: entry {}, {} {}, {} KiB\n", plan.name, vm.pager().entry(), plan.vcpus,
            plan.vcpus == 1 ? "vCPU" : "vCPUs", plan.ram_kib);
 }
@@ -162,7 +162,7 @@ void run_virtual_machine(const VmPlan& plan, const kern::FileSystem& files, Held
         kprint("{}: refused: {}: {} ({})\n", plan.name, plan.file, words, vm.error().error);
         return;
     }
-    describe_start(plan, **vm, record);
+    describe_start(plan, *vm, record);
     if (plan.has_memory) kern::frames().fail_from(plan.memory_frames + 1);
     const VmResult result = (*vm)->run();
     kern::frames().fail_from(0);
@@ -177,9 +177,9 @@ void run_virtual_machine(const VmPlan& plan, const kern::FileSystem& files, Held
     describe_end(plan, **vm, result, watcher, record);
     if (plan.keep) {
         record.kept = 1;
-        (void)vm->release();  // stays until the machine ends: its memory is read from outside
+        std::move(*vm).leave_alone();  // its memory is read from outside
     } else {
-        vm->reset();
+        *vm = {};
     }
     record.after = kern::frames().accounts();
 }

@@ -159,21 +159,29 @@ std::expected<void, Error> append_sections(Writer& writer, const SectionTable& t
     return {};
 }
 
+std::unexpected<Refusal> refuse(Error error, const char* reason) {
+    return std::unexpected{Refusal{error, reason}};
+}
+
+constexpr const char* no_place = "info=: the page must be RAM outside of the image";
+constexpr const char* does_not_fit = "the multiboot2 information must fit a page below 4 GiB";
+constexpr const char* no_memory = "no memory for the multiboot2 information";
+
 }  // namespace
 
-std::expected<Gpa, Error> KernelVmPager::finalize_mem(std::string_view command_line, Gpa at) {
+std::expected<Gpa, Refusal> KernelVmPager::finalize_mem(std::string_view command_line, Gpa at) {
     constexpr Gpa pointer_end{1ULL << 32};  // EBX has 32 bits
-    if (!at.is_aligned()) return std::unexpected(Error::Unaligned);
-    if (at >= pointer_end) return std::unexpected(Error::OutOfRange);
+    if (!at.is_aligned()) return refuse(Error::Unaligned, "info= must be page-aligned");
+    if (at >= pointer_end) return refuse(Error::OutOfRange, does_not_fit);
     const auto loaders = loaders_.on_page(at);
-    if (loaders.empty()) return std::unexpected(Error::NotFound);
+    if (loaders.empty()) return refuse(Error::NotFound, no_place);
     const Gpa end = at + page_size;
     if (loaders.size() != 1 || !loaders[0].is_zeros() || at < loaders[0].begin() ||
         loaders[0].end() < end)
-        return std::unexpected(Error::Overlap);
+        return refuse(Error::Overlap, no_place);
 
     auto frame = kern::Frame::allocate(frame_owner::guest_memory);
-    if (!frame) return std::unexpected(frame.error());
+    if (!frame) return refuse(frame.error(), no_memory);
     Writer writer{frame->bytes()};
     writer.append(FixedPart{});
     writer.append_text_tag(tag_command_line, command_line);
@@ -183,17 +191,18 @@ std::expected<Gpa, Error> KernelVmPager::finalize_mem(std::string_view command_l
     if (wanted_sections_ != Multiboot2Request::Sections::No) {
         const bool optional = wanted_sections_ == Multiboot2Request::Sections::Optional;
         const auto done = append_sections(writer, sections_, *kernel_, optional);
-        if (!done) return std::unexpected(done.error());
+        if (!done)
+            return refuse(done.error(), "its section headers, which it asks for, cannot be read");
     }
     writer.append(Tag{.type = tag_end, .size = sizeof(Tag)});
-    if (!writer.fits()) return std::unexpected(Error::OutOfRange);
+    if (!writer.fits()) return refuse(Error::OutOfRange, does_not_fit);
     writer.put(0, FixedPart{.total_size = writer.position()});
 
     auto mapped = table_.map(at, frame->address(), read_write_execute);
-    if (!mapped) return std::unexpected(mapped.error());
+    if (!mapped) return refuse(mapped.error(), no_memory);
     if (auto removed = loaders_.remove(at, end); !removed) {
         (void)table_.unmap(at);  // the frame goes back with `frame`
-        return std::unexpected(removed.error());
+        return refuse(removed.error(), "too many gaps between its segments");
     }
     frame->release();
     return at;

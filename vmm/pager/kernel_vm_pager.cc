@@ -171,10 +171,9 @@ std::expected<void, Error> KernelVmPager::map_mmio_page(Gpa gpa, Hpa frame) {
     return table_.map(gpa, frame, read_execute);
 }
 
-std::expected<void, Error> KernelVmPager::try_lazy_paging(const Exit& exit) {
-    const auto* fault = std::get_if<exit::NestedPageFault>(&exit.reason);
-    if (!fault || fault->present) return std::unexpected(Error::Unsupported);
-    const Gpa page = fault->address.page();
+std::expected<void, Error> KernelVmPager::try_lazy_paging(const exit::NestedPageFault& fault) {
+    if (fault.present) return std::unexpected(Error::Unsupported);
+    const Gpa page = fault.address.page();
     if (page.value() == watched_page_.load(std::memory_order_relaxed))
         watched_faults_.fetch_add(1, std::memory_order_acq_rel);
     return load_page(page);

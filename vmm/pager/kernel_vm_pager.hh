@@ -141,7 +141,7 @@ class KernelVmPager final : public GuestMemory {
     ///         OutOfRange (all that does not fit a page, or the page does not lie below 4 GiB),
     ///         OutOfMemory, Overlap (the page holds bytes of the image or of map_page), or what
     ///         reading the section headers found. On an error nothing has changed.
-    std::expected<Gpa, Error> finalize_mem(std::string_view command_line, Gpa at = Gpa{0});
+    std::expected<Gpa, Refusal> finalize_mem(std::string_view command_line, Gpa at = Gpa{0});
 
     /// The guest-physical address of the first instruction.
     Gpa entry() const { return entry_; }
@@ -153,9 +153,9 @@ class KernelVmPager final : public GuestMemory {
     /// What each registered byte is before anybody has touched it.
     const LoaderMap& loaders() const { return loaders_; }
 
-    /// Serves a nested page fault by load_page. Errors: Unsupported (the exit is no nested page
-    /// fault, or the page is present and the permission is missing), or what load_page reports.
-    std::expected<void, Error> try_lazy_paging(const Exit& exit);
+    /// Serves a nested page fault by load_page. Errors: Unsupported (the page is present, and the
+    /// permission is missing), or what load_page reports.
+    std::expected<void, Error> try_lazy_paging(const exit::NestedPageFault& fault);
 
     /// From now on counts the nested faults on `page` that are handed to load_page; 0 at first. One
     /// page at a time. Tests hold a read until a second CPU has faulted on the same page.
@@ -168,8 +168,8 @@ class KernelVmPager final : public GuestMemory {
     ///@{
     /// See GuestMemory. A fault is served by try_lazy_paging.
     Hpa table_root() const override { return table_.root(); }
-    std::expected<void, Error> serve_fault(const Exit& exit) override {
-        return try_lazy_paging(exit);
+    std::expected<void, Error> serve_fault(const exit::NestedPageFault& fault) override {
+        return try_lazy_paging(fault);
     }
     std::expected<Hpa, Error> gpa2hpa(Gpa gpa) const override;
     void set_shootdown(Shootdown shootdown, void* context) override {

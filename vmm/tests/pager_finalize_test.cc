@@ -168,7 +168,8 @@ class PagerSections : public PagerFinalize {
         auto pager = KernelVmPager::from_image(opened, 4096, npt_format);
         if (!pager) return std::unexpected(pager.error().error);
         made_ = std::move(*pager);
-        if (const auto done = made_->finalize_mem("x"); !done) return std::unexpected(done.error());
+        if (const auto done = made_->finalize_mem("x"); !done)
+            return std::unexpected(done.error().error);
         const auto page = made_->gpa2hpa(Gpa{0});
         return tags_in({kern::arch::direct_map(*page), page_size});
     }

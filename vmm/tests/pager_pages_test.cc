@@ -17,10 +17,8 @@ class PagerPages : public PagerTest {
         PagerTest::SetUp();
         make_pager();
     }
-    static Exit fault(Gpa address, bool present = false) {
-        Exit exit;
-        exit.reason = exit::NestedPageFault{.address = address, .read = true, .present = present};
-        return exit;
+    static exit::NestedPageFault fault(Gpa address, bool present = false) {
+        return {.address = address, .read = true, .present = present};
     }
 };
 
@@ -66,11 +64,8 @@ TEST_F(PagerPages, AFaultMakesItsPagePresent) {
     EXPECT_EQ(pager().faults_on_watched_page(), 1U);
 }
 
-TEST_F(PagerPages, OtherExitsAreNotServed) {
+TEST_F(PagerPages, OtherFaultsAreNotServed) {
     ASSERT_TRUE(succeeds(pager().map_page(page, ones)));
-    Exit halt;
-    halt.reason = exit::Halt{};
-    EXPECT_TRUE(fails_with(pager().try_lazy_paging(halt), Error::Unsupported));
     EXPECT_TRUE(fails_with(pager().try_lazy_paging(fault(page, true)), Error::Unsupported))
         << "the page was present, a permission was missing";
     EXPECT_FALSE(walk(page));

@@ -21,7 +21,7 @@ namespace {
 class Pages final : public GuestMemory {
    public:
     Hpa table_root() const override { return {}; }
-    std::expected<void, Error> serve_fault(const Exit&) override {
+    std::expected<void, Error> serve_fault(const exit::NestedPageFault&) override {
         return std::unexpected{Error::Unsupported};
     }
     std::expected<Hpa, Error> gpa2hpa(Gpa gpa) const override {

@@ -12,6 +12,7 @@
 
 #include "kern/arch/host/fake.hh"
 #include "vmm/hypercall.hh"
+#include "vmm/pager/kernel_vm.hh"
 #include "vmm/tests/support/pager_fixture.hh"
 
 namespace vmm {
@@ -124,19 +125,21 @@ class VirtualMachine : public testing::Test {
         fake::reset();
         ASSERT_TRUE(Vm::prepare(fake_backend));
     }
-    std::unique_ptr<Vm> make(std::vector<FakeVcpu::Guest> guests, std::uint64_t limit_ms = 0,
-                             bool open_ports = false) {
+    KernelVm make(std::vector<FakeVcpu::Guest> guests, std::uint64_t limit_ms = 0,
+                  bool open_ports = false) {
         auto pager = KernelVmPager::create(npt_format);
         EXPECT_TRUE(pager.has_value());
         EXPECT_TRUE(PagerTestAccess::loaders(**pager).add(Loader::zeros(Gpa{0}, Gpa{0x10'0000})));
         const auto count = static_cast<unsigned>(guests.size());
         guests_to_be = &guests;
-        auto vm = Vm::create(std::move(*pager), {.name = "test",
-                                                 .vcpu_count = count,
-                                                 .time_limit_ms = limit_ms,
-                                                 .open_ports = open_ports});
+        auto vm = KernelVm::create(std::move(*pager),
+                                   {.name = "test",
+                                    .vcpu_count = count,
+                                    .time_limit_ms = limit_ms,
+                                    .open_ports = open_ports},
+                                   {});
         EXPECT_TRUE(vm.has_value());
-        return vm ? std::move(*vm) : nullptr;
+        return vm ? std::move(*vm) : KernelVm{};
     }
     static FakeVcpu& vcpu(Vm& vm, unsigned index) {
         return static_cast<FakeVcpu&>(vm.vcpu(index).backend());
@@ -167,7 +170,7 @@ TEST_F(VirtualMachine, MoreVcpusThanCpusAreRefused) {
     fake::reset(fake::Options{.cpus = 2});
     auto pager = KernelVmPager::create(npt_format);
     ASSERT_TRUE(pager.has_value());
-    const auto vm = Vm::create(std::move(*pager), {.name = "test", .vcpu_count = 3});
+    const auto vm = KernelVm::create(std::move(*pager), {.name = "test", .vcpu_count = 3}, {});
     ASSERT_FALSE(vm.has_value());
     EXPECT_EQ(vm.error().error, Error::InvalidArgument);
     EXPECT_NE(std::string{vm.error().reason}.find("more virtual CPUs"), std::string::npos);
@@ -461,12 +464,12 @@ TEST_F(VirtualMachine, AMemoryThatOutlivesItForgetsIt) {
 }
 
 TEST_F(VirtualMachine, AShootdownFlushesEveryVcpuBeforeItInterrupts) {
-    std::unique_ptr<Vm> vm;
+    KernelVm vm;
     int flushed_at_interrupt = 0;
     bool removed = false;
     vm = make({[&](FakeVcpu& self) {
                    while (!vm->vcpu(1).cpu()) kern::arch::relax();  // it is on its CPU
-                   removed = vm->pager().table().unmap(Gpa{0}).has_value();
+                   removed = vm.pager().table().unmap(Gpa{0}).has_value();
                    return end_with(self, 0);
                },
                [](FakeVcpu&) { return exits_with(exit::Halt{}); }});

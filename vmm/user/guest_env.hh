@@ -37,7 +37,7 @@ class MappedMemory final : public GuestMemory {
     ///@{
     /// See GuestMemory.
     Hpa table_root() const override { return table_.root(); }
-    std::expected<void, Error> serve_fault(const Exit& exit) override;
+    std::expected<void, Error> serve_fault(const exit::NestedPageFault& fault) override;
     std::expected<Hpa, Error> gpa2hpa(Gpa gpa) const override;
     void set_shootdown(Shootdown shootdown, void* context) override;
     ///@}

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <new>
 #include <utility>
-#include <variant>
 
 #include "kern/proc/address_space.hh"
 #include "vmm/user/guest_env.hh"
@@ -25,11 +24,10 @@ std::expected<std::unique_ptr<MappedMemory>, Error> MappedMemory::create(const E
     return memory;
 }
 
-std::expected<void, Error> MappedMemory::serve_fault(const Exit& exit) {
-    const auto* fault = std::get_if<exit::NestedPageFault>(&exit.reason);
-    if (fault == nullptr || fault->present) return std::unexpected{Error::Unsupported};
+std::expected<void, Error> MappedMemory::serve_fault(const exit::NestedPageFault& fault) {
+    if (fault.present) return std::unexpected{Error::Unsupported};
     // Its VMM may have mapped it just now, on another CPU.
-    if (table_.lookup(fault->address)) return {};
+    if (table_.lookup(fault.address)) return {};
     return std::unexpected{Error::NotFound};
 }
 

@@ -21,10 +21,10 @@ void try_guest(std::string_view name, const std::byte* entry, unsigned count,
     const auto vm = make_vm({.name = name, .entry = entry, .what = what});
     if (run(*vm).end != VmResult::End::Exited) return;
     for (unsigned i = 0; i < count; ++i)
-        fact(name, keys[i], word(vm->pager(), RESULTS + NOTES + 4 * i));
+        fact(name, keys[i], word(vm.pager(), RESULTS + NOTES + 4 * i));
 }
 
-std::uint32_t count_of(Vm& vm, unsigned vector) {
+std::uint32_t count_of(const KernelVm& vm, unsigned vector) {
     return word(vm.pager(), RESULTS + COUNTS + 4 * vector);
 }
 
@@ -35,10 +35,10 @@ void test_hostile_guests() {
         const FrameBalance balance{"cr8"};
         const auto vm = make_vm({.name = "cr8", .entry = guest_priority});
         if (run(*vm).end == VmResult::End::Exited) {
-            fact("cr8", "read-back", word(vm->pager(), RESULTS + NOTES));
-            fact("cr8", "protection", count_of(*vm, vector::general_protection));
-            fact("cr8", "while-held", word(vm->pager(), RESULTS + NOTES + 4));
-            fact("cr8", "interrupts", count_of(*vm, 0x30));
+            fact("cr8", "read-back", word(vm.pager(), RESULTS + NOTES));
+            fact("cr8", "protection", count_of(vm, vector::general_protection));
+            fact("cr8", "while-held", word(vm.pager(), RESULTS + NOTES + 4));
+            fact("cr8", "interrupts", count_of(vm, 0x30));
         }
     }
     try_guest("task-register", guest_task_register, 10);

@@ -14,7 +14,7 @@ void test_interrupts() {
     const FrameBalance balance{name};
     const auto vm = make_vm({.name = name, .entry = guest_interrupts, .vcpus = 2});
     (void)run(*vm);
-    const Results first{vm->pager()};
+    const Results first{vm.pager()};
     fact(name, "while-disabled", first.note(0));
     fact(name, "in-shadow", first.note(1));
     fact(name, "behind-shadow", first.note(2));
@@ -29,7 +29,7 @@ void test_interrupts() {
     fact(name, "one-shot-left", first.note(4));
     fact(name, "periodic-came", first.count(0x41) >= 3);
     if (vm->vcpu(1).nested_faults() != 0) {
-        const Results second{vm->pager(), RESULTS_AP};
+        const Results second{vm.pager(), RESULTS_AP};
         fact(name, "ipi-from-second",
              first.count(0x51) + first.count(0x53) + first.count(0x54) + first.count(0x56));
         fact(name, "ipi-to-second", second.count(0x52));
@@ -40,7 +40,7 @@ void test_interrupts() {
 
     const auto nmis = make_vm({.name = "two-nmis", .entry = guest_two_nmis});
     (void)run(*nmis);
-    const Results results{nmis->pager()};
+    const Results results{nmis.pager()};
     fact("two-nmis", "in-first-handler", results.note(1));
     fact("two-nmis", "in-all", results.count(2));
 }
@@ -50,13 +50,13 @@ namespace {
 /// Looks whether the pages of the IDT and the stack came while an event was on its way.
 class DeliveryWatcher final : public VmObserver {
    public:
-    void before_lazy_paging(Gpa page, unsigned) override {
-        const bool during_delivery = exit_interrupted_event(vm->vcpu(0).backend());
+    void before_fault_is_served(Gpa page, unsigned) override {
+        const bool during_delivery = exit_interrupted_event((*vm)->vcpu(0).backend());
         if (page == place(guest_idt)) idt += during_delivery;
         if (page == Gpa{FRESH_STACK - page_size}) stack += during_delivery;
     }
     void mark(std::uint64_t, unsigned) override {}
-    Vm* vm = nullptr;
+    const KernelVm* vm = nullptr;
     unsigned idt = 0, stack = 0;
 };
 
@@ -75,9 +75,9 @@ void test_reinjection() {
         DeliveryWatcher watcher;
         const auto vm = make_vm(
             {.name = name, .entry = guest_reinjection, .what = number, .observer = &watcher});
-        watcher.vm = vm.get();
+        watcher.vm = &vm;
         (void)run(*vm);
-        const Results results{vm->pager()};
+        const Results results{vm.pager()};
         fact(name, "handlers", results.at(ENTRIES));
         fact(name, "count", results.count(vector));
         fact(name, "error", results.error(vector));

@@ -64,7 +64,7 @@ void test_kills() {
         make_vm({.name = "refused", .entry = guest_refused, .what = is_svm() ? 0U : 1U});
     (void)run(*refused);
     const auto count = [&](std::uint64_t vector) -> std::uint32_t {
-        return word(refused->pager(), RESULTS + COUNTS + 4 * vector);
+        return word(refused.pager(), RESULTS + COUNTS + 4 * vector);
     };
     fact("refused", "invalid-opcode", count(vector::invalid_opcode));
     fact("refused", "protection", count(vector::general_protection));

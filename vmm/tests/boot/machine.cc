@@ -65,15 +65,16 @@ std::unique_ptr<KernelVmPager> make_pager(const std::uint32_t& watched_word) {
     return std::move(*made);
 }
 
-std::unique_ptr<Vm> make_vm(const Setup& setup) {
-    auto vm = Vm::create(make_pager(nonce), {.name = setup.name,
-                                             .vcpu_count = setup.vcpus,
-                                             .time_limit_ms = setup.limit_ms,
-                                             .mbi_address = Gpa{INFORMATION},
-                                             .observer = setup.observer,
-                                             .open_ports = setup.open_ports});
+KernelVm make_vm(const Setup& setup) {
+    auto vm = KernelVm::create(make_pager(nonce),
+                               {.name = setup.name,
+                                .vcpu_count = setup.vcpus,
+                                .time_limit_ms = setup.limit_ms,
+                                .observer = setup.observer,
+                                .open_ports = setup.open_ports},
+                               {.at = Gpa{INFORMATION}});
     if (!vm) kern::panic(vm.error().reason);
-    (*vm)->vcpu(0).backend().start_protected_mode(place(setup.entry), nonce, setup.what);
+    vm.value()->vcpu(0).backend().start_protected_mode(place(setup.entry), nonce, setup.what);
     return std::move(*vm);
 }
 
@@ -151,7 +152,9 @@ Exit run_until_it_asks(VcpuBackend& vcpu, KernelVmPager& pager) {
         if (std::holds_alternative<exit::ExternalInterrupt>(exit.reason) ||
             std::holds_alternative<exit::Served>(exit.reason))
             continue;
-        if (pager.try_lazy_paging(exit)) continue;
+        if (const auto* fault = std::get_if<exit::NestedPageFault>(&exit.reason);
+            fault != nullptr && pager.try_lazy_paging(*fault))
+            continue;
         if (std::holds_alternative<exit::Hypercall>(exit.reason)) vcpu.skip_instruction(exit);
         vcpu.leave_cpu();
         return exit;

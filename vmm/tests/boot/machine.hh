@@ -10,10 +10,10 @@
 #include "kern/arch/arch.hh"
 #include "kern/lib/panic.hh"
 #include "kern/lib/print.hh"
+#include "vmm/pager/kernel_vm.hh"
 #include "vmm/probe.hh"
 #include "vmm/svm/vmcb.hh"
 #include "vmm/tests/boot/layout.h"
-#include "vmm/vm.hh"
 #include "vmm/vmx/vmx.hh"
 
 /// Tests of the hypervisor on real virtualization: guests from guests.S, facts printed as lines
@@ -54,7 +54,7 @@ struct Setup {
     VmObserver* observer = nullptr;
     bool open_ports = false;
 };
-std::unique_ptr<Vm> make_vm(const Setup& setup);
+KernelVm make_vm(const Setup& setup);
 
 /// Runs it and prints how it ended as facts of its name: end, status, reason.
 VmResult run(Vm& vm);

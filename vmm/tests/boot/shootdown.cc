@@ -15,7 +15,7 @@ namespace {
 /// What it does at each `mark` of vCPU 0, while vCPU 1 goes on.
 class PageTaker final : public VmObserver {
    public:
-    void before_lazy_paging(Gpa, unsigned) override {}
+    void before_fault_is_served(Gpa, unsigned) override {}
 
     void mark(std::uint64_t round, unsigned) override {
         wait_for_progress();
@@ -37,7 +37,7 @@ class PageTaker final : public VmObserver {
 
     unsigned taken() const { return taken_count_; }
 
-    Vm* vm = nullptr;
+    const KernelVm* vm = nullptr;
     bool protects = true;
     unsigned stale_writes = 0;
     unsigned rounds = 0;
@@ -80,7 +80,7 @@ class PageTaker final : public VmObserver {
         protected_ = true;
         protected_value_ = word(vm->pager(), WRITTEN);
         start_ = kern::arch::nanoseconds();
-        while (!vm->ending() && kern::arch::nanoseconds() - start_ < patience_ns)
+        while (!(*vm)->ending() && kern::arch::nanoseconds() - start_ < patience_ns)
             kern::arch::relax();
     }
 
@@ -98,13 +98,13 @@ void take_from(std::string_view name, bool leave_shootdown_out) {
     taker.protects = !leave_shootdown_out;
     const auto vm =
         make_vm({.name = name, .entry = guest_shootdown, .vcpus = 2, .observer = &taker});
-    taker.vm = vm.get();
-    if (leave_shootdown_out) vm->pager().table().set_shootdown([](void*) {}, nullptr);
+    taker.vm = &vm;
+    if (leave_shootdown_out) vm.pager().table().set_shootdown([](void*) {}, nullptr);
     const VmResult result = run(*vm);
     fact(name, "ended-by", result.vcpu);
     fact(name, "rounds", taker.rounds);
     fact(name, "taken", taker.taken());
-    fact(name, "stale-reads", word(vm->pager(), RESULTS_AP + VIOLATIONS) != 0);
+    fact(name, "stale-reads", word(vm.pager(), RESULTS_AP + VIOLATIONS) != 0);
     fact(name, "stale-writes", taker.stale_writes != 0);
     if (taker.protects) fact(name, "protected-kept", taker.kept_its_value());
     taker.free_frames();

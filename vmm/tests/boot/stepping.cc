@@ -27,7 +27,7 @@ void run_case(const Case& stepping) {
     const FrameBalance balance{name};
     const auto vm = make_vm({.name = name, .entry = stepping.entry, .what = stepping.steps});
     if (run(*vm).end != VmResult::End::Exited) return;
-    const KernelVmPager& pager = vm->pager();
+    const KernelVmPager& pager = vm.pager();
     const std::uint32_t steps = word(pager, MODE);
     fact(name, "steps", steps);
     fact(name, "places", stepping.places.size());

@@ -17,7 +17,7 @@ void try_guest(const Setup& setup, Tell tell) {
     const FrameBalance balance{setup.name};
     const auto vm = make_vm(setup);
     const VmResult result = run(*vm);
-    if (result.end == VmResult::End::Exited && result.status == nonce) tell(vm->pager());
+    if (result.end == VmResult::End::Exited && result.status == nonce) tell(vm.pager());
 }
 
 void tell_notes(std::string_view name, const Results& results, unsigned count) {
