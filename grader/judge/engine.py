@@ -25,7 +25,7 @@ from grader.build.kit import BuildFailure, Kit
 from grader.course.lab import Lab, Task, Test
 from grader.judge import outcome
 from grader.judge.outcome import Outcome
-from grader.judge.unit import CASE_SECONDS, run_case
+from grader.judge.unit import CASE_SECONDS, all_pass, run_case
 from grader.testkit.plans import Ground
 
 if TYPE_CHECKING:
@@ -53,6 +53,9 @@ class Case:
     first_only: bool = False
     """enough is known of these answers once a test has failed: others that have not begun are skipped, and
     nothing is booted before all cases on the host have passed"""
+    combined: bool = False
+    """each file of these answers is judged on its own too: those on the host are tried in one process for all cases of
+    a flavour, and only if they do not all pass, each case in its own"""
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -92,6 +95,9 @@ class Engine:
         self.settings = settings
         self._schedule = kit.schedule
         self._units: dict[tuple[str, Answers, bool], Future[Outcome]] = {}
+        self._combined: dict[tuple[Answers, str], set[str]] = {}
+        """names of cases that are tried in one process, by answers and kind"""
+        self._together: dict[tuple[Answers, str], Future[bool]] = {}
         self._noticed: set[Answers] = set()
         """answers of which a `first_only` case has failed"""
         self._boots: dict[tuple[str, Answers, str, int], Future[Boot]] = {}
@@ -104,6 +110,9 @@ class Engine:
 
     def build(self, cases: list[Case]) -> None:
         """Starts compiling and linking what the cases need. Costs nothing to call again."""
+        for case in cases:
+            if case.combined and case.test.kind != "boot":
+                self._combined.setdefault((case.answers, case.test.kind), set()).add(case.test.local)
         for rank, case in enumerate(cases):
             if case.test.kind == "boot" and not case.first_only:
                 # Boots take longest, so their kernels come before programs of the same answers.
@@ -186,9 +195,21 @@ class Engine:
         key = (case.test.name, case.answers, case.first_only)
         if key not in self._units:
             program = self.kit.program(self.lab, case.answers, FLAVOURS[case.test.kind], rank=rank)
+            several = [self._try_together(case, program, rank)] if case.combined else []
             self._units[key] = self._schedule.submit(
-                lambda path: self._run_unit(path, case, ""), program, rank=rank)
+                lambda path, pass_together=False: Outcome(outcome.PASSED) if pass_together
+                else self._run_unit(path, case, ""), program, *several, rank=rank)
         return self._units[key]
+
+    def _try_together(self, case: Case, program: Future[Path], rank: int) -> Future[bool]:
+        """Whether all cases pass that are combined with this one."""
+        key = (case.answers, case.test.kind)
+        if key not in self._together:
+            names = sorted(self._combined[key])
+            self._together[key] = self._schedule.submit(
+                lambda path: all_pass(path, names, seed=self.settings.seed, seconds=self.settings.case_seconds),
+                program, rank=rank)
+        return self._together[key]
 
     def _run_unit(self, program: Path, case: Case, suffix: str) -> Outcome:
         if case.first_only and case.answers in self._noticed:
@@ -283,12 +304,12 @@ def why_not(task: Task, test: Test, machine: str) -> str:
 
 
 def cases_of(task: Task, answers: Answers, label: str, on: Sequence[str], *, late: bool = False,
-             first_only: bool = False) -> list[Case]:
+             first_only: bool = False, combined: bool = False) -> list[Case]:
     """The cases that judge a task: those of the host once, the booted ones on each machine that can."""
     cases = []
     for test in task.tests:
         where = [machine for machine in on if not why_not(task, test, machine)] if test.kind == "boot" else [""]
-        cases += [Case(test, answers, label, machine, late, first_only) for machine in where]
+        cases += [Case(test, answers, label, machine, late, first_only, combined) for machine in where]
     return cases
 
 

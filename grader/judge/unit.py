@@ -12,6 +12,7 @@ import os
 import re
 import secrets
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 from grader.confine import host_program, sandbox
@@ -40,9 +41,26 @@ OFFSET = re.compile(r" \(\w+\+0x[0-9a-f]+\)$")
 def run_case(program: Path, case: str, *, task: str, seed: int, transcript: Path,
              seconds: float = CASE_SECONDS) -> Outcome:
     """Runs `Suite.Case` of the program for a test of `task`."""
+    command, done, records, token = _run(program, [case], seed, seconds)
+    transcript.parent.mkdir(parents=True, exist_ok=True)
+    transcript.write_text(f"$ NEST_SEED={seed} {shlex.join(command)}\n{done.stdout}\n"
+                          f"--- standard error ---\n{done.stderr}\n--- {done.ended()} ---\n", encoding="utf-8")
+    verdict = _judge(done, records, token, case, task)
+    return Outcome(verdict.kind, verdict.detail, done.seconds, "", transcript, stub=verdict.stub)
+
+
+def all_pass(program: Path, cases: Sequence[str], *, seed: int, seconds: float = CASE_SECONDS) -> bool:
+    """Whether the cases pass one after the other in one process."""
+    _, done, records, token = _run(program, cases, seed, seconds)
+    return done.ok and sorted(records) == sorted(f"{token} {case} passed" for case in cases)
+
+
+def _run(program: Path, cases: Sequence[str], seed: int,
+         seconds: float) -> tuple[list[str], sandbox.Completed, list[str], str]:
+    """Runs cases: the command, how it ended, the records, and the token that true ones begin with."""
     token = secrets.token_hex(16)
     record_end, write_end = os.pipe()
-    command = [*host_program.without_randomization(), str(program), f"--gtest_filter={case}"]
+    command = [*host_program.without_randomization(), str(program), f"--gtest_filter={':'.join(cases)}"]
     with contextlib.ExitStack() as stack:
         stack.callback(os.close, record_end)
         try:
@@ -60,11 +78,7 @@ def run_case(program: Path, case: str, *, task: str, seed: int, transcript: Path
             records = []
     if done.killed == "interrupted":
         raise KeyboardInterrupt
-    transcript.parent.mkdir(parents=True, exist_ok=True)
-    transcript.write_text(f"$ NEST_SEED={seed} {shlex.join(command)}\n{done.stdout}\n"
-                          f"--- standard error ---\n{done.stderr}\n--- {done.ended()} ---\n", encoding="utf-8")
-    verdict = _judge(done, records, token, case, task)
-    return Outcome(verdict.kind, verdict.detail, done.seconds, "", transcript, stub=verdict.stub)
+    return command, done, records, token
 
 
 def _judge(done: sandbox.Completed, records: list[str], token: str, case: str, task: str) -> Outcome:

@@ -23,7 +23,7 @@ from grader.verbs.output import write
 @click.option("-k", "keyword", metavar="TEXT", default="", help="Only rows whose names contain this.")
 @click.option("--machine", metavar="MACHINE", help="Booted tests on this machine alone.")
 @click.option("--full", is_flag=True, help="Judge wrong answers by all their tests, and not up to the first that "
-              "notices them.")
+              "notices them, and combined right ones with a process for each case.")
 @click.option("--json", "json_file", metavar="FILE", help="Write the matrix as JSON; - is standard output.")
 def command(lab: str | None, seed: int | None, keyword: str, machine: str | None, full: bool,
             json_file: str | None) -> int:
