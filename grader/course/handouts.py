@@ -21,6 +21,7 @@ import jinja2
 
 from grader import CannotRun, LabError
 from grader.course import lab as labs
+from grader.course.fragments import functions
 from grader.course.lab import ROOT, Lab, Task, Test
 
 PARTS = ROOT / "build" / "handouts-parts"
@@ -108,7 +109,9 @@ def anchor_faults(lab: Lab) -> Iterator[str]:
 
 
 def write_parts(all_labs: Iterable[Lab], folder: Path = PARTS) -> None:
-    """Writes the pieces that come from lab.json: the page header, the list of labs, the points."""
+    """Writes the pieces that come from lab.json: the page header, the list of labs, the points; and functions whose
+    fragments are tasks, whole.
+    """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(ROOT / "handouts" / "templates"),
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
@@ -131,6 +134,11 @@ def write_parts(all_labs: Iterable[Lab], folder: Path = PARTS) -> None:
             example = re.split(r"[.:]+", first.local)[-1]
             write(f"{task.id}.html", "task.html.j2", lab=lab, task=task, groups=groups(task), example=example,
                   case_name=case_name, rows=rows)
+    tasks = {task.file: task for lab in all_labs for task in lab.tasks if task.file.endswith(".S")}
+    rooms = {Path(file).parent for file in tasks}
+    files = (str(path.relative_to(ROOT)) for room in sorted(rooms) for path in sorted((ROOT / room).glob("*.S")))
+    for function, fragments in functions(files, ROOT).items():
+        write(f"{function}.html", "fragments.html.j2", function=function, fragments=fragments, tasks=tasks)
 
 
 def scalable_pictures(page: str) -> str:

@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 
 import pytest
 
 from grader.course import handouts
+from grader.course.fragments import functions
 from grader.course import lab as labs
 from grader.course.lab import Lab, Task
 
@@ -69,6 +71,22 @@ def test_code_out_of_a_class_stands_at_the_margin() -> None:
         '</div><!-- fragment --><div class="line">  not code</div>')
 
 
+def test_fragments_stand_in_their_linked_order(tmp_path: Path) -> None:
+    macro = ('.macro f_section order, label\n.section .text.f.\\order, "ax", @progbits\n.global \\label\n'
+             '\\label:\n.endm\n')
+    (tmp_path / "given.S").write_text(macro + "    f_section 30, f_end\n    ret\n\n    // The begin.\n"
+                                      "    f_section 00, f\n    nop\n    .text\nlate:\n    nop\n")
+    (tmp_path / "mine.S").write_text(macro + "    f_section 10, f_mine\n    // Write here.\n")
+    (tmp_path / "other.S").write_text("this is no assembly\n")
+    found = functions(["given.S", "mine.S", "other.S"], tmp_path)
+    assert {name: [(one.order, one.label, one.file, one.source) for one in several] for name, several in found.items()} == {
+        "f": [("00", "f", "given.S", ("    nop",)), ("10", "f_mine", "mine.S", ()),
+              ("30", "f_end", "given.S", ("    ret",))]}
+    (tmp_path / "mine.S").write_text(macro + "    f_section 10, f_mine\n    no such instruction\n")
+    with pytest.raises(handouts.CannotRun, match="mine.S cannot be assembled"):
+        functions(["mine.S"], tmp_path)
+
+
 @pytest.mark.parametrize("tool", ["doxygen", "dot"])
 def test_a_missing_tool_is_named_with_its_mend(monkeypatch: pytest.MonkeyPatch, tool: str) -> None:
     which = handouts.shutil.which
@@ -81,3 +99,8 @@ def test_the_tree_builds_without_a_warning() -> None:
     page = handouts.build()
     assert page.is_file()
     assert (page.parent / "lab5.html").read_text().count("<img src=\"dot_inline") >= 5
+    switch = (page.parent / "lab3.html").read_text()
+    for function, most in (("vmx_asm_vmrun", "60"), ("svm_asm_vmrun", "99")):
+        assert f'id="{function}_linked"' in switch
+        orders = re.findall(r'linked-head"><b>(\d\d)', (handouts.PARTS / f"{function}.html").read_text())
+        assert orders == sorted(set(orders)) and orders[0] == "00" and orders[-1] == most

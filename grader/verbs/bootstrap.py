@@ -26,7 +26,7 @@ GRUB = ("grub-pc-bin", "grub-common", "xorriso", "mtools") if IS_X86_64 else ()
 """For ISO images. Debian has GRUB for BIOS machines on x86 only; elsewhere kernels are entered by PVH alone."""
 RUN = (*COMMAND, *BUILD, *EMULATE, *GRUB)
 GDB = "gdb" if IS_X86_64 else "gdb-multiarch"
-HANDOUTS = (*COMMAND, "doxygen", "graphviz", "python3-jinja2")
+HANDOUTS = (*COMMAND, *BUILD, "doxygen", "graphviz", "python3-jinja2")
 TEST = (*GRADE, *RUN, *HANDOUTS, "clang-format-19", "clang-tidy-19", GDB,
         "python3-defusedxml")
 LONG = {"arm64": ("g++-aarch64-linux-gnu", "qemu-user", "googletest"), "clang": ("clang-19", "libclang-rt-19-dev")}
