@@ -52,7 +52,7 @@ class Case:
     """not scored, and run only once every case that is scored has passed"""
     first_only: bool = False
     """enough is known of these answers once a test has failed: others that have not begun are skipped, and
-    nothing is booted before all cases on the host have passed"""
+    nothing is booted before all of the label's cases on the host have passed"""
     combined: bool = False
     """each file of these answers is judged on its own too: those on the host are tried in one process for all cases of
     a flavour, and only if they do not all pass, each case in its own"""
@@ -304,12 +304,14 @@ def why_not(task: Task, test: Test, machine: str) -> str:
 
 
 def cases_of(task: Task, answers: Answers, label: str, on: Sequence[str], *, late: bool = False,
-             first_only: bool = False, combined: bool = False) -> list[Case]:
-    """The cases that judge a task: those of the host once, the booted ones on each machine that can."""
+             first_only: bool = False, all_on_host: bool = False, combined: bool = False) -> list[Case]:
+    """The cases that judge a task: those of the host once, the booted ones on each machine that can. With
+    `all_on_host`, only booted ones are `first_only`."""
     cases = []
     for test in task.tests:
         where = [machine for machine in on if not why_not(task, test, machine)] if test.kind == "boot" else [""]
-        cases += [Case(test, answers, label, machine, late, first_only, combined) for machine in where]
+        cases += [Case(test, answers, label, machine, late, first_only and not (all_on_host and not machine), combined)
+                  for machine in where]
     return cases
 
 

@@ -7,7 +7,8 @@ files are the skeleton. Each cell of the matrix is a task's points under one ans
 
 - the skeleton gets 0 in every task, the references get all;
 - a mutant loses in its own task; the other tasks are judged without it, by construction of blame
-  isolation, and shown as `.`. One whose name says `constant` or `nothing` keeps at most 5 %;
+  isolation, and shown as `.`. One whose name says `constant` or `nothing` keeps at most 5 %; its file
+  SEEN says what the student is told, and how much it may cost (grader/judge/seen.py);
 - a variant gets all in every task, alone and together with every choice of the other tasks' variants. One
   that answers several tasks is judged as a student's files are, each beside the references, and together.
 
@@ -27,11 +28,12 @@ from grader.build.answers import Answers, own_answers, reference_answers
 from grader.build.kit import Kit
 from grader.build.workshop import Progress
 from grader.course import lab as labs_module
-from grader.course.lab import ROOT, Lab, Task
+from grader.course.lab import ROOT, Lab, Task, Test
 from grader.judge.engine import Engine, Settings, cases_of, new_transcripts
 from grader.judge.judging import ALL, judge, outcomes
 from grader.judge.results import TaskResult
 from grader.judge.scoring import score_task
+from grader.judge.seen import FILE, OTHER, Seen, first_failing, read, told
 
 CONSTANT_WORDS = ("constant", "nothing")
 CONSTANT_SHARE = 0.05
@@ -54,6 +56,12 @@ class Row:
     """all its tests are judged; else only up to one that fails, which is enough to tell that it is wrong"""
     combined: bool = False
     """variants that have rows of their own, together: cases on the host need no process each"""
+    seen: Seen | None = None
+    """what a mutant's file SEEN says"""
+    all_on_host: bool = False
+    """where not all tests are judged: all those on the host are, and the booted ones only if those pass"""
+    asked: dict[str, tuple[Test, ...]] = field(default_factory=dict)
+    """by task id: all tests that can run on these machines"""
 
     @property
     def is_constant(self) -> bool:
@@ -77,20 +85,50 @@ class Row:
             return f"the mutant {cell.state}, which proves nothing"
         if self.is_constant and cell.score > CONSTANT_SHARE * cell.max_score:
             return f"an answer that is always the same keeps more than {CONSTANT_SHARE:.0%}"
-        return ""
+        if self.seen is None:
+            return ""
+        return self.unsaid(task) or self.seen.out_of_proportion(
+            self.lost(task), self.points(task), whole=self.is_whole(task))
+
+    def unsaid(self, task: Task) -> str:
+        """What is wrong with the words of the mutant's first failing test; empty if nothing."""
+        first = first_failing(self.cells[task.id])
+        if self.seen is None or first is None or self.seen.stands_in(told(first)):
+            return ""
+        return f"{first.test.name} does not say '{' | '.join(self.seen.phrases)}'"
+
+    def is_whole(self, task: Task) -> bool:
+        """Whether every test of the task was judged that can run on these machines."""
+        return len(self.cells[task.id].tests) == len(self.asked[task.id])
+
+    def points(self, task: Task) -> float:
+        """The points of the task's tests that can run on these machines."""
+        return sum(test.points for test in self.asked[task.id])
+
+    def lost(self, task: Task) -> float:
+        """The points that the task has lost by the tests that were judged."""
+        return self.cells[task.id].max_score - self.cells[task.id].score
+
+    def share(self, task: Task) -> str:
+        """What is left of the points, in words."""
+        kept = f"{self.points(task) - self.lost(task):g}/{self.points(task):g}"
+        return kept if self.is_whole(task) else f"<= {kept}" if self.all_on_host else "noticed"
 
 
 def verify(lab: Lab, kit: Kit, seed: int, progress: Progress, keyword: str = "", machine: str = ALL, *,
-           full: bool = False) -> list[Row]:
-    """Judges all rows of one lab; mutants up to the first test that notices them, or, with `full`, wholly."""
+           full: bool = False, all_on_host: bool = False) -> list[Row]:
+    """Judges all rows of one lab; mutants up to the first test that notices them, or, with `full`, wholly. Of a
+    mutant whose share of points is checked, and with `all_on_host` of each, all tests on the host are judged."""
     rows = [row for row in plan(lab) if keyword in row.name]
     for row in rows:
         row.on = tuple(one for one in row.on if machine in (one, ALL))
         row.full = full or row.kind != "mutant" or row.is_constant
         row.combined = row.combined and not full
+        row.all_on_host = all_on_host or (row.seen is not None and row.seen.kind != OTHER)
     engine = Engine(lab, kit, Settings(seed, new_transcripts(ROOT, f"{lab.id}-verify"), replay=False))
     cases = [case for row in rows for task in lab.tasks if task.id in row.answers
-             for case in cases_of(task, row.answers[task.id], row.name, row.on, first_only=not row.full, combined=row.combined)]
+             for case in cases_of(task, row.answers[task.id], row.name, row.on, first_only=not row.full,
+                                  all_on_host=row.all_on_host, combined=row.combined)]
     if not cases:
         return rows
     engine.build(cases)
@@ -98,6 +136,8 @@ def verify(lab: Lab, kit: Kit, seed: int, progress: Progress, keyword: str = "",
     for row in rows:
         for task in lab.tasks:
             if task.id in row.answers:
+                row.asked[task.id] = tuple(dict.fromkeys(
+                    case.test for case in cases if (case.label, case.test.task) == (row.name, task.id)))
                 cell = score_task(task, outcomes(found, row.name, row.on), elsewhere="reference", alone="")
                 if cell is not None:  # else its tests are for machines that were not asked for
                     row.cells[task.id] = cell
@@ -117,7 +157,8 @@ def plan(lab: Lab, root: Path = ROOT) -> list[Row]:
         Row("reference", "reference", {task.id: references for task in lab.tasks}, on=lab.machines)]
     for name, paths in _alternatives(lab, root, "mutants", most=1):
         rows.append(Row(name, "mutant", {task.id: references.replaced(task.file, path)
-                                         for task, path in paths.items()}, on=lab.mutants_on))
+                                         for task, path in paths.items()}, on=lab.mutants_on,
+                        seen=read(root / "solutions-private/mutants" / lab.id / name.removeprefix("mutant "))))
     by_task: dict[str, list[tuple[str, Path]]] = {task.file: [] for task in lab.tasks}
     for name, paths in _alternatives(lab, root, "variants", most=len(lab.tasks)):
         if len(paths) == 1:
@@ -150,7 +191,7 @@ def _alternatives(lab: Lab, root: Path, kind: str, most: int) -> list[tuple[str,
     found = []
     folder = root / "solutions-private" / kind / lab.id
     for place in sorted(path for path in folder.glob("*") if path.is_dir()):
-        files = [path for path in sorted(place.rglob("*")) if path.is_file() and path.name != "WHY"]
+        files = [path for path in sorted(place.rglob("*")) if path.is_file() and path.name not in ("WHY", FILE)]
         paths = {task: place / task.file for task in lab.tasks if (place / task.file) in files}
         if not 0 < len(paths) == len(files) <= most:
             what = "one file, at the path of a task" if most == 1 else "files at the paths of tasks, and no others,"
@@ -161,8 +202,25 @@ def _alternatives(lab: Lab, root: Path, kind: str, most: int) -> list[tuple[str,
 
 def faults(lab: Lab, rows: list[Row]) -> list[str]:
     """A line or more for each wrong cell."""
-    return [f"{row.name}, {task.id}: {row.wrong(task)}" + _lost(row.cells[task.id], row.kind)
+    return [f"{row.name}, {task.id}: {row.wrong(task)}" + (
+                f"\n{_told(row, task)}" if row.unsaid(task) else _lost(row.cells[task.id], row.kind))
             for row in rows for task in lab.tasks if row.wrong(task)]
+
+
+def _told(row: Row, task: Task) -> str:
+    """What a student with this mutant's mistake is told first."""
+    first = first_failing(row.cells[task.id])
+    return "" if first is None else f"    {first.test.name}\n" + "\n".join(
+        f"    {line}" for line in told(first).splitlines())
+
+
+def show_seen(lab: Lab, rows: list[Row]) -> None:
+    """Prints of each mutant the points that it keeps and what the student is told first."""
+    for row in rows:
+        for task in lab.tasks:
+            if row.kind == "mutant" and task.id in row.cells:
+                says = f"{row.seen.kind}: {' | '.join(row.seen.phrases)}" if row.seen else "none"
+                print(f"{row.name}, {task.id}: keeps {row.share(task)}; SEEN: {says}\n{_told(row, task)}\n")
 
 
 def _lost(cell: TaskResult, kind: str) -> str:
@@ -190,12 +248,13 @@ def show(lab: Lab, rows: list[Row]) -> int:
             cell = row.cells.get(task.id)
             text = "."
             if cell is not None:
-                text = f"{cell.score}/{cell.max_score}" if row.full else "kept all" if row.wrong(task) else "noticed"
+                text = row.share(task)
             cells.append(f"{text + ('!' if row.wrong(task) else ''):>12}")
         noticed = ""
         if row.kind == "mutant":
             names = [test.test.local for cell in row.cells.values() for test in cell.tests if not test.passed]
-            noticed = ", ".join(names[:2]) + (f" and {len(names) - 2} more" if len(names) > 2 else "")
+            noticed = (f"{row.seen.kind}: " if row.seen else "") + ", ".join(names[:2])
+            noticed += f" and {len(names) - 2} more" * (len(names) > 2)
         print(f"{row.name:<{width}}  {'  '.join(cells)}  {noticed}".rstrip())
     wrong = faults(lab, rows)
     for fault in wrong:
@@ -207,6 +266,6 @@ def as_dict(row: Row, lab: Lab) -> dict[str, object]:
     """A row as JSON has it."""
     return {"name": row.name, "kind": row.kind, "machines": list(row.on), "full": row.full, "cells": {
         task.id: {"score": row.cells[task.id].score, "max_score": row.cells[task.id].max_score,
-                  "wrong": row.wrong(task),
+                  "points": row.points(task), "whole": row.is_whole(task), "wrong": row.wrong(task),
                   "failed": [test.test.name for test in row.cells[task.id].tests if not test.passed]}
         for task in lab.tasks if task.id in row.cells}}

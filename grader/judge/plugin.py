@@ -156,7 +156,7 @@ class LabPlugin:
         for item in boots:
             case = case_of(item)
             if item not in self.late:
-                before = [one for one in map(case_of, items) if one.first_only and one.test.kind != "boot"
+                before = [one for one in map(case_of, items) if one.test.kind != "boot"
                           and one.label == case.label] if case.first_only else []
                 rank = last[case.label] if before else first[case.label]
                 self.engine.start(case, rank, item.module, before)  # type: ignore[attr-defined]

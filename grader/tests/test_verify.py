@@ -123,6 +123,56 @@ def test_a_mutant_is_judged_up_to_the_first_test_that_notices_it(tree: Tree) -> 
     assert full["full"] and set(row["cells"]["lab1.twice"]["failed"]) < set(full["cells"]["lab1.twice"]["failed"])
 
 
+def test_the_student_is_told_what_seen_says(tree: Tree) -> None:
+    """What is checked, what was seen and the hint count, whatever the case and the white space."""
+    tree.write(f"{MUTANTS}/squares/vmm/twice.cc", TWICE.replace("n + n", "n * n"))
+    for words in ("twice  3", "TO ITSELF", "unit:Twice.OfThree is right", "9", "no word | twice(3)"):
+        tree.write(f"{MUTANTS}/squares/SEEN", f"other: {words}\n")
+        status, _, text = verify(tree, "-k", "squares")
+        assert status == 0, text
+    tree.write(f"{MUTANTS}/squares/SEEN", "other: half of three | 10\n")
+    status, rows, text = verify(tree, "-k", "squares")
+    assert status == 1 and "unit:Twice.OfThree does not say 'half of three | 10'" in text
+    assert "add it to itself" in text and "    checks  unit:Twice.OfThree is right" in text
+    for nonsense in ("", "slip", "sleep: words", "slip:", "slip: a\nother: b"):
+        tree.write(f"{MUTANTS}/squares/SEEN", nonsense)
+        done = tree.nest("verify", "lab1")
+        assert done.returncode == 3 and "squares/SEEN: wants one line" in done.stderr
+
+
+def test_points_in_proportion(tree: Tree) -> None:
+    """OfThree is 4 of 10 points and OfZero 1. Tests on the host alone tell that a slip costs too much; that an
+    answer that is wrong at heart keeps too much is told by all tests."""
+    tree.write(f"{MUTANTS}/zero/vmm/twice.cc", TWICE.replace("n + n", "n ? n + n : 1"))
+    tree.write(f"{MUTANTS}/zero/SEEN", "slip: twice(0)\n")
+    tree.write(f"{MUTANTS}/squares/vmm/twice.cc", TWICE.replace("n + n", "n * n"))
+    tree.write(f"{MUTANTS}/squares/SEEN", "slip: twice(3)\n")
+    tree.write(f"{MUTANTS}/booted/vmm/twice.cc", TWICE.replace("n + n", "n == 21 ? 1 : n + n"))
+    tree.write(f"{MUTANTS}/booted/SEEN", "slip: wanted twice 42\n")
+    status, rows, text = verify(tree, "-k", "mutant")
+    assert status == 1
+    wrong = {name: row["cells"]["lab1.twice"]["wrong"] for name, row in rows.items()}
+    assert wrong == {"mutant zero": "", "mutant squares": "a slip loses 4 of 10 points, more than a quarter",
+                     "mutant booted": "a slip loses 5 of 10 points, more than a quarter"}, text
+    assert "<= 6/10" in text and "slip: Twice.OfThree" in text
+    for name, words in (("zero", "0"), ("squares", "3"), ("booted", "42")):
+        tree.write(f"{MUTANTS}/{name}/SEEN", f"heart: {words}\n")
+    status, rows, text = verify(tree, "-k", "mutant")
+    assert status == 0, text
+    _, rows, text = verify(tree, "-k", "mutant", "--full")
+    wrong = {name: row["cells"]["lab1.twice"]["wrong"] for name, row in rows.items()}
+    assert wrong == {"mutant zero": "an answer that is wrong at heart keeps 9 of 10 points, more than half",
+                     "mutant squares": "", "mutant booted": ""}, text
+
+
+def test_what_seen_could_say(tree: Tree) -> None:
+    tree.write(f"{MUTANTS}/zero/vmm/twice.cc", TWICE.replace("n + n", "n ? n + n : 1"))
+    done = tree.nest("verify", "lab1", "-k", "mutant", "--seen")
+    assert "mutant zero, lab1.twice: keeps <= 9/10; SEEN: none\n    unit:Twice.OfZero\n    checks  unit" in done.stdout
+    done = tree.nest("verify", "lab1", "-k", "mutant", "--seen", "--full")
+    assert "mutant zero, lab1.twice: keeps 9/10; SEEN: none" in done.stdout
+
+
 def test_mutants_are_judged_where_the_lab_says(tree: Tree) -> None:
     tree.write(f"{MUTANTS}/there/vmm/half.cc", WRONG_ON_BOCHS)
     data = json.loads((tree.root / "labs/lab1-toy/lab.json").read_text()) | {"mutants_on": ["amd-qemu"]}

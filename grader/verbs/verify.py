@@ -13,7 +13,7 @@ from grader import DONE, POINTS_MISSING, UsageError
 from grader.build.workshop import Progress, workshop
 from grader.course import lab as labs_module
 from grader.judge.judging import ALL, machines_of
-from grader.judge.matrix import as_dict, faults, show, verify
+from grader.judge.matrix import as_dict, faults, show, show_seen, verify
 from grader.verbs.output import write
 
 
@@ -24,9 +24,11 @@ from grader.verbs.output import write
 @click.option("--machine", metavar="MACHINE", help="Booted tests on this machine alone.")
 @click.option("--full", is_flag=True, help="Judge wrong answers by all their tests, and not up to the first that "
               "notices them, and combined right ones with a process for each case.")
+@click.option("--seen", is_flag=True, help="Show of each mutant the points that it keeps by the tests on the host, and "
+              "what its first failing test says; with --full by all tests.")
 @click.option("--json", "json_file", metavar="FILE", help="Write the matrix as JSON; - is standard output.")
 def command(lab: str | None, seed: int | None, keyword: str, machine: str | None, full: bool,
-            json_file: str | None) -> int:
+            seen: bool, json_file: str | None) -> int:
     """Judge the skeleton, the references, every mutant and every variant of LAB, or of every lab.
 
     Ends with 0 if every cell of the matrix is as it must be, and with 1 if not.
@@ -45,8 +47,10 @@ def command(lab: str | None, seed: int | None, keyword: str, machine: str | None
     matrices = []
     with workshop(progress) as kit:
         for one in labs:
-            rows = verify(one, kit, seed, progress, keyword, machine or ALL, full=full)
+            rows = verify(one, kit, seed, progress, keyword, machine or ALL, full=full, all_on_host=seen)
             progress.clear()
+            if seen:
+                show_seen(one, rows)
             matrices.append({"lab": one.id, "seed": seed, "rows": [as_dict(row, one) for row in rows]})
             wrong += show(one, rows) if json_file != "-" else len(faults(one, rows))
     if json_file:
