@@ -79,7 +79,7 @@ class Kit:
             failed.set_exception(
                 BuildFailure(f"{name}: {error.strerror}", file=file, stage="does not compile"))
             return failed
-        key = digest("object", name, text, self._compiler(flavour), self._flags(file, flavour), self._ground)
+        key = digest("object", name, text, self._compiler(flavour), self.flags(file, flavour), self.ground)
         return self._once(key, lambda: self._compile(key, file, source, name, flavour), rank=rank)
 
     def program(self, lab: Lab, answers: Answers, flavour: str, rank: int = 0) -> Future[Path]:
@@ -100,6 +100,19 @@ class Kit:
                     "-lgtest", "-lpthread"]
 
         return self._link(f"program {lab.id}", answers, flavour, tests + libraries, link, command, rank)
+
+    def code(self, file: str, source: Path) -> list[bytes]:
+        """The optimized objects of an answer, as it boots and on the host, without debug information: where two
+        answers have the same, no test can tell them apart. Raises BuildFailure."""
+        bare = next((name for name, recipe in self._kit["programs"].items() if file in recipe["tasks"]), "kernel")
+        objects = []
+        for flavour in (bare,) if file.endswith(ASSEMBLY) else (bare, "asan"):
+            flags = [flag for flag in self.flags(file, flavour) if "sanitize" not in flag and flag != "-g"]
+            with self.cache.workplace() as place:
+                # The name of an object's source stands in it.
+                flags += ["-O2", f"-ffile-prefix-map={source.parent}/="]
+                objects.append(self._compiled(place, file, source, self._shown(source), flavour, flags).read_bytes())
+        return objects
 
     def runs(self, kernel: str) -> str:
         """What a kernel runs: `guests`, `programs` or `vmms`. Raises CannotRun if the kit has none of that name."""
@@ -165,7 +178,7 @@ class Kit:
         return (self._kit["programs"].get(flavour) or self._kit["flavours"][flavour])["compiler"]
 
     @cached_property
-    def _ground(self) -> str:
+    def ground(self) -> str:
         """What every compilation of an answer rests on: the compilers and the tree's headers."""
         compilers = _identity(sorted({Path(self._compiler(flavour)).resolve() for flavour in self._kit["flavours"]}))
         headers = []
@@ -184,7 +197,8 @@ class Kit:
         libraries = self._kit["flavours"][flavour]["libraries"]
         return [Path(libraries[name]) for name in rooms]
 
-    def _flags(self, file: str, flavour: str) -> list[str]:
+    def flags(self, file: str, flavour: str) -> list[str]:
+        """The words with which an answer to this task is compiled."""
         if flavour in self._kit["programs"]:
             return self._kit["programs"][flavour]["compile"]
         return self._kit["flavours"][flavour]["assemble" if file.endswith(ASSEMBLY) else "compile"]
@@ -202,21 +216,25 @@ class Kit:
 
     def _compile(self, key: str, file: str, source: Path, name: str, flavour: str) -> Path:
         with self.cache.workplace() as place:
-            output = place / "answer.o"
-            # An answer sees the rooms and itself, so that it cannot include a reference.
-            done = sandbox.run(
-                [self._compiler(flavour), *self._flags(file, flavour),
-                 f"-ffile-prefix-map={self.root}/=", f"-iquote{(self.root / file).parent}",
-                 "-fdiagnostics-color=never", _few_errors(self._compiler(flavour)), "-c", name, "-o", str(output)],
-                timeout=COMPILE_SECONDS, cwd=self.root, writable=[place],
-                readable=[self.root / room for room in ROOMS if (self.root / room).is_dir()] + [source])
-            if not done.ok:
-                self._blame_disk(done.stderr)
-                text = (done.stdout + done.stderr).strip()
-                if done.killed or done.returncode < 0 or not text:
-                    text += f"\nthe compiler {done.ended()}"
-                raise BuildFailure(text.strip(), file=file, stage="does not compile")
-            return self.cache.put(key, output)
+            return self.cache.put(key, self._compiled(place, file, source, name, flavour, self.flags(file, flavour)))
+
+    def _compiled(self, place: Path, file: str, source: Path, name: str, flavour: str, flags: list[str]) -> Path:
+        """Compiles into a folder."""
+        output = place / "answer.o"
+        # An answer sees the rooms and itself, so that it cannot include a reference.
+        done = sandbox.run(
+            [self._compiler(flavour), *flags,
+             f"-ffile-prefix-map={self.root}/=", f"-iquote{(self.root / file).parent}",
+             "-fdiagnostics-color=never", _few_errors(self._compiler(flavour)), "-c", name, "-o", str(output)],
+            timeout=COMPILE_SECONDS, cwd=self.root, writable=[place],
+            readable=[self.root / room for room in ROOMS if (self.root / room).is_dir()] + [source])
+        if not done.ok:
+            self._blame_disk(done.stderr)
+            text = (done.stdout + done.stderr).strip()
+            if done.killed or done.returncode < 0 or not text:
+                text += f"\nthe compiler {done.ended()}"
+            raise BuildFailure(text.strip(), file=file, stage="does not compile")
+        return output
 
     def _link(self, what: str, answers: Answers, flavour: str, inputs: list[Path], recipe: Any,
               command: Callable[[list[Path], Path], list[str]], rank: int,
@@ -225,7 +243,7 @@ class Kit:
         # An object is named by its content key, so the key of what is linked is known before.
         sources = [(file, self._shown(source), content(source)) for file, source in answers.files]
         identity = _identity(inputs)
-        key = digest(what, sources, flavour, identity, recipe, self._ground,
+        key = digest(what, sources, flavour, identity, recipe, self.ground,
                      self._kit["flavours"].get(flavour))
 
         def make(*built: Path) -> Path:

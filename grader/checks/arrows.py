@@ -61,7 +61,7 @@ INLINE_ASSEMBLY = (
 ASSEMBLY_FILES = (*INLINE_ASSEMBLY, "vmm/svm", "vmm/vmx", "vmm/bench", "vmm/tests/boot")
 
 _ALL_BUT_VERBS = (
-    "confine", "course", "evidence", "machines", "build", "testkit", "judge", "bench", "checks",
+    "confine", "course", "evidence", "machines", "build", "testkit", "judge", "mutate", "bench", "checks",
 )  # fmt: skip
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "confine": (),
@@ -71,6 +71,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "build": ("confine", "course"),
     "testkit": ("evidence", "machines"),
     "judge": ("confine", "course", "evidence", "machines", "build", "testkit"),
+    "mutate": ("confine", "course", "build", "judge"),
     "bench": ("course", "machines", "build", "testkit"),
     "checks": ("course", "build"),
     "gdb": ("evidence",),

@@ -6,7 +6,8 @@
 - Every named test exists, and every test that exists is named: a typed one (``TYPED_TEST``) for each of
   its suite's types, as ``unit:Suite/Type.Case``.
 - Points add up (grader/course/lab.py sees to that when it reads the file).
-- ``solutions-private`` holds those files, answers to a lab's questions, ``mutants/``, ``variants/`` and ``hidden/``, and nothing else.
+- ``solutions-private`` holds those files, answers to a lab's questions, ``mutants/``, ``variants/``,
+  ``survivors/`` and ``hidden/``, and nothing else.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from grader.checks import PRIVATE, Finding
 from grader.course.lab import Lab, Task, load, positions
 
 RACE_TESTS = "_race_test.cc"
-EXTRA_FOLDERS = ("mutants", "variants", "hidden")
+EXTRA_FOLDERS = ("mutants", "variants", "survivors", "hidden")
 
 _CASE = re.compile(r"^[ \t]*(TEST\w*|TYPED_TEST\w*)\s*\(\s*(\w+)\s*,\s*(\w+)\s*\)", re.MULTILINE)
 _TYPED = re.compile(r"^((?:unit|race):\w+)/(\w+)\.")

@@ -9,6 +9,7 @@ with. Equal work is done once: two tasks whose answers are the same files share 
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import re
 import threading
@@ -84,6 +85,8 @@ class Settings:
     transcripts: Path
     replay: bool = True
     case_seconds: float = CASE_SECONDS
+    boot_seconds: float = math.inf
+    """what a boot gets at most, whatever its module says"""
 
 
 class Engine:
@@ -262,7 +265,7 @@ class Engine:
         if attempt:
             folder = folder.with_name(f"{folder.name}-replayed")
         folder.mkdir(parents=True, exist_ok=True)
-        seconds = ground.wall_seconds
+        seconds = min(ground.wall_seconds, self.settings.boot_seconds)
         if (case.test.module, case.answers) in self._hung:
             seconds = min(seconds, HUNG_SECONDS)
 

@@ -12,6 +12,7 @@ import click
 from grader import DONE, POINTS_MISSING, UsageError
 from grader.build.workshop import Progress, workshop
 from grader.course import lab as labs_module
+from grader.course.lab import ROOT, Lab
 from grader.judge.judging import ALL, machines_of
 from grader.judge.matrix import as_dict, faults, show, show_seen, verify
 from grader.verbs.output import write
@@ -26,10 +27,15 @@ from grader.verbs.output import write
               "notices them, and combined right ones with a process for each case.")
 @click.option("--seen", is_flag=True, help="Show of each mutant the points that it keeps by the tests on the host, and "
               "what its first failing test says; with --full by all tests.")
+@click.option("--mutate", is_flag=True, help="Judge mutants made from the references instead, and show those that no test "
+              "notices.")
+@click.option("--sample", type=click.IntRange(1), metavar="N", help="With --mutate: only so many of each lab's mutants.")
 @click.option("--json", "json_file", metavar="FILE", help="Write the matrix as JSON; - is standard output.")
 def command(lab: str | None, seed: int | None, keyword: str, machine: str | None, full: bool,
-            seen: bool, json_file: str | None) -> int:
+            seen: bool, mutate: bool, sample: int | None, json_file: str | None) -> int:
     """Judge the skeleton, the references, every mutant and every variant of LAB, or of every lab.
+
+    With --mutate: judge what is made from the references by changing one place at a time.
 
     Ends with 0 if every cell of the matrix is as it must be, and with 1 if not.
     """
@@ -43,6 +49,8 @@ def command(lab: str | None, seed: int | None, keyword: str, machine: str | None
             raise UsageError(f"no lab runs on '{machine}'")
     seed = secrets.randbits(48) if seed is None else seed
     progress = Progress()
+    if mutate:
+        return _mutate(labs, seed, progress, keyword, sample)
     wrong = 0
     matrices = []
     with workshop(progress) as kit:
@@ -57,4 +65,27 @@ def command(lab: str | None, seed: int | None, keyword: str, machine: str | None
         write(json_file, json.dumps(matrices, indent=2) + "\n")
     if json_file != "-":
         print(f"verify: {wrong} wrong cell{'s' * (wrong != 1)}, seed {seed}, {time.monotonic() - started:.0f} s")
+    return POINTS_MISSING if wrong else DONE
+
+
+def _mutate(labs: list[Lab], seed: int, progress: Progress, keyword: str, sample: int | None) -> int:
+    """Judges generated mutants of the labs' references; -k chooses tasks."""
+    from grader.mutate import report, survivors
+    from grader.mutate.campaign import Campaign
+
+    wrong = 0
+    with workshop(progress) as kit:
+        for one in labs:
+            started = time.monotonic()
+            listed = survivors.read(ROOT, one.id)
+            campaign = Campaign(one, kit, seed, progress, keyword)
+            if sample:
+                campaign.sample(sample)
+            judged = campaign.run()
+            progress.clear()
+            print(*report.table(one, judged, listed), sep="\n")
+            faults = list(report.faults(one, judged, listed, whole=not (sample or keyword)))
+            print(*(f"wrong: {fault}" for fault in faults), f"{len(judged)} mutants, {time.monotonic() - started:.0f} s",
+                  sep="\n", flush=True)
+            wrong += len(faults)
     return POINTS_MISSING if wrong else DONE

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: MIT
+"""The mutants that no test can notice, since they are right: solutions-private/survivors/LAB.toml.
+
+    [[survivor]]
+    file = "vmm/pager/load_page.cc"
+    was = "the changed line, or lines, white space folded"
+    is = "what the mutant has there"
+    why = "a sentence: no one can tell it from the reference, since ..."
+
+`was` and `is` are as `nest verify --mutate` prints them. A line that is also listed by
+
+    [[unreached]]
+    file = "vmm/pager/load_page.cc"
+    line = "the line, white space folded"
+    why = "..."
+
+is one that `nest verify --coverage` finds without a test.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from grader import CannotRun
+
+FOLDER = "solutions-private/survivors"
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One lab's file."""
+
+    path: Path
+    survivors: dict[tuple[str, str, str], str]
+    """by file, was and is: why"""
+    unreached: dict[tuple[str, str], str]
+    """by file and line: why"""
+
+
+def read(root: Path, lab: str) -> Listed:
+    """The lab's list; empty if there is none. Raises CannotRun for one that is not as it must be."""
+    path = root / FOLDER / f"{lab}.toml"
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return Listed(path, {}, {})
+    except tomllib.TOMLDecodeError as problem:
+        raise CannotRun(f"{path}: {problem}") from problem
+    if strange := set(data) - {"survivor", "unreached"}:
+        raise CannotRun(f"{path}: '{strange.pop()}' is none of survivor, unreached")
+    return Listed(path, _by(path, data.get("survivor", []), "file", "was", "is"),
+                  _by(path, data.get("unreached", []), "file", "line"))
+
+
+def _by(path: Path, entries: list[dict[str, Any]], *names: str) -> dict[Any, str]:
+    found = {}
+    for entry in entries:
+        if set(entry) != {*names, "why"} or not all(isinstance(text, str) and text for text in entry.values()):
+            raise CannotRun(f"{path}: an entry wants {', '.join(names)} and why, each a text that is not empty; it is {entry}")
+        found[tuple(" ".join(entry[name].split()) for name in names)] = entry["why"]
+    return found
