@@ -16,7 +16,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any, Callable, Iterable, Iterator
+from typing import IO, Any, Callable, Iterable, Iterator, Sequence
 
 from grader import CannotRun, NestError
 from grader.build.answers import Answers, content
@@ -63,6 +63,8 @@ class Kit:
         self.schedule = schedule
         self._kit = {"programs": {}, **description}
         self._futures: dict[str, Future[Path]] = {}
+        self._headers: dict[tuple[str, str], Path] = {}
+        """by task file and flavour: what is included first, since it is precompiled"""
 
     @property
     def files(self) -> dict[str, Path]:
@@ -113,6 +115,18 @@ class Kit:
                 flags += ["-O2", f"-ffile-prefix-map={source.parent}/="]
                 objects.append(self._compiled(place, file, source, self._shown(source), flavour, flags).read_bytes())
         return objects
+
+    def precompile(self, file: str, flavour: str, includes: str, folder: Path) -> None:
+        """From here on, answers to the task are compiled behind these #include lines, which are compiled once: of a
+        small answer, nearly all the time goes into the headers."""
+        header = folder / digest(includes, file, self.flags(file, flavour), self.ground) / "first.hh"
+        if not header.with_suffix(".hh.gch").exists():
+            header.parent.mkdir(parents=True, exist_ok=True)
+            header.write_text(includes)
+            with self.cache.workplace() as place:
+                made = self._compiled(place, file, header, str(header), flavour, [*self.flags(file, flavour), "-x", "c++-header"])
+                made.replace(header.with_suffix(".hh.gch"))
+        self._headers[file, flavour] = header
 
     def runs(self, kernel: str) -> str:
         """What a kernel runs: `guests`, `programs` or `vmms`. Raises CannotRun if the kit has none of that name."""
@@ -216,9 +230,13 @@ class Kit:
 
     def _compile(self, key: str, file: str, source: Path, name: str, flavour: str) -> Path:
         with self.cache.workplace() as place:
-            return self.cache.put(key, self._compiled(place, file, source, name, flavour, self.flags(file, flavour)))
+            header = self._headers.get((file, flavour))
+            flags = [*self.flags(file, flavour), *(["-include", str(header)] if header else [])]
+            return self.cache.put(key, self._compiled(place, file, source, name, flavour, flags,
+                                                      [header.parent] if header else []))
 
-    def _compiled(self, place: Path, file: str, source: Path, name: str, flavour: str, flags: list[str]) -> Path:
+    def _compiled(self, place: Path, file: str, source: Path, name: str, flavour: str, flags: list[str],
+                  readable: Sequence[Path] = ()) -> Path:
         """Compiles into a folder."""
         output = place / "answer.o"
         # An answer sees the rooms and itself, so that it cannot include a reference.
@@ -227,7 +245,7 @@ class Kit:
              f"-ffile-prefix-map={self.root}/=", f"-iquote{(self.root / file).parent}",
              "-fdiagnostics-color=never", _few_errors(self._compiler(flavour)), "-c", name, "-o", str(output)],
             timeout=COMPILE_SECONDS, cwd=self.root, writable=[place],
-            readable=[self.root / room for room in ROOMS if (self.root / room).is_dir()] + [source])
+            readable=[self.root / room for room in ROOMS if (self.root / room).is_dir()] + [source, *readable])
         if not done.ok:
             self._blame_disk(done.stderr)
             text = (done.stdout + done.stderr).strip()

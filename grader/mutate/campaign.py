@@ -35,10 +35,12 @@ from grader.mutate import assembly, cxx
 from grader.mutate.edits import Edit
 
 KILLED, SURVIVED, EQUIVALENT, STILLBORN = "killed", "survived", "equivalent", "does not build"
+IMPLIED = "implied"
+"""A grosser edit of a place whose milder one was noticed: not tried."""
 CASE_SECONDS = 10.0
 BOOT_SECONDS = 30.0
-RESTS_ON = ("kern", "vmm", "guest", "cmake", "solutions-private/kern", "solutions-private/vmm", "grader/judge",
-            "grader/testkit", "grader/machines", "grader/evidence", "grader/confine")
+RESTS_ON = ("kern", "vmm", "guest", "cmake", "solutions-private/kern", "solutions-private/vmm", "grader/testkit",
+            "grader/machines", "grader/evidence")
 
 
 @dataclass(eq=False)
@@ -72,6 +74,7 @@ class Campaign:
         self.references: Answers = references
         self.transcripts = new_transcripts(kit.root, f"{lab.id}-mutate")
         self._lock = threading.Lock()
+        self._precompiled: set[tuple[str, str]] = set()
         self._code: dict[str, list[bytes]] = {}
         """by task file: the reference's"""
         self.mutants = [mutant for task in lab.tasks if keyword in task.id
@@ -82,25 +85,24 @@ class Campaign:
         chosen = sorted(self.mutants, key=lambda one: hashlib.sha256(repr(one.key).encode()).digest())[:count]
         self.mutants = [one for one in self.mutants if one in chosen]
 
-    def run(self, boots: bool = True) -> list[Mutant]:
+    def run(self) -> list[Mutant]:
         """Judges them all; those that were judged, in order."""
         waiting = [one for one in self.mutants if not self._remembered(one)]
         while waiting:
             # A grosser edit of the same place waits until the milder one has survived.
             now = [one for one in waiting if self._milder(one) in (None, SURVIVED, EQUIVALENT, STILLBORN)]
-            waiting = [one for one in waiting if one not in now and self._milder(one) != KILLED]
-            if not now:
-                continue
+            for one in waiting:
+                if self._milder(one) in (KILLED, IMPLIED):
+                    one.verdict = IMPLIED
+            waiting = [one for one in waiting if not one.verdict and one not in now]
             self._on_host(now)
             left = [one for one in now if not one.verdict]
             self._compare(left)
-            if boots:
-                self._boot([one for one in left if not one.verdict])
+            self._boot([one for one in left if not one.verdict])
             for one in now:
                 one.verdict = one.verdict or SURVIVED
-                if boots or one.verdict != SURVIVED:
-                    self._remember(one)
-        return [one for one in self.mutants if one.verdict]
+                self._remember(one)
+        return [one for one in self.mutants if one.verdict != IMPLIED]
 
     # -- making them -----------------------------------------------------------------------------
 
@@ -138,6 +140,7 @@ class Campaign:
             for rank, one in enumerate(mutants):
                 tests = [test for test in one.task.tests if test.kind == kind]
                 if tests and not one.verdict:
+                    self._precompile(one, flavour)
                     program = self.kit.program(self.lab, self._answers(one), flavour, rank=rank)
                     jobs.append((one, self.kit.schedule.submit(
                         lambda path, one=one, tests=tests: self._cases(path, one, tests), program, rank=rank)))
@@ -148,6 +151,14 @@ class Campaign:
                     one.verdict = KILLED if one.by else ""
                 except BuildFailure:
                     one.verdict = STILLBORN
+                if one.verdict:
+                    self._remember(one)  # at once, since a long run may be interrupted
+
+    def _precompile(self, one: Mutant, flavour: str) -> None:
+        includes = "".join(line for line in one.text.splitlines(keepends=True) if line.startswith("#include"))
+        if (one.task.file, flavour) not in self._precompiled:
+            self._precompiled.add((one.task.file, flavour))
+            self.kit.precompile(one.task.file, flavour, includes, self.kit.root / "build" / "mutate" / "first")
 
     def _cases(self, program: Path, one: Mutant, tests: list[Test]) -> str:
         """The first test that fails; the one that failed last time goes first."""
