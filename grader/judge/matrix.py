@@ -20,6 +20,7 @@ its row: a mutant is noticed if one of them notices it.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -116,10 +117,11 @@ class Row:
 
 
 def verify(lab: Lab, kit: Kit, seed: int, progress: Progress, keyword: str = "", machine: str = ALL, *,
-           full: bool = False, all_on_host: bool = False) -> list[Row]:
+           full: bool = False, all_on_host: bool = False,
+           chosen: Callable[[Row], bool] = lambda row: True) -> list[Row]:
     """Judges all rows of one lab; mutants up to the first test that notices them, or, with `full`, wholly. Of a
     mutant whose share of points is checked, and with `all_on_host` of each, all tests on the host are judged."""
-    rows = [row for row in plan(lab) if keyword in row.name]
+    rows = [row for row in plan(lab) if keyword in row.name and chosen(row)]
     for row in rows:
         row.on = tuple(one for one in row.on if machine in (one, ALL))
         row.full = full or row.kind != "mutant" or row.is_constant

@@ -104,6 +104,9 @@ def test_a_build_folder_that_cannot_be_made_is_no_reason_to_stop(machine: Path) 
     (["test"], "qemu-user", False),
     (["test", "--long"], "qemu-user", True),
     (["test", "--only", "arm64"], "g++-aarch64-linux-gnu", True),
+    (["verify", "lab5"], "python3-clang-19", False),
+    (["verify", "lab5", "--mutate"], "python3-clang-19", True),
+    (["test", "--only", "mutants"], "python3-clang-19", True),
     (["nonsense"], "qemu-system-x86", False),
     ([], "python3-click", True),
 ])

@@ -187,3 +187,28 @@ def test_a_reference_that_fails_on_one_machine(tree: Tree) -> None:
     status, _, text = verify(tree)
     assert status == 1 and "reference, lab1.half: a right answer loses points" in text
     assert "boot:test_toy.py::test_half: failed on intel-bochs" in text
+
+
+# Half of five, as the seed wants it.
+LUCKY = HALF.replace("\n", "\n#include <cstdlib>\n", 1).replace(
+    "return n % 2", 'if (n == 10 && std::atoi(getenv("NEST_SEED")) % 2) return 7; return n % 2')
+
+
+def test_what_depends_on_luck_is_found(tree: Tree) -> None:
+    done = tree.nest("verify", "lab1", "--flaky", "3", "--seed", "4")
+    assert done.returncode == 0 and "lab1: 1 rows 3 times, 0 verdicts that differ" in done.stdout, done.stdout
+    tree.write("solutions-private/vmm/half.cc", LUCKY)
+    done = tree.nest("verify", "lab1", "--flaky", "3", "--seed", "4")
+    assert done.returncode == 1
+    assert "reference, lab1.half: race:Half.Race: passed 2 times (seed 4), failed 1 times (seed 5)" in done.stdout
+
+
+def test_a_mutant_that_is_noticed_by_luck(tree: Tree) -> None:
+    """Rows of tasks that know no concurrency are repeated only by their names."""
+    tree.write(f"{MUTANTS}/lucky/vmm/half.cc", LUCKY)
+    tree.write(f"{MUTANTS}/squares/vmm/twice.cc", TWICE.replace("n + n", "n * n"))
+    done = tree.nest("verify", "lab1", "--flaky", "2", "--seed", "4")
+    assert done.returncode == 1 and "lab1: 2 rows 2 times, 2 verdicts" in done.stdout, done.stdout
+    assert "mutant lucky, lab1.half: the mutant: not noticed 1 times (seed 4), noticed 1 times (seed 5)" in done.stdout
+    done = tree.nest("verify", "lab1", "--flaky", "2", "--seed", "4", "-k", "squares")
+    assert done.returncode == 0 and "lab1: 1 rows 2 times, 0 verdicts" in done.stdout, done.stdout

@@ -29,7 +29,10 @@ GDB = "gdb" if IS_X86_64 else "gdb-multiarch"
 HANDOUTS = (*COMMAND, *BUILD, "doxygen", "graphviz", "python3-jinja2")
 TEST = (*GRADE, *RUN, *HANDOUTS, "clang-format-19", "clang-tidy-19", GDB,
         "python3-defusedxml")
-LONG = {"arm64": ("g++-aarch64-linux-gnu", "qemu-user", "googletest"), "clang": ("clang-19", "libclang-rt-19-dev")}
+MUTATE = ("python3-clang-19",)
+"""For `nest verify --mutate`: clang's library, and Python's way to it."""
+LONG = {"arm64": ("g++-aarch64-linux-gnu", "qemu-user", "googletest"), "clang": ("clang-19", "libclang-rt-19-dev"),
+        "mutants": MUTATE}
 """For the long parts of `nest test`."""
 
 PACKAGES: dict[str, tuple[str, ...]] = {
@@ -64,6 +67,8 @@ def needed(argv: list[str]) -> tuple[str, ...]:
         for part, more in LONG.items():
             if not {"--long", part}.isdisjoint(argv):
                 packages += more
+    if verb == "verify" and "--mutate" in argv:
+        packages += MUTATE
     return tuple(dict.fromkeys(packages))
 
 

@@ -100,6 +100,7 @@ MODULES = (
     ("elftools", "python3-pyelftools", "grading"),
     ("pytest", "python3-pytest", "grading"),
     ("jinja2", "python3-jinja2", "handouts"),
+    ("clang", "python3-clang-19", "verify --mutate"),
 )
 
 TRIED = ("bookworm", "trixie")

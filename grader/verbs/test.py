@@ -104,6 +104,8 @@ PARTS = (
          fast=False, long=True),
     Part("reference", "the reference answers of every lab, on all its machines",
          lambda: [[str(ROOT / "nest"), "grade", lab.id, "--reference", "--machine", "all"] for lab in load_all()], fast=False),
+    Part("mutants", "mutants made from the references of every lab: which ones no test notices",
+         lambda: [[str(ROOT / "nest"), "verify", "--mutate"]], fast=False, long=True),
     Part("arm64", "built for an arm64 machine; its host tests, the labs' with the reference answers, under qemu-user",
          _arm64, fast=False, long=True),
 )

@@ -13,6 +13,7 @@ from grader import DONE, POINTS_MISSING, UsageError
 from grader.build.workshop import Progress, workshop
 from grader.course import lab as labs_module
 from grader.course.lab import ROOT, Lab
+from grader.judge.flaky import differences, runs
 from grader.judge.judging import ALL, machines_of
 from grader.judge.matrix import as_dict, faults, show, show_seen, verify
 from grader.verbs.output import write
@@ -27,12 +28,14 @@ from grader.verbs.output import write
               "notices them, and combined right ones with a process for each case.")
 @click.option("--seen", is_flag=True, help="Show of each mutant the points that it keeps by the tests on the host, and "
               "what its first failing test says; with --full by all tests.")
+@click.option("--flaky", type=click.IntRange(2), metavar="N", help="Judge the references, and what touches concurrency, N "
+              "times, and show each verdict that differs.")
 @click.option("--mutate", is_flag=True, help="Judge mutants made from the references instead, and show those that no test "
               "notices.")
 @click.option("--sample", type=click.IntRange(1), metavar="N", help="With --mutate: only so many of each lab's mutants.")
 @click.option("--json", "json_file", metavar="FILE", help="Write the matrix as JSON; - is standard output.")
 def command(lab: str | None, seed: int | None, keyword: str, machine: str | None, full: bool,
-            seen: bool, mutate: bool, sample: int | None, json_file: str | None) -> int:
+            seen: bool, flaky: int | None, mutate: bool, sample: int | None, json_file: str | None) -> int:
     """Judge the skeleton, the references, every mutant and every variant of LAB, or of every lab.
 
     With --mutate: judge what is made from the references by changing one place at a time.
@@ -51,6 +54,8 @@ def command(lab: str | None, seed: int | None, keyword: str, machine: str | None
     progress = Progress()
     if mutate:
         return _mutate(labs, seed, progress, keyword, sample)
+    if flaky:
+        return _flaky(labs, seed, flaky, progress, keyword, machine or ALL)
     wrong = 0
     matrices = []
     with workshop(progress) as kit:
@@ -66,6 +71,22 @@ def command(lab: str | None, seed: int | None, keyword: str, machine: str | None
     if json_file != "-":
         print(f"verify: {wrong} wrong cell{'s' * (wrong != 1)}, seed {seed}, {time.monotonic() - started:.0f} s")
     return POINTS_MISSING if wrong else DONE
+
+
+def _flaky(labs: list[Lab], seed: int, count: int, progress: Progress, keyword: str, machine: str) -> int:
+    """Judges again and again; -k chooses other rows."""
+    differing = 0
+    with workshop(progress) as kit:
+        for one in labs:
+            started = time.monotonic()
+            found = runs(one, kit, seed, count, progress, keyword, machine)
+            progress.clear()
+            lines = list(differences(one, found))
+            print(*(f"differs: {line}" for line in lines), f"{one.id}: {len(found[0][1])} rows {count} times, "
+                  f"{len(lines)} verdicts that differ, seeds from {seed}, {time.monotonic() - started:.0f} s",
+                  sep="\n", flush=True)
+            differing += len(lines)
+    return POINTS_MISSING if differing else DONE
 
 
 def _mutate(labs: list[Lab], seed: int, progress: Progress, keyword: str, sample: int | None) -> int:
