@@ -86,6 +86,13 @@ class Kit:
 
     def program(self, lab: Lab, answers: Answers, flavour: str, rank: int = 0) -> Future[Path]:
         """Links the lab's unit tests of one flavour (asan, tsan) with the answers."""
+        answers, inputs, link, command = self._tests(lab, answers, flavour)
+        return self._link(f"program {lab.id}", answers, flavour, inputs, link, command, rank)
+
+    def _tests(self, lab: Lab, answers: Answers, flavour: str) -> tuple[
+            Answers, list[Path], list[str], Callable[[list[Path], Path], list[str]]]:
+        """What a program of unit tests is linked of: those of the answers that are in it, other files, the flavour's
+        words, and the command."""
         # The host has no use for assembly, and only the lab whose task it is for a part of a user
         # program: its tests bring the library of such programs along.
         mine = {task.file for task in lab.tasks}
@@ -101,7 +108,21 @@ class Kit:
                     "-Wl,--start-group", *map(str, libraries), "-Wl,--end-group",
                     "-lgtest", "-lpthread"]
 
-        return self._link(f"program {lab.id}", answers, flavour, tests + libraries, link, command, rank)
+        return answers, tests + libraries, link, command
+
+    def counting(self, lab: Lab, answers: Answers, file: str, flavour: str, folder: Path) -> Path:
+        """Links the lab's unit tests with the answers, of which the one to `file` counts how often each line and
+        branch is reached, for gcov, in answer.gcda of the folder. Raises BuildFailure."""
+        answers, inputs, _, command = self._tests(lab, answers, flavour)
+        # UndefinedBehaviorSanitizer's checks are branches too, and not the answer's.
+        flags = [*self.flags(file, flavour), "-O0", "-fno-sanitize=undefined", "--coverage", "-fprofile-update=atomic"]
+        counted = self._compiled(folder, file, answers[file], self._shown(answers[file]), flavour, flags)
+        objects = [counted if one == file else self.object(one, path, flavour).result() for one, path in answers.files]
+        done = sandbox.run([*command(objects, folder / "program"), "--coverage"], timeout=LINK_SECONDS, cwd=folder,
+                           writable=[folder], readable=[*objects, *inputs], memory_mib=4096)
+        if not done.ok:
+            raise BuildFailure((done.stdout + done.stderr).strip(), file=None, stage="does not link")
+        return folder / "program"
 
     def code(self, file: str, source: Path) -> list[bytes]:
         """The optimized objects of an answer, as it boots and on the host, without debug information: where two

@@ -33,9 +33,11 @@ from grader.verbs.output import write
 @click.option("--mutate", is_flag=True, help="Judge mutants made from the references instead, and show those that no test "
               "notices.")
 @click.option("--sample", type=click.IntRange(1), metavar="N", help="With --mutate: only so many of each lab's mutants.")
+@click.option("--coverage", is_flag=True, help="Show the lines and branches of the references that no test on the host "
+              "reaches.")
 @click.option("--json", "json_file", metavar="FILE", help="Write the matrix as JSON; - is standard output.")
 def command(lab: str | None, seed: int | None, keyword: str, machine: str | None, full: bool,
-            seen: bool, flaky: int | None, mutate: bool, sample: int | None, json_file: str | None) -> int:
+            seen: bool, flaky: int | None, mutate: bool, sample: int | None, coverage: bool, json_file: str | None) -> int:
     """Judge the skeleton, the references, every mutant and every variant of LAB, or of every lab.
 
     With --mutate: judge what is made from the references by changing one place at a time.
@@ -54,6 +56,8 @@ def command(lab: str | None, seed: int | None, keyword: str, machine: str | None
     progress = Progress()
     if mutate:
         return _mutate(labs, seed, progress, keyword, sample)
+    if coverage:
+        return _coverage(labs, seed, progress)
     if flaky:
         return _flaky(labs, seed, flaky, progress, keyword, machine or ALL)
     wrong = 0
@@ -109,4 +113,20 @@ def _mutate(labs: list[Lab], seed: int, progress: Progress, keyword: str, sample
             print(*(f"wrong: {fault}" for fault in faults), f"{len(judged)} mutants, {time.monotonic() - started:.0f} s",
                   sep="\n", flush=True)
             wrong += len(faults)
+    return POINTS_MISSING if wrong else DONE
+
+
+def _coverage(labs: list[Lab], seed: int, progress: Progress) -> int:
+    """Lines and branches of the references without a test."""
+    from grader.mutate import coverage, survivors
+
+    wrong = 0
+    with workshop(progress) as kit:
+        for one in labs:
+            started = time.monotonic()
+            found = list(coverage.unreached(one, kit, seed))
+            lines = list(coverage.faults(one, found, survivors.read(ROOT, one.id)))
+            print(*(f"wrong: {line}" for line in lines), f"{one.id}: {len(found)} lines that are not wholly reached, "
+                  f"{len(lines)} wrong, {time.monotonic() - started:.0f} s", sep="\n", flush=True)
+            wrong += len(lines)
     return POINTS_MISSING if wrong else DONE
