@@ -11,7 +11,7 @@
 #include <string>
 #include <string_view>
 
-#include "fixture.hh"
+#include "labs/unit_fixture.hh"
 #include "vmm/user/program/vmm.hh"
 
 /// A program's world without a kernel: the functions of the user library (kern/user/user.hh,

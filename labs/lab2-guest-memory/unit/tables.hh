@@ -4,17 +4,17 @@
 #include <array>
 #include <atomic>
 #include <chrono>
-#include <functional>
 #include <map>
 #include <set>
 #include <string>
 #include <thread>
 #include <vector>
 
-#include "fixture.hh"
 #include "kern/arch/arch.hh"
 #include "kern/arch/host/fake.hh"
 #include "kern/mm/frame_allocator.hh"
+#include "labs/unit_fixture.hh"
+#include "labs/unit_threads.hh"
 #include "vmm/frame_owners.hh"
 #include "vmm/paging/walk.hh"
 #include "vmm/tests/support/walker.hh"
@@ -216,32 +216,6 @@ class TableTest : public ::testing::Test {
     Hpa root_;
     std::vector<Hpa> pages_;
 };
-
-/// A flag or a count between threads that orders nothing, so that ThreadSanitizer sees races behind
-/// it.
-class Signal {
-   public:
-    void raise() { value_.fetch_add(1, std::memory_order_relaxed); }
-    unsigned count() const { return value_.load(std::memory_order_relaxed); }
-    bool raised() const { return count() > 0; }
-
-   private:
-    std::atomic<unsigned> value_{0};
-};
-
-/// Runs `work(cpu)` at the same time on CPUs 1 to `count`.
-inline void on_cpus(unsigned count, const std::function<void(unsigned cpu)>& work) {
-    std::vector<std::thread> threads;
-    std::atomic<unsigned> ready{0};
-    for (unsigned cpu = 1; cpu <= count; ++cpu)
-        threads.emplace_back([&, cpu] {
-            kern::arch::fake::enter_cpu(cpu);
-            ready.fetch_add(1, std::memory_order_relaxed);
-            while (ready.load(std::memory_order_relaxed) < count) std::this_thread::yield();
-            work(cpu);
-        });
-    for (auto& thread : threads) thread.join();
-}
 
 /// Forces a race: an entry format that tells nothing new, but holds whoever has seen an entry of
 /// `level` absent until so many CPUs have, or wants to make an entry of that level. Nobody is held

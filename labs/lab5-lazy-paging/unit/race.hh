@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "fixture.hh"
+#include "labs/unit_threads.hh"
 
 namespace lab {
 
@@ -28,33 +29,11 @@ bool wait_until(Condition condition, std::chrono::milliseconds limit = wait_limi
     return true;
 }
 
-/// A flag or a count between threads that orders nothing.
-class Signal {
-   public:
-    void raise() { value_.fetch_add(1, std::memory_order_relaxed); }
-    unsigned count() const { return value_.load(std::memory_order_relaxed); }
-    bool raised() const { return count() > 0; }
-
-   private:
-    std::atomic<unsigned> value_{0};
-};
-
 /// What one CPU did with one fault.
 struct Fault {
     std::expected<void, Error> result{};
     Signal begun, returned;
 };
-
-/// Runs functions at the same time, each on a CPU of its own: 1, 2, ...
-inline void on_cpus(const std::vector<std::function<void()>>& work) {
-    std::vector<std::thread> threads;
-    for (unsigned i = 0; i < work.size(); ++i)
-        threads.emplace_back([&work, i] {
-            kern::arch::fake::enter_cpu(i + 1);
-            work[i]();
-        });
-    for (auto& thread : threads) thread.join();
-}
 
 /// A page that is filled by a function, whose fills a test can hold and fail one by one.
 class ScriptedPage {

@@ -4,33 +4,24 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <expected>
 #include <memory>
-#include <ostream>
 #include <span>
-#include <sstream>
-#include <string>
 #include <vector>
 
 #include "kern/arch/host/fake.hh"
 #include "kern/mm/frame_allocator.hh"
+#include "kern/tests/support/results.hh"
 #include "vmm/frame_owners.hh"
 #include "vmm/pager/kernel_vm_pager.hh"
 #include "vmm/tests/support/disk.hh"
 #include "vmm/tests/support/image.hh"
 #include "vmm/tests/support/walker.hh"
 
-namespace kern {
-inline void PrintTo(Error error, std::ostream* out) {
-    *out << '"' << describe(error) << '"';
-}
-template <class Space>
-void PrintTo(Address<Space> address, std::ostream* out) {
-    *out << "0x" << std::hex << address.value() << std::dec;
-}
-}  // namespace kern
-
 namespace vmm {
+/// For kern::test::succeeds and fails_with.
+inline kern::Error error_of(const Refusal& refusal) {
+    return refusal.error;
+}
 /// Lets tests register loaders without the code under test.
 struct PagerTestAccess {
     static LoaderMap& loaders(KernelVmPager& pager) { return pager.loaders_; }
@@ -40,40 +31,11 @@ struct PagerTestAccess {
 namespace vmm::test {
 
 using kern::Error;
+using kern::test::fails_with;
+using kern::test::hex;
+using kern::test::succeeds;
 using vmm::Gpa;
 using vmm::Loader;
-
-inline Error error_of(Error error) {
-    return error;
-}
-inline Error error_of(const vmm::Refusal& refusal) {
-    return refusal.error;
-}
-
-/// Whether `result` is a success; says the error if not.
-template <class T, class E>
-::testing::AssertionResult succeeds(const std::expected<T, E>& result) {
-    if (result) return ::testing::AssertionSuccess();
-    return ::testing::AssertionFailure() << "error: " << describe(error_of(result.error()));
-}
-
-/// Whether `result` is the error `wanted`; says what it is if not.
-template <class T, class E>
-::testing::AssertionResult fails_with(const std::expected<T, E>& result, Error wanted) {
-    if (result)
-        return ::testing::AssertionFailure()
-               << "success, where the error \"" << describe(wanted) << "\" is wanted";
-    const Error seen = error_of(result.error());
-    if (seen == wanted) return ::testing::AssertionSuccess();
-    return ::testing::AssertionFailure()
-           << "error \"" << describe(seen) << "\", where \"" << describe(wanted) << "\" is wanted";
-}
-
-inline std::string hex(std::uint64_t value) {
-    std::ostringstream text;
-    text << "0x" << std::hex << value;
-    return text.str();
-}
 
 /// Whether two pages are the same; says the first byte that is not.
 inline ::testing::AssertionResult same_bytes(std::span<const std::byte> seen,
