@@ -52,8 +52,9 @@ def groups(task: Task) -> list[Group]:
     for kind, title in _KINDS.items():
         tests = tuple(test for test in task.tests if test.kind == kind)
         if tests:
-            points = sum(test.points for test in tests) or "more tests"
-            out.append(Group(title, f"{points} {title[0].lower()}{title[1:]}", tests))
+            points = sum(test.points for test in tests)
+            many = f"{points:g}" if points else "more tests"
+            out.append(Group(title, f"{many} {title[0].lower()}{title[1:]}", tests))
     return out
 
 

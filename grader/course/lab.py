@@ -32,7 +32,8 @@ class Test:
     __test__ = False  # for pytest, which would take it for one of its own
     name: str
     task: str
-    points: int
+    points: float
+    """in eighths, which add up exactly"""
     negative: bool
     checks: str
     hint: str
@@ -291,7 +292,7 @@ def _semantic_faults(data: dict[str, Any], path: Path) -> Iterator[tuple[tuple[s
             yield (*at, "file"), "leaves its room"
         total = sum(test["points"] for test in task["tests"])
         if total != task["points"]:
-            yield (*at, "points"), f"is {task['points']}, but its tests' points add up to {total}"
+            yield (*at, "points"), f"is {task['points']}, but its tests' points add up to {total:g}"
         if task["file"].endswith(".S"):
             for j, test in enumerate(task["tests"]):
                 if not test["name"].startswith("boot:"):

@@ -29,7 +29,7 @@ def failure_text(results: Results, one: TestResult) -> str:
     test, found = one.test, one.outcome
     bearer = results.lab.task(test.task).bearer(test)
     belongs = "" if bearer is test else f", with {bearer.local}"
-    rows = [("task", f"{test.task}, {bearer.points} point{'s' * (bearer.points != 1)}{belongs}"),
+    rows = [("task", f"{test.task}, {bearer.points:g} point{'s' * (bearer.points != 1)}{belongs}"),
             ("checks", test.checks), ("machine", _where(results.on_machines(test))), ("seen", one.detail),
             ("hint", test.hint),
             ("read", read(results, test)), ("alone", one.alone),

@@ -17,9 +17,9 @@ def as_dict(results: Results) -> dict[str, Any]:
         "score": results.score,
         "max_score": results.max_score,
         "execution_time": round(results.seconds, 3),
-        "output": f"{results.lab.id} {results.lab.title}: {results.score:g} of {results.max_score}"
+        "output": f"{results.lab.id} {results.lab.title}: {results.score:g} of {results.max_score:g}"
                   + (f", {results.pending} pending" if results.pending else "")
-                  + (f", {results.not_judged} not judged" if results.not_judged else ""),
+                  + (f", {results.not_judged:g} not judged" if results.not_judged else ""),
         "tests": [_test_dict(results, task, test) for task in results.tasks for test in task.tests],
         "extra_data": {
             "schema": 3,

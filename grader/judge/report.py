@@ -52,11 +52,11 @@ def failures(results: Results, task: TaskResult) -> Iterator[tuple[str, str]]:
     """A title and a text for each failure that is worth its room."""
     if task.state not in ("graded", "not written"):
         where = "" if task.state == "does not link" else f" {task.task.file}"
-        yield f"TASK {task.task.id}{where} {task.state} (0 of {task.max_score} points)", "\n".join(
+        yield f"TASK {task.task.id}{where} {task.state} (0 of {task.max_score:g} points)", "\n".join(
             f"  {line}" for line in task.note.splitlines()[1:])
         return
     if task.state == "not written":
-        yield f"TASK {task.note} (0 of {task.max_score} points)", (
+        yield f"TASK {task.note} (0 of {task.max_score:g} points)", (
             f"  contract {task.task.header}\n"
             f"  read     labs/{results.lab.folder.name}/handout.md#{task.task.handout.lstrip('#')}")
         return
@@ -101,12 +101,12 @@ def table(results: Results) -> list[tuple[str, ...]]:
                                if one.kind == outcome.BLOCKED})
             remark = f"blocked by {', '.join(blockers)}"
         if task.not_judged:
-            remark = f"{remark} {task.not_judged} not judged".strip()
+            remark = f"{remark} {task.not_judged:g} not judged".strip()
         if unstable:
             remark = (remark + f" {unstable} unstable").strip()
         if not task.counts:
             remark = f"{task.task.vendor}: apart{'; ' * bool(remark)}{remark}"
-        rows.append((f"{task.task.id}  {task.task.title}", f"{task.score}/{task.max_score}",
+        rows.append((f"{task.task.id}  {task.task.title}", f"{task.score:g}/{task.max_score:g}",
                      *(_there(here, task) for here in several), f"{passed}/{len(task.tests)}", remark))
     for one in results.questions:
         points = f"{one.score:g}" if one.state != PENDING else "?"
@@ -114,17 +114,17 @@ def table(results: Results) -> list[tuple[str, ...]]:
                      f"{points}/{one.question.points}", *("" for _ in several), "",
                      one.state + (f": {one.note}" if one.note else "")))
     tests = [test for task in results.tasks if task.counts for test in task.tests]
-    rows.append(("all", f"{results.score:g}/{results.max_score}",
-                 *(f"{here.score}/{here.max_score}" if here.max_score else "apart" for here in several),
+    rows.append(("all", f"{results.score:g}/{results.max_score:g}",
+                 *(f"{here.score:g}/{here.max_score:g}" if here.max_score else "apart" for here in several),
                  f"{sum(one.passed for one in tests)}/{len(tests)}",
                  ", ".join([f"{results.pending} pending"] * bool(results.pending)
-                           + [f"{results.not_judged} not judged"] * bool(results.not_judged))))
+                           + [f"{results.not_judged:g} not judged"] * bool(results.not_judged))))
     return rows
 
 
 def _there(here: MachineResult, task: TaskResult) -> str:
     found = next((one for one in here.tasks if one.task == task.task), None)
-    return f"{found.score}/{found.max_score}" if found else "-"
+    return f"{found.score:g}/{found.max_score:g}" if found else "-"
 
 
 def closing(results: Results) -> Iterator[str]:
@@ -150,13 +150,13 @@ def closing(results: Results) -> Iterator[str]:
         yield (f"no answer to {', '.join(missing)} in labs/{results.lab.folder.name}/{results.lab.questions.file}")
     if results.apart:
         score = sum(task.score for task in results.apart)
-        yield (f"apart, for {results.apart[0].task.vendor}: {score} of "
-               f"{sum(task.max_score for task in results.apart)} points; {results.lab.counts} counts")
+        yield (f"apart, for {results.apart[0].task.vendor}: {score:g} of "
+               f"{sum(task.max_score for task in results.apart):g} points; {results.lab.counts} counts")
     whose = "the reference answers" if results.answers == "reference" else "your own files"
     pending = f", {results.pending} pending until a person has read the answers" if results.pending else ""
     if results.not_judged:
-        pending += f", {results.not_judged} not judged, for this system is to blame"
-    points = (f"{results.score:g} of {results.max_score} points" if results.max_score
+        pending += f", {results.not_judged:g} not judged, for this system is to blame"
+    points = (f"{results.score:g} of {results.max_score:g} points" if results.max_score
               else "no points that count")
     yield (f"{results.lab.id} {results.lab.title}: {points} for {whose}"
            f"{pending}, {', '.join(here.machine for here in results.machines)}, seed {results.seed}, "
@@ -179,7 +179,7 @@ def _left_out(results: Results) -> Iterator[str]:
             mend = f"; ./nest grade {results.lab.id} --machine {others[0]} runs them" if others and not any(
                 other.machine in others for other in results.machines) else ""
             yield (f"left out on {here.machine}: {len(tests)} test{'s' * (len(tests) != 1)}, "
-                   f"{points} point{'s' * (points != 1)}, {why}{mend}")
+                   f"{points:g} point{'s' * (points != 1)}, {why}{mend}")
 
 
 def _rich(results: Results, out: IO[str]) -> None:

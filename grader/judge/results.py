@@ -22,7 +22,7 @@ class TestResult:
 
     test: Test
     outcome: Outcome
-    score: int
+    score: float
     kind: str
     """the outcome's kind, or `does not count` for a negative test that passed for nothing"""
     detail: str
@@ -51,15 +51,15 @@ class TaskResult:
     """its points are the lab's; else they are reported apart"""
 
     @property
-    def score(self) -> int:
+    def score(self) -> float:
         return sum(test.score for test in self.tests)
 
     @property
-    def max_score(self) -> int:
+    def max_score(self) -> float:
         return sum(test.test.points for test in self.tests)
 
     @property
-    def not_judged(self) -> int:
+    def not_judged(self) -> float:
         """The points, of max_score, of which nothing is known."""
         return sum(test.test.points for test in self.tests if not test.judged)
 
@@ -81,11 +81,11 @@ class MachineResult:
     left_out: tuple[LeftOut, ...]
 
     @property
-    def score(self) -> int:
+    def score(self) -> float:
         return sum(task.score for task in self.tasks if task.counts)
 
     @property
-    def max_score(self) -> int:
+    def max_score(self) -> float:
         return sum(task.max_score for task in self.tasks if task.counts)
 
 
@@ -122,7 +122,7 @@ class Results:
         return sum(task.score for task in self.tasks if task.counts) + sum(one.score for one in self.questions)
 
     @property
-    def max_score(self) -> int:
+    def max_score(self) -> float:
         return (sum(task.max_score for task in self.tasks if task.counts)
                 + sum(one.question.points for one in self.questions))
 
@@ -132,7 +132,7 @@ class Results:
         return sum(one.question.points for one in self.questions if one.state == PENDING)
 
     @property
-    def not_judged(self) -> int:
+    def not_judged(self) -> float:
         """The points of tests of which nothing is known, since this system is to blame; they are in max_score."""
         return sum(task.not_judged for task in self.tasks if task.counts)
 

@@ -22,10 +22,10 @@ from grader.judge.scoring import score_task
 from grader.judge.unit import case_text, sanitizer_report
 
 
-def task(*points: int, negative: tuple[int, ...] = ()) -> Task:
+def task(*points: float, negative: tuple[int, ...] = ()) -> Task:
     tests = tuple(Test(f"unit:Suite.Case{i}", "lab1.one", n, i in negative, "a rule", "", "#there")
                   for i, n in enumerate(points))
-    return Task("lab1.one", "One", "vmm/one.cc", "vmm/one.hh", sum(points), "#one", tests)
+    return Task("lab1.one", "One", "vmm/one.cc", "vmm/one.hh", int(sum(points)), "#one", tests)
 
 
 def scored(one: Task, *kinds: str) -> results.TaskResult:
@@ -50,8 +50,9 @@ P, F, N = outcome.PASSED, outcome.FAILED, outcome.NOT_JUDGED
     ((5, 0, 0, 2), (), (P, P, F, P), 2),
     ((5, 3, 0), (1, 2), (F, P, P), 0),
     ((5, 3, 2), (2,), (outcome.TIMEOUT, outcome.CRASHED, P), 0),
+    ((0.25, 0, 1.5, 0.125, 0.125), (), (P, P, F, P, P), 0.5),
 ])
-def test_points(points: tuple[int, ...], negative: tuple[int, ...], kinds: tuple[str, ...], score: int) -> None:
+def test_points(points: tuple[float, ...], negative: tuple[int, ...], kinds: tuple[str, ...], score: float) -> None:
     assert scored(task(*points, negative=negative), *kinds).score == score
 
 
@@ -192,6 +193,20 @@ def graded(*found: Outcome, together: results.Together | None = None) -> results
 def shown(*found: Outcome, together: results.Together | None = None) -> list[str]:
     """The lines that a person sees of it."""
     return list(report.plain(graded(*found, together=together)))
+
+
+def test_fractions_of_points_are_shown_as_people_write_them() -> None:
+    one = task(0.5, 0.25, 1.25)
+    found = {test.name: Outcome(kind) for test, kind in zip(one.tests, (F, P, P))}
+    cell = score_task(one, found, elsewhere="own", alone="run {}")
+    assert cell is not None
+    whole = graded(Outcome(P))
+    here = results.MachineResult("amd-qemu", (cell,), ())
+    whole = replace(whole, lab=replace(whole.lab, tasks=(one,)), tasks=(cell,), machines=(here,))
+    lines = list(report.plain(whole))
+    assert any(line.startswith("lab1.one") and "1.5/2" in line.split() for line in lines), lines
+    assert any("0.5 points" in line for line in lines) and any("1.5 of 2 points for" in line for line in lines)
+    assert forms.validated(forms.as_dict(whole))["score"] == 1.5
 
 
 def test_no_verdict_is_neither_right_nor_wrong_and_says_so_everywhere() -> None:
