@@ -34,11 +34,13 @@ namespace vmm {
 /// p_vaddr and p_paddr.
 ///
 /// @param kernel  an image whose headers were read; what its program headers say is untrusted
-/// @return e_entry - p_vaddr + p_paddr of that PT_LOAD, below 2^40
+/// @return e_entry - p_vaddr + p_paddr of that PT_LOAD, below 2^40; of any of them, where several
+///         hold the entry
 /// @note Errors: NotFound if no PT_LOAD holds the entry, also where e_entry would be a physical
 ///       address of one, as in a Linux vmlinux: nothing is guessed. OutOfRange if the sum wraps or
-///       is 2^40 or more. Headers that are not PT_LOAD, or whose p_vaddr + p_memsz wraps, hold
-///       nothing.
+///       is 2^40 or more. Headers that are not PT_LOAD, or whose p_vaddr + p_memsz wraps (2^64 is
+///       too much already), hold nothing. A header that does not hold the entry is no error,
+///       whatever it says.
 /// @note Locks: none is held, none is needed.
 std::expected<Gpa, Error> kernel_entry(const kern::elf::Executable& kernel);
 
@@ -84,7 +86,7 @@ class KernelVmPager final : public GuestMemory {
     /// @param kernel  the file that it describes; see Loader::bytes_of
     /// @return nothing. A segment of p_memsz 0 is well-formed, wherever it lies, and registers
     ///         nothing.
-    /// @note Errors, with nothing registered:
+    /// @note Errors, with nothing registered; if several hold, any of them:
     ///       - BadFormat: p_filesz > p_memsz
     ///       - OutOfRange: p_paddr + p_memsz wraps or exceeds guest_physical_end, or a byte of
     ///         the range lies in the MMIO hole [mmio_hole_begin, mmio_hole_end)

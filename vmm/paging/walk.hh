@@ -87,8 +87,8 @@ inline bool install_entry(std::uint64_t& entry, std::uint64_t& expected, std::ui
 ///         higher level, an entry that is a leaf or, with MissingTable::Stop, one that is not
 ///         present
 /// @note Errors: OutOfRange (`gpa` is guest_physical_end or beyond), InvalidArgument (there is no
-/// such level as `target`): nothing has changed then. OutOfMemory, only with MissingTable::Make:
-/// tables made until then stay in the tree, for the next attempt.
+/// such level as `target`); if both hold, either. Nothing has changed then. OutOfMemory, only with
+/// MissingTable::Make: tables made until then stay in the tree, for the next attempt.
 /// @note Locks: none. Several CPUs may walk one tree at once: a table is made privately and put in
 /// its place by one compare-and-swap. Of two CPUs that make the same one, the second gives its own
 /// frame back and goes on with the first one's. An entry that is present is never changed.
@@ -107,10 +107,10 @@ std::expected<WalkResult, Error> ept_lookup_gpa(const EntryFormat& format, Hpa r
 ///                    frame is in no table any more: whoever asked for it gives that frame back,
 ///                    after a shoot-down
 /// @note Errors: Unaligned (`hva` or `gpa`), OutOfRange (`gpa` is guest_physical_end or beyond),
-/// InvalidArgument (a permission without read), AlreadyExists (a page is mapped there and
-/// `overwrite` is false, perhaps by another CPU just now; or it lies in a large page, which is
-/// never replaced), OutOfMemory (for a table; those made until then stay). After an error no page
-/// has changed, and after the first three no table was made either.
+/// InvalidArgument (a permission without read); if several hold, any of them. AlreadyExists (a page
+/// is mapped there and `overwrite` is false, perhaps by another CPU just now; or it lies in a large
+/// page, which is never replaced), OutOfMemory (for a table; those made until then stay). After an
+/// error no page has changed, and after the first three no table was made either.
 /// @note Locks: none. The entry changes in one atomic step: every CPU sees what was there before or
 /// the whole new entry, and of two CPUs that map one page without `overwrite` exactly one succeeds.
 std::expected<void, Error> ept_map_hva2gpa(const EntryFormat& format, Hpa root, kern::Hva hva,

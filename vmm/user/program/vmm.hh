@@ -57,13 +57,13 @@ std::int64_t guest_start(std::int64_t guest);
 /// @param filesz  how many of them come from the file: at most `memsz`
 /// @param offset  of the first one in the file
 /// @param perm    a sum of right_...; handed on to sys_ept_map as it is
-/// @return 0, or an error:
+/// @return 0, or an error; if several hold, any of them:
 ///         - invalid_argument: `filesz` is greater than `memsz`, or gpa + memsz or offset + filesz
 ///           is greater than 2^64 - 1. No page was mapped then;
 ///         - bad_format: the file ends before offset + filesz;
 ///         - what a system call answered, as it came.
-/// @note After every return, good or bad, nothing is mapped at `utemp`. After an error the guest
-///       keeps the pages that it was given before: they go back when it does.
+/// @note After every return, good or bad, none of its pages is left at `utemp`. After an error the
+///       guest keeps the pages that it was given before: they go back when it does.
 std::int64_t map_in_guest(std::int64_t guest, std::uint64_t gpa, std::uint64_t memsz,
                           std::int64_t file, std::uint64_t filesz, std::uint64_t offset,
                           std::uint64_t perm);
@@ -87,12 +87,14 @@ inline constexpr std::uint16_t max_guest_segments = 16;
 ///   offsets may wrap;
 /// - in each segment of type PT_LOAD p_filesz is at most p_memsz, and neither p_paddr + p_memsz nor
 ///   p_offset + p_filesz is greater than 2^64 - 1. Other types are not looked at.
+/// All other fields may hold anything.
 ///
 /// @param guest  of env_mkguest
 /// @param name   of the file
 /// @return 0, or an error: of open(); bad_format, for what is named above; of map_in_guest, as it
-///         came. Segments that were mapped before such an error stay, and nothing is mapped at
-///         `utemp`.
+///         came. If several segments cannot be mapped, it is the error of any of them: in which
+///         order they are mapped is open. Segments that were mapped before such an error stay, and
+///         nothing is mapped at `utemp`.
 std::int64_t copy_guest_kern_gpa(std::int64_t guest, std::string_view name);
 
 }  // namespace user
