@@ -271,3 +271,11 @@ def test_last_words_of_a_panic_are_what_it_says_and_where() -> None:
     assert last_words("\n".join([*head, panic, *registers, *trace])) == [panic, *trace]
     assert last_words("\n".join([*head, panic])) == [panic]
     assert last_words("\n".join(head)) == head[-12:] and last_words("") == []
+
+
+def test_of_many_reports_of_a_race_the_one_that_names_the_variable_is_shown() -> None:
+    report = "WARNING: ThreadSanitizer: data race (pid=1)\n  Write of size 8 at 0x7f00 by thread T2:\n{}\nSUMMARY: x\n"
+    others = report.format("  Location is stack of main thread.")
+    text = sanitizer_report(others * 3 + report.format("  Location is global 'buffer' of size 4096 at 0x55d0") + others)
+    assert "Location is global 'buffer' of size 4096" in text and "stack" not in text
+    assert "stack" in sanitizer_report(others * 3)
