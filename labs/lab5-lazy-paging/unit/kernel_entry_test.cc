@@ -26,7 +26,7 @@ class KernelEntry : public PagerTest {
     kern::elf::ProgramHeader segment(std::uint64_t distance) {
         const std::uint64_t paddr = random().page_between(0x100, 0x3'0000);
         const std::uint64_t bytes = random().page_between(16, 64);
-        return load(0x1000, paddr + distance, paddr, 0x1000, bytes);
+        return load(0x1000, paddr + distance, paddr, bytes, bytes);
     }
 };
 
@@ -76,6 +76,39 @@ TEST_F(KernelEntry, MayBeTheFirstOrTheLastByteOfASegment) {
                  low.p_paddr + low.p_memsz - 1));
     EXPECT_TRUE(is_entry(entry_of({.entry = high.p_vaddr, .program_headers = both}), high.p_paddr))
         << "one byte beyond the first segment";
+}
+
+TEST_F(KernelEntry, MayLieBehindTheBytesOfTheFile) {
+    auto only = segment(kernel_base);
+    only.p_filesz = 0x1000;
+    const std::uint64_t distance = random().between(only.p_filesz, only.p_memsz - 1);
+    EXPECT_TRUE(is_entry(entry_of({.entry = only.p_vaddr + distance, .program_headers = {only}}),
+                         only.p_paddr + distance))
+        << "p_filesz is 0x1000, p_memsz " << hex(only.p_memsz) << ", and the entry "
+        << hex(distance) << " bytes into the segment";
+}
+
+TEST_F(KernelEntry, IsInNoEmptySegment) {
+    const auto holder = segment(kernel_base);
+    const std::uint64_t distance = random().between(1, holder.p_memsz - 1);
+    auto empty = segment(0);
+    empty.p_vaddr = holder.p_vaddr + distance;
+    empty.p_filesz = empty.p_memsz = 0;
+    EXPECT_TRUE(is_entry(entry_of({.entry = empty.p_vaddr, .program_headers = {empty, holder}}),
+                         holder.p_paddr + distance))
+        << "an empty segment before it has the entry for its p_vaddr";
+}
+
+TEST_F(KernelEntry, AsksNothingOfOtherSegments) {
+    auto bad = segment(kernel_base - 0x1000'0000);
+    bad.p_paddr = 0 - std::uint64_t{0x1000};  // beyond all memory, and p_paddr + p_memsz wraps
+    const auto holder = segment(kernel_base);
+    const std::uint64_t distance = random().between(1, holder.p_memsz - 1);
+    for (const auto& headers : {std::vector{bad, holder}, std::vector{holder, bad}})
+        EXPECT_TRUE(
+            is_entry(entry_of({.entry = holder.p_vaddr + distance, .program_headers = headers}),
+                     holder.p_paddr + distance))
+            << "another segment has the p_paddr " << hex(bad.p_paddr);
 }
 
 TEST_F(KernelEntry, IgnoresHeadersThatLoadNothing) {
@@ -129,6 +162,11 @@ TEST_F(KernelEntry, ASegmentThatWrapsHoldsNothing) {
     EXPECT_TRUE(is_entry(entry_of({.entry = entry, .program_headers = {wraps, holder}}),
                          holder.p_paddr + distance))
         << "a good segment behind one that wraps";
+    auto top = segment(kernel_base);
+    top.p_vaddr = 0 - top.p_memsz;
+    EXPECT_TRUE(
+        fails_with(entry_of({.entry = top.p_vaddr + 1, .program_headers = {top}}), Error::NotFound))
+        << "p_vaddr + p_memsz is 2^64, which is 0 in 64 bits";
 }
 
 }  // namespace

@@ -23,9 +23,6 @@ class LoadPage : public PagerTest {
     std::span<const std::byte> file_page(std::uint64_t offset) const {
         return std::span{contents()}.subspan(offset, page_size);
     }
-    void expect_absent(Gpa gpa) {
-        EXPECT_FALSE(walk(gpa).has_value()) << "page " << hex(gpa.value()) << " is present";
-    }
 
    private:
     std::optional<kern::File> file_;
@@ -74,6 +71,22 @@ TEST_F(LoadPage, MergesTheSegmentsThatShareAPage) {
     EXPECT_TRUE(same_bytes(guest_page(page()), wanted))
         << "bytes 0 to " << first << " are of one segment, those up to " << second
         << " of another, those from " << third << " on of a third";
+}
+
+TEST_F(LoadPage, MergesManySegments) {
+    // Thirty-seven segments of odd lengths, with a gap behind each.
+    constexpr std::uint64_t segments = 37, step = 109;
+    static_assert(segments * step < page_size);
+    Bytes wanted(page_size);
+    for (std::uint64_t i = 0; i < segments; ++i) {
+        const std::uint64_t at = i * step, bytes = 51 + i, offset = 0x1000 + i * 997;
+        add_loader(Loader::bytes_of(file(), offset, page() + at, page() + at + bytes));
+        std::ranges::copy(file_page(offset).first(bytes),
+                          wanted.begin() + static_cast<std::ptrdiff_t>(at));
+    }
+    ASSERT_TRUE(succeeds(pager().load_page(page())));
+    EXPECT_TRUE(same_bytes(guest_page(page()), wanted))
+        << "of a page with " << segments << " loaders, one every " << step << " bytes";
 }
 
 TEST_F(LoadPage, LeavesZerosWhereNoLoaderIs) {
@@ -130,9 +143,16 @@ TEST_F(LoadPage, TakesAFrameForThatPageAlone) {
         EXPECT_EQ(guest_frames(), ++touched) << "frames of guest memory, by pages touched";
         EXPECT_EQ(all_pages(table_in_memory()).size(), touched) << "pages present";
     }
-    for (const auto& [gpa, seen] : all_pages(table_in_memory()))
-        EXPECT_TRUE(kern::frames().is_owned_by(vmm::frame_owner::guest_memory, kern::Hpa{seen.hpa}))
-            << "the frame of page " << hex(gpa) << " is not on the account guest_memory";
+}
+
+TEST_F(LoadPage, TakesTheFrameOnTheAccountOfGuestMemory) {
+    add_loader(Loader::bytes_of(file(), 0, page(), page() + page_size));
+    ASSERT_TRUE(succeeds(pager().load_page(page())));
+    const auto seen = walk(page());
+    ASSERT_TRUE(seen.has_value()) << "the page is not present";
+    EXPECT_TRUE(kern::frames().is_owned_by(vmm::frame_owner::guest_memory, kern::Hpa{seen->hpa}))
+        << "the page's frame is on " << account_of(kern::Hpa{seen->hpa})
+        << "; wanted is \"guest memory\"";
 }
 
 TEST_F(LoadPage, LeavesAPresentPageAsItIs) {
@@ -189,6 +209,26 @@ TEST_F(LoadPage, ReportsAFailingLoader) {
     works = true;
     EXPECT_TRUE(succeeds(pager().load_page(page()))) << "once the loader works again";
     EXPECT_TRUE(walk(page()).has_value()) << "the page is not present";
+}
+
+TEST_F(LoadPage, FillsThePageOnceForEachCall) {
+    struct Context {
+        unsigned calls = 0, failing = 0;
+    } context;
+    const vmm::PageLoader function{.fill =
+                                       [](void* given, Gpa, std::span<std::byte, page_size>) {
+                                           auto* c = static_cast<Context*>(given);
+                                           return ++c->calls != c->failing;
+                                       },
+                                   .context = &context};
+    ASSERT_TRUE(succeeds(pager().map_page(page(), function)));
+    context.failing = 1;  // once, and not from then on
+    EXPECT_TRUE(fails_with(pager().load_page(page()), Error::DeviceFailure))
+        << "the one fill that fails is this caller's answer";
+    EXPECT_EQ(context.calls, 1U) << "fills for one caller, of which the first one failed";
+    EXPECT_EQ(guest_frames(), 0U) << "frames of guest memory after the error";
+    EXPECT_TRUE(succeeds(pager().load_page(page()))) << "a later call, with a loader that works";
+    EXPECT_EQ(context.calls, 2U) << "fills for two callers";
 }
 
 TEST_F(LoadPage, ReportsAShortRead) {

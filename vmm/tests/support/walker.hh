@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <ostream>
 
 #include "kern/arch/arch.hh"
 #include "kern/lib/address.hh"
@@ -21,6 +22,13 @@ struct WalkedPage {
 
     bool operator==(const WalkedPage&) const = default;
 };
+/// GoogleTest prints it so.
+inline void PrintTo(const WalkedPage& page, std::ostream* out) {
+    *out << "a page of " << page.bytes << " bytes in frame 0x" << std::hex << page.hpa << std::dec
+         << (page.read ? ", readable" : ", not readable")
+         << (page.write ? ", writable" : ", read-only")
+         << (page.execute ? ", executable" : ", not executable");
+}
 
 /// A table in memory: where its root is, and whose format it has.
 struct TableInMemory {
@@ -81,6 +89,33 @@ inline void collect_pages(const TableInMemory& table, std::uint64_t at, unsigned
         else
             collect_pages(table, entry.address(), shift - 9, gpa, into);
     }
+}
+
+/// How many tables there are below the one at `at`, whose entries cover 1 << `shift` bytes each.
+inline std::uint64_t count_tables(const TableInMemory& table, std::uint64_t at, unsigned shift) {
+    std::uint64_t count = 0;
+    for (std::uint64_t index = 0; index < 512; ++index) {
+        const WalkedEntry entry = entry_at(at, index, table.is_ept);
+        if (!entry.present() || shift == 12 || (shift < 39 && entry.large())) continue;
+        count += 1 + count_tables(table, entry.address(), shift - 9);
+    }
+    return count;
+}
+/// How many tables there are, with the root.
+inline std::uint64_t count_tables(const TableInMemory& table) {
+    return 1 + count_tables(table, table.root, 39);
+}
+
+/// Takes the page at `gpa` out of the table, if one of 4 KiB is there.
+inline void clear_page(const TableInMemory& table, std::uint64_t gpa) {
+    std::uint64_t at = table.root;
+    for (unsigned shift = 39; shift > 12; shift -= 9) {
+        const WalkedEntry entry = entry_at(at, gpa >> shift & 0x1ff, table.is_ept);
+        if (!entry.present() || (shift < 39 && entry.large())) return;
+        at = entry.address();
+    }
+    auto* entries = reinterpret_cast<std::uint64_t*>(kern::arch::direct_map(kern::Hpa{at}));
+    std::atomic_ref{entries[gpa >> 12 & 0x1ff]}.store(0, std::memory_order_release);
 }
 
 /// Every page that is present, by guest-physical address.
