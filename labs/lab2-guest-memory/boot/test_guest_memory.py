@@ -158,9 +158,20 @@ def _ran(booted: BootResult, name: str, status: int) -> GuestRecord:
     record = record_of(booted, name)
     assert record.end is GuestEnd.EXITED and record.status == status, (
         f"the guest of `{name}` did not run to its end: {record.describe()}; the VMM "
-        f"{program_of(booted, name).describe()}; wanted: exited with {status}"
+        f"{program_of(booted, name).describe()}{_said(booted, name)}; wanted: exited with {status}"
     )
     return record
+
+
+def _said(booted: BootResult, name: str) -> str:
+    """What a step said on the console, and what the host said of its guest: the first lines."""
+    lines: list[str] = []
+    for line in booted.serial.splitlines():
+        if line.startswith(f"{name}: "):
+            break
+        lines = [] if ": exited with " in line else [*lines, line]
+    words = [line for line in lines if line.startswith(("vmm: ", "VM ", "panic"))]
+    return f" (on the console: {'; '.join(words[:3])})" if words else ""
 
 
 def _vmm_ended(booted: BootResult, name: str, failure: str, rule: str) -> None:
@@ -168,10 +179,9 @@ def _vmm_ended(booted: BootResult, name: str, failure: str, rule: str) -> None:
     program = program_of(booted, name)
     status = REFUSED + FAILURES[failure] if failure else 0
     names = {REFUSED + number: f" ({name})" for name, number in FAILURES.items()}
-    said = [line for line in booted.serial.splitlines() if line.startswith("vmm: ")]
     assert program.end is ProgramEnd.EXITED and program.status == status, (
         f"{rule}: the VMM `{name}` {program.describe()}{names.get(program.status, '')}; wanted: "
-        f"exited with {status:#x}{names.get(status, '')}. On the console, of all VMMs: {said}"
+        f"exited with {status:#x}{names.get(status, '')}{_said(booted, name)}"
     )
 
 
@@ -248,21 +258,26 @@ def test_page_has_the_rights_that_were_asked_for(
 def test_syscall_refuses_what_it_must(booted: BootResult, nonce: str) -> None:
     """lab2.sys_ept_map: a program that asks for what it may not gets each time the right error."""
     program = program_of(booted, "errors")
-    lines = [line for line in booted.serial.splitlines() if line.startswith("wrong: ")]
     assert program.end is ProgramEnd.EXITED and program.status == finish_status(nonce, 1), (
-        f"ept_errors.elf {program.describe()}: {lines[-1] if lines else 'it said nothing'}"
+        f"ept_errors.elf {program.describe()}. {_wrong_answers(booted)}"
     )
+
+
+def _wrong_answers(booted: BootResult) -> str:
+    """What ept_errors.elf has said of the answers that it got."""
+    lines = [line.removeprefix("wrong: ") for line in booted.serial.splitlines()
+             if line.startswith("wrong: ")]  # fmt: skip
+    return "Of wrong answers it says: " + ("; ".join(lines[:4]) or "nothing")
 
 
 def test_syscall_shares_the_frame(booted: BootResult, nonce: str) -> None:
     """lab2.sys_ept_map: the guest gets the program's very frame, with the rights asked for, and keeps it."""
-    test_syscall_refuses_what_it_must(booted, nonce)
     record = record_of(booted, "errors")
     leaves = leaves_of(booted, record)
     wanted = {0x3000: (1, "rwx"), 0x4000: (2, "r-x"), 0x5000: (3, "rw-"), 0x3_F000: (1, "r--")}
-    assert sorted(leaves) == sorted(wanted), (
+    assert leaves.keys() >= wanted.keys(), (  # pages that should have been refused are not its affair
         f"the guest has pages at {[hex(gpa) for gpa in sorted(leaves)]}; wanted: "
-        f"{[hex(gpa) for gpa in sorted(wanted)]}"
+        f"{[hex(gpa) for gpa in sorted(wanted)]}. {_wrong_answers(booted)}"
     )
     for gpa, (number, rights) in wanted.items():
         seen = int.from_bytes(booted.memory.read(leaves[gpa].hpa, 8), "little")

@@ -2,6 +2,8 @@
 // Task lab2.ept_lookup_gpa.
 #include <array>
 #include <limits>
+#include <map>
+#include <set>
 
 #include "tables.hh"
 
@@ -26,21 +28,26 @@ class EptLookupGpa : public TableTest<Format> {
                    << "the walk ended in level " << result->level << ", wanted is " << level;
         if (result->entry != &entry)
             return ::testing::AssertionFailure()
-                   << "the entry is " << result->entry << ", of level " << level << "; wanted is "
-                   << &entry << " (the direct map's addresses)";
+                   << "the entry is " << place_of(result->entry) << "; wanted is "
+                   << place_of(&entry) << ", in the tables of level " << level;
         if (result->value != entry)
             return ::testing::AssertionFailure() << "the value is " << hex(result->value)
                                                  << ", and the entry holds " << hex(entry);
         return ::testing::AssertionSuccess();
     }
-    /// An address with four different indices, and somewhere in its page, which is not the last
-    /// one of its table.
+    /// An entry's index, and where its table is.
+    static std::string place_of(const std::uint64_t* entry) {
+        const auto address = reinterpret_cast<std::uintptr_t>(entry);
+        return "number " + std::to_string(address % page / sizeof *entry) +
+               " of the table that the kernel sees at " + hex(address & ~(page - 1));
+    }
+    /// An address with four different indices, and somewhere in its page. Large indices have a case
+    /// of their own.
     static std::uint64_t some_address() {
         const std::uint64_t root_index =
             random().between(0, 1);  // 2^40 bytes are two of its entries
-        return root_index << 39 | random().between(2, 250) << 30 |
-               random().between(251, 400) << 21 | random().between(401, 510) << 12 |
-               random().between(1, 4095);
+        return root_index << 39 | random().between(2, 40) << 30 | random().between(41, 80) << 21 |
+               random().between(81, 120) << 12 | random().between(1, 4095);
     }
 };
 TYPED_TEST_SUITE(EptLookupGpa, Formats, FormatNames);
@@ -72,6 +79,71 @@ TYPED_TEST(EptLookupGpa, FindsTheFirstAndTheLastEntries) {
         std::uint64_t& entry = this->entry_at(gpa);
         EXPECT_TRUE(this->ends_at(this->lookup(gpa, 1, MissingTable::Stop), entry, 1)) << hex(gpa);
     }
+}
+
+TYPED_TEST(EptLookupGpa, FindsEveryEntryOfATable) {
+    for (Level level = 1; level < vmm::root_level; ++level) {
+        const Hpa table = this->table_at(0, level);
+        for (std::uint64_t index = 0; index < 512; ++index) {
+            std::uint64_t& entry = *entry_pointer(table, index);
+            if (level > 1 && index == 0) continue;  // the way to the lower tables
+            entry = TypeParam::absent + (index << 12);
+            EXPECT_TRUE(this->ends_at(this->lookup(index << (3 + 9 * level), 1, MissingTable::Stop),
+                                      entry, level))
+                << "the address " << hex(index << (3 + 9 * level));
+            entry = 0;
+            if (this->HasFailure()) return;
+        }
+    }
+}
+
+TYPED_TEST(EptLookupGpa, GoesToAnyAddress) {
+    // More places than an answer could keep, at distances that are no power of two, each twice.
+    std::map<std::uint64_t, std::uint64_t*> found;
+    std::set<std::uint64_t> tables;
+    for (unsigned i = 0; i < 200; ++i) {
+        const std::uint64_t gpa = random().page_between(0, last_page / page);
+        found[gpa] = nullptr;
+        for (const unsigned shift : {21, 30, 39}) tables.insert((gpa >> shift) << 6 | shift);
+    }
+    for (const unsigned turn : {1, 2})
+        for (auto& [gpa, entry] : found) {
+            const auto result = this->lookup(gpa, 1, MissingTable::Make);
+            ASSERT_TRUE(this->ends_at(result, this->entry_at(gpa), 1)) << hex(gpa);
+            if (turn == 2) {
+                ASSERT_EQ(result->entry, entry) << hex(gpa) << ", walked to again";
+            }
+            entry = result->entry;
+        }
+    EXPECT_EQ(this->tables(), tables.size()) << "tables below the root, for 200 pages";
+}
+
+TYPED_TEST(EptLookupGpa, EachTreeIsItsOwn) {
+    const Hpa other = this->new_table();
+    const std::uint64_t gpa = this->some_address();
+    for (unsigned turn = 0; turn < 2; ++turn) {
+        const auto here = this->lookup(gpa, 1, MissingTable::Make);
+        const auto there =
+            vmm::ept_lookup_gpa(TypeParam::format(), other, Gpa{gpa}, 1, MissingTable::Make);
+        ASSERT_TRUE(succeeds(here));
+        ASSERT_TRUE(succeeds(there));
+        EXPECT_TRUE(this->ends_at(here, this->entry_at(gpa), 1)) << "of the first tree";
+        EXPECT_NE(here->entry, there->entry) << "the same entry, in the trees of two guests";
+    }
+    EXPECT_EQ(this->tables(), 3 + 1 + 3U) << "tables: three of each tree, and the other root";
+    this->free_tree(other, vmm::root_level);
+}
+
+TYPED_TEST(EptLookupGpa, BitsBesideTheAddressDoNotLeadAstray) {
+    const std::uint64_t gpa = this->some_address();
+    std::uint64_t& entry = this->entry_at(gpa);
+    // What software may note in an entry; on AMD also no-execute, which tables may have.
+    const std::uint64_t beside = TypeParam::is_ept ? 0x7ff0'0000'0000'0800 : 0xfff0'0000'0000'0e00;
+    for (Level level = vmm::root_level; level > 1; --level) this->entry_at(gpa, level) |= beside;
+    for (const auto missing : {MissingTable::Stop, MissingTable::Make})
+        EXPECT_TRUE(this->ends_at(this->lookup(gpa, 1, missing), entry, 1))
+            << hex(gpa) << ", through entries with the bits " << hex(beside)
+            << ", which are no part of the address";
 }
 
 TYPED_TEST(EptLookupGpa, EndsInTheLevelThatIsWanted) {
@@ -111,6 +183,18 @@ TYPED_TEST(EptLookupGpa, MakesTheTablesThatAreMissing) {
     EXPECT_EQ(found->value, 0U) << "the new table's entry";
     EXPECT_EQ(this->tables(), 3U) << "the tables are not linked to the root";
     EXPECT_EQ(this->entries_in_use(), 3U) << "entries that are not 0, in all tables";
+}
+
+TYPED_TEST(EptLookupGpa, TakesTablesOnTheirOwnAccount) {
+    const std::uint64_t gpa = this->some_address();
+    ASSERT_TRUE(succeeds(this->lookup(gpa, 1, MissingTable::Make)));
+    ASSERT_EQ(this->tables(), 3U);
+    for (Level level = 1; level < vmm::root_level; ++level) {
+        const Hpa table = this->table_at(gpa, level);
+        EXPECT_TRUE(kern::frames().is_owned_by(vmm::frame_owner::second_level_table, table))
+            << "the new table of level " << level << " is on " << vmm::test::account_of(table)
+            << "; wanted is \"second-level table\"";
+    }
 }
 
 TYPED_TEST(EptLookupGpa, NewTablesGrantEverything) {

@@ -214,9 +214,14 @@ std::int64_t FakeWorld::ept_map(std::int64_t srcenv, std::uint64_t srcva, std::i
            << "; wanted are " << wanted;
 }
 
-void ProgramTest::expect_clean() {
-    EXPECT_FALSE(world_.has_page(user::utemp)) << "a page is still mapped at utemp";
-    EXPECT_EQ(world_.program_pages(), 0U) << "pages of the program that are left";
+void ProgramTest::expect_nothing_left(const std::string& when) {
+    EXPECT_FALSE(FakeWorld::current().has_page(user::utemp))
+        << "a page is still mapped at utemp " << when;
+    EXPECT_EQ(FakeWorld::current().program_pages(), 0U)
+        << "pages of the program that are left " << when;
+}
+
+void ProgramTest::expect_own_frames() {
     std::set<unsigned> shown;
     for (const auto& [gpa, guest_page] : world_.guest_pages())
         EXPECT_TRUE(shown.insert(guest_page.frame).second)

@@ -155,9 +155,10 @@ class ProgramTest : public ::testing::Test {
     /// besides those below `begin` and from `end` on that `others` counts.
     ::testing::AssertionResult guest_has_pages(std::uint64_t begin, std::uint64_t end,
                                                std::uint64_t perm, std::size_t others = 0);
-    /// After every return: no page of the program is left, and no two pages of the guest share a
-    /// frame.
-    void expect_clean();
+    /// No page of the program is left; `when` says after what.
+    void expect_nothing_left(const std::string& when);
+    /// No two pages of the guest share a frame.
+    void expect_own_frames();
 
    private:
     FakeWorld world_;
