@@ -35,7 +35,7 @@ class MapSegment : public MachineTest {
     void SetUp() override {
         MachineTest::SetUp();
         auto made = AddressSpace::create();
-        ASSERT_TRUE(succeeds(made));
+        if (!made) FAIL() << "the test has no frame for an address space";
         space_ = std::move(*made);
         contents_ = random().bytes(file_size);
     }
@@ -51,7 +51,7 @@ class MapSegment : public MachineTest {
                 .p_flags = flags,
                 .p_offset = random().page_between(0, 10) + vaddr % page,
                 .p_vaddr = vaddr,
-                .p_paddr = random().next(),  // nobody should look at it
+                .p_paddr = vaddr,
                 .p_filesz = size,
                 .p_memsz = size,
                 .p_align = page};
@@ -91,8 +91,17 @@ class MapSegment : public MachineTest {
     /// The list of pages, the page table, and what is in the pages.
     ::testing::AssertionResult all_is_as_wanted() {
         if (auto same = pages_and_rights_are_as_wanted(); !same) return same;
+        return bytes_are_as_wanted();
+    }
+    /// The pages that are there, and each byte of them, whatever their rights: for cases that are
+    /// not about rights.
+    ::testing::AssertionResult bytes_are_as_wanted() {
         for (const auto& [address, wanted] : wanted_) {
-            const auto seen = AddressSpace::bytes(*space_->find(Uva{address}));
+            const auto found = space_->find(Uva{address});
+            if (!found)
+                return ::testing::AssertionFailure()
+                       << "no page at " << hex(address) << ", where there must be one";
+            const auto seen = AddressSpace::bytes(*found);
             const auto [s, w] = std::ranges::mismatch(seen, wanted.bytes);
             if (w != wanted.bytes.end())
                 return ::testing::AssertionFailure()
@@ -100,6 +109,16 @@ class MapSegment : public MachineTest {
                        << hex(std::to_integer<unsigned>(*s)) << ", wanted is "
                        << hex(std::to_integer<unsigned>(*w));
         }
+        return only_these_pages();
+    }
+    ::testing::AssertionResult only_these_pages() const {
+        if (space_->page_count() != wanted_.size())
+            return ::testing::AssertionFailure()
+                   << space_->page_count() << " pages are mapped, " << wanted_.size() << " must be";
+        if (taken(kern::frame_owner::user_page) != wanted_.size())
+            return ::testing::AssertionFailure()
+                   << taken(kern::frame_owner::user_page) << " frames are in use for "
+                   << wanted_.size() << " pages";
         return ::testing::AssertionSuccess();
     }
     ::testing::AssertionResult pages_and_rights_are_as_wanted() {
@@ -121,13 +140,7 @@ class MapSegment : public MachineTest {
                                        (wanted.rights.write ? walker::rw : 0) |
                                        (wanted.rights.execute ? 0 : walker::nx)};
         }
-        if (space_->page_count() != wanted_.size())
-            return ::testing::AssertionFailure()
-                   << space_->page_count() << " pages are mapped, " << wanted_.size() << " must be";
-        if (taken(kern::frame_owner::user_page) != wanted_.size())
-            return ::testing::AssertionFailure()
-                   << taken(kern::frame_owner::user_page) << " frames are in use for "
-                   << wanted_.size() << " pages";
+        if (auto same = only_these_pages(); !same) return same;
         return same_pages(walk(space_->root()), pages);
     }
 
@@ -151,12 +164,12 @@ class MapSegment : public MachineTest {
 
 TEST_F(MapSegment, MapsOnePage) {
     load(segment(some_page(), page));
-    EXPECT_TRUE(all_is_as_wanted());
+    EXPECT_TRUE(bytes_are_as_wanted());
 }
 
 TEST_F(MapSegment, MapsEveryPageOfASegment) {
     load(segment(some_page(), random().between(3, 9) * page + random().between(1, page - 1)));
-    EXPECT_TRUE(all_is_as_wanted());
+    EXPECT_TRUE(bytes_are_as_wanted());
 }
 
 TEST_F(MapSegment, MapsSeveralSegments) {
@@ -164,7 +177,7 @@ TEST_F(MapSegment, MapsSeveralSegments) {
     load(segment(base, 2 * page, pf_r | pf_x));
     load(segment(base + 2 * page, page, pf_r));
     load(segment(base + 0x20'0000, 3 * page, pf_r | pf_w));
-    EXPECT_TRUE(all_is_as_wanted());
+    EXPECT_TRUE(bytes_are_as_wanted());
 }
 
 TEST_F(MapSegment, GivesTheRightsThatTheSegmentHas) {
@@ -175,13 +188,36 @@ TEST_F(MapSegment, GivesTheRightsThatTheSegmentHas) {
 
 TEST_F(MapSegment, LooksAtNoOtherFlags) {
     load(segment(some_page(), page, pf_r | 0xfff0'0000));
+    load(segment(0x9000'0000, page, pf_r | pf_w | 0x0ff0'0000));
     EXPECT_TRUE(all_is_as_wanted());
+}
+
+TEST_F(MapSegment, LooksAtNoOtherFields) {
+    constexpr std::uint32_t gnu_relro = 0x6474'e552;
+    auto header = segment(some_page(), 2 * page);
+    header.p_type = gnu_relro;
+    load(header);
+    header = segment(0x9000'0000, page);
+    header.p_paddr = random().next();
+    load(header);
+    header = segment(0xa000'0000, page);
+    header.p_align = 3;
+    load(header);
+    EXPECT_TRUE(bytes_are_as_wanted()) << "p_type, p_paddr and p_align mean nothing here";
+}
+
+TEST_F(MapSegment, MapsALargeSegment) {
+    // More than 16 bits of bytes in the file, more than 8 bits of pages in memory.
+    auto header = with_memsz(segment(0x12'3450'0000, 100'000, pf_r | pf_w), 300 * page);
+    header.p_offset = 2 * page;
+    load(header);
+    EXPECT_TRUE(bytes_are_as_wanted());
 }
 
 TEST_F(MapSegment, MapsTheLastPageThatAProgramMayHave) {
     load(segment(kern::user_layout::end.value() - page, page));
     load(segment(kern::user_layout::begin.value(), page));
-    EXPECT_TRUE(all_is_as_wanted());
+    EXPECT_TRUE(bytes_are_as_wanted());
 }
 
 TEST_F(MapSegment, RefusesAddressAndOffsetThatDisagree) {
@@ -194,16 +230,16 @@ TEST_F(MapSegment, RefusesAddressAndOffsetThatDisagree) {
         header.p_vaddr += off;
         EXPECT_TRUE(fails_with(map(header), Error::BadFormat)) << in_words(header);
     }
-    EXPECT_TRUE(all_is_as_wanted());
+    EXPECT_TRUE(bytes_are_as_wanted());
 }
 
 TEST_F(MapSegment, RefusesMoreBytesInTheFileThanInMemory) {
     for (const std::uint64_t more : std::initializer_list<std::uint64_t>{
-             std::uint64_t{1}, page, random().between(2, 5 * page)}) {
+             std::uint64_t{1}, page, random().between(2, 5 * page), 5 * page + 1}) {
         const auto header = with_memsz(segment(some_page(), 5 * page + 1), 5 * page + 1 - more);
         EXPECT_TRUE(fails_with(map(header), Error::BadFormat)) << in_words(header);
     }
-    EXPECT_TRUE(all_is_as_wanted());
+    EXPECT_TRUE(bytes_are_as_wanted());
 }
 
 TEST_F(MapSegment, RefusesPageZeroAndTheKernelsHalf) {
@@ -221,7 +257,7 @@ TEST_F(MapSegment, RefusesPageZeroAndTheKernelsHalf) {
         const auto header = segment(vaddr, size);
         EXPECT_TRUE(fails_with(map(header), Error::OutOfRange)) << in_words(header);
     }
-    EXPECT_TRUE(all_is_as_wanted()) << "nothing of such a segment is mapped";
+    EXPECT_TRUE(bytes_are_as_wanted()) << "nothing of such a segment is mapped";
 }
 
 TEST_F(MapSegment, RefusesAnEndThatWraps) {
@@ -231,22 +267,24 @@ TEST_F(MapSegment, RefusesAnEndThatWraps) {
         const auto header = with_memsz(segment(vaddr, page), memsz);
         EXPECT_TRUE(fails_with(map(header), Error::OutOfRange)) << in_words(header);
     }
-    EXPECT_TRUE(all_is_as_wanted());
+    EXPECT_TRUE(bytes_are_as_wanted());
 }
 
 TEST_F(MapSegment, RefusesAFileThatEndsTooEarly) {
+    const std::uint64_t there = some_page();
+    put_page(there + page, {.execute = true});
     for (const std::uint64_t offset :
          std::initializer_list<std::uint64_t>{file_size, file_size - page, file_size - 2 * page,
                                               file_size + page, 0 - page, 0 - 3 * page}) {
-        auto header = segment(some_page(), 2 * page + 1);
+        auto header = segment(there, 2 * page + 1, pf_r | pf_w);
         header.p_offset = offset;
         EXPECT_TRUE(fails_with(map(header), Error::Truncated)) << in_words(header);
     }
-    EXPECT_TRUE(all_is_as_wanted());
-    auto last = segment(some_page(), 2 * page);
+    EXPECT_TRUE(all_is_as_wanted()) << "after an error the pages and rights are as before";
+    auto last = segment(there + 3 * page, 2 * page);
     last.p_offset = file_size - 2 * page;
     load(last);
-    EXPECT_TRUE(all_is_as_wanted()) << "the file's last bytes";
+    EXPECT_TRUE(bytes_are_as_wanted()) << "the file's last bytes";
 }
 
 // What this kernel asks for beyond it.
@@ -255,47 +293,57 @@ TEST_F(MapSegment, FillsTheRestWithZeros) {
     const std::uint64_t size = random().between(1, 3) * page + random().between(1, page - 1);
     load(with_memsz(segment(some_page(), size, pf_r | pf_w),
                     size + 2 * page + random().between(1, page - 1)));
-    EXPECT_TRUE(all_is_as_wanted());
+    EXPECT_TRUE(bytes_are_as_wanted());
+
+    load(
+        with_memsz(segment(0xa000'0000 + random().between(1, page - 1), 3 * page, pf_w), 5 * page));
+    EXPECT_TRUE(bytes_are_as_wanted()) << "one that begins within a page";
 
     auto last = with_memsz(segment(0x9000'0000, page + page / 2, pf_r | pf_w), 4 * page);
     last.p_offset = file_size - 2 * page;
     last.p_filesz = 2 * page;
     load(last);
-    EXPECT_TRUE(all_is_as_wanted()) << "the file ends where the zeros begin";
+    EXPECT_TRUE(bytes_are_as_wanted()) << "the file ends where the zeros begin";
 }
 
 TEST_F(MapSegment, MapsASegmentThatHasNothingInTheFile) {
     load(with_memsz(segment(some_page(), 0, pf_r | pf_w), 2 * page + 1));
-    EXPECT_TRUE(all_is_as_wanted());
+    EXPECT_TRUE(bytes_are_as_wanted());
 }
 
 TEST_F(MapSegment, StartsAndEndsWithinAPage) {
     load(segment(some_page() + random().between(1, page - 1), random().between(1, 16)));
     load(segment(0x9000'0000 + random().between(1, page - 1), 2 * page));
-    load(
-        with_memsz(segment(0xa000'0000 + random().between(1, page - 1), 3 * page, pf_w), 5 * page));
-    EXPECT_TRUE(all_is_as_wanted());
+    load(segment(0xa000'0000 + page - 1, 2));
+    EXPECT_TRUE(bytes_are_as_wanted());
 }
 
 TEST_F(MapSegment, MapsNothingForAnEmptySegment) {
-    load(segment(some_page(), 0));
+    const std::uint64_t there = some_page();
+    put_page(there, {});
+    load(segment(there + page, 0));
     EXPECT_TRUE(all_is_as_wanted());
     // Linkers leave empty segments behind whose other numbers mean nothing.
-    for (const std::uint64_t vaddr :
-         std::initializer_list<std::uint64_t>{0, 1ULL << 47, 0 - page}) {
-        auto header = segment(vaddr, 0);
+    for (const std::uint64_t vaddr : std::initializer_list<std::uint64_t>{
+             0, 1ULL << 47, 0 - page, ~0ULL, there, there + 0x123, there + page + 0x123}) {
+        auto header = segment(vaddr, 0, pf_r | pf_w | pf_x);
         header.p_offset += 5;
         load(header);
+        header.p_offset = ~0ULL;
+        load(header);
     }
-    EXPECT_TRUE(all_is_as_wanted());
+    EXPECT_TRUE(all_is_as_wanted()) << "no page more, and no right more for the one that was there";
 }
 
 TEST_F(MapSegment, KeepsBothSegmentsOfASharedPage) {
     const std::uint64_t base = some_page();
     const std::uint64_t split = 2 * page + random().between(16, page - 16);
     load(segment(base, split, pf_r));
-    load(segment(base + split, 2 * page, pf_r));
-    EXPECT_TRUE(all_is_as_wanted());
+    const auto second = segment(base + split, 2 * page, pf_r);
+    load(second);
+    EXPECT_TRUE(bytes_are_as_wanted());
+    load(second);
+    EXPECT_TRUE(bytes_are_as_wanted()) << "the second segment, loaded twice";
 }
 
 TEST_F(MapSegment, UnitesTheRightsOnASharedPage) {
@@ -311,6 +359,17 @@ TEST_F(MapSegment, UnitesTheRightsOnASharedPage) {
     }
 }
 
+TEST_F(MapSegment, UnitesRightsPageByPage) {
+    // Of three pages the middle one was there.
+    for (const auto& there : {Rights{.execute = true}, Rights{.write = true}, Rights{}}) {
+        const std::uint64_t base = some_page();
+        put_page(base + page, there);
+        load(segment(base, 3 * page, there.write ? pf_r | pf_x : pf_r | pf_w));
+        EXPECT_TRUE(all_is_as_wanted())
+            << "the middle one of the three pages was there, with " << in_words(there);
+    }
+}
+
 TEST_F(MapSegment, ChangesOnlyItsOwnBytesOfASharedPage) {
     const std::uint64_t base = some_page();
     put_page(base, {.write = true});
@@ -318,13 +377,14 @@ TEST_F(MapSegment, ChangesOnlyItsOwnBytesOfASharedPage) {
     const auto begin = base + random().between(16, page - 16);
     const std::uint64_t filesz = random().between(8, 2 * page);
     load(with_memsz(segment(begin, filesz, pf_r), 2 * page));
-    EXPECT_TRUE(all_is_as_wanted()) << "zeros where the segment has no bytes in the file, and what "
-                                       "was there where it has none at all";
+    EXPECT_TRUE(bytes_are_as_wanted())
+        << "zeros where the segment has no bytes in the file, and what "
+           "was there where it has none at all";
 }
 
 TEST_F(MapSegment, ReportsAReadThatFailsWhicheverItIs) {
     const std::uint64_t base = some_page();
-    const auto header = with_memsz(segment(base, 3 * page, pf_r | pf_w), 5 * page);
+    const auto header = segment(base, 5 * page, pf_r | pf_w);
     unsigned reads = 0;
     {
         auto other = AddressSpace::create();
@@ -336,9 +396,10 @@ TEST_F(MapSegment, ReportsAReadThatFailsWhicheverItIs) {
     put_page(base + page, {.execute = true});
     for (unsigned failing = 1; failing <= reads; ++failing) {
         TestFile bad{contents()};
-        bad.fail_at(failing, Error::DeviceFailure);
-        EXPECT_TRUE(fails_with(kern::map_segment(space(), header, bad), Error::DeviceFailure))
-            << "read " << failing << " of " << reads << " fails";
+        const Error error = failing % 2 != 0 ? Error::DeviceFailure : Error::Busy;
+        bad.fail_at(failing, error);
+        EXPECT_TRUE(fails_with(kern::map_segment(space(), header, bad), error))
+            << "read " << failing << " of " << reads << " fails, this one alone";
         EXPECT_TRUE(pages_and_rights_are_as_wanted()) << "after read " << failing << " failed";
     }
 }
@@ -346,7 +407,7 @@ TEST_F(MapSegment, ReportsAReadThatFailsWhicheverItIs) {
 TEST_F(MapSegment, ReportsAMissingFrameWhicheverItIs) {
     const std::uint64_t base = 0x7fff'e000 + random().page_between(0, 1);
     put_page(base + page, {.execute = true});
-    const auto header = with_memsz(segment(base, 2 * page, pf_r | pf_w), 6 * page);
+    const auto header = segment(base, 6 * page, pf_r | pf_w);
     unsigned good = 0;
     for (; good < 40; ++good) {
         kern::frames().fail_from(good + 1);
@@ -362,9 +423,9 @@ TEST_F(MapSegment, ReportsAMissingFrameWhicheverItIs) {
 TEST_F(MapSegment, ReportsASegmentThatIsLargerThanTheMachine) {
     const auto header = with_memsz(segment(some_page(), page, pf_r | pf_w), 1ULL << 40);
     EXPECT_TRUE(fails_with(map(header), Error::OutOfMemory));
-    EXPECT_TRUE(all_is_as_wanted());
+    EXPECT_TRUE(bytes_are_as_wanted());
     load(segment(some_page(), page));
-    EXPECT_TRUE(all_is_as_wanted()) << "a small one after it";
+    EXPECT_TRUE(bytes_are_as_wanted()) << "a small one after it";
 }
 
 }  // namespace

@@ -97,6 +97,32 @@ inline ::testing::AssertionResult same_pages(const WalkedPages& seen, const Walk
     return ::testing::AssertionSuccess();
 }
 
+/// Whether two sets of pages are at the same addresses, in the same frames, whatever their rights.
+inline ::testing::AssertionResult same_places(const WalkedPages& seen, const WalkedPages& wanted) {
+    const auto places = [](const WalkedPages& pages) {
+        WalkedPages only;
+        for (const auto& [address, page] : pages) only[address].frame = page.frame;
+        return only;
+    };
+    const WalkedPages here = places(seen), there = places(wanted);
+    for (const auto& [address, page] : there) {
+        const auto found = here.find(address);
+        if (found == here.end())
+            return ::testing::AssertionFailure()
+                   << "no page at " << hex(address) << ", wanted is the frame " << hex(page.frame)
+                   << " (" << here.size() << " pages are there, wanted are " << there.size() << ")";
+        if (found->second.frame != page.frame)
+            return ::testing::AssertionFailure()
+                   << "at " << hex(address) << " is the frame " << hex(found->second.frame)
+                   << "; wanted is " << hex(page.frame);
+    }
+    for (const auto& [address, page] : here)
+        if (!there.contains(address))
+            return ::testing::AssertionFailure() << "at " << hex(address) << " is the frame "
+                                                 << hex(page.frame) << "; wanted is no page";
+    return ::testing::AssertionSuccess();
+}
+
 /// A fake machine, whose frames must all be back at the end of each case.
 class MachineTest : public ::testing::Test {
    protected:
