@@ -34,10 +34,6 @@ USER_PAGE, TABLE, ENVIRONMENT = "user page", "page table", "environment"
 CODE = 0x40_0000
 UD2 = b"\x0f\x0b"
 FLAGS_TO_STATUS = b"\x9c\x5f\x31\xc0\x0f\x05"  # pushfq; pop rdi; xor eax, eax; syscall
-OTHER_REGISTERS_TO_STATUS = bytes.fromhex(
-    # or rax with rbx, rcx, rbp, r8 to r15; mov rdi, rax; xor eax, eax; syscall
-    "4809d8 4809c8 4809e8 4c09c0 4c09c8 4c09d0 4c09d8 4c09e0 4c09e8 4c09f0 4c09f8 4889c7 31c0 0f05"
-)
 
 
 def _exit(status: int) -> bytes:
@@ -57,6 +53,22 @@ ENTRY_AT = 0x6C  # where in its segment a program made by hand is entered
 
 EXACT_STATUS = 77
 
+# Programs that store all registers, for who reads their memory afterwards. RSP is no part of it.
+NUMBERS = {
+    "RAX": 0, "RCX": 1, "RDX": 2, "RBX": 3, "RBP": 5, "RSI": 6, "RDI": 7, "R8": 8, "R9": 9, "R10": 10,
+    "R11": 11, "R12": 12, "R13": 13, "R14": 14, "R15": 15,
+}  # fmt: skip
+"""The general registers, as instructions spell them."""
+STORE = 0x50_0000
+"""Where a register is stored, 8 bytes each, by its number; RFLAGS and others in free places."""
+FLAGS_AT, IDENTIFIER_AT, COUNT_AT = STORE + 8 * 16, STORE + 8 * 17, STORE + 8 * 18
+TURNS_OF_LOOP = 8_000_000
+"""Longer than a slice of the scheduler, however fast the machine."""
+DIRECTION = 1 << 10
+TO_CALLEES = ("RBX", "RBP", "R12", "R13", "R14", "R15")
+TO_CALLERS = ("RAX", "RCX", "R8", "R9", "R10", "R11")
+ARGUMENTS = ("RDI", "RSI", "RDX")
+
 
 def _code(code: bytes) -> Segment:
     return Segment(CODE, UD2 * (ENTRY_AT // 2) + code, flags=PF_R | PF_X)
@@ -64,6 +76,45 @@ def _code(code: bytes) -> Segment:
 
 def _made(code: bytes, *segments: Segment) -> bytes:
     return program_image([_code(code), *segments], entry=CODE + ENTRY_AT)
+
+
+def _store(number: int, address: int) -> bytes:
+    """mov [address], register"""
+    return bytes([0x48 | number >> 3 << 2, 0x89, (number & 7) << 3 | 4, 0x25]) + struct.pack("<I", address)
+
+
+def _store_all() -> bytes:
+    """All registers to their places, RFLAGS by the stack (pushfq; pop [address]; cld), and UD2."""
+    stores = b"".join(_store(number, STORE + 8 * number) for number in NUMBERS.values())
+    return stores + b"\x9c\x8f\x04\x25" + struct.pack("<I", FLAGS_AT) + b"\xfc" + UD2
+
+
+def _value(name: str) -> int:
+    """What a register holds before the program is interrupted, but for the program's identifier, which is
+    added."""
+    return 0x0123_4567_89AB_0000 + 0x1111_1111_0000_1000 * NUMBERS[name] & MASK
+
+
+def _load_all() -> bytes:
+    """mov register, value; add register, the program's identifier. RDX, which holds that, comes last."""
+    code = _store(NUMBERS["RDX"], IDENTIFIER_AT)
+    for name in [*(name for name in NUMBERS if name != "RDX"), "RDX"]:
+        number = NUMBERS[name]
+        code += bytes([0x48 | number >> 3, 0xB8 | number & 7]) + struct.pack("<Q", _value(name))
+        code += bytes([0x48 | number >> 3 << 2, 0x03, (number & 7) << 3 | 4, 0x25])
+        code += struct.pack("<I", IDENTIFIER_AT)
+    return code
+
+
+def _registers_program(code: bytes) -> bytes:
+    """A program that does `code` and stores its registers then."""
+    return _made(code + _store_all(), Segment(STORE, bytes(COUNT_AT - STORE) + struct.pack("<Q", TURNS_OF_LOOP),
+                                              memsz=PAGE, flags=PF_R | PF_W))
+
+
+YIELD = b"\xb8\x01\0\0\0\x0f\x05"  # mov eax, 1; syscall
+LOOP = b"\xfd" + b"\x48\xff\x0c\x25" + struct.pack("<I", COUNT_AT) + b"\x75\xf6"  # std; 1: dec [count]; jnz 1b
+ENDLESS = b"\xeb\xfe"  # jmp to itself
 
 
 def _moved_table(program: bytes) -> bytes:
@@ -153,7 +204,10 @@ def _files(nonce: str, guests: Mapping[str, bytes]) -> dict[str, bytes]:
     files["exact.elf"] = _exact(nonce)
     files["far.elf"] = _far(nonce)
     files["flags.elf"] = _made(FLAGS_TO_STATUS)
-    files["zeros.elf"] = _made(OTHER_REGISTERS_TO_STATUS)
+    files["start.elf"] = _registers_program(b"")
+    files["call.elf"] = _registers_program(_load_all() + YIELD)
+    files["loop.elf"] = _registers_program(_load_all() + LOOP)
+    files["endless.elf"] = _made(ENDLESS)
     files["stop.elf"] = _made(UD2)
     files["elf32.elf"] = elf_image([_code(_exit(0))], entry=CODE + ENTRY_AT, bits=32)
     for name, (data, _, _) in _refused_headers().items():
@@ -164,11 +218,16 @@ def _files(nonce: str, guests: Mapping[str, bytes]) -> dict[str, bytes]:
 
 
 def plan(nonce: str, guests: Mapping[str, bytes]) -> tuple[dict[str, bytes], list[RunPlan]]:
-    """All programs of the boot; what could stop the machine comes last."""
+    """All programs of the boot. What could stop the machine comes last, and so do programs in C++: a register
+    that is lost may let them run until their limit."""
     key = f"key={key_of(nonce):#x}"
     steps = [
         RunPlan("original", "original.elf", keep=True),
         RunPlan("stop", "stop.elf"),
+        RunPlan("flags", "flags.elf"),
+        RunPlan("start", "start.elf", keep=True),
+        RunPlan("call", "call.elf", keep=True),
+        RunPlan("loop", "loop.elf", keep=True, count=3, cpus=1),
         *(RunPlan(f"header-{name}", f"{name}.elf") for name in _refused_headers()),
         *(RunPlan(f"segment-{name}", f"{name}.elf") for name in REFUSED_SEGMENTS),
         RunPlan("header-elf32", "elf32.elf"),
@@ -179,14 +238,12 @@ def plan(nonce: str, guests: Mapping[str, bytes]) -> tuple[dict[str, bytes], lis
         RunPlan("pages-write", "pages.elf", args=f"{key} write=1"),
         RunPlan("pages-gone", "pages.elf", args=f"{key} gone=1"),
         *(RunPlan(name, f"{name}.elf") for name in FAULTS if name not in KEPT),
-        RunPlan("zeros", "zeros.elf"),
+        RunPlan("endless", "endless.elf", count=CPUS + 1, limit_ms=150),
         RunPlan("ping", "ping.elf", args=f"{key} rounds=20"),
         RunPlan("syscall_abuse", "syscall_abuse.elf", args=key),
         RunPlan("many", "many.elf", count=MANY, args=f"{key} rounds=2"),
-        RunPlan("flags", "flags.elf"),
         RunPlan("registers", "registers.elf", count=3, cpus=1, args=f"{key} turns=1000000"),
         RunPlan("turns", "spin.elf", cpus=1, args=f"{key} rounds={TURNS}"),
-        RunPlan("spin", "spin.elf", count=CPUS + 1, limit_ms=150),
     ]
     return _files(nonce, guests), steps
 
@@ -430,48 +487,109 @@ def test_first_ring(booted: BootResult) -> None:
 
 def test_first_can_be_preempted(booted: BootResult) -> None:
     """lab1.make_iret_frame: a program that never stops by itself is taken off its CPU."""
-    record = record_of(booted, "spin")
-    assert record.killed == CPUS + 1, f"of {CPUS + 1} endless programs {record.killed} were ended"
+    record = record_of(booted, "endless")
+    assert record.killed == CPUS + 1, (
+        f"of {CPUS + 1} endless programs {record.killed} were interrupted and ended; wanted: all"
+    )
 
 
 # lab1.enter_user
 
 
-def test_enter_with_the_registers_of_the_frame(booted: BootResult, nonce: str) -> None:
-    """lab1.enter_user: a program begins with its arguments in RDI, RSI and RDX and zeros elsewhere."""
-    _exited(booted, "zeros", 0)
-    record = record_of(booted, "registers")
-    assert record.end is ProgramEnd.EXITED and record.status == finish_status(nonce, 4), (
-        f"`registers` {record.describe()}; what it says stands in the transcript"
-    )
+def _at_ud2(booted: BootResult, name: str) -> ProgramRecord:
+    """A program of this file came to its end, where it executes UD2."""
+    record = _faulted(booted, name, INVALID_OPCODE, 0)
+    begin = CODE + ENTRY_AT
+    assert record.rip >= begin, f"`{name}` was ended at {record.rip:#x}; wanted: its UD2, behind {begin:#x}"
+    return record
 
 
-def test_enter_again_after_an_interrupt(booted: BootResult, nonce: str) -> None:
-    """lab1.enter_user: all registers come back after each interrupt, whoever ran in between."""
-    record = record_of(booted, "registers")
-    assert record.exited == 3 and record.status_sum == 3 * finish_status(nonce, 4) & MASK, (
-        f"{record.exited} of 3 programs kept their registers; the first one {record.describe()}"
-    )
+def _stored(booted: BootResult, name: str, address: int) -> int:
+    (word,) = struct.unpack("<Q", read(booted, record_of(booted, name), address, 8))
+    return word
+
+
+def _registers_are(booted: BootResult, names: tuple[str, ...]) -> None:
+    """In the programs that store their registers these hold what they must."""
+    at_start = {"RDI": STACK_PAGE}
+    for name in names:
+        place = STORE + 8 * NUMBERS[name]
+        seen = _stored(booted, "start", place)
+        if name == "RDX":
+            assert seen > 0, "RDX is 0 when a program begins; wanted: its identifier"
+        else:
+            wanted = at_start.get(name, 0)
+            assert seen == wanted, f"{name} is {seen:#x} when a program begins; wanted: {wanted:#x}, as in the frame"
+    for step, what in (("call", "a system call"), ("loop", "interrupts")):
+        _at_ud2(booted, step)
+        identifier = _stored(booted, step, IDENTIFIER_AT)
+        for name in names:
+            if step == "call" and name in ("RAX", "RCX", "R11"):  # the answer; SYSCALL itself
+                continue
+            seen = _stored(booted, step, STORE + 8 * NUMBERS[name])
+            wanted = _value(name) + identifier & MASK
+            assert seen == wanted, f"{name} was {wanted:#x} before {what}, and {seen:#x} after; wanted: the same"
+    record = record_of(booted, "loop")
     assert record.preemptions > 0, "nothing was interrupted, so nothing was tested"
-    record = _exited(booted, "turns", finish_status(nonce, TURNS))
-    assert record.preemptions >= TURNS // 2 - 1, (
-        f"{TURNS} turns of two programs on one CPU, and {record.preemptions} preemptions of the first"
+
+
+def test_enter_begins_where_the_frame_says(booted: BootResult) -> None:
+    """lab1.enter_user: a program begins at the frame's rip, with its rsp."""
+    record = _faulted(booted, "stop", INVALID_OPCODE, 0)
+    assert (record.rip, record.rsp) == (CODE + ENTRY_AT, STACK_TOP), (
+        f"the program began at {record.rip:#x} with RSP {record.rsp:#x}; wanted, as in the frame: "
+        f"{CODE + ENTRY_AT:#x} and {STACK_TOP:#x}"
     )
 
 
-def test_enter_many_programs(booted: BootResult, nonce: str) -> None:
-    """lab1.enter_user: 64 programs at once on all CPUs keep out of each other's way."""
-    record = record_of(booted, "many")
-    wanted = MANY * finish_status(nonce, 1024) & MASK
-    assert record.exited == MANY and record.status_sum == wanted, (
-        f"{record.exited} of {MANY} programs exited, {record.faulted} faulted; the first one "
+def test_enter_comes_back_after_system_calls(booted: BootResult) -> None:
+    """lab1.enter_user: a program goes on behind its system call."""
+    _at_ud2(booted, "call")
+    record = record_of(booted, "call")
+    assert record.system_calls == 1, f"the program made {record.system_calls} system calls; wanted: 1"
+
+
+def test_enter_again_after_interrupts(booted: BootResult) -> None:
+    """lab1.enter_user: programs that never stop by themselves are interrupted, take turns, and can be ended."""
+    record = record_of(booted, "endless")
+    assert record.killed == CPUS + 1, (
+        f"of {CPUS + 1} endless programs {record.killed} were interrupted and ended; wanted: all. The first one "
         f"{record.describe()}"
     )
 
 
-def test_enter_after_system_calls(booted: BootResult, nonce: str) -> None:
-    """lab1.enter_user: answers of system calls arrive, and messages with pages between programs."""
+def test_enter_with_the_arguments(booted: BootResult) -> None:
+    """lab1.enter_user: RDI, RSI and RDX hold what the frame says, at the start and after each trap."""
+    _registers_are(booted, ARGUMENTS)
+
+
+def test_enter_with_what_a_callee_keeps(booted: BootResult) -> None:
+    """lab1.enter_user: RBX, RBP and R12 to R15 hold what the frame says."""
+    _registers_are(booted, TO_CALLEES)
+
+
+def test_enter_with_what_a_caller_keeps(booted: BootResult) -> None:
+    """lab1.enter_user: RAX, RCX and R8 to R11 hold what the frame says; so do the flags."""
+    _registers_are(booted, TO_CALLERS)
+    answer = _stored(booted, "call", STORE)
+    assert answer == 0, f"RAX is {answer:#x} after the system call `yield`; wanted: 0, its answer"
+    flags = _stored(booted, "loop", FLAGS_AT)
+    assert flags & DIRECTION, f"RFLAGS is {flags:#x} after interrupts; wanted: bit 10, as it was before them"
+
+
+def test_enter_programs(booted: BootResult, nonce: str) -> None:
+    """lab1.enter_user: programs with messages, pages, files and interrupts run to their ends; many at once."""
     key = key_of(nonce)
+    record = record_of(booted, "many")
+    assert record.exited == MANY, (
+        f"of {MANY} programs at once {record.exited} exited and {record.faulted} faulted; the first one "
+        f"{record.describe()}"
+    )
+    wanted = MANY * finish_status(nonce, 1024) & MASK
+    assert record.status_sum == wanted, (
+        f"{MANY} programs at once exited, and the sum of their exit statuses is {record.status_sum:#x}; wanted: "
+        f"{wanted:#x}. What they said stands in the transcript"
+    )
     words: list[int] = []
     for number in range(20):
         sent = scramble(key + number & MASK)
@@ -480,6 +598,16 @@ def test_enter_after_system_calls(booted: BootResult, nonce: str) -> None:
     secret = pattern(nonce, "secret", 9000)
     _exited(booted, "files", digest(secret, key))
     _exited(booted, "syscall_abuse", digest(secret[:64], key))
+    record = _exited(booted, "registers", finish_status(nonce, 4))
+    assert record.exited == 3 and record.status_sum == 3 * finish_status(nonce, 4) & MASK, (
+        f"of 3 programs that look at their registers {record.exited} exited, {record.faulted} faulted; one that "
+        "finds a register changed exits with another status, and says so in the transcript"
+    )
+    record = _exited(booted, "turns", finish_status(nonce, TURNS))
+    assert record.preemptions >= TURNS // 2 - 1, (
+        f"{TURNS} turns of two programs on one CPU, and {record.preemptions} preemptions of the first"
+    )
+    assert booted.ended == "powered off" and booted.status == 0, booted.explain()
 
 
 def test_enter_then_fault(booted: BootResult, guests: Mapping[str, bytes]) -> None:
@@ -498,6 +626,7 @@ def test_enter_then_fault(booted: BootResult, guests: Mapping[str, bytes]) -> No
     where = begin + bytes_of(image.data, begin, 64).index(UD2)
     rip = record_of(booted, "return_from_main").rip
     assert rip == where, f"`return_from_main` ended at {rip:#x}; wanted: UD2 at {where:#x}"
-    assert record_of(booted, "pagefault").cr2 == 0x234
-    assert record_of(booted, "recurse").cr2 < PAGE
-    assert booted.ended == "powered off" and booted.status == 0, booted.explain()
+    where = record_of(booted, "pagefault").cr2
+    assert where == 0x234, f"the fault of `pagefault` is at {where:#x}; wanted: 0x234"
+    where = record_of(booted, "recurse").cr2
+    assert where < PAGE, f"the fault of `recurse` is at {where:#x}; wanted: below its stack, in page zero"

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: MIT
 // Task lab1.elf_decode.
-#include <sanitizer/allocator_interface.h>
-
 #include <algorithm>
 #include <cstring>
 #include <optional>
 
 #include "fixture.hh"
 #include "kern/elf/elf.hh"
+
+// Of AddressSanitizer's interface; not every compiler brings its header along.
+extern "C" int __sanitizer_install_malloc_and_free_hooks(void (*on_malloc)(const volatile void*,
+                                                                           std::size_t),
+                                                         void (*on_free)(const volatile void*));
 
 namespace lab {
 namespace {
@@ -362,7 +365,9 @@ TEST(ElfDecode, ReadsNothingButHeadersAndAllocatesNothing) {
     for (const bool wide : {true, false}) {
         const Image image{wide, some_headers(wide, 5), 0, 0x400};
         const WatchedFile file{image.bytes, wide ? header_size_64 : header_size_32, 0x400};
-        ASSERT_NE(__sanitizer_install_malloc_and_free_hooks(note_allocation, [](auto*) {}), 0);
+        ASSERT_NE(
+            __sanitizer_install_malloc_and_free_hooks(note_allocation, [](const volatile void*) {}),
+            0);
         allocations = 0;
         const auto executable = kern::elf::elf_decode(file);
         const std::size_t made = allocations;

@@ -267,7 +267,8 @@ TEST_F(InsertMapping, RemovesWhateverElseAttrAndPhysSay) {
         Attributes::write | Attributes::user | Attributes::no_execute};
     map(base + page, some_frame(), all_rights);
     for (const Attributes attr : without_present)
-        for (const std::uint64_t phys : {std::uint64_t{0x5000}, std::uint64_t{0x5001}, ~0ULL}) {
+        for (const std::uint64_t phys :
+             std::initializer_list<std::uint64_t>{0x5000, 0x5001, ~0ULL}) {
             map(base, some_frame(), all_rights);
             ASSERT_TRUE(succeeds(insert(base, phys, attr)))
                 << "attr is " << hex(std::to_underlying(attr)) << ", without present; phys is "
