@@ -30,7 +30,8 @@ struct SwitchProbe {
     bool kicks_at_entries = false;
     /// Not 0: entry number so many, from 1, is one that the CPU refuses, since a control is invalid
     /// then (Intel: VM-instruction error 7). Intel: if that entry would be a launch and is not the
-    /// first, it is the next one that is none.
+    /// first, it is the next one that is none; and a resume that is refused is the entry number
+    /// 2^32 + 1 since VMCLEAR, by the count that the world switch looks at.
     std::uint64_t spoiled_entry = 0;
 
     /// Whether the next entry, or one that should have come before it, is to be refused.

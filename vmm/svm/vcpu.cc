@@ -150,7 +150,8 @@ Exit SvmVcpu::run() {
     unproven_ = false;
     if (entered == Entered::HostStateLost) {
         exit.reason = vmm::exit::EntryFailure{
-            "GS base of the host", "after an exit the host's state must be loaded again (VMLOAD)",
+            "GS base of the host",
+            "after an exit it must be what it was before: put away by VMSAVE, taken back by VMLOAD",
             0, "lab3.svm_state"};
         return exit;
     }

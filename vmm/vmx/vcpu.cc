@@ -217,9 +217,11 @@ void VmxVcpu::arm_preemption_timer() {
 
 /// Makes the CPU refuse this entry, if it is the one; see SwitchProbe.
 void VmxVcpu::spoil_if_wanted() {
+    constexpr std::uint64_t very_often = 1ULL << 32;
     const bool resumes = env_.env_runs != 0;
-    if (probe_.spoils_next_entry() && (resumes || probe_.spoiled_entry == 1))
-        vmcs_.write(Field::ept_pointer, ept_pointer_ | reserved_memory_type);
+    if (!probe_.spoils_next_entry() || (!resumes && probe_.spoiled_entry != 1)) return;
+    vmcs_.write(Field::ept_pointer, ept_pointer_ | reserved_memory_type);
+    if (resumes) env_.env_runs = very_often;
 }
 
 Exit VmxVcpu::run() {

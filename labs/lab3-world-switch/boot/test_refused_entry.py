@@ -2,7 +2,7 @@
 """lab3: entries that the CPU refuses on purpose, on Intel.
 
 The host makes one control of the VMCS invalid just before an entry: before the first one, which is a launch,
-and before a later one, which is a resume. In a boot of its own: who does not come back from a refusal
+and before a later one, which is a resume; there the count of entries jumps beyond 32 bits, too. In a boot of its own: who does not come back from a refusal
 stops the whole machine, with interrupts disabled.
 """
 
@@ -25,6 +25,8 @@ ENDLESS = b"\xeb\xfe"  # jmp to itself
 ENDLESS_AT, ENDLESS_KIB = 0x10_0000, 1088
 LATER = 3
 """The boot sector's first words on its serial line are exits, so there is an entry of this number."""
+WRONG_LAUNCH = 4
+"""VM-instruction error: a VMLAUNCH of a VMCS that was launched."""
 INVALID_CONTROLS = 7
 """VM-instruction error: a control field is invalid [intel/vol3c 31.4]."""
 
@@ -54,6 +56,19 @@ def _refused_once(booted: BootResult, name: str, entries: int, instruction: str,
         f"{instruction} was refused with VM-instruction error {INVALID_CONTROLS}, a control that is "
         f"invalid, and fragment 60 has found {record.instruction_error or 'none'}. 4 or 5: {other} was "
         "executed after it. None: CF and ZF are not as the CPU left them"
+    )
+
+
+def test_first_entry_looks_at_all_bits(booted: BootResult) -> None:
+    """lab3.first_entry: env_runs is 2^32 + 1 at the entry that is refused: its lowest 32 bits alone say 1."""
+    record = record_of(booted, "later")
+    assert record.entries >= LATER - 1, (
+        f"the guest was entered {record.entries} times; wanted, before an entry is refused on purpose: "
+        f"{LATER - 1}. It {end_of(booted, record)}"
+    )
+    assert record.instruction_error != WRONG_LAUNCH, (
+        "env_runs was 0x100000001, and the guest was launched: error 4. Wanted: a resume, since this is not the first "
+        "entry. How many bits of env_runs does the comparison look at?"
     )
 
 

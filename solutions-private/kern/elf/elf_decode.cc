@@ -66,6 +66,7 @@ std::expected<Executable, Error> decode(const Peeker& file, std::uint16_t machin
 
 std::expected<Executable, Error> elf_decode(const Peeker& file) {
     // What is no ELF file is told so even if it is short.
+    if (file.size() < elf_magic.size()) return std::unexpected(Error::BadFormat);
     const auto magic = peek_value<std::array<std::uint8_t, 4>>(file, 0);
     if (!magic) return std::unexpected(magic.error());
     if (*magic != elf_magic) return std::unexpected(Error::BadFormat);

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: MIT
+#include "kern/proc/iret_frame.hh"
+
+namespace kern {
+
+IretFrame make_iret_frame(Uva entry, Uva stack_top) {
+    return {.rip = entry.value(),
+            .cs = arch::selector::user_code,
+            .rflags = rflags::interrupt_enable | rflags::reserved_one,
+            .rsp = stack_top.value() - 8,
+            .ss = arch::selector::user_data};
+}
+
+}  // namespace kern
