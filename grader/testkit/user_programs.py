@@ -25,6 +25,9 @@ DIVIDE, INVALID_OPCODE, GENERAL_PROTECTION, PAGE_FAULT = 0, 6, 13, 14
 # The error code of a page fault.
 PRESENT, WRITE, USER, FETCH = 1, 2, 4, 16
 
+LINES_SAID = 8
+"""So far before the line with its end a program's last words are looked for."""
+
 FAULTS = {
     "pagefault": (PAGE_FAULT, USER | WRITE),
     "null": (PAGE_FAULT, USER),
@@ -127,6 +130,17 @@ def record_of(booted: BootResult, name: str) -> ProgramRecord:
     if record.end in (ProgramEnd.NONE, ProgramEnd.RUNNING):
         raise EvidenceError(f"the program {name!r} did not come to its end: {booted.explain()}")
     return record
+
+
+def last_said(booted: BootResult, name: str) -> str:
+    """What the programs of a step said last on the serial line, as words to put behind a failure; empty if
+    they said nothing."""
+    lines = booted.serial.splitlines()
+    end = next((i for i, line in enumerate(lines) if line.startswith(f"{name}: ")), None)
+    if end is None:
+        return ""
+    said = [line for line in lines[max(0, end - LINES_SAID) : end] if line.startswith("wrong: ")]
+    return f". It said: {said[0].removeprefix('wrong: ')}" if said else ""
 
 
 def pages_seen(booted: BootResult, record: ProgramRecord) -> dict[int, page_table.Page]:

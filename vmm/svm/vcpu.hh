@@ -78,6 +78,7 @@ class SvmVcpu final : public VcpuBackend {
     ProcessorState state_;
     AsidTag asid_{};
     SwitchProbe probe_{};
+    std::uint64_t requested_at_ = 0;  // entries at the last request without a kick
     bool unproven_ = true;  // the host has changed what VMRUN checks since it was last accepted
     bool nmis_blocked_ = false;  // the handler of one runs; its IRET is intercepted
     Step step_{};

@@ -20,7 +20,7 @@ from grader.testkit.plans import RunPlan
 from grader.testkit.records import ProgramEnd, ProgramRecord, page_table
 from grader.testkit.user_programs import (
     FAULTS, INVALID_OPCODE, PAGE_FAULT, PRESENT, STACK_PAGE, STACK_TOP, USER, WRITE, bytes_of, filled,
-    finish_status, pages_of, pages_seen, program_image,
+    finish_status, last_said, pages_of, pages_seen, program_image,
     programs, read, record_of,
 )  # fmt: skip
 
@@ -252,11 +252,10 @@ def _exited(booted: BootResult, name: str, status: int) -> ProgramRecord:
     """The record of a program that must have ended by itself."""
     record = record_of(booted, name)
     assert record.end is ProgramEnd.EXITED, (
-        f"the program `{name}` {record.describe()}; wanted: exited with {status:#x}"
+        f"the program `{name}` {record.describe()}; wanted: exited with {status:#x}{last_said(booted, name)}"
     )
     assert record.status == status, (
-        f"the program `{name}` {record.describe()}; wanted: {status:#x}. What it printed stands in the "
-        "transcript"
+        f"the program `{name}` {record.describe()}; wanted: {status:#x}{last_said(booted, name)}"
     )
     return record
 
@@ -588,7 +587,7 @@ def test_enter_programs(booted: BootResult, nonce: str) -> None:
     wanted = MANY * finish_status(nonce, 1024) & MASK
     assert record.status_sum == wanted, (
         f"{MANY} programs at once exited, and the sum of their exit statuses is {record.status_sum:#x}; wanted: "
-        f"{wanted:#x}. What they said stands in the transcript"
+        f"{wanted:#x}{last_said(booted, 'many')}"
     )
     words: list[int] = []
     for number in range(20):
@@ -600,8 +599,8 @@ def test_enter_programs(booted: BootResult, nonce: str) -> None:
     _exited(booted, "syscall_abuse", digest(secret[:64], key))
     record = _exited(booted, "registers", finish_status(nonce, 4))
     assert record.exited == 3 and record.status_sum == 3 * finish_status(nonce, 4) & MASK, (
-        f"of 3 programs that look at their registers {record.exited} exited, {record.faulted} faulted; one that "
-        "finds a register changed exits with another status, and says so in the transcript"
+        f"of 3 programs that look at their registers {record.exited} exited and {record.faulted} faulted, with exit "
+        f"statuses that are not all right{last_said(booted, 'registers')}"
     )
     record = _exited(booted, "turns", finish_status(nonce, TURNS))
     assert record.preemptions >= TURNS // 2 - 1, (
