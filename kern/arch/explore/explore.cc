@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: MIT
+#include "kern/arch/explore/explore.hh"
+
+#include <signal.h>
+
+#include <cstdlib>
+#include <set>
+
+#include "kern/arch/explore/machine.hh"
+#include "kern/arch/explore/story.hh"
+#include "kern/arch/host/machine.hh"
+
+// Where the program's variables begin and end; the linker knows.
+extern "C" std::byte __data_start, _end;  // NOLINT(bugprone-reserved-identifier)
+
+namespace kern::explore {
+namespace {
+
+/// More schedules than this are not tried in order; nothing so far needs a tenth.
+constexpr std::size_t most_schedules = 100'000;
+/// Schedules by chance: before all others, to see which addresses are in conflict, and after.
+constexpr unsigned first_looks = 48;
+constexpr unsigned sample = 1'000;
+
+/// A fault on a simulated CPU is something broken, as others are.
+void on_fault(int, siginfo_t* info, void*) {
+    Machine* const machine = Machine::running();
+    if (!machine || !machine->on_cpu()) {
+        signal(SIGSEGV, SIG_DFL);  // it comes again, and ends the process
+        return;
+    }
+    machine->stop("it touches memory that is not there, at " + in_hex(
+        reinterpret_cast<std::uintptr_t>(info->si_addr)));
+}
+
+/// While it lives, on_fault serves faults, on a stack of its own.
+class Faults {
+   public:
+    Faults() : stack_(64 << 10) {
+        const stack_t stack{.ss_sp = stack_.data(), .ss_flags = 0, .ss_size = stack_.size()};
+        sigaltstack(&stack, &stack_before_);
+        struct sigaction action{};
+        action.sa_sigaction = on_fault;
+        action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
+        sigaction(SIGSEGV, &action, &before_);
+    }
+    ~Faults() {
+        sigaction(SIGSEGV, &before_, nullptr);
+        sigaltstack(&stack_before_, nullptr);
+    }
+    Faults(const Faults&) = delete;
+    Faults& operator=(const Faults&) = delete;
+
+   private:
+    std::vector<std::byte> stack_;
+    stack_t stack_before_{};
+    struct sigaction before_{};
+};
+
+/// What a schedule changes and run() puts back.
+Memory::Ranges restored_ranges(const std::vector<std::pair<const void*, std::size_t>>& kept) {
+    const auto address = [](const void* at) { return reinterpret_cast<std::uintptr_t>(at); };
+    const auto& arena = arch::fake::machine().arena;
+    constexpr std::size_t stack_limit = 64 << 20;
+    const std::uintptr_t here = address(__builtin_frame_address(0));
+    Memory::Ranges ranges{{address(arena.begin()), address(arena.begin() + arena.size())},
+                          {address(&__data_start), address(&_end)},
+                          {here, here + stack_limit}};
+    for (const auto& [at, bytes] : kept) ranges.emplace_back(address(at), address(at) + bytes);
+    return ranges;
+}
+
+}  // namespace
+
+/// Goes through the schedules of one exploration.
+class Explorer {
+   public:
+    explicit Explorer(const Exploration& what)
+        : what_{what}, machine_{what.work_, what.check_, restored_ranges(what.kept_)} {}
+
+    Exploration::Result run(unsigned preemptions) {
+        if (const char* number = std::getenv("NEST_SCHEDULE")) {
+            const auto schedule = Schedule::from_number(number);
+            if (!schedule || schedule->first < 1 || schedule->first > what_.work_.size())
+                return {.holds = false, .story = "NEST_SCHEDULE is no schedule of this test"};
+            return told(*schedule);
+        }
+        for (unsigned seed = 1; seed <= first_looks; ++seed) {
+            const Machine::Chance chance{.seed = seed, .one_of = 32, .anywhere = true};
+            chance_found(chance);
+        }
+        // What is tried shows more addresses in conflict, at which there is more to try.
+        std::size_t known = 0;
+        do {
+            known = machine_.memory().conflicts();
+            if (try_all(preemptions)) return told(*broken_);
+        } while (machine_.memory().conflicts() != known && tried_ < most_schedules);
+        for (unsigned seed = 1; seed <= sample && !by_chance_; ++seed) {
+            const Machine::Chance chance{.seed = seed, .one_of = 6, .anywhere = false};
+            chance_found(chance);
+        }
+        if (by_chance_) return told(*by_chance_);
+        return {.schedules = tried_};
+    }
+
+   private:
+    /// Runs the CPUs by chance; keeps the first schedule in which something broke.
+    void chance_found(const Machine::Chance& chance) {
+        const Schedule begin{.first =
+                                 static_cast<unsigned>(chance.seed % what_.work_.size()) + 1};
+        const Course course = machine_.run(begin, &chance);
+        ++tried_;
+        if (!course.broken.empty() && !by_chance_) by_chance_ = course.schedule;
+    }
+
+    /// All schedules with so many preemptions at most, those with few first. Whether one broke.
+    bool try_all(unsigned preemptions) {
+        std::vector<Schedule> level;
+        for (unsigned cpu = 1; cpu <= what_.work_.size(); ++cpu) level.push_back({.first = cpu});
+        for (unsigned count = 0; !level.empty(); ++count) {
+            std::vector<Schedule> next;
+            for (std::size_t i = 0; i < level.size() && tried_ < most_schedules; ++i) {
+                const Schedule schedule = level[i];
+                const Course course = machine_.run(schedule);
+                ++tried_;
+                if (!course.broken.empty()) {
+                    broken_ = schedule;
+                    return true;
+                }
+                for (const Point& point : course.points)
+                    if (point.gave_way)
+                        add_turns(level, schedule, point);
+                    else if (count < preemptions && matters(point))
+                        add_turns(next, schedule, point);
+            }
+            level = std::move(next);
+        }
+        return false;
+    }
+    bool matters(const Point& point) const {
+        return point.bytes == 0 || machine_.memory().in_conflict(point.begin, point.bytes);
+    }
+    void add_turns(std::vector<Schedule>& to, const Schedule& schedule, const Point& point) const {
+        for (unsigned cpu = 1; cpu <= what_.work_.size(); ++cpu) {
+            if ((point.others >> cpu & 1) == 0) continue;
+            to.push_back(schedule);
+            to.back().turns.push_back(
+                {.cpu = point.cpu, .at = point.at, .to = cpu, .gives_way = point.gave_way});
+        }
+    }
+
+    /// Runs a schedule once more, and tells its story.
+    Exploration::Result told(const Schedule& schedule) {
+        Exploration::Result result{.holds = false, .schedules = tried_};
+        machine_.before_restore = [&](const Course& course) {
+            result.holds = course.broken.empty();
+            result.story = story(course, machine_.memory(), {.cpus = what_.work_.size(),
+                                                             .task_file = what_.task_file_,
+                                                             .describe = what_.describe_,
+                                                             .tried = tried_});
+        };
+        machine_.run(schedule, nullptr, true);
+        return result;
+    }
+
+    const Exploration& what_;
+    Machine machine_;
+    std::size_t tried_ = 0;
+    std::optional<Schedule> broken_, by_chance_;
+};
+
+Exploration::Result Exploration::run(unsigned preemptions) {
+    const Faults faults;
+    return Explorer{*this}.run(preemptions);
+}
+
+}  // namespace kern::explore

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <ucontext.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "kern/arch/explore/memory.hh"
+#include "kern/arch/explore/schedule.hh"
+
+/// The simulated CPUs, for the rest of this room.
+namespace kern::explore {
+
+/// What a CPU did, for the story.
+struct Event {
+    enum class Kind { Read, Write, Load, Store, Change, NoChange, Lock, Unlock, Wait, Step };
+    unsigned cpu = 0;
+    Kind kind = Kind::Step;
+    std::uintptr_t at = 0;  ///< what it touched, and how many bytes
+    std::size_t bytes = 0;
+    std::uint64_t before = 0;  ///< of an atomic access: what it found
+    std::uint64_t after = 0;   ///< and left
+    std::vector<std::uintptr_t> calls{};  ///< return addresses, innermost first
+    std::string text{};
+};
+
+/// A place where another CPU could have gone on.
+struct Point {
+    unsigned cpu = 0;
+    unsigned at = 0;          ///< before this event of the CPU
+    std::uintptr_t begin = 0;  ///< the bytes that it was about to touch
+    std::size_t bytes = 0;     ///< 0: it matters whatever others do
+    unsigned others = 0;       ///< CPUs that could go on, one bit each
+    bool gave_way = false;     ///< it waited or was done: another one went on anyway
+};
+
+/// A schedule, as it went.
+struct Course {
+    std::string broken{};  ///< empty: all was well
+    unsigned by = 0;       ///< the CPU on which it was noticed; 0: at the end
+    Schedule schedule{};   ///< as it was given, or as chance has made it
+    std::vector<Point> points{};  ///< behind the schedule's last turn
+    std::vector<Event> events{};  ///< if they were to be kept
+};
+
+/// Where a CPU is.
+struct Cpu {
+    enum class State { Ready, Locked, Waiting, Done };
+    State state = State::Ready;
+    unsigned events = 0;  ///< so far
+    unsigned turn = 0;    ///< events since it went on
+    Locks held = 0;
+    const void* lock = nullptr;                        ///< if Locked
+    const std::function<bool()>* condition = nullptr;  ///< if Waiting
+    std::string waits{};                               ///< for what, in words
+    bool interrupts = true;
+    std::vector<std::uintptr_t> calls{};
+    ucontext_t context{};
+    std::byte* stack = nullptr;
+};
+
+/// Runs CPUs by a schedule. One at a time: the hooks have no other way to find it.
+class Machine {
+   public:
+    static constexpr std::size_t max_cpus = 4;
+    /// How chance chooses turns: before one event of so many; at places in conflict, or anywhere.
+    struct Chance {
+        std::uint64_t seed;
+        unsigned one_of;
+        bool anywhere;
+    };
+
+    Machine(std::vector<std::function<void()>> work, std::function<void()> check,
+            Memory::Ranges restored);
+    ~Machine();
+    Machine(const Machine&) = delete;
+    Machine& operator=(const Machine&) = delete;
+
+    /// Runs one schedule, and puts everything back. `chance` adds turns. `keep_events`: for the story.
+    Course run(const Schedule& schedule, const Chance* chance = nullptr, bool keep_events = false);
+    /// Called after a schedule, before everything is put back.
+    std::function<void(const Course&)> before_restore;
+    const Memory& memory() const { return memory_; }
+
+    ///@{
+    /// For the hooks, which call them on a simulated CPU only: what it is about to do.
+    void access(std::uintptr_t at, std::size_t bytes, bool write, Event::Kind kind,
+                std::uintptr_t pc);
+    /// What the atomic access just announced has found and left.
+    void found(std::uint64_t before, std::uint64_t after);
+    void enter_function(std::uintptr_t pc) { cpu().calls.push_back(pc); }
+    void leave_function() { cpu().calls.pop_back(); }
+    void take(const void* lock, std::size_t bytes, std::uintptr_t pc);
+    void give_back(const void* lock, std::uintptr_t pc);
+    bool holds(const void* lock) const;
+    void relax();
+    void step(const std::string& what, std::uintptr_t pc);
+    void wait(const std::string& what, const std::function<bool()>& condition, std::uintptr_t pc);
+    [[noreturn]] void stop(const std::string& broken);
+    ///@}
+    /// Something is wrong at the end.
+    void note_broken(const std::string& broken);
+
+    /// Whether one of its CPUs runs, and not the caller of run().
+    bool on_cpu() const { return current_ != 0; }
+    /// The machine that runs now, or null.
+    static Machine* running();
+
+   private:
+    Cpu& cpu() { return cpus_[current_ - 1]; }
+    static void start();
+    void begin(Cpu& cpu);
+    void point(std::uintptr_t at, std::size_t bytes);
+    unsigned chosen_turn(unsigned others, bool matters);
+    unsigned ready_others() const;
+    bool is_ready(const Cpu& cpu) const;
+    void go_on_with(unsigned next);
+    void give_way(Cpu::State state);
+    [[noreturn]] void leave();
+    Event* record(Event::Kind kind, std::uintptr_t at, std::size_t bytes, std::uintptr_t pc);
+    std::string who_waits() const;
+    Locks bit_of(const void* lock);
+
+    std::vector<std::function<void()>> work_;
+    std::function<void()> check_;
+    Memory memory_;
+    std::unique_ptr<Cpu[]> cpus_;
+    ucontext_t main_{};
+
+    unsigned current_ = 0;  // 0: no CPU runs
+    std::size_t next_turn_ = 0;
+    unsigned steps_ = 0;
+    unsigned relaxes_ = 0;
+    const Chance* chance_ = nullptr;
+    std::uint64_t random_ = 0;
+    bool keep_events_ = false;
+    Course course_;
+    std::vector<const void*> locks_;  // by bit, of all schedules
+    std::vector<std::pair<const void*, unsigned>> taken_;
+};
+
+/// While it lives, what this thread does is not watched.
+class Quiet {
+   public:
+    Quiet();
+    ~Quiet();
+    Quiet(const Quiet&) = delete;
+    Quiet& operator=(const Quiet&) = delete;
+
+   private:
+    bool before_;
+};
+/// Whether what this thread does is not watched.
+bool is_quiet();
+
+}  // namespace kern::explore
