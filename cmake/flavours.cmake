@@ -81,8 +81,11 @@ function(nest_sources library)
 endfunction()
 
 # nest_unit_test(NAME FLAVOUR f SOURCES s...): a GoogleTest program of the project's own, linked with
-# the reference answers, registered with ctest.
+# the reference answers, registered with ctest. A release has neither.
 function(nest_unit_test name)
+  if(NOT EXISTS ${CMAKE_SOURCE_DIR}/kern/tests)
+    return()
+  endif()
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "FLAVOUR" "SOURCES")
   add_executable(${name} ${arg_SOURCES})
   target_compile_options(${name} PRIVATE ${NEST_FLAGS_${arg_FLAVOUR}})

@@ -34,9 +34,20 @@ function(student_program_sources)
 endfunction()
 
 # lab_unit_tests(LAB FLAVOUR SOURCE...): compiles a lab's test files, without linking them: the grader
-# does that with each student's answer.
+# does that with each student's answer. A release has no folder of a later lab, and no tests of it. Hidden
+# tests, solutions-private/hidden/LAB/unit/*_test.cc and, for ThreadSanitizer, *_race_test.cc, are staff's.
 function(lab_unit_tests lab flavour)
-  add_library(${lab}-tests.${flavour} OBJECT ${ARGN})
+  file(GLOB folder ${CMAKE_SOURCE_DIR}/labs/${lab}-*)
+  if(NOT folder)
+    return()
+  endif()
+  file(GLOB hidden CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/solutions-private/hidden/${lab}/unit/*_test.cc)
+  if(flavour STREQUAL "tsan")
+    list(FILTER hidden INCLUDE REGEX "_race_test\\.cc$")
+  else()
+    list(FILTER hidden EXCLUDE REGEX "_race_test\\.cc$")
+  endif()
+  add_library(${lab}-tests.${flavour} OBJECT ${ARGN} ${hidden})
   target_compile_options(${lab}-tests.${flavour} PRIVATE ${NEST_FLAGS_${flavour}})
   set_property(GLOBAL APPEND PROPERTY NEST_LAB_TESTS ${lab}-tests.${flavour})
   if(CMAKE_CROSSCOMPILING)  # no grader runs on that machine, so ctest judges the reference answers

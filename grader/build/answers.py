@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Answers: for each task file of the tree, the file that is to be judged."""
+"""Answers: for each task file of the tree, what is to be judged, or stands beside what is judged.
+
+That is a source file, or, in a student's tree, a folder with the reference answer as objects: one for each
+flavour, made by staff (see :mod:`grader.build.compiled`).
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from grader.course import release
 from grader.course.lab import ROOT, Lab
 
 
@@ -24,6 +29,10 @@ class Answers:
         """These answers with another file for one task."""
         return Answers.of({**dict(self.files), file: by})
 
+    def over(self, others: Answers) -> Answers:
+        """These answers, and the others' where these have none."""
+        return Answers.of({**dict(others.files), **dict(self.files)})
+
     def where(self, wanted: Callable[[str], bool]) -> Answers:
         """Those of the answers whose task file is wanted."""
         return Answers(tuple((file, path) for file, path in self.files if wanted(file)))
@@ -31,10 +40,16 @@ class Answers:
     def __getitem__(self, file: str) -> Path:
         return dict(self.files)[file]
 
+    def __contains__(self, file: object) -> bool:
+        return file in dict(self.files)
+
 
 def own_answers(labs: list[Lab], root: Path = ROOT) -> Answers:
-    """The tree's own student files."""
-    return Answers.of({task.file: root / task.file for lab in labs for task in lab.tasks})
+    """The tree's own student files, the stubs of labs that a release does not have yet among them."""
+    files = [task.file for lab in labs for task in lab.tasks]
+    if made := release.read(root):
+        files += made.later
+    return Answers.of({file: root / file for file in files})
 
 
 def reference_answers(labs: list[Lab], root: Path = ROOT) -> Answers | None:
@@ -44,8 +59,10 @@ def reference_answers(labs: list[Lab], root: Path = ROOT) -> Answers | None:
 
 
 def content(path: Path) -> bytes | None:
-    """A file's bytes, or None if it cannot be read."""
+    """A file's bytes, those of a folder's files by name, or None if it cannot be read."""
     try:
+        if path.is_dir():
+            return b"".join(one.name.encode() + one.read_bytes() for one in sorted(path.iterdir()))
         return path.read_bytes()
     except OSError:
         return None

@@ -12,6 +12,7 @@ import contextlib
 import fcntl
 import json
 import os
+import tempfile
 from concurrent.futures import Future
 from contextlib import contextmanager
 from functools import cached_property
@@ -19,7 +20,8 @@ from pathlib import Path
 from typing import IO, Any, Callable, Iterable, Iterator, Sequence
 
 from grader import CannotRun, NestError
-from grader.build.answers import Answers, content
+from grader.build import compiled
+from grader.build.answers import Answers, content, reference_answers
 from grader.build.cache import Cache, digest
 from grader.build.schedule import Schedule, cores
 from grader.confine import sandbox
@@ -74,6 +76,10 @@ class Kit:
     def object(self, file: str, source: Path, flavour: str, rank: int = 0) -> Future[Path]:
         """Compiles one answer to the task whose file is `file`; the flavour may be a user program's name."""
         name = self._shown(source)
+        if source.is_dir():
+            ready: Future[Path] = Future()
+            ready.set_result(source / compiled.name(flavour))
+            return ready
         try:
             text = source.read_bytes()
         except OSError as error:
@@ -177,6 +183,15 @@ class Kit:
 
         tool = (Path(__file__).parent / "kernel_image.py").read_bytes()
         return self._link(f"kernel {name}", answers, "kernel", inputs, [recipe, tool], command, rank, finish)
+
+    def references(self, labs: list[Lab]) -> tuple[Answers, str]:
+        """The reference answers of this tree, as sources, or as a release's objects: perhaps not of every task.
+        And why objects that are there cannot be used, with the mend; empty if they can."""
+        sources = reference_answers(labs, self.root)
+        if sources is not None:
+            return sources, ""
+        found = compiled.find(self.root, self._kit)
+        return found.answers, found.why_none
 
     def programs(self, kernel: str) -> tuple[str, ...]:
         """The user programs that hold tasks and that boots of this kernel have among their files."""
@@ -318,9 +333,11 @@ def _identity(paths: list[Path]) -> list[tuple[str, int, int]]:
 
 
 @contextmanager
-def open_kit(schedule: Schedule, say: Say, root: Path = ROOT, settings: tuple[str, ...] = ()) -> Iterator[Kit]:
+def open_kit(schedule: Schedule, say: Say, root: Path = ROOT, settings: tuple[str, ...] = (), *,
+             fresh: bool = False) -> Iterator[Kit]:
     """Brings the kit up to date and keeps it as it is while it is used. ``settings``: of CMake's cache, as
-    NAME:TYPE=VALUE, what the build folder must have been configured with; it keeps them.
+    NAME:TYPE=VALUE, what the build folder must have been configured with; it keeps them. ``fresh``: nothing that was
+    made from answers before is used.
 
     Raises CannotRun if the tree's own code does not build.
     """
@@ -330,10 +347,13 @@ def open_kit(schedule: Schedule, say: Say, root: Path = ROOT, settings: tuple[st
         lock = open(build / ".nest-lock", "w")
     except OSError as error:
         raise disk_trouble(error, build) from error
-    with lock:
+    with lock, contextlib.ExitStack() as stack:
         try:
             _up_to_date(root, build / "cmake", lock, say, settings)
-            kit = Kit(read_description(root), root, Cache(build / "cache"), schedule)
+            cache = build / "cache"
+            if fresh:
+                cache = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=".fresh-", dir=build)))
+            kit = Kit(read_description(root), root, Cache(cache), schedule)
         except OSError as error:
             raise disk_trouble(error, build) from error
         yield kit

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from grader import CannotRun, UsageError
-from grader.build.answers import Answers, own_answers, reference_answers
+from grader.build.answers import Answers, own_answers
 from grader.build.workshop import Progress, workshop
 from grader.course.lab import ROOT, Lab, Task, load_all
 
@@ -71,19 +71,19 @@ def build(say: Say, lab: Lab, *, reference: bool = False, own: Task | None = Non
     """
     labs = load_all()
     answers = own_answers(labs)
-    references = reference_answers(labs)
-    if reference:
-        if references is None:
-            raise CannotRun(
-                "this tree has no reference answers: a release comes without them\n"
-                "mend: leave out --reference"
-            )
-        answers = references
-    elif references is not None:
-        below = [task for one in labs if one.id in lab.builds_on for task in one.tasks]
-        beside = [task for task in lab.tasks if own is not None and task != own]
-        answers = _caught_up(answers, references, [*below, *beside], say)
     with workshop(Progress()) as kit:
+        references, without = kit.references(labs)
+        if reference:
+            lacking = [task.id for task in lab.tasks if task.file not in references]
+            if lacking:
+                raise CannotRun(f"this tree has no reference answer to {', '.join(lacking)}"
+                                + (f": {without}" if without else "") + "\n  mend: leave out --reference")
+            answers = references.over(answers)
+        else:
+            below = [task for one in labs if one.id in lab.builds_on for task in one.tasks]
+            beside = [task for task in lab.tasks if own is not None and task != own]
+            there = [task for task in [*below, *beside] if task.file in references]
+            answers = _caught_up(answers, references, there, say)
         image = _kept(kit.kernel(lab.kernel, answers).result(), f"{lab.kernel}.elf")
         programs = {name: _kept(kit.user_program(name, answers).result(), name)
                     for name in kit.programs(lab.kernel)}

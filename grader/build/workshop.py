@@ -5,6 +5,7 @@ so that nothing is left running, however the verb ends.
 
 from __future__ import annotations
 
+import shutil
 import signal
 import sys
 import threading
@@ -17,38 +18,61 @@ from grader.confine.processes import stop_all
 from grader.course.lab import ROOT
 
 
-class Progress:
-    """One line on standard error that is overwritten, where that is a terminal; else only what matters."""
+EVERY_SECONDS = 10.0
+"""In a pipe a line says so often where the work is."""
 
-    def __init__(self) -> None:
+
+class Progress:
+    """One line on standard error that is overwritten, where that is a terminal; else each kind of work once, and
+    every ten seconds where it is."""
+
+    def __init__(self, every: float = EVERY_SECONDS) -> None:
         self._terminal = sys.stderr.isatty()
         self._shown = False
         self._said: set[str] = set()
+        self._every = every
+        self._now = ""
+        self._done = threading.Event()
+        self._clock: threading.Thread | None = None
 
     def __call__(self, text: str) -> None:
         """Shows where the work is. In a pipe each kind of message is said once, by its first words."""
         if self._terminal:
-            print(f"\r\x1b[K{text[:100]}", end="", file=sys.stderr, flush=True)
+            width = shutil.get_terminal_size((80, 24)).columns - 1
+            print(f"\r\x1b[K{text[:width]}", end="", file=sys.stderr, flush=True)
             self._shown = True
             return
+        self._now = text
+        if self._clock is None:
+            self._done.clear()
+            self._clock = threading.Thread(target=self._tell, daemon=True)
+            self._clock.start()
         kind = text.partition("[")[0].strip()
         if kind and kind not in self._said and not text.startswith("judging"):
             self._said.add(kind)
             print(f"nest: {kind}", file=sys.stderr, flush=True)
 
+    def _tell(self) -> None:
+        while not self._done.wait(self._every):
+            print(f"nest: {self._now}", file=sys.stderr, flush=True)
+
     def clear(self) -> None:
-        """Removes the line."""
+        """Removes the line, and says nothing more until the next call."""
+        if self._clock is not None:
+            self._done.set()
+            self._clock.join()
+            self._clock = None
         if self._shown:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
             self._shown = False
 
 
 @contextmanager
-def workshop(progress: Progress, settings: tuple[str, ...] = ()) -> Iterator[Kit]:
-    """A kit that is up to date and a schedule to work with it. At the end nothing runs any more."""
+def workshop(progress: Progress, settings: tuple[str, ...] = (), *, fresh: bool = False) -> Iterator[Kit]:
+    """A kit that is up to date and a schedule to work with it; see open_kit. At the end nothing runs any more."""
     schedule = Schedule()
     try:
-        with open_kit(schedule, progress, ROOT, settings) as kit:
+        with open_kit(schedule, progress, ROOT, settings, fresh=fresh) as kit:
             yield kit
             kit.cache.trim()
     finally:

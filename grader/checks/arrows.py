@@ -61,7 +61,8 @@ INLINE_ASSEMBLY = (
 ASSEMBLY_FILES = (*INLINE_ASSEMBLY, "vmm/svm", "vmm/vmx", "vmm/bench", "vmm/tests/boot")
 
 _ALL_BUT_VERBS = (
-    "confine", "course", "evidence", "machines", "build", "testkit", "judge", "mutate", "bench", "checks",
+    "confine", "course", "evidence", "machines", "build", "testkit", "judge", "mutate", "bench", "checks", "student",
+    "release",
 )  # fmt: skip
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "confine": (),
@@ -75,6 +76,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "bench": ("course", "machines", "build", "testkit"),
     "checks": ("course", "build"),
     "gdb": ("evidence",),
+    "student": ("course",),
+    "release": ("course", "build"),
     "verbs": _ALL_BUT_VERBS,
     "tests": (*_ALL_BUT_VERBS, "verbs"),
 }

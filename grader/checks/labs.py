@@ -19,7 +19,7 @@ from pathlib import Path
 
 from grader import LabError
 from grader.checks import PRIVATE, Finding
-from grader.course.lab import Lab, Task, load, positions
+from grader.course.lab import Lab, Task, hidden_folder, load, positions
 
 RACE_TESTS = "_race_test.cc"
 EXTRA_FOLDERS = ("mutants", "variants", "survivors", "hidden")
@@ -68,7 +68,8 @@ def _check_lab(root: Path, lab: Lab) -> Iterator[Finding]:
     anchors = _anchors(lab.folder / "handout.md")
     existing: dict[str, tuple[Path, int]] = {}
     types = _types(lab)
-    for test, path, line, macro in _typed(unit_tests(lab.folder), types):
+    places = [lab.folder, hidden_folder(lab.id, root)]
+    for test, path, line, macro in (one for place in places for one in _typed(unit_tests(place), types)):
         where = path.relative_to(root).as_posix()
         if macro not in ("TEST", "TEST_F", "TYPED_TEST"):
             yield Finding(where, line, f"{macro} makes cases that a lab.json cannot name")
@@ -76,7 +77,7 @@ def _check_lab(root: Path, lab: Lab) -> Iterator[Finding]:
             yield Finding(where, line, f"{test} stands twice")
         existing[test] = path, line
     try:
-        existing |= {test: (path, line) for test, path, line in boot_tests(lab.folder)}
+        existing |= {test: (path, line) for place in places for test, path, line in boot_tests(place)}
     except SyntaxError as problem:
         where = Path(problem.filename or lab.folder / "boot").name
         yield Finding(name, 1, f"boot/{where} is not Python: {problem.msg}")
@@ -84,8 +85,9 @@ def _check_lab(root: Path, lab: Lab) -> Iterator[Finding]:
     for i, task in enumerate(lab.tasks):
         for finding in _check_task(root, task, anchors):
             yield Finding(name, lines[("tasks", i)], finding)
-        for j, test in enumerate(task.tests):
-            line = lines[("tasks", i, "tests", j)]
+        public = [test for test in task.tests if not test.hidden]
+        for test in task.tests:
+            line = lines[("tasks", i, "tests", public.index(test))] if test in public else lines[("tasks", i)]
             named.add(test.name)
             if test.name not in existing:
                 yield Finding(name, line, f"there is no test {test.name}{_meant(test.name, existing)}")

@@ -21,6 +21,7 @@ import jinja2
 
 from grader import CannotRun, LabError
 from grader.course import lab as labs
+from grader.course import release
 from grader.course.fragments import functions
 from grader.course.lab import ROOT, Lab, Task, Test
 
@@ -50,7 +51,7 @@ def groups(task: Task) -> list[Group]:
     """The task's tests by ground, empty ones left out."""
     out = []
     for kind, title in _KINDS.items():
-        tests = tuple(test for test in task.tests if test.kind == kind)
+        tests = tuple(test for test in task.tests if test.kind == kind and not test.hidden)
         if tests:
             points = sum(test.points for test in tests)
             many = f"{points:g}" if points else "more tests"
@@ -122,6 +123,12 @@ def write_parts(all_labs: Iterable[Lab], folder: Path = PARTS) -> None:
     def write(name: str, template: str, **values: object) -> None:
         text = environment.get_template(template).render(**values)
         (folder / name).write_text(text, encoding="utf-8")
+
+    made = release.read()
+    if made and made.coming:
+        # Pages of this release may point to a later lab's: so that no link is dead, it leads here.
+        (folder / "coming.md").write_text("# Later labs {#coming}\n\nThis comes with a later release.\n\n" + "".join(
+            f"## Comes with a later release {{#{anchor}}}\n\n" for anchor in made.coming), encoding="utf-8")
 
     names = [{"id": lab.id, "short_title": short_title(lab)} for lab in all_labs]
     write("header.html", "header.html.j2", labs=names)

@@ -40,6 +40,8 @@ class Test:
     read: str
     cpus: int = 1
     """how many CPUs a boot test needs"""
+    hidden: bool = False
+    """staff's: no release has it, and students learn its name only"""
 
     @property
     def kind(self) -> str:
@@ -309,15 +311,58 @@ def _semantic_faults(data: dict[str, Any], path: Path) -> Iterator[tuple[tuple[s
             names.add(test["name"])
 
 
+def hidden_folder(lab: str, root: Path = ROOT) -> Path:
+    """Where a lab's hidden tests stand: tests.json, and `unit/` and `boot/` as in the lab's own folder."""
+    return root / "solutions-private" / "hidden" / lab
+
+
+def _with_hidden(tests: tuple[Test, ...], task: str, hidden: list[dict[str, Any]], where: Path) -> tuple[Test, ...]:
+    """The task's tests and the hidden ones, each behind the public test whose points it guards."""
+    out = list(tests)
+    for one in hidden:
+        if one["task"] != task:
+            continue
+        if one["guards"] not in [test.name for test in tests if test.points]:
+            raise LabError(f"{where}: {one['name']}: {task} has no test '{one['guards']}' with points")
+        at = next(i for i, test in enumerate(out) if test.name == one["guards"]) + 1
+        out.insert(at, Test(one["name"], task, 0, False, one["checks"], one.get("hint", ""), one["read"],
+                            one.get("cpus", 1), hidden=True))
+    return tuple(out)
+
+
+def _hidden(lab: str, tasks: list[str], root: Path) -> list[dict[str, Any]]:
+    """The entries of a lab's hidden tests. Raises LabError."""
+    path = hidden_folder(lab, root) / "tests.json"
+    if not path.is_file():
+        return []
+    from jsonschema import Draft202012Validator
+
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise LabError(f"{path}: not JSON: {error}") from None
+    schema = json.loads((SCHEMAS / "hidden.json").read_text())
+    for error in Draft202012Validator(schema).iter_errors(data):
+        raise LabError(f"{path}: {_spell(tuple(error.absolute_path))}: {error.message}")
+    entries: list[dict[str, Any]] = data["tests"]
+    for one in entries:
+        if one["task"] not in tasks:
+            raise LabError(f"{path}: {one['name']}: {lab} has no task '{one['task']}'")
+    return entries
+
+
 def load(folder: Path) -> Lab:
-    """The lab of one folder. Raises LabError."""
+    """The lab of one folder, with staff's hidden tests where they are. Raises LabError."""
     data = decode(folder / "lab.json")
+    root = folder.resolve().parents[1]
+    hidden = _hidden(data["id"], [task["id"] for task in data["tasks"]], root)
     tasks = []
     for task in data["tasks"]:
         tests = tuple(
             Test(test["name"], task["id"], test["points"], test.get("negative", False),
                  test["checks"], test.get("hint", ""), test["read"], test.get("cpus", 1))
             for test in task["tests"])
+        tests = _with_hidden(tests, task["id"], hidden, hidden_folder(data["id"], root) / "tests.json")
         tasks.append(Task(task["id"], task["title"], task["file"], task["header"], task["points"],
                           task["handout"], tests, task.get("vendor")))
     questions = None

@@ -30,6 +30,7 @@ def failure_text(results: Results, one: TestResult) -> str:
     bearer = results.lab.task(test.task).bearer(test)
     belongs = "" if bearer is test else f", with {bearer.local}"
     rows = [("task", f"{test.task}, {bearer.points:g} point{'s' * (bearer.points != 1)}{belongs}"),
+            ("hidden", "a test of staff's: students learn its name only" if test.hidden else ""),
             ("checks", test.checks), ("machine", _where(results.on_machines(test))), ("seen", one.detail),
             ("hint", test.hint),
             ("read", read(results, test)), ("alone", one.alone),

@@ -61,6 +61,7 @@ def _test_dict(results: Results, task: TaskResult, one: TestResult) -> dict[str,
         "max_score": test.points,
         "status": "passed" if one.passed else "failed",
         "output": "" if one.passed else failure_text(results, one),
+        "visibility": "hidden" if test.hidden else "visible",
         "tags": [test.task, test.kind] + ["negative"] * test.negative + ["unstable"] * found.unstable
                 + ["apart"] * (not task.counts),
         "extra_data": {

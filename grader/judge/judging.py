@@ -2,9 +2,9 @@
 """Judges the answers to one lab.
 
 Blame isolation: a task is judged with its own answer beside the references of all other tasks, so that
-one bug costs one task. Where there are no references, as in a release, the tree's own files serve.
-Once everything passes alone, all of the tree's own files are booted together too, which is reported, not
-scored.
+one bug costs one task. A release has references as objects, of the labs before the current one; where there is
+none, the tree's own file serves, and the result says so. Once everything passes alone, all of the tree's own
+files are booted together too, which is reported, not scored.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Mapping, Sequence
 
 from grader import CannotRun, UsageError
 from grader import machines
-from grader.build.answers import Answers, content, own_answers, reference_answers
+from grader.build.answers import Answers, content, own_answers
 from grader.build.kit import disk_trouble
 from grader.build.workshop import Progress, workshop
 from grader.course import lab as labs_module
@@ -36,8 +36,8 @@ ALL = "all"
 
 def grade(lab: Lab, *, reference: bool = False, task: str | None = None, keyword: str = "",
           machine: str | None = None, awards: Path | None = None, seed: int | None = None,
-          progress: Progress | None = None) -> Results:
-    """Judges one lab's answers."""
+          progress: Progress | None = None, fresh: bool = False) -> Results:
+    """Judges one lab's answers; `fresh`: with nothing kept from before."""
     started = time.monotonic()
     progress = progress or Progress()
     on = machines_of(lab, machine)
@@ -45,27 +45,27 @@ def grade(lab: Lab, *, reference: bool = False, task: str | None = None, keyword
     entered = questions.read_awards(awards, lab) if awards else {}
     seed = secrets.randbits(48) if seed is None else seed
     all_labs = labs_module.load_all()
-    references = reference_answers(all_labs)
     own = own_answers(all_labs)
-    if reference:
-        if references is None:
-            raise CannotRun("there are no reference answers in this tree: solutions-private/ lacks files"
-                            "\n  mend: leave out --reference to judge the tree's own files")
-        plan = {one.id: references for one in tasks}
-    else:
-        plan = {one.id: (references or own).replaced(one.file, own[one.file]) for one in tasks}
-    cases = [case for one in tasks for case in cases_of(one, plan[one.id], label_of(one), on)]
-    if not cases:
+    if not any(cases_of(one, own, "", on) for one in tasks):
         raise UsageError(f"none of these tests can run on {', '.join(on)}; {lab.id}'s machines are: "
                          f"{', '.join(lab.machines)}")
-    if not (reference or task or keyword) and references is not None and not unwritten(tasks, own):
-        # Booted, since that is where they meet; a unit case is about one of them. What other labs ask
-        # for is not asked here.
-        mine = references
-        for one in tasks:
-            mine = mine.replaced(one.file, own[one.file])
-        cases += [case for one in tasks for case in cases_of(one, mine, TOGETHER, on, late=True) if case.machine]
-    with workshop(progress) as kit:
+    with workshop(progress, fresh=fresh) as kit:
+        references, without = kit.references(all_labs)
+        if reference and (lacking := [one.id for one in tasks if one.file not in references]):
+            raise CannotRun(f"this tree has no reference answer to {', '.join(lacking)}"
+                            + (f": {without}" if without else "")
+                            + "\n  mend: leave out --reference to judge your own files")
+        beside = references.over(own)
+        plan = {one.id: beside if reference else beside.replaced(one.file, own[one.file]) for one in tasks}
+        cases = [case for one in tasks for case in cases_of(one, plan[one.id], label_of(one), on)]
+        lacking = [one.id for one in every_task(all_labs) if one.file not in references]
+        if not (reference or task or keyword or lacking or unwritten(tasks, own)):
+            # Booted, since that is where they meet; a unit case is about one of them. What other labs ask
+            # for is not asked here.
+            mine = beside
+            for one in tasks:
+                mine = mine.replaced(one.file, own[one.file])
+            cases += [case for one in tasks for case in cases_of(one, mine, TOGETHER, on, late=True) if case.machine]
         try:
             transcripts = new_transcripts(ROOT, lab.id)
         except OSError as error:
@@ -74,12 +74,13 @@ def grade(lab: Lab, *, reference: bool = False, task: str | None = None, keyword
         if not keyword:
             engine.build([case for case in cases if not case.late])
         found = judge(engine, cases, keyword, progress)
-    elsewhere = "own" if references is None else "reference"
+    notes = [*engine.notes, *without_references(lab, [] if reference else lacking, without)]
     flag = " --reference" if reference else ""
 
     def judged(where: Sequence[str]) -> tuple[TaskResult, ...]:
         return tuple(one for one in (score_task(
-            task, outcomes(found, label_of(task), where), elsewhere=elsewhere, counts=lab.counted(task),
+            task, outcomes(found, label_of(task), where),
+            elsewhere="own" if [one for one in lacking if one != task.id] else "reference", counts=lab.counted(task),
             alone=f"./nest grade {lab.id}{flag} -k '{{}}' --seed {seed}", usual=lab.usual_machine)
             for task in tasks) if one is not None)
 
@@ -92,7 +93,24 @@ def grade(lab: Lab, *, reference: bool = False, task: str | None = None, keyword
     partial = len(tasks) < len(lab.tasks) or sum(len(one.tests) for one in scored) < len(could)
     return Results(lab, REFERENCE if reference else "own", seed, partial, scored, by_machine,
                    together(found), str(transcripts.relative_to(ROOT)), time.monotonic() - started, asked,
-                   tuple(engine.notes))
+                   tuple(notes))
+
+
+def every_task(all_labs: Sequence[Lab]) -> list[Task]:
+    """The tasks of all labs."""
+    return [task for lab in all_labs for task in lab.tasks]
+
+
+def without_references(lab: Lab, lacking: Sequence[str], why: str) -> list[str]:
+    """What a student should know of blame isolation in a tree where references are lacking, if anything."""
+    if why:
+        return [f"one mistake may cost points in several tasks here, since your own files stand beside each task: {why}"]
+    others = [one for one in lacking if one.partition(".")[0] in (lab.id, *lab.builds_on)]
+    if len(others) < 2:
+        return []
+    labs = ", ".join(dict.fromkeys(one.partition(".")[0] for one in others))
+    return [f"your own files of {labs} stand beside each task, since this tree has no references for them: one mistake "
+            "may cost points in several tasks here. The graders' machine has all references"]
 
 
 def machines_of(lab: Lab, asked: str | None) -> tuple[str, ...]:

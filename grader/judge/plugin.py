@@ -40,6 +40,7 @@ from grader import UsageError
 from grader.build.answers import Answers
 from grader.build.kit import BuildFailure
 from grader.judge import outcome
+from grader.course.lab import hidden_folder
 from grader.judge.booted import failure, stub_in
 from grader.judge.engine import Case, Engine, not_built
 from grader.judge.outcome import Outcome
@@ -317,9 +318,8 @@ class LabFile(pytest.File):
         self.asked = session_asked
 
     def collect(self) -> Iterator[pytest.Item | pytest.Collector]:
-        folder = self.path.parent / "boot"
-        if str(folder) not in sys.path:
-            sys.path.append(str(folder))
+        places = [self.path.parent / "boot", hidden_folder(self.path.parent.name.partition("-")[0]) / "boot"]
+        sys.path += [str(place) for place in places if place.is_dir() and str(place) not in sys.path]
         modules = []
         for case in self.asked.cases:
             if case.test.kind != "boot":
@@ -327,7 +327,8 @@ class LabFile(pytest.File):
             elif case.test.module not in modules:
                 modules.append(case.test.module)
         for module in modules:
-            yield BootModule.from_parent(self, path=folder / module, asked=self.asked)
+            path = next((place / module for place in places if (place / module).is_file()), places[0] / module)
+            yield BootModule.from_parent(self, path=path, asked=self.asked)
 
 
 class BootModule(pytest.Module):

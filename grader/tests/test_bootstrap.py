@@ -49,7 +49,8 @@ def test_without_rights_one_line_and_3(machine: Path, capfd: pytest.CaptureFixtu
     (machine / "installed").write_text("g++\n")
     assert bootstrap.prepare(PACKAGES, machine / "build") == 3
     out, err = capfd.readouterr()
-    assert err.splitlines()[-1] == "sudo apt-get install -y --no-install-recommends ninja-build"
+    assert err.splitlines()[-1] == ("sudo apt-get update && sudo apt-get install -y "
+                                      "--no-install-recommends ninja-build")
     assert not (machine / "apt").exists() and not out
 
 
@@ -72,7 +73,7 @@ def test_an_installation_that_fails_is_3(machine: Path, capfd: pytest.CaptureFix
     (machine / "apt-get").write_text("#!/bin/sh\necho no network >&2\nexit 100\n")
     assert bootstrap.prepare(PACKAGES, machine / "build") == 3
     err = capfd.readouterr().err
-    assert "no network" in err and err.splitlines()[-1].startswith("sudo apt-get install")
+    assert "no network" in err and err.splitlines()[-1].startswith("sudo apt-get update && sudo apt-get install")
 
 
 def test_the_stamp_spares_the_question_until_dpkg_changes(
@@ -175,9 +176,11 @@ def test_the_line_without_python_is_enough_for_every_verb(
         ["/bin/sh", nest_without_python(tmp_path)], capture_output=True, text=True,
         env=bare(tmp_path, uname=f"echo {machine}", apt_get="exit 1", sudo="exit 1"))
     assert done.returncode == 3
-    words = done.stderr.splitlines()[-1].split()
-    assert words[:5] == "sudo apt-get install -y --no-install-recommends".split()
-    assert sorted(words[5:]) == sorted(wanted), "the list in ./nest and PACKAGES in grader/verbs/bootstrap.py differ"
+    update, _, install = done.stderr.splitlines()[-1].partition(" && ")
+    words = install.removeprefix("sudo ").split()
+    assert update.removeprefix("sudo ") == "apt-get update"
+    assert words[:4] == "apt-get install -y --no-install-recommends".split()
+    assert sorted(words[4:]) == sorted(wanted), "the list in ./nest and PACKAGES in grader/verbs/bootstrap.py differ"
 
 
 def test_without_python_and_apt_the_container_is_the_mend(tmp_path: Path) -> None:
@@ -222,3 +225,51 @@ def test_ubuntu_is_told_of_universe(
     monkeypatch.setattr(bootstrap, "system", lambda: {"ID": "ubuntu", "VERSION_ID": "24.04"})
     assert bootstrap.prepare(PACKAGES, machine / "build") == 3
     assert "add-apt-repository universe" in capfd.readouterr().err
+
+
+def test_the_line_to_run_fits_the_user(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (machine / "sudo").unlink()
+    monkeypatch.setenv("PATH", str(machine))
+    assert bootstrap.install_line(["g++"]) == "su -c 'apt-get update && apt-get install -y --no-install-recommends g++'"
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert bootstrap.install_line(["g++"]) == "apt-get update && apt-get install -y --no-install-recommends g++"
+
+
+@pytest.mark.parametrize("words, says", [
+    (["frob"], "there is no verb 'frob'; the verbs are: "),
+    (["grade"], "which lab? The labs are: lab1-"),
+    (["run", "lab99", "--machine", "amd-qemu"], "there is no lab 'lab99'; the labs are: lab1-"),
+    (["grade", "lab1", "--json", "/no such folder/x.json"], "--json /no such folder/x.json: no file can be written there"),
+    (["grade", "lab1", "--junit=/"], "--junit /: no file can be written there"),
+])
+def test_what_cannot_be_meant_is_refused_before_anything_is_installed(
+        machine: Path, words: list[str], says: str, monkeypatch: pytest.MonkeyPatch,
+        capfd: pytest.CaptureFixture[str]) -> None:
+    (machine / "may").touch()
+    monkeypatch.setattr("sys.argv", ["nest", *words])
+    assert bootstrap.main() == 2
+    assert says in capfd.readouterr().err
+    assert not (machine / "apt").exists()
+
+
+@pytest.mark.parametrize("words", [["grade", "lab1"], ["grade", "--task", "x", "labs/lab1-user-programs/"], ["verify"],
+                                   ["run", "user-programs"], ["grade", "lab1", "--json", "-"], [], ["labs"],
+                                   ["grade", "--help"], ["help", "grade"], ["bench", "--json", "x.json"]])
+def test_what_can_be_meant_is_not_refused(words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert bootstrap.refused(words) == ""
+
+
+def test_help_needs_no_package(machine: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("sys.argv", ["nest", "grade", "--help"])
+    assert bootstrap.main() == 0
+    out, _ = capfd.readouterr()
+    assert "Judge the answers to a lab" in out
+    assert not (machine / "apt").exists()
+
+
+def test_plain_help_knows_every_verb() -> None:
+    from grader.verbs.cli import ALL_VERBS
+
+    assert {line.partition(":")[0] for line in bootstrap.HELP.splitlines()} == set(ALL_VERBS)
+    assert set(ALL_VERBS) <= set(bootstrap.PACKAGES)

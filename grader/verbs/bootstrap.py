@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The first steps of the command, on the standard library alone: see that the Debian packages of the
-verb are there, install them where that needs no question, and hand over to grader/verbs/cli.py.
+"""The first steps of the command, on the standard library alone: refuse what cannot be meant, see that the Debian
+packages of the verb are there, install them where that needs no question, and hand over to grader/verbs/cli.py.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ RUN = (*COMMAND, *BUILD, *EMULATE, *GRUB)
 GDB = "gdb" if IS_X86_64 else "gdb-multiarch"
 HANDOUTS = (*COMMAND, *BUILD, "doxygen", "graphviz", "python3-jinja2")
 TEST = (*GRADE, *RUN, *HANDOUTS, "clang-format-19", "clang-tidy-19", GDB,
-        "python3-defusedxml")
+        "python3-defusedxml", "git")
+STUDENT = (*GRADE, *RUN, *HANDOUTS, GDB, "git")
+"""For all verbs of a student's tree."""
 MUTATE = ("python3-clang-19",)
 """For `nest verify --mutate`: clang's library, and Python's way to it."""
 LONG = {"arm64": ("g++-aarch64-linux-gnu", "qemu-user", "googletest"), "clang": ("clang-19", "libclang-rt-19-dev"),
@@ -37,7 +39,11 @@ LONG = {"arm64": ("g++-aarch64-linux-gnu", "qemu-user", "googletest"), "clang": 
 
 PACKAGES: dict[str, tuple[str, ...]] = {
     "": (*COMMAND,),
-    "setup": (*TEST,),
+    "help": COMMAND,
+    "labs": COMMAND,
+    "whoami": COMMAND,
+    "award": COMMAND,
+    "setup": TEST if (ROOT / "grader" / "verbs" / "test.py").exists() else STUDENT,
     "doctor": COMMAND,
     "grade": GRADE,
     "verify": GRADE,
@@ -46,8 +52,15 @@ PACKAGES: dict[str, tuple[str, ...]] = {
     "debug": (*RUN, GDB),
     "handouts": HANDOUTS,
     "test": TEST,
+    "pack": GRADE,
+    "update": (*COMMAND, "git"),
+    "release": TEST,
 }
 """What each verb needs. Of an unknown verb the command itself will speak."""
+
+TAKE_A_LAB = ("grade", "run", "debug", "pack", "award", "verify")
+WRITE = ("--json", "--junit")
+"""Options whose value is a file to be written, or `-`."""
 
 OLDEST = {"debian": 12 if IS_X86_64 else 13, "ubuntu": 24.04}
 """The oldest releases that have these packages, all by the same names, in versions that are new enough. A processor
@@ -70,6 +83,61 @@ def needed(argv: list[str]) -> tuple[str, ...]:
     if verb == "verify" and "--mutate" in argv:
         packages += MUTATE
     return tuple(dict.fromkeys(packages))
+
+
+def refused(argv: list[str]) -> str:
+    """What is wrong with a command line, where that can be told before anything is installed; else empty."""
+    words = [word for word in argv if not word.startswith("-")]
+    if not words or "--help" in argv or "-h" in argv:
+        return ""
+    verb, *rest = words
+    if verb not in PACKAGES or not (verb == "help" or module(verb).exists()):
+        verbs = ", ".join(name for name in PACKAGES if name and (name == "help" or module(name).exists()))
+        return f"there is no verb '{verb}'; the verbs are: {verbs}"
+    labs = [folder.parent.name for folder in sorted((ROOT / "labs").glob("*/lab.json"))]
+    names = {name for folder in labs for name in (folder, folder.partition("-")[0], folder.partition("-")[2])}
+    if verb in TAKE_A_LAB and not names & {word.rstrip("/").rpartition("/")[2] for word in rest}:
+        what = f"there is no lab '{rest[0]}'" if rest else "which lab?"
+        if rest or verb != "verify":
+            return f"{what} The labs are: {', '.join(labs) or 'none'}".replace("' The", "'; the")
+    for option in WRITE:
+        for before, word in zip(["", *argv], argv):
+            target = word.partition("=")[2] if word.startswith(f"{option}=") else word if before == option else "-"
+            folder = Path(target).parent
+            if target != "-" and (Path(target).is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK)):
+                return f"{option} {target}: no file can be written there; name one in a folder that can be written"
+    return ""
+
+
+def module(verb: str) -> Path:
+    """The file of a verb; a release has no verbs of staff."""
+    return ROOT / "grader" / "verbs" / f"{verb}.py"
+
+
+def plain_help(verb: str) -> str:
+    """Help where the packages are missing that could say more."""
+    lines = {name: text for name, text in (line.split(": ", 1) for line in HELP.splitlines())}
+    known = [f"  {name:<10}{text}" for name, text in lines.items() if module(name).exists()]
+    one = f"nest {verb}: {lines[verb]}\n" if verb in lines else "Usage: nest VERB [OPTIONS]\n" + "\n".join(known) + "\n"
+    return f"{one}All options are shown once ./nest setup has installed what it needs."
+
+
+HELP = """\
+setup: Install what the command needs and build the kit.
+doctor: Say what is installed and what works here, and the mend for the rest.
+run: Boot the lab's kernel, with the serial line on this terminal. Usage: nest run LAB
+grade: Judge the answers to a lab and show the score. Usage: nest grade LAB
+award: Enter points for answers that a person reads. Usage: nest award LAB FILE
+debug: Boot under gdb, with the symbols of host and guest. Usage: nest debug LAB
+labs: List the labs and how far you are.
+whoami: Say who you are, for what you hand in. Usage: nest whoami --name NAME --id ID
+pack: Grade a lab afresh and pack its answers to be handed in. Usage: nest pack LAB
+update: Take over a newer release; your answers stay as they are. Usage: nest update FROM
+handouts: Build the pages for students.
+test: Run the project's own tests.
+verify: Prove that a lab's tests tell right answers from wrong ones.
+bench: Measure what README promises.
+release: Make the students' tree, without answers, and prove it. Usage: nest release OUT"""
 
 
 def system() -> dict[str, str]:
@@ -113,6 +181,13 @@ def stamp(packages: tuple[str, ...]) -> str:
 def install_command(packages: list[str]) -> list[str]:
     """What installs packages, without the sudo."""
     return ["apt-get", "install", "-y", "--no-install-recommends", *packages]
+
+
+def install_line(packages: list[str]) -> str:
+    """The whole line for a person to run: without sudo where they are root or there is none."""
+    sudo = "sudo " if os.geteuid() != 0 and shutil.which("sudo") else ""
+    line = f"{sudo}apt-get update && {sudo}{' '.join(install_command(packages))}"
+    return line if sudo or os.geteuid() == 0 else f"su -c '{line}'"
 
 
 def privilege() -> list[str] | None:
@@ -162,7 +237,7 @@ def prepare(packages: tuple[str, ...], stamps: Path) -> int:
             if release.get("ID") == "ubuntu":
                 print("nest: some are in the component universe: sudo add-apt-repository universe", file=sys.stderr)
             print("nest: packages are missing. Please run:", file=sys.stderr)
-            print("sudo " + " ".join(install_command(missing(packages))), file=sys.stderr)
+            print(install_line(missing(packages)), file=sys.stderr)
             return 3
         wanted = stamp(packages)
     try:
@@ -178,7 +253,14 @@ def main() -> int:
     if sys.argv[1:] == ["--packages"]:
         print(*needed(["setup"]), sep="\n")
         return 0
-    status = prepare(needed(sys.argv[1:]), ROOT / "build")
+    if why := refused(sys.argv[1:]):
+        print(f"nest: {why}", file=sys.stderr)
+        return 2
+    packages = needed(sys.argv[1:])
+    if {"-h", "--help"} & set(sys.argv[1:]) and missing(packages):
+        print(plain_help(next((word for word in sys.argv[1:] if not word.startswith("-")), "")))
+        return 0
+    status = prepare(packages, ROOT / "build")
     if status:
         return status
     sys.path[0:0] = [str(ROOT)]

@@ -8,13 +8,14 @@ import importlib
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
 
 from grader import CANNOT_RUN, DONE, INTERRUPTED, WRONG_USAGE, NestError
 
-VERBS = {
+ALL_VERBS = {
     "setup": ("grader.verbs.setup", "Install what the command needs and build the kit."),
     "doctor": ("grader.verbs.doctor", "Say what is installed and what works here, and the mend for the rest."),
     "run": ("grader.verbs.run", "Boot the hypervisor and its guest, with the serial line on this terminal."),
@@ -25,8 +26,16 @@ VERBS = {
     "verify": ("grader.verbs.verify", "Prove that a lab's tests tell right answers from wrong ones."),
     "handouts": ("grader.verbs.handouts", "Build the pages for students."),
     "bench": ("grader.verbs.bench", "Measure what README promises."),
+    "labs": ("grader.verbs.labs", "List the labs and how far you are."),
+    "whoami": ("grader.verbs.whoami", "Say who you are, for what you hand in."),
+    "pack": ("grader.verbs.pack", "Grade a lab afresh and pack its answers to be handed in."),
+    "update": ("grader.verbs.update", "Take over a newer release; your answers stay as they are."),
+    "release": ("grader.verbs.release", "Make the students' tree, without answers, and prove it."),
 }
 """Each verb's module, which has a click command `command`, and its line of help."""
+VERBS = {name: verb for name, verb in ALL_VERBS.items()
+         if Path(__file__).with_name(verb[0].rpartition(".")[2] + ".py").exists()}
+"""The verbs of this tree: a release has no verbs of staff."""
 
 TROUBLE = (errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EIO, errno.EMFILE,
            errno.ENOMEM, errno.EAGAIN)
@@ -56,9 +65,25 @@ class Verbs(click.Group):
         return super().resolve_command(ctx, args)
 
 
+def version() -> str:
+    """What this tree is."""
+    from grader.course import release
+
+    made = release.read()
+    return f"release {made.number} of {made.course}, of {made.date}" if made else "staff's tree"
+
+
+def _show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        click.echo(f"nest: {version()}")
+        ctx.exit()
+
+
 @click.command(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]},
                epilog="Exit status: 0 done, all points; 1 graded, points missing; 2 wrong usage; "
                       "3 cannot run; 130 interrupted.")
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version,
+              help="Say which release this is.")
 def nest() -> None:
     """Nestling: write a hypervisor, and see whether it is right."""
 
@@ -72,7 +97,10 @@ def main() -> int:
     signal.signal(signal.SIGTERM, _terminated)
     signal.signal(signal.SIGHUP, _terminated)
     try:
-        status = nest.main(prog_name="nest", standalone_mode=False)
+        words = sys.argv[1:]
+        if words[:1] == ["help"]:
+            words = [*words[1:2], "--help"]
+        status = nest.main(words, prog_name="nest", standalone_mode=False)
         sys.stdout.flush()
         return status if isinstance(status, int) else DONE
     except click.ClickException as error:

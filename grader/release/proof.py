@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: MIT
+"""Proves a release before it is handed over: in clones of it, as a student has it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from grader import NestError
+from grader.course.lab import Lab
+from grader.release.contents import PRIVATE
+from grader.release.leaks import Private, scan
+
+Say = Callable[[str], None]
+
+
+class Unfit(NestError):
+    """A release that must not be handed over; the text says why, one fault a line."""
+
+
+def no_leaks(out: Path, private: Private) -> None:
+    """Raises Unfit if something private is in the release."""
+    leaks = scan(out, private)
+    if leaks:
+        shown = "\n".join(f"  {leak}" for leak in leaks[:20])
+        more = f"\n  and {len(leaks) - 20} more" if len(leaks) > 20 else ""
+        raise Unfit(f"the release has what only staff should have:\n{shown}{more}\n"
+                    f"  mend: remove it from staff's tree, commit, remove {out}, and release again")
+
+
+def works(root: Path, out: Path, labs: Sequence[Lab], say: Say) -> None:
+    """Grades the release's skeleton and, in another clone, the right answers. Raises Unfit."""
+    faults = []
+    with _clone(out) as tree:
+        for lab in labs:
+            say(f"{lab.id} as a student gets it")
+            result = _grade(tree, lab)
+            if not isinstance(result, dict):
+                faults.append(f"{lab.id}: grade cannot run: {result}")
+                continue
+            faults += [f"{task['id']}: the stub is not reached: {task['state']}, {task['score']} points"
+                       for task in result["tasks"] if task["state"] != "not written" or task["score"] != 0]
+        for words in (["labs"], ["--version"], ["doctor", "--help"], ["handouts"]):
+            say(f"nest {' '.join(words)}")
+            done = _nest(tree, words)
+            if done.returncode != 0:
+                faults.append(f"nest {' '.join(words)} ended with {done.returncode}: {(done.stderr or done.stdout).strip()[-600:]}")
+    with _clone(out) as tree:
+        for lab in labs:
+            for task in lab.tasks:
+                shutil.copyfile(root / PRIVATE / task.file, tree / task.file)
+        for lab in labs:
+            say(f"{lab.id} with right answers")
+            result = _grade(tree, lab)
+            if not isinstance(result, dict):
+                faults.append(f"{lab.id}: right answers: {result}")
+            else:
+                faults += [f"{task['id']}: right answers get {task['score']} of {task['max_score']} points"
+                           for task in result["tasks"] if task["score"] != task["max_score"]]
+    if faults:
+        raise Unfit("the release does not work as it should:\n" + "\n".join(f"  {fault}" for fault in faults))
+
+
+@contextmanager
+def _clone(out: Path) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="nestling-release-") as folder:
+        tree = Path(folder) / "course"
+        subprocess.run(["git", "clone", "--quiet", "--no-hardlinks", str(out), str(tree)], check=True, capture_output=True)
+        yield tree
+
+
+def _grade(tree: Path, lab: Lab) -> dict[str, Any] | str:
+    """The result, or why there is none."""
+    file = tree / "build" / f"{lab.id}.json"
+    file.parent.mkdir(exist_ok=True)
+    done = _nest(tree, ["grade", lab.id, "--json", str(file)])
+    if done.returncode not in (0, 1):
+        return f"status {done.returncode}: {(done.stderr or done.stdout).strip()[-600:]}"
+    result: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return result
+
+
+def _nest(tree: Path, words: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([str(tree / "nest"), *words], cwd=tree, capture_output=True, text=True, check=False,
+                          stdin=subprocess.DEVNULL)
