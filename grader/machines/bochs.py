@@ -10,14 +10,10 @@ listens on the network, and no file is left behind: all of them are descriptors 
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import re
-import shutil
 import signal
-import subprocess
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from grader.confine import sandbox
@@ -40,15 +36,11 @@ from grader.machines import (
     killed_from_outside,
 )
 from grader.confine.processes import Child, Limits, descendants
-from grader.machines.bochs_boot import RAM_AT, DirectBoot, direct_boot, fast_clock
-from grader.machines.bochs_setup import BIOS, VGA_BIOS, bochsrc, descriptor_path
+from grader.machines import bochs_command
+from grader.machines.bochs_boot import RAM_AT, DirectBoot
+from grader.machines.bochs_command import INSTALL, REINSTALL, memory_file
+from grader.machines.bochs_setup import descriptor_path
 from grader.machines.slots import emulator_slot
-
-PROGRAM = "bochs-bin"
-DISPLAY = "*/bochs/plugins/libbx_term_gui.so"
-"""Below /usr/lib; a display that listens nowhere."""
-INSTALL = "apt-get install bochs bochs-term bochsbios vgabios"
-REINSTALL = "apt-get install --reinstall bochs bochs-term bochsbios vgabios"
 
 MIN_MEMORY_MIB, MAX_MEMORY_MIB = 32, 2048
 STOP_SECONDS = 30.0
@@ -93,14 +85,7 @@ class Bochs(Machine):
         self.name, self.title, self.vendor, self.model = name, title, vendor, model
 
     def check(self) -> str:
-        if shutil.which(PROGRAM) is None:
-            raise MachineError(f"{PROGRAM} is not installed", INSTALL)
-        for file in (BIOS, VGA_BIOS):
-            if not file.exists():
-                raise MachineError(f"{file} is missing", INSTALL)
-        if not any(Path("/usr/lib").glob(DISPLAY)):
-            raise MachineError("Bochs's display for terminals is missing", INSTALL)
-        return f"Bochs {_build(PROGRAM).version}, {self.model}"
+        return f"Bochs {bochs_command.check()}, {self.model}"
 
     def start(
         self, configuration: Configuration, on_serial: Callable[[bytes], None]
@@ -118,35 +103,6 @@ class Bochs(Machine):
         if configuration.debugger or configuration.stopped:
             raise MachineError(f"no gdb can attach to {self.name}", "`nest debug` has Bochs's own debugger")
         return RunningBochs(configuration, self.model, on_serial, _OR_OF_A_GUEST if self.vendor == "amd" else "")
-
-
-@dataclass(frozen=True)
-class Build:
-    """What a Bochs says of itself."""
-
-    version: str
-    with_debugger: tuple[str, ...]
-    """the words that start it with its debugger: from 3.0 on it wants to be told, and 2.7 does not know the word"""
-
-
-@functools.lru_cache(maxsize=1)
-def _build(program: str) -> Build:
-    """Asks a program. Raises MachineError if it cannot be one that serves here."""
-    try:
-        told = subprocess.run(
-            [program, "--help"], stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
-            timeout=20, check=False,
-        )  # fmt: skip
-    except (OSError, subprocess.SubprocessError) as problem:
-        raise MachineError(f"{program} does not start: {problem}", REINSTALL) from problem
-    text = told.stdout + told.stderr
-    version = re.search(r"Bochs x86 Emulator (\S+)", text)
-    if version is None:
-        raise MachineError(f"{program} does not tell its version: {text.strip()[-300:]!r}", REINSTALL)
-    flags = re.findall(r"^ +(-\w+) ", text, re.MULTILINE)
-    if "-rc" not in flags:
-        raise MachineError(f"Bochs {version[1]} was built without its debugger", INSTALL)
-    return Build(version[1], ("-debugger",) if "-debugger" in flags else ())
 
 
 class RunningBochs(Running):
@@ -170,23 +126,14 @@ class RunningBochs(Running):
         self._status: int | None = None
         self._registers: list[str] = []
         self.memory = PhysicalMemory(b"")
-        direct = _direct(configuration)
         with contextlib.ExitStack() as stack:
             stack.enter_context(emulator_slot())
-            self._memory_fd = _memory_file(stack, b"")
+            self._memory_fd = memory_file(stack, b"")
             self._serial_fd, serial_write = _pipe(stack)
             stdin, self._stdin = _pipe(stack)
-            files = {"serial": serial_write}
-            files["rom"] = _memory_file(stack, direct.rom if direct else fast_clock())
-            if direct:
-                files["ram"] = _memory_file(stack, direct.ram)
-            if configuration.iso:
-                files["iso"] = os.open(configuration.iso, os.O_RDONLY | os.O_CLOEXEC)
-                stack.callback(os.close, files["iso"])
-            text = bochsrc(configuration, model, files)
-            files["bochsrc"] = _memory_file(stack, text.encode())
-            self.command = [PROGRAM, "-q", *_build(PROGRAM).with_debugger, "-f", descriptor_path(files["bochsrc"])]
-            self._dialog = self._talk(direct)
+            command = bochs_command.make(stack, configuration, model, serial_write)
+            self.command = command.argv
+            self._dialog = self._talk(command.direct)
             try:
                 self._child = stack.enter_context(
                     Child(
@@ -196,14 +143,14 @@ class RunningBochs(Running):
                         ),
                         env=sandbox.ENVIRONMENT | {"TERM": "dumb"},
                         stdin=stdin,
-                        pass_fds=[self._memory_fd, *files.values()],
+                        pass_fds=[self._memory_fd, *command.files],
                         on_stdout=self._hear,
                         on_stderr=self._keep_log,
                         readers={self._serial_fd: self._serial},
                     )
                 )
             except OSError as problem:
-                raise MachineError(f"{PROGRAM} does not start: {problem}", INSTALL) from problem
+                raise MachineError(f"{bochs_command.PROGRAM} does not start: {problem}", INSTALL) from problem
             self._stack = stack.pop_all()
 
     @property
@@ -215,7 +162,7 @@ class RunningBochs(Running):
         status = self._child.wait(Limits(seconds=seconds), kill_on_timeout=False)
         if status is None and not self._has_begun:
             raise MachineError(
-                f"the debugger of Bochs {_build(PROGRAM).version} asked for no command",
+                f"the debugger of Bochs {bochs_command.version()} asked for no command",
                 f"install a version that was tried ({', '.join(Bochs.tried)}), or give it more time",
             )
         if status is None:
@@ -237,7 +184,7 @@ class RunningBochs(Running):
             return End(KILLED, detail=f"Bochs got {by}")
         if not self._serial_bytes:
             raise MachineError(
-                f"{PROGRAM} ended before the kernel ran: {words or f'with {status}'}",
+                f"{bochs_command.PROGRAM} ended before the kernel ran: {words or f'with {status}'}",
                 "`nest doctor` tries the machine on its own and says what is missing",
             )
         return End(DIED, detail=f"Bochs {exit_in_words(status)}" + (f": {words}" if words else " without a word"))
@@ -257,9 +204,9 @@ class RunningBochs(Running):
     def ask(self) -> None:
         """Stops the machine in the debugger. Raises OSError."""
         family = [self._child.pid, *descendants(self._child.pid)]
-        bochs = [pid for pid in family if _name(pid) == PROGRAM]
+        bochs = [pid for pid in family if _name(pid) == bochs_command.PROGRAM]
         if not bochs:
-            raise OSError(f"{PROGRAM} is not running")
+            raise OSError(f"{bochs_command.PROGRAM} is not running")
         os.kill(bochs[-1], signal.SIGINT)
 
     def complaints(self) -> str:
@@ -359,15 +306,6 @@ class RunningBochs(Running):
         return "; ".join(line.split(_PANIC)[1].strip() for line in lines if _PANIC in line)
 
 
-def _direct(configuration: Configuration) -> DirectBoot | None:
-    if configuration.kernel is None:
-        return None
-    module = configuration.module.read_bytes() if configuration.module else None
-    return direct_boot(
-        configuration.kernel, module, configuration.command_line, configuration.memory_mib
-    )
-
-
 def _in_qemus_form(general: str, control: str) -> str:
     """One CPU's registers as grader/machines/hung.py reads them, from the debugger's ``r`` and ``creg``."""
     found = re.findall(r"^(r\w+) *: ([0-9a-f]{8})_([0-9a-f]{8})", general, re.MULTILINE)
@@ -380,14 +318,6 @@ def _in_qemus_form(general: str, control: str) -> str:
 
 def _holds(fd: int, data: bytes) -> bool:
     return os.fstat(fd).st_size == len(data) and os.pread(fd, len(data), 0) == data
-
-
-def _memory_file(stack: contextlib.ExitStack, data: bytes) -> int:
-    fd = os.memfd_create("bochs")
-    stack.callback(os.close, fd)
-    with open(fd, "wb", closefd=False) as file:
-        file.write(data)
-    return fd
 
 
 def _pipe(stack: contextlib.ExitStack) -> tuple[int, int]:

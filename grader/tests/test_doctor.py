@@ -9,7 +9,7 @@ import pytest
 
 from grader import machines
 from grader.confine import host_program, sandbox
-from grader.machines import amd_qemu, bochs
+from grader.machines import amd_qemu, bochs_command
 from grader.machines.probe import Probe, try_machine
 from grader.verbs import doctor
 from grader.verbs.doctor import LIMITED, MISSING, OK, Row
@@ -107,7 +107,7 @@ def test_what_a_cpu_lacks() -> None:
 
 
 def test_machine_that_is_not_needed_stops_no_grading(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bochs, "PROGRAM", "bochs-none")
+    monkeypatch.setattr(bochs_command, "PROGRAM", "bochs-none")
     row = doctor._guarded("m", "labs", lambda name: doctor._machine(name, "intel-bochs", "labs"))
     assert row.state == MISSING and "bochs-term" in row.mend and not row.stops_grading
 

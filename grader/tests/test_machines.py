@@ -13,7 +13,7 @@ from grader.confine import sandbox
 from grader.confine.processes import descendants
 from grader.evidence.memory import EvidenceError
 from grader.evidence.vms import VmState
-from grader.machines import MachineError, amd_qemu, bochs, probe, slots
+from grader.machines import MachineError, amd_qemu, bochs_command, probe, slots
 from grader.machines.bochs_boot import RAM_AT, direct_boot
 from grader.machines.slots import emulator_slot
 from grader.testkit.boot import BootResult, run_boot
@@ -351,7 +351,7 @@ class TestBochs:
 
 
 def test_missing_bochs_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bochs, "PROGRAM", "bochs-none")
+    monkeypatch.setattr(bochs_command, "PROGRAM", "bochs-none")
     with pytest.raises(MachineError, match="not installed") as caught:
         machines.machine(BOCHS).check()
     assert "bochs-term" in caught.value.mend
@@ -371,7 +371,7 @@ def new_bochs(folder: Path, monkeypatch: pytest.MonkeyPatch, version: str, *flag
     program = folder / "bochs-new"
     program.write_text(NEW_BOCHS.format(version=version, flags="\n".join(flags)))
     program.chmod(0o755)
-    monkeypatch.setattr(bochs, "PROGRAM", str(program))
+    monkeypatch.setattr(bochs_command, "PROGRAM", str(program))
     monkeypatch.setattr(sandbox, "status", lambda: sandbox.Status(False, "switched off"))
 
 
@@ -405,7 +405,7 @@ class TestVersions:
             machines.machine(BOCHS).check()
 
     def test_a_program_that_is_no_bochs(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(bochs, "PROGRAM", "true")
+        monkeypatch.setattr(bochs_command, "PROGRAM", "true")
         with pytest.raises(MachineError, match="does not tell its version"):
             machines.machine(BOCHS).check()
 
