@@ -70,3 +70,19 @@ def test_clones_share_what_was_compiled(tmp_path: Path) -> None:
     assert "direct_cache_hit\t1" in told.splitlines()
     assert objects[0] == objects[1]
     assert b"kern/mm/heap.cc" in objects[0] and b"../kern" not in objects[0] and bytes(tmp_path) not in objects[0]
+
+
+@pytest.mark.parametrize("name", ["$tree", "a 'b' \"c\""])
+def test_tree_with_an_odd_name_compiles(tmp_path: Path, name: str) -> None:
+    """ccache takes a dollar in its settings for a variable."""
+    root = tmp_path / name
+    shutil.copytree(ROOT / "cmake", root / "cmake")
+    (root / "CMakeLists.txt").write_text(
+        "cmake_minimum_required(VERSION 3.25)\nproject(odd LANGUAGES CXX)\n"
+        "list(APPEND CMAKE_MODULE_PATH ${CMAKE_SOURCE_DIR}/cmake)\ninclude(compilers)\nadd_library(odd OBJECT odd.cc)\n")
+    (root / "odd.cc").write_text("int odd;\n")
+    build = root / "build"
+    subprocess.run(["cmake", "-G", "Ninja", "-S", root, "-B", build], check=True, capture_output=True)
+    subprocess.run(["ninja", "-C", build], check=True, capture_output=True)
+    again = subprocess.run(["ninja", "-C", build], check=True, capture_output=True, text=True).stdout
+    assert "no work to do" in again
