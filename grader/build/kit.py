@@ -90,10 +90,11 @@ class Kit:
         key = digest("object", name, text, self._compiler(flavour), self.flags(file, flavour), self.ground)
         return self._once(key, lambda: self._compile(key, file, source, name, flavour), rank=rank)
 
-    def program(self, lab: Lab, answers: Answers, flavour: str, rank: int = 0) -> Future[Path]:
-        """Links the lab's unit tests of one flavour (asan, tsan) with the answers."""
+    def program(self, lab: Lab, answers: Answers, flavour: str, rank: int = 0, words: Sequence[str] = ()) -> Future[Path]:
+        """Links the lab's unit tests of one flavour (asan, tsan) with the answers; `words` are more of the linker's."""
         answers, inputs, link, command = self._tests(lab, answers, flavour)
-        return self._link(f"program {lab.id}", answers, flavour, inputs, link, command, rank)
+        return self._link(f"program {lab.id}", answers, flavour, inputs, [*link, *words],
+                          lambda objects, output: [*command(objects, output), *words], rank)
 
     def _tests(self, lab: Lab, answers: Answers, flavour: str) -> tuple[
             Answers, list[Path], list[str], Callable[[list[Path], Path], list[str]]]:

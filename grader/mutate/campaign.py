@@ -141,7 +141,7 @@ class Campaign:
                 tests = [test for test in one.task.tests if test.kind == kind]
                 if tests and not one.verdict:
                     self._precompile(one, flavour)
-                    program = self.kit.program(self.lab, self._answers(one), flavour, rank=rank)
+                    program = self.kit.program(self.lab, self._answers(one), flavour, rank, ["-Wl,--strip-debug"])
                     jobs.append((one, self.kit.schedule.submit(
                         lambda path, one=one, tests=tests: self._cases(path, one, tests), program, rank=rank)))
             for done, (one, job) in enumerate(jobs):
@@ -173,8 +173,7 @@ class Campaign:
                     return test.name
             return ""
         finally:
-            # 13 MB each, and the verdict is kept.
-            program.unlink(missing_ok=True)
+            program.unlink(missing_ok=True)  # the verdict is kept, and there are thousands of them
 
     def _compare(self, mutants: list[Mutant]) -> None:
         """Those whose machine code is that of the reference are equivalent."""
@@ -212,7 +211,9 @@ class Campaign:
                     one.verdict = STILLBORN
                     continue
                 one.by = next((name for name, each in mine.items() if not each.passed), "")
-                one.verdict = KILLED if one.by else ""
+                if one.by:
+                    one.verdict = KILLED
+                    self._remember(one)
 
     # -- remembering verdicts --------------------------------------------------------------------
 
