@@ -63,6 +63,8 @@ class Image {
         return wide_ ? put(offset_64, value) : put(offset_32, static_cast<std::uint32_t>(value));
     }
 
+    bool wide() const { return wide_; }
+
     std::uint64_t entry;
     Bytes bytes;
 
@@ -149,39 +151,44 @@ std::string in_words(const ProgramHeader& header) {
     return ::testing::AssertionSuccess();
 }
 
-/// A file that has another file decoded in the middle of each read, as another CPU might do it.
+/// A file that has another one of its class decoded in the middle of each read, as another CPU might
+/// do it.
 class BusyFile final : public kern::Peeker {
    public:
-    explicit BusyFile(const Bytes& bytes)
-        : memory_{bytes}, other_{true, some_headers(true, random().between(1, 9))} {}
-    std::uint64_t size() const override { return memory_.size(); }
+    BusyFile(const Peeker& file, bool wide)
+        : file_{file}, other_{wide, some_headers(wide, random().between(1, 9))} {}
+    std::uint64_t size() const override { return file_.size(); }
     std::expected<void, Error> peek(std::uint64_t offset, std::span<std::byte> out) const override {
-        const auto before = memory_.peek(offset, out);
+        const auto done = file_.peek(offset, out);
         const MemoryPeeker other{other_.bytes};
         (void)kern::elf::elf_decode(other);
-        return before;
+        return done;
     }
 
    private:
-    MemoryPeeker memory_;
+    const Peeker& file_;
     Image other_;
 };
 
 /// The image is taken, and `right` says yes to what is in it; and so if another file is decoded at
 /// the same time.
 template <class Right>
-void expect_read(const Image& image, Right right) {
-    const MemoryPeeker file{image.bytes};
+void expect_read(const kern::Peeker& file, bool wide, Right right) {
     const auto executable = kern::elf::elf_decode(file);
     ASSERT_TRUE(succeeds(executable));
     EXPECT_TRUE(right(*executable));
     if (::testing::Test::HasFailure()) return;
-    const BusyFile busy{image.bytes};
+    const BusyFile busy{file, wide};
     const auto again = kern::elf::elf_decode(busy);
     ASSERT_TRUE(succeeds(again))
         << "while another file was decoded: what is kept between two calls?";
     EXPECT_TRUE(right(*again)) << "while another file was decoded: what is kept between two calls?";
     EXPECT_TRUE(right(*executable)) << "the first result, after the second call";
+}
+template <class Right>
+void expect_read(const Image& image, Right right) {
+    const MemoryPeeker file{image.bytes};
+    expect_read(file, image.wide(), right);
 }
 void expect_some_of(const Image& image, const std::vector<ProgramHeader>& headers) {
     expect_read(image, [&](const auto& executable) { return are_some_of(executable, headers); });
@@ -325,9 +332,9 @@ TEST(ElfDecode, FindsTheTableFarIntoALargeFile) {
         begin.resize(header_size_64);
         const Bytes table(near.bytes.begin() + header_size_64, near.bytes.end());
         const LargeFile file{begin, table, at};
-        const auto executable = kern::elf::elf_decode(file);
-        ASSERT_TRUE(succeeds(executable)) << "e_phoff is " << hex(at);
-        EXPECT_TRUE(are_some_of(*executable, headers)) << "e_phoff is " << hex(at);
+        SCOPED_TRACE("e_phoff is " + hex(at));
+        expect_read(file, true,
+                    [&](const auto& executable) { return are_some_of(executable, headers); });
     }
 }
 
@@ -464,9 +471,10 @@ TEST(ElfDecode, RefusesATableThatLeavesTheFile) {
             << "beyond the file";
         // 16 times 0x1000 bytes are more than 16 bits can count.
         Image long_table{wide, some_headers(wide, 16), 0x1000};
-        long_table.bytes.resize(fits + 15 * 0x1000);
+        long_table.bytes.resize(fits + 15 * 0x1000 + 64);
         EXPECT_TRUE(refused(long_table.bytes, Error::Truncated))
-            << name_of(wide) << ": 15 of 16 entries";
+            << name_of(wide) << ": the last of 16 entries of 0x1000 bytes ends"
+            << " beyond the file";
     }
 }
 
