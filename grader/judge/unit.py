@@ -31,6 +31,8 @@ SANITIZERS = {
 
 FAILURES = 3
 """More failures than this of one case, as of a loop, are counted."""
+FRAMES = 6
+"""More frames of one stack are left out, but for the case's own."""
 ADDRESSES = re.compile(r" (at pc|\(pc) 0x.*")
 FROM_ROOT = re.compile(rf"(?:^| )(?:{re.escape(str(ROOT))}/|\./|\.\./\.\./)")
 """How the tree's files may be named: in full, or, in what the kit holds, from its build folder, said to be the root."""
@@ -123,16 +125,18 @@ def case_text(stdout: str) -> str:
     return "\n".join(mine) + "\n"
 
 
-def _telling_race(stderr: str) -> str:
-    """One race makes many reports: the first that names the variable, if one does; else they stay all."""
-    _, *reports = stderr.split("WARNING: ThreadSanitizer")
-    naming = next((report for report in reports if "Location is global" in report), None)
-    return stderr if naming is None else f"WARNING: ThreadSanitizer{naming}"
+def _variable_first(stderr: str) -> str:
+    """A report of a race whose second line names the variable, if one of the reports names it."""
+    for report in stderr.split("WARNING: ThreadSanitizer")[1:]:
+        where = next((line for line in report.splitlines() if "Location is global" in line), None)
+        if where is not None:
+            return "WARNING: ThreadSanitizer" + report.replace(where, "").replace("\n", f"\n{where}\n", 1)
+    return stderr
 
 
 def sanitizer_report(stderr: str) -> str:
     """The part of a sanitizer's report that a reader wants: what, and where in the tree."""
-    lines = _telling_race(stderr).splitlines()
+    lines = _variable_first(stderr).splitlines()
     marks = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "runtime error:",
              "WARNING: ThreadSanitizer", "ERROR: UndefinedBehaviorSanitizer", "FATAL: ThreadSanitizer")
     start = next((i for i, line in enumerate(lines) if any(mark in line for mark in marks)), None)
@@ -140,11 +144,15 @@ def sanitizer_report(stderr: str) -> str:
         return ""
     picked = [FROM_ROOT.sub(" ", ADDRESSES.sub("", lines[start].split("==")[-1])).strip()
               .replace("use-after-poison", "use-after-poison (of a frame that is not in use)")]
+    frames = 0
     for line in lines[start + 1:]:
         text = line.strip()
         frame = text.startswith("#")
+        frames = frames + 1 if frame else 0
         if frame and not any(room in text for room in (" kern/", " vmm/", " labs/", "/kern/", "/vmm/", "/labs/")):
             continue  # frames of the sanitizer, of GoogleTest and of the C++ library
+        if frame and frames > FRAMES and "TestBody" not in text:
+            continue  # how it came there is told by those before
         if frame:
             text = OFFSET.sub("", FRAME.sub("in ", FROM_ROOT.sub(" ", text)))
         if text == picked[-1] or "is a wild pointer" in text or "labs/unit_main.cc" in text:

@@ -273,9 +273,13 @@ def test_last_words_of_a_panic_are_what_it_says_and_where() -> None:
     assert last_words("\n".join(head)) == head[-12:] and last_words("") == []
 
 
-def test_of_many_reports_of_a_race_the_one_that_names_the_variable_is_shown() -> None:
-    report = "WARNING: ThreadSanitizer: data race (pid=1)\n  Write of size 8 at 0x7f00 by thread T2:\n{}\nSUMMARY: x\n"
+def test_the_report_of_a_race_names_the_variable_at_once() -> None:
+    frame = f"    #{{}} 0x55d42c6dc420 in vmm::f(int) {ROOT}/vmm/f{{}}.cc:9 (e3b8+0x13)\n"
+    report = ("WARNING: ThreadSanitizer: data race (pid=1)\n  Write of size 8 at 0x7f00 by thread T2:\n"
+              + "".join(frame.format(i, i) for i in range(30)) + "  Previous write of size 8 at 0x7f00 by thread T1:\n"
+              + frame.format(0, 0) + "{}\nSUMMARY: x\n")
     others = report.format("  Location is stack of main thread.")
     text = sanitizer_report(others * 3 + report.format("  Location is global 'buffer' of size 4096 at 0x55d0") + others)
-    assert "Location is global 'buffer' of size 4096" in text and "stack" not in text
-    assert "stack" in sanitizer_report(others * 3)
+    assert text.splitlines()[1].startswith("Location is global 'buffer' of size 4096"), text
+    assert "Previous write" in text and "vmm/f0.cc:9" in text and "vmm/f29.cc" not in text, text
+    assert "ThreadSanitizer: data race" in sanitizer_report(others * 3)

@@ -47,8 +47,7 @@ inline ::testing::AssertionResult same_bytes(std::span<const std::byte> seen,
     if (s == seen.end()) return ::testing::AssertionSuccess();
     const auto at = s - seen.begin();
     std::size_t different = 0;
-    for (std::size_t i = 0; i < seen.size(); ++i)
-        different += seen[i] != wanted[i] ? 1 : 0;
+    for (std::size_t i = 0; i < seen.size(); ++i) different += seen[i] != wanted[i] ? 1 : 0;
     return ::testing::AssertionFailure()
            << "byte " << at << " of the page is " << hex(std::to_integer<unsigned>(*s))
            << ", wanted is " << hex(std::to_integer<unsigned>(*w)) << " (" << different
