@@ -28,7 +28,8 @@ from grader.course import lab as labs
 from grader.course.lab import ROOT, Lab
 
 EDITS = 5
-UNIT_FLAVOURS = ("asan", "tsan")
+UNIT_FLAVOURS = ("asan", "explore", "tsan")
+COMPILED = ("kernel", "asan", "tsan")
 Work = Callable[[], object]
 
 
@@ -94,13 +95,13 @@ class _ByHand:
         self.place.mkdir()
         self.pool = ThreadPoolExecutor(cores())
         self._all(lambda f=file, o=flavour: self._compile(f, o)
-                  for file in self._files() for flavour in self.kit["flavours"]
+                  for file in self._files() for flavour in COMPILED
                   if flavour == "kernel" or not file.endswith(ASSEMBLY))
 
     def judge(self, edited: Path, modules: list[Path]) -> None:
         """Compiles the file, links alone and together, runs every program and every boot."""
         file = str(edited.relative_to(self.tree))
-        self._all(lambda o=flavour: self._compile(file, o) for flavour in self.kit["flavours"])
+        self._all(lambda o=flavour: self._compile(file, o) for flavour in COMPILED)
         self._all([*(lambda o=flavour, t=turn: self._program(o, t)
                      for flavour in UNIT_FLAVOURS for turn in range(2)),
                    *(lambda t=turn: self._kernel(t) for turn in range(2))])
@@ -123,7 +124,8 @@ class _ByHand:
             raise CannotRun(f"{argv[0]} ended with {done.returncode}:\n{done.stderr[-2000:]}")
 
     def _object(self, file: str, flavour: str) -> Path:
-        return self.place / f"{Path(file).stem}.{flavour}.o"
+        # Explored programs are made of the same objects as those of ThreadSanitizer.
+        return self.place / f"{Path(file).stem}.{'tsan' if flavour == 'explore' else flavour}.o"
 
     def _compile(self, file: str, flavour: str) -> None:
         kind = "assemble" if file.endswith(ASSEMBLY) else "compile"
@@ -133,7 +135,7 @@ class _ByHand:
 
     def _program(self, flavour: str, turn: int) -> None:
         kit = self.kit["flavours"][flavour]
-        libraries = [kit["libraries"][name] for name in ("vmm", "kern")]
+        libraries = [path for name, path in kit["libraries"].items() if name != "tasks"]
         self._run([kit["compiler"], *kit["link"], "-o", self.place / f"{flavour}.{turn}",
                    *self.kit["test_objects"][f"{self.lab.id}-tests.{flavour}"],
                    *(self._object(file, flavour) for file in self._files() if not file.endswith(ASSEMBLY)),

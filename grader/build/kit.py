@@ -91,7 +91,7 @@ class Kit:
         return self._once(key, lambda: self._compile(key, file, source, name, flavour), rank=rank)
 
     def program(self, lab: Lab, answers: Answers, flavour: str, rank: int = 0, words: Sequence[str] = ()) -> Future[Path]:
-        """Links the lab's unit tests of one flavour (asan, tsan) with the answers; `words` are more of the linker's."""
+        """Links the lab's unit tests of one flavour (asan, tsan, explore) with the answers; `words` are more of the linker's."""
         answers, inputs, link, command = self._tests(lab, answers, flavour)
         return self._link(f"program {lab.id}", answers, flavour, inputs, [*link, *words],
                           lambda objects, output: [*command(objects, output), *words], rank)
@@ -106,7 +106,9 @@ class Kit:
         answers = answers.where(lambda file: not file.endswith(ASSEMBLY)
                                 and (file not in self._in_programs or file in mine))
         tests = [Path(path) for path in self._kit["test_objects"][f"{lab.id}-tests.{flavour}"]]
-        libraries = self._libraries(flavour)
+        # All but `tasks`, the reference answers: vmm, kern, and what only this flavour has.
+        libraries = self._libraries(flavour, [name for name in self._kit["flavours"][flavour]["libraries"]
+                                              if name != "tasks"])
         link = self._kit["flavours"][flavour]["link"]
         compiler = self._compiler(flavour)
 
@@ -244,7 +246,7 @@ class Kit:
     def _shown(self, source: Path) -> str:
         return str(source.relative_to(self.root)) if source.is_relative_to(self.root) else str(source)
 
-    def _libraries(self, flavour: str, rooms: Iterable[str] = ("vmm", "kern")) -> list[Path]:
+    def _libraries(self, flavour: str, rooms: Iterable[str]) -> list[Path]:
         libraries = self._kit["flavours"][flavour]["libraries"]
         return [Path(libraries[name]) for name in rooms]
 

@@ -21,11 +21,12 @@ from grader import LabError
 from grader.checks import PRIVATE, Finding
 from grader.course.lab import Lab, Task, hidden_folder, load, positions
 
-RACE_TESTS = "_race_test.cc"
+KINDS = {"_explore_test.cc": "explore", "_race_test.cc": "race"}
+"""Of a unit folder's files by the ends of their names; all others hold unit tests."""
 EXTRA_FOLDERS = ("mutants", "variants", "survivors", "hidden")
 
 _CASE = re.compile(r"^[ \t]*(TEST\w*|TYPED_TEST\w*)\s*\(\s*(\w+)\s*,\s*(\w+)\s*\)", re.MULTILINE)
-_TYPED = re.compile(r"^((?:unit|race):\w+)/(\w+)\.")
+_TYPED = re.compile(r"^((?:unit|explore|race):\w+)/(\w+)\.")
 _ANCHOR = re.compile(r"\{#([\w-]+)\}|\\(?:anchor|page|section|subsection)\s+([\w-]+)")
 _FAULT = re.compile(r"^(?P<path>.*?):(?P<line>\d+)(?::\d+)?: (?P<text>.*)$")
 
@@ -46,7 +47,7 @@ def check(root: Path) -> Iterator[Finding]:
 def unit_tests(folder: Path) -> Iterator[tuple[str, Path, int, str]]:
     """Name, file, line and macro of every GoogleTest case in a lab's ``unit`` folder."""
     for path in sorted((folder / "unit").glob("*.cc")):
-        kind = "race" if path.name.endswith(RACE_TESTS) else "unit"
+        kind = next((kind for end, kind in KINDS.items() if path.name.endswith(end)), "unit")
         text = path.read_text(encoding="utf-8", errors="replace")
         for found in _CASE.finditer(text):
             line = text.count("\n", 0, found.start(1)) + 1

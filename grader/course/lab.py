@@ -45,7 +45,7 @@ class Test:
 
     @property
     def kind(self) -> str:
-        """unit (AddressSanitizer program), race (ThreadSanitizer program) or boot."""
+        """unit (AddressSanitizer program), explore (kern/arch/explore), race (ThreadSanitizer program) or boot."""
         return self.name.partition(":")[0]
 
     @property

@@ -32,7 +32,7 @@ from grader.testkit.plans import Ground
 if TYPE_CHECKING:
     from grader.testkit.boot import BootResult
 
-FLAVOURS = {"unit": "asan", "race": "tsan"}
+FLAVOURS = {"unit": "asan", "explore": "explore", "race": "tsan"}
 PATIENCE = ((1, 5.0), (4, 2.0))
 """Once so many cases of one task have used their whole time, the others get so many seconds."""
 HUNG_SECONDS = 20.0
@@ -135,7 +135,7 @@ class Engine:
             self._unit(case, rank)
 
     def unit(self, case: Case) -> Outcome:
-        """The outcome of a unit or race case. Waits for it."""
+        """The outcome of a case on the host. Waits for it."""
         try:
             first = self._unit(case, 0).result()
         except BuildFailure as failure:

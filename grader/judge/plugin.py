@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The pytest plugin: a lab.json is a collection of test items, each worth points.
 
-`unit:` and `race:` tests are GoogleTest cases, each run in a process of its own. `boot:` tests are
+`unit:`, `explore:` and `race:` tests are GoogleTest cases, each run in a process of its own. `boot:` tests are
 functions in the lab's boot/ folder, over the evidence of one boot that all tests of a module share.
 
 A boot module defines

@@ -62,8 +62,12 @@ def score_task(task: Task, found: Mapping[str, Outcome], *, elsewhere: str, alon
 
 
 def _with_those_that_belong(task: Task, one: TestResult, results: Sequence[TestResult]) -> TestResult:
-    """A test that passed is not judged if one that its points depend on is not judged, and none of them failed."""
-    others = [other for other in results if task.bearer(other.test) is one.test and not other.passed]
+    """A test that passed is not judged if one that its points depend on is not judged, and none of them failed.
+
+    Those of ThreadSanitizer are an extra there: what they check is found by explored cases on every host.
+    """
+    others = [other for other in results if task.bearer(other.test) is one.test and not other.passed
+              and not (other.test.kind == "race" and other.test is not one.test and not other.judged)]
     if not one.passed or not others or any(other.judged for other in others):
         return one
     return replace(one, kind=outcome.NOT_JUDGED, detail=others[0].detail)

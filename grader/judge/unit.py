@@ -62,6 +62,8 @@ def _run(program: Path, cases: Sequence[str], seed: int,
     """Runs cases: the command, how it ended, the records, and the token that true ones begin with."""
     token = secrets.token_hex(16)
     record_end, write_end = os.pipe()
+    # One schedule alone of an explored case (kern/arch/explore).
+    schedule = {name: os.environ[name] for name in ("NEST_SCHEDULE",) if name in os.environ}
     command = [*host_program.without_randomization(), str(program), f"--gtest_filter={':'.join(cases)}"]
     with contextlib.ExitStack() as stack:
         stack.callback(os.close, record_end)
@@ -70,7 +72,7 @@ def _run(program: Path, cases: Sequence[str], seed: int,
                 [*command, "--gtest_color=no"], timeout=seconds,
                 readable=[program], pass_fds=[write_end],
                 env={**SANITIZERS, "NEST_TOKEN": token, "NEST_TOKEN_FD": str(write_end),
-                     "NEST_SEED": str(seed)}))
+                     "NEST_SEED": str(seed), **schedule}))
         finally:
             os.close(write_end)
         os.set_blocking(record_end, False)

@@ -19,8 +19,8 @@ namespace {
 /// More schedules than this are not tried in order; nothing so far needs a tenth.
 constexpr std::size_t most_schedules = 100'000;
 /// Schedules by chance: before all others, to see which addresses are in conflict, and after.
-constexpr unsigned first_looks = 48;
-constexpr unsigned sample = 1'000;
+constexpr unsigned first_looks = 64;
+constexpr unsigned sample = 500;
 
 /// A fault on a simulated CPU is something broken, as others are.
 void on_fault(int, siginfo_t* info, void*) {
@@ -89,12 +89,7 @@ class Explorer {
             const Machine::Chance chance{.seed = seed, .one_of = 32, .anywhere = true};
             chance_found(chance);
         }
-        // What is tried shows more addresses in conflict, at which there is more to try.
-        std::size_t known = 0;
-        do {
-            known = machine_.memory().conflicts();
-            if (try_all(preemptions)) return told(*broken_);
-        } while (machine_.memory().conflicts() != known && tried_ < most_schedules);
+        if (try_all(preemptions)) return told(*broken_);
         for (unsigned seed = 1; seed <= sample && !by_chance_; ++seed) {
             const Machine::Chance chance{.seed = seed, .one_of = 6, .anywhere = false};
             chance_found(chance);
@@ -113,29 +108,51 @@ class Explorer {
         if (!course.broken.empty() && !by_chance_) by_chance_ = course.schedule;
     }
 
+    /// A schedule that was run, and the places behind its last turn from which no other was made.
+    struct Tried {
+        Schedule schedule;
+        unsigned preemptions;
+        std::vector<Point> rest;
+    };
+
     /// All schedules with so many preemptions at most, those with few first. Whether one broke.
     bool try_all(unsigned preemptions) {
-        std::vector<Schedule> level;
-        for (unsigned cpu = 1; cpu <= what_.work_.size(); ++cpu) level.push_back({.first = cpu});
-        for (unsigned count = 0; !level.empty(); ++count) {
-            std::vector<Schedule> next;
-            for (std::size_t i = 0; i < level.size() && tried_ < most_schedules; ++i) {
-                const Schedule schedule = level[i];
-                const Course course = machine_.run(schedule);
-                ++tried_;
-                if (!course.broken.empty()) {
-                    broken_ = schedule;
-                    return true;
+        std::vector<std::vector<Schedule>> levels(preemptions + 1);
+        for (unsigned cpu = 1; cpu <= what_.work_.size(); ++cpu) levels[0].push_back({.first = cpu});
+        std::vector<Tried> all;
+        for (bool more = true; more;) {
+            for (unsigned count = 0; count <= preemptions; ++count) {
+                auto& level = levels[count];
+                for (std::size_t i = 0; i < level.size() && tried_ < most_schedules; ++i) {
+                    Course course = machine_.run(level[i]);
+                    ++tried_;
+                    if (!course.broken.empty()) {
+                        broken_ = level[i];
+                        return true;
+                    }
+                    Tried one{level[i], count, std::move(course.points)};
+                    branch(one, levels);
+                    if (count < preemptions) all.push_back(std::move(one));
                 }
-                for (const Point& point : course.points)
-                    if (point.gave_way)
-                        add_turns(level, schedule, point);
-                    else if (count < preemptions && matters(point))
-                        add_turns(next, schedule, point);
+                level.clear();
             }
-            level = std::move(next);
+            // What was tried has shown more addresses in conflict, at which there is more to try.
+            more = false;
+            for (Tried& one : all) more = branch(one, levels) || more;
         }
         return false;
+    }
+
+    /// Makes the schedules that go another way at one place. Whether there are any.
+    bool branch(Tried& from, std::vector<std::vector<Schedule>>& levels) {
+        bool any = false;
+        std::erase_if(from.rest, [&](const Point& point) {
+            const unsigned count = from.preemptions + (point.gave_way ? 0 : 1);
+            if (count >= levels.size() || !matters(point)) return false;
+            add_turns(levels[count], from.schedule, point);
+            return any = true;
+        });
+        return any;
     }
     bool matters(const Point& point) const {
         return point.bytes == 0 || machine_.memory().in_conflict(point.begin, point.bytes);

@@ -17,9 +17,6 @@ constexpr unsigned long_turn = 20'000;
 constexpr unsigned most_steps = 2'000'000;
 constexpr unsigned most_relaxes = 3'000;
 
-Machine* current_machine = nullptr;
-bool quiet = true;
-
 std::uint64_t next_random(std::uint64_t& state) {  // xorshift64
     state ^= state << 13;
     state ^= state >> 7;
@@ -27,20 +24,6 @@ std::uint64_t next_random(std::uint64_t& state) {  // xorshift64
 }
 
 }  // namespace
-
-Quiet::Quiet() : before_{quiet} {
-    quiet = true;
-}
-Quiet::~Quiet() {
-    quiet = before_;
-}
-bool is_quiet() {
-    return quiet;
-}
-
-Machine* Machine::running() {
-    return current_machine;
-}
 
 Machine::Machine(std::vector<std::function<void()>> work, std::function<void()> check,
                  Memory::Ranges restored)
@@ -72,7 +55,7 @@ Course Machine::run(const Schedule& schedule, const Chance* chance, bool keep_ev
     memory_.begin();
     for (std::size_t i = 0; i < work_.size(); ++i) begin(cpus_[i]);
 
-    current_machine = this;
+    running_ = this;
     current_ = schedule.first;
     cpu().turn = 0;
     arch::fake::enter_cpu(current_);
@@ -82,7 +65,7 @@ Course Machine::run(const Schedule& schedule, const Chance* chance, bool keep_ev
 
     if (course_.broken.empty() && check_) check_();
     if (before_restore) before_restore(course_);
-    current_machine = nullptr;
+    running_ = nullptr;
     memory_.restore();
     return std::move(course_);
 }
@@ -101,10 +84,10 @@ void Machine::begin(Cpu& cpu) {
 }
 
 void Machine::start() {
-    Machine& machine = *current_machine;
-    quiet = false;
+    Machine& machine = *running_;
+    Quiet::now = false;
     machine.work_[machine.current_ - 1]();
-    quiet = true;
+    Quiet::now = true;
     machine.cpu().state = Cpu::State::Done;
     if (machine.ready_others() == 0) {
         bool all_done = true;
@@ -123,7 +106,7 @@ void Machine::leave() {
 }
 
 void Machine::stop(const std::string& broken) {
-    quiet = true;
+    Quiet::now = true;
     course_.broken = broken;
     course_.by = current_;
     leave();
@@ -210,7 +193,7 @@ void Machine::go_on_with(unsigned next) {
     if (!cpu().interrupts) arch::disable_interrupts();
     swapcontext(&cpus_[self - 1].context, &cpus_[next - 1].context);
     // Back again: whoever came here has set current_.
-    quiet = true;
+    Quiet::now = true;
     cpu().turn = 1;  // the event before which it stopped
 }
 

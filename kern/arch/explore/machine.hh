@@ -109,7 +109,7 @@ class Machine {
     /// Whether one of its CPUs runs, and not the caller of run().
     bool on_cpu() const { return current_ != 0; }
     /// The machine that runs now, or null.
-    static Machine* running();
+    static Machine* running() { return running_; }
 
    private:
     Cpu& cpu() { return cpus_[current_ - 1]; }
@@ -126,6 +126,7 @@ class Machine {
     std::string who_waits() const;
     Locks bit_of(const void* lock);
 
+    inline static Machine* running_ = nullptr;
     std::vector<std::function<void()>> work_;
     std::function<void()> check_;
     Memory memory_;
@@ -147,15 +148,19 @@ class Machine {
 /// While it lives, what this thread does is not watched.
 class Quiet {
    public:
-    Quiet();
-    ~Quiet();
+    Quiet() : before_{now} { now = true; }
+    ~Quiet() { now = before_; }
     Quiet(const Quiet&) = delete;
     Quiet& operator=(const Quiet&) = delete;
+
+    inline static bool now = true;
 
    private:
     bool before_;
 };
 /// Whether what this thread does is not watched.
-bool is_quiet();
+inline bool is_quiet() {
+    return Quiet::now;
+}
 
 }  // namespace kern::explore

@@ -21,8 +21,10 @@ constexpr bool collide(unsigned readers, unsigned writers) {
 void Memory::note(std::uintptr_t at, std::size_t bytes, bool write, unsigned cpu, Locks held) {
     const auto mine = static_cast<std::uint8_t>(1U << cpu);
     const bool restore = write && is_restored(at);
+    Page* words = nullptr;
     for (std::uintptr_t one = first_word(at); one < at + bytes; one += word_bytes) {
-        Word& touched = word(one);
+        if (!words || one % page_bytes == 0) words = &page(one);
+        Word& touched = (*words)[one % page_bytes / word_bytes];
         if (touched.schedule != schedule_) {
             touched.schedule = schedule_;
             touched.readers = touched.writers = 0;
@@ -46,50 +48,39 @@ void Memory::restore() {
 }
 
 bool Memory::in_conflict(std::uintptr_t at, std::size_t bytes) const {
-    for (std::uintptr_t one = first_word(at); one < at + bytes; one += word_bytes)
-        if (const Word* touched = find(one);
-            touched && touched->conflict && touched->always_held == 0)
-            return true;
-    return false;
+    return any_word(at, bytes,
+                    [](const Word& word) { return word.conflict && word.always_held == 0; });
 }
 
 bool Memory::shared_now(std::uintptr_t at, std::size_t bytes) const {
-    for (std::uintptr_t one = first_word(at); one < at + bytes; one += word_bytes)
-        if (const Word* touched = find(one); touched && touched->schedule == schedule_ &&
-                                             touched->always_held == 0 &&
-                                             collide(touched->readers, touched->writers))
-            return true;
+    return any_word(at, bytes, [this](const Word& word) {
+        return word.schedule == schedule_ && word.always_held == 0 &&
+               collide(word.readers, word.writers);
+    });
+}
+
+template <class Is>
+bool Memory::any_word(std::uintptr_t at, std::size_t bytes, Is is) const {
+    const Page* words = nullptr;
+    for (std::uintptr_t one = first_word(at); one < at + bytes; one += word_bytes) {
+        if (!words || one % page_bytes == 0) words = find(one);
+        if (words && is((*words)[one % page_bytes / word_bytes])) return true;
+    }
     return false;
 }
 
-Memory::Word& Memory::word(std::uintptr_t at) {
-    if (used_ * 2 > words_.size()) grow();
-    std::size_t index = slot(at);
-    while (words_[index].at != at && words_[index].at != 0)
-        index = (index + 1) & (words_.size() - 1);
-    if (words_[index].at == 0) {
-        words_[index].at = at;
-        ++used_;
-    }
-    return words_[index];
+Memory::Page* Memory::find(std::uintptr_t at) const {
+    const std::uintptr_t number = at / page_bytes;
+    if (last_ && number == last_number_) return last_;
+    const auto found = pages_.find(number);
+    if (found == pages_.end()) return nullptr;
+    last_number_ = number;
+    return last_ = found->second.get();
 }
 
-const Memory::Word* Memory::find(std::uintptr_t at) const {
-    std::size_t index = slot(at);
-    while (words_[index].at != at && words_[index].at != 0)
-        index = (index + 1) & (words_.size() - 1);
-    return words_[index].at == at ? &words_[index] : nullptr;
-}
-
-void Memory::grow() {
-    std::vector<Word> old(words_.size() * 2);
-    old.swap(words_);
-    for (const Word& one : old) {
-        if (one.at == 0) continue;
-        std::size_t index = slot(one.at);
-        while (words_[index].at != 0) index = (index + 1) & (words_.size() - 1);
-        words_[index] = one;
-    }
+Memory::Page& Memory::page(std::uintptr_t at) {
+    if (Page* const known = find(at)) return *known;
+    return *(pages_[at / page_bytes] = std::make_unique<Page>());
 }
 
 bool Memory::is_restored(std::uintptr_t at) const {

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -18,7 +21,7 @@ class Memory {
     using Ranges = std::vector<std::pair<std::uintptr_t, std::uintptr_t>>;  // first, beyond last
 
     /// Forgets everything. Words in `restored` are put back by restore().
-    explicit Memory(Ranges restored) : restored_{std::move(restored)}, words_(1 << 14) {}
+    explicit Memory(Ranges restored) : restored_{std::move(restored)} {}
 
     /// A new schedule begins: nobody has touched anything.
     void begin() {
@@ -40,7 +43,6 @@ class Memory {
 
    private:
     struct Word {
-        std::uintptr_t at = 0;       // 0: no word
         Locks always_held = ~0ULL;   // by whoever touched it, in all schedules
         std::uint32_t schedule = 0;  // the last that touched it, for the next three
         std::uint8_t readers = 0;    // CPUs, one bit each
@@ -48,17 +50,20 @@ class Memory {
         bool saved = false;
         bool conflict = false;
     };
-    Word& word(std::uintptr_t at);
-    const Word* find(std::uintptr_t at) const;
-    std::size_t slot(std::uintptr_t at) const {
-        return (at >> 3) * 0x9e37'79b9'7f4a'7c15 >> 20 & (words_.size() - 1);
-    }
-    void grow();
+    static constexpr std::uintptr_t page_bytes = 4096;
+    using Page = std::array<Word, page_bytes / 8>;
+    /// The words of the page that holds `at`; null if nobody has touched it yet.
+    Page* find(std::uintptr_t at) const;
+    Page& page(std::uintptr_t at);
+    /// Whether `is(word)` for a word of these bytes.
+    template <class Is>
+    bool any_word(std::uintptr_t at, std::size_t bytes, Is is) const;
     bool is_restored(std::uintptr_t at) const;
 
     Ranges restored_;
-    std::vector<Word> words_;  // a hash table, by address
-    std::size_t used_ = 0;
+    std::unordered_map<std::uintptr_t, std::unique_ptr<Page>> pages_;  // by number
+    mutable std::uintptr_t last_number_ = 0;
+    mutable Page* last_ = nullptr;  // the one found last
     std::size_t conflicts_ = 0;
     std::uint32_t schedule_ = 0;
     std::vector<std::pair<std::uintptr_t, std::uint64_t>> saved_;

@@ -75,6 +75,7 @@ class LoadPageExplore : public PagerTest {
         seen.frame = found->hpa;
         std::byte* const frame = kern::arch::direct_map(kern::Hpa{found->hpa});
         // Others' guests write into the first bytes.
+        if (looks.full) step("the guest reads " + frame_name(found->hpa));
         if (looks.full && std::memcmp(frame + marks, bytes_.data() + marks,
                                       kern::page_size - marks) != 0)
             broken("the page is present, and not all of its bytes are there: the guest on CPU " +
