@@ -70,6 +70,8 @@ class RunPlan:
     probe: str | None = None
     """what is asked of the guests that the program makes: ``move:N``, ``spoil:N``
     (vmm/user/guest_probe.hh)"""
+    pending: bool = False
+    """each time that a program is entered, an interrupt is already pending"""
     args: str = ""
 
     def line(self) -> str:
@@ -90,6 +92,8 @@ class RunPlan:
             pairs.append(("root", 1))
         if self.probe is not None:
             pairs.append(("probe", self.probe))
+        if self.pending:
+            pairs.append(("pending", 1))
         return _line("run", pairs, self.args)
 
 

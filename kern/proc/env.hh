@@ -136,8 +136,9 @@ EnvId root_invoke(const Peeker& program, const ProgramOptions& options);
 
 /// Runs all environments on CPUs 0 to `cpus` - 1, until none is left that lives. To be called on
 /// CPU 0, while the others are idle (arch::is_idle). Those that still live after `limit`
-/// nanoseconds are ended; 0 is no limit.
-void run_programs(unsigned cpus, std::uint64_t limit);
+/// nanoseconds are ended; 0 is no limit. With `interrupt_entries` an interrupt is already pending
+/// each time that a program is entered, but for the entry that follows it.
+void run_programs(unsigned cpus, std::uint64_t limit, bool interrupt_entries = false);
 
 /// How many CPUs run environments now: CPUs 0 to so many less one.
 unsigned program_cpus();

@@ -21,6 +21,9 @@ std::uint64_t deadline = 0;
 /// It has been reached: every CPU ends what it runs.
 bool limit_reached = false;
 
+/// An interrupt is made pending before a program is entered; see run_programs.
+bool interrupts_entries = false;
+
 /// CPUs whose timer still runs from an earlier time slice: bit n is CPU n. Who comes to a CPU
 /// before it is over has the rest of it: to set the timer anew at every switch would cost as much
 /// as all else together.
@@ -38,6 +41,14 @@ void end_slice() {
 
 FpuState& fpu_of(Env& env) {
     return *env.fpu;  // NOLINT(bugprone-unchecked-optional-access): whoever may run has one
+}
+
+/// Enters the program, without the lock.
+[[noreturn]] void enter(const Env& env) {
+    // A kick has brought us here: the program is to get on.
+    const bool is_kicked = env.frame.vector == arch::vector::kick;
+    if (interrupts_entries && !is_kicked) arch::kick(arch::cpu_index());
+    arch::enter_user(&env.frame);
 }
 
 /// Takes this CPU from the environment that has it, if any: its FPU registers go home.
@@ -63,7 +74,7 @@ void leave_current() {
     ++environments.running;
     begin_slice();
     environments.lock.unlock();
-    arch::enter_user(&env.frame);
+    enter(env);
 }
 
 /// Gives this CPU to `env`, which has a runner, for a slice.
@@ -143,7 +154,7 @@ void look_at_the_clock() {
 /// Goes on with the environment that has this CPU, as it was before the trap.
 [[noreturn]] void resume(const Env& env) {
     environments.lock.unlock();
-    arch::enter_user(&env.frame);
+    enter(env);
 }
 
 [[noreturn]] void end_current(Env& env, const Ending& ending) {
@@ -222,13 +233,14 @@ void run_on_this_cpu(void*) {
 
 }  // namespace
 
-void run_programs(unsigned cpus, std::uint64_t limit) {
+void run_programs(unsigned cpus, std::uint64_t limit, bool interrupt_entries) {
     const unsigned count = std::min(cpus, arch::cpu_count());
     {
         const LockGuard guard{environments.lock};
         environments.cpus = count;
         deadline = limit != 0 ? arch::nanoseconds() + limit : 0;
         limit_reached = false;
+        interrupts_entries = interrupt_entries;
     }
     for (unsigned cpu = 1; cpu < count; ++cpu) {
         const bool started = arch::start_on(cpu, run_on_this_cpu, nullptr);

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include "kern/arch/x86_64/symbols.hh"
 #include "kern/arch/x86_64/traps.hh"
 
 #include <array>
@@ -175,9 +176,20 @@ bool serve_interrupt(const TrapFrame& frame) {
 
 }  // namespace
 
+/// RSP points into a program's frame there, and an interrupt has pushed over what lies below.
+void check_enter_user(const TrapFrame& frame) {
+    if (user_trap_handler == nullptr || frame.vector < vector::first_interrupt) return;
+    if (find_symbol(frame.rip).name != "enter_user") return;
+    die_with_frame(
+        "an interrupt has arrived inside enter_user: they stay disabled until IRETQ loads the "
+        "program's flags",
+        frame);
+}
+
 extern "C" void handle_trap(TrapFrame* frame) {
     // The system call goes on. R11 has TF: the program gets its #DB when it has run on for a step.
     if (is_step_into_system_call(*frame)) return;
+    check_enter_user(*frame);
     if (frame->vector < vector::first_interrupt) repair_gs_base();
     if (serve_interrupt(*frame)) return;
     if (frame->vector < vector::first_interrupt) report_exception(*frame);

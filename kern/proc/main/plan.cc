@@ -25,6 +25,7 @@ Problem set_key(RunPlan& step, std::string_view key, std::string_view value) {
         step.probe = value;
         return value.empty() ? "wants a word" : nullptr;
     }
+    if (key == "pending") return set_number(step.pending, value, 0, 1, "wants 0 or 1");
     return "is no key of a plan: see kern/proc/main/plan.hh";
 }
 

@@ -29,6 +29,7 @@ namespace kern {
 //               the panic "ELF error"; default 0, the error stands in the evidence
 //   probe=WORD  what a test asks of the guests that the program makes, in a kernel that has guests:
 //               see vmm/user/guest_probe.hh
+//   pending=0|1 1: each time that a program is entered, an interrupt is already pending; default 0
 //   args=TEXT   the command line
 
 /// One step of the plan. Texts point into the plan's text.
@@ -47,6 +48,7 @@ struct RunPlan {
     std::uint64_t memory_frames = 0;
     bool root = false;
     std::string_view probe{};
+    bool pending = false;
     std::string_view args{};
 };
 

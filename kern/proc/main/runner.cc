@@ -116,7 +116,7 @@ void run_once(const RunPlan& plan, const Peeker& program, ProgramRecord& record)
     const std::uint64_t ready = arch::nanoseconds();
     record.creation_nanoseconds += ready - begin;
     if (plan.has_memory) frames().fail_from(plan.memory_frames + 1);
-    run_programs(cpus_of(plan), plan.limit_ms * nanoseconds_per_ms);
+    run_programs(cpus_of(plan), plan.limit_ms * nanoseconds_per_ms, plan.pending);
     frames().fail_from(0);
     record.run_nanoseconds += arch::nanoseconds() - ready;
     record.ended = frames().accounts();

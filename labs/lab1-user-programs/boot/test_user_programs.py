@@ -244,6 +244,7 @@ def plan(nonce: str, guests: Mapping[str, bytes]) -> tuple[dict[str, bytes], lis
         RunPlan("many", "many.elf", count=MANY, args=f"{key} rounds=2"),
         RunPlan("registers", "registers.elf", count=3, cpus=1, args=f"{key} turns=1000000"),
         RunPlan("turns", "spin.elf", cpus=1, args=f"{key} rounds={TURNS}"),
+        RunPlan("pending", "many.elf", count=4, args=f"{key} rounds=1", pending=True),
     ]
     return _files(nonce, guests), steps
 
@@ -539,6 +540,16 @@ def test_enter_begins_where_the_frame_says(booted: BootResult) -> None:
     assert (record.rip, record.rsp) == (CODE + ENTRY_AT, STACK_TOP), (
         f"the program began at {record.rip:#x} with RSP {record.rsp:#x}; wanted, as in the frame: "
         f"{CODE + ENTRY_AT:#x} and {STACK_TOP:#x}"
+    )
+
+
+def test_enter_with_an_interrupt_pending(booted: BootResult, nonce: str) -> None:
+    """lab1.enter_user: an interrupt that is pending at each entry arrives in ring 3, and nowhere before."""
+    record = record_of(booted, "pending")
+    wanted = 4 * finish_status(nonce, 1024) & MASK
+    assert record.exited == 4 and record.status_sum == wanted, (
+        f"an interrupt was pending each time a program was entered; {record.exited} of 4 programs exited, "
+        f"{record.faulted} faulted; the first one {record.describe()}"
     )
 
 

@@ -89,6 +89,10 @@ class LoadPageExplore : public PagerTest {
             if (guest_frames() != pages_.size())
                 broken(std::to_string(guest_frames()) + " frames of guest memory are in use for " +
                        std::to_string(pages_.size()) + " page(s)");
+            const auto now = walk(page_);
+            if (now && !kern::frames().is_owned_by(vmm::frame_owner::guest_memory,
+                                                   kern::Hpa{now->hpa}))
+                broken("the page is " + frame_name(now->hpa) + ", which was given back");
             for (unsigned cpu = 1; cpu <= cpus; ++cpu)
                 if (seen_.cpus[cpu].fills > 1)
                     broken("CPU " + std::to_string(cpu) + " filled the page more than once");
