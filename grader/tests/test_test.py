@@ -31,7 +31,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     return go
 
 
-def part(name: str, script: str, **rest: bool) -> Part:
+def part(name: str, script: str, **rest: int) -> Part:
     return Part(name, name, lambda: [["sh", "-c", script]], **rest)
 
 
@@ -39,14 +39,14 @@ def test_what_is_beside_begins_first_with_low_priority_and_is_told_last(run, tmp
     line = tmp_path / "line"
     os.mkfifo(line)
     # Each waits for the other one: one after the other they would never end.
-    status, lines = run(part("lint", f"echo hello >{line}; nice", beside=True), part("boots", f"cat {line}"))
+    status, lines = run(part("lint", f"echo hello >{line}; nice", beside=19), part("boots", f"cat {line}"))
     assert status == 0
     assert lines[:3] == ["boots: hello", "lint: 19", "nest test: 2 of 2 parts passed"]
     assert [re.sub(r"^ *\d+ s  ", "", row) for row in lines[3:]] == ["kit", "boots", "lint, beside the others"]
 
 
 def test_part_alone_is_beside_nothing(run) -> None:
-    status, lines = run(part("lint", "nice", beside=True), part("boots", "false"), only=("lint",))
+    status, lines = run(part("lint", "nice", beside=19), part("boots", "false"), only=("lint",))
     assert status == 0 and lines[0] == "lint: 0"
 
 
@@ -69,3 +69,15 @@ def test_ci_closes_with_the_times_of_its_steps_and_their_parts(tmp_path: Path) -
     assert re.sub(r"\d+ s", "N s", closing).splitlines() == [
         "== times", "     N s  ./nest test", "           N s  kit", "     N s  ./nest verify",
         "     N s  ./nest handouts", "     N s  all", "ci: failed: ./nest verify"]
+
+
+def test_what_wants_the_tree_built_waits_for_it(run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    built = tmp_path / "built"
+    monkeypatch.setattr(verb, "BUILD", part("build", f"touch {built}; echo made"))
+    both = part("boots", f"cat {built}; echo 1", beside=0, built=True), part("ctest", f"cat {built}; echo 2", built=True)
+    status, lines = run(*both, only=("ctest",))
+    assert status == 0 and lines[:3] == ["build: made", "ctest: 2", "nest test: 2 of 2 parts passed"]
+    monkeypatch.setattr(verb, "BUILD", part("build", "echo error; false"))
+    status, lines = run(verb.BUILD, *both, part("format", "echo good"))
+    assert status == 1 and lines[:4] == ["error", "build: FAILED: sh ended with 1", "format: good",
+                                         "nest test: 1 of 2 parts passed; failed: build"]

@@ -33,8 +33,10 @@ class Part:
     fast: bool = True
     long: bool = False
     """only with --long, or by its name"""
-    beside: bool = False
-    """takes what the other parts leave of the processors, and boots nothing"""
+    built: bool = False
+    """wants the whole tree built, which is a part of its own and comes first"""
+    beside: int | None = None
+    """the niceness with which it runs beside the others; None: it has its turn"""
 
 
 @dataclass
@@ -71,10 +73,13 @@ def _python_tests(tests: list[str]) -> list[str]:
             "--import-mode=importlib", *tests]
 
 
-def _pytest() -> list[list[str]]:
-    tests = [name for name in sources(".py")
-             if Path(name).name.startswith("test_") and not name.startswith("labs/")]
-    return [_build(), _python_tests(tests)]
+KERNELS = ("kern/", "vmm/")
+
+
+def _pytest(of_kernels: bool) -> list[list[str]]:
+    return [_python_tests([name for name in sources(".py")
+                           if Path(name).name.startswith("test_") and not name.startswith("labs/")
+                           and name.startswith(KERNELS) == of_kernels])]
 
 
 def _ctest(preset: str = "default") -> list[str]:
@@ -91,15 +96,19 @@ def _arm64() -> list[list[str]]:
     return [["cmake", "--preset", "arm64"], _build("build/arm64"), _ctest("arm64")]
 
 
+BUILD = Part("build", "the whole tree", lambda: [_build()])
+
 PARTS = (
     Part("checks", "the arrows between rooms, and what each lab promises",
          lambda: [[PYTHON, "-m", "grader.checks"]]),
     Part("format", "clang-format",
          lambda: [["clang-format-19", "--dry-run", "-Werror", *sources(".cc", ".hh")]]),
-    Part("ctest", "the C++ unit tests", lambda: [_build(), _ctest()]),
+    BUILD,
+    Part("ctest", "the C++ unit tests", lambda: [_ctest()], built=True),
     Part("lint", "clang-tidy (minutes at first; then only what has changed)",
-         lambda: [[PYTHON, "-m", "grader.checks.lint"]], fast=False, beside=True),
-    Part("pytest", "the grader's tests, and boots of the kernel", _pytest, fast=False),
+         lambda: [[PYTHON, "-m", "grader.checks.lint"]], fast=False, beside=19),
+    Part("boots", "boots of the kernel", lambda: _pytest(True), fast=False, built=True, beside=0),
+    Part("pytest", "the grader's tests", lambda: _pytest(False), fast=False, built=True),
     Part("clang", "all of it built by clang++: the C++ unit tests, and boots of the kernel", _clang,
          fast=False, long=True),
     Part("reference", "the reference answers of every lab, on all its machines",
@@ -121,8 +130,9 @@ PARTS = (
 def command(fast: bool, with_long: bool, only: tuple[str, ...]) -> int:
     """Run all of the project's own tests; show each runner's closing line, and at the end how long each part took.
 
-    A part that only reads the tree (lint) runs beside the others, on what they leave of the processors. With --fast
-    all is done in less than a minute, once the tree is built.
+    Those that one processor is enough for (boots) run beside the others, and so does what only reads the tree (lint), on
+    what the others leave of the processors. There is never more than one emulator for each processor. With --fast all
+    is done in less than a minute, once the tree is built.
     """
     names = [part.name for part in PARTS]
     for name in only:
@@ -135,12 +145,20 @@ def command(fast: bool, with_long: bool, only: tuple[str, ...]) -> int:
     with workshop(progress, STRICT):
         pass
     kit_seconds = time.monotonic() - started
-    beside = [part for part in chosen if part.beside and len(chosen) > 1]
+    if BUILD not in chosen and any(part.built for part in chosen):
+        chosen.insert(0, BUILD)
     results = []
-    with ThreadPoolExecutor() as pool:
-        pending = [pool.submit(_run, part, ("nice", "-n", "19")) for part in beside]
+    if BUILD in chosen:
+        progress(f"{BUILD.name}: {BUILD.says}")
+        results.append(_shown(_run(BUILD), progress))
+        if not results[0].passed:
+            chosen = [part for part in chosen if part is BUILD or not part.built]
+    others = [part for part in chosen if part is not BUILD]
+    beside = [part for part in others if part.beside is not None and len(others) > 1]
+    with ThreadPoolExecutor(max(1, len(beside))) as pool:
+        pending = [pool.submit(_run, part, ("nice", "-n", str(part.beside))) for part in beside]
         try:
-            for part in chosen:
+            for part in others:
                 if part not in beside:
                     progress(f"{part.name}: {part.says}")
                     results.append(_shown(_run(part), progress))
@@ -186,7 +204,7 @@ def _run(part: Part, before: tuple[str, ...] = ()) -> Result:
             passed = False
             said += [*lines[-SHOWN_LINES:], f"{part.name}: FAILED: {Path(argv[0]).name} ended with {status}"]
             break
-        if argv[0] not in ("cmake", "ninja"):
+        if argv[0] not in ("cmake", "ninja") or part is BUILD:
             said.append(f"{part.name}: {_closing(lines) or 'nothing to complain about'}")
     return Result(part, passed, time.monotonic() - started, "\n".join(said))
 
