@@ -121,18 +121,18 @@ class Engine:
                 # Boots take longest, so their kernels come before programs of the same answers.
                 self._images(case, rank - len(cases))
         for rank, case in enumerate(cases):
-            if case.test.kind != "boot":
+            if case.test.kind != "boot" and not (case.test.kind == "race" and case.first_only):
                 self.kit.program(self.lab, case.answers, FLAVOURS[case.test.kind], rank=rank)
 
     def start(self, case: Case, rank: int, module: ModuleType | None = None, after: Sequence[Case] = ()) -> None:
         """Starts what the case needs as soon as there is room; `module` is a boot test's. `after`: cases on the
-        host that must all pass before it is booted."""
+        host that must all pass before anything is built for it."""
         if case.test.kind == "boot":
             if module is not None:
                 self._modules[case.test.module] = module
                 self._boot(case, 0, rank, after)
         else:
-            self._unit(case, rank)
+            self._unit(case, rank, after)
 
     def unit(self, case: Case) -> Outcome:
         """The outcome of a case on the host. Waits for it."""
@@ -194,15 +194,32 @@ class Engine:
         return self.kit.kernel(name, case.answers, rank=rank), {
             program: self.kit.user_program(program, case.answers, rank=rank) for program in self.kit.programs(name)}
 
-    def _unit(self, case: Case, rank: int) -> Future[Outcome]:
+    def _unit(self, case: Case, rank: int, after: Sequence[Case] = ()) -> Future[Outcome]:
         key = (case.test.name, case.answers, case.first_only)
         if key not in self._units:
-            program = self.kit.program(self.lab, case.answers, FLAVOURS[case.test.kind], rank=rank)
-            several = [self._try_together(case, program, rank)] if case.combined else []
-            self._units[key] = self._schedule.submit(
-                lambda path, pass_together=False: Outcome(outcome.PASSED) if pass_together
-                else self._run_unit(path, case, ""), program, *several, rank=rank)
+            def begin() -> Future[Outcome]:
+                program = self.kit.program(self.lab, case.answers, FLAVOURS[case.test.kind], rank=rank)
+                several = [self._try_together(case, program, rank)] if case.combined else []
+                return self._schedule.submit(
+                    lambda path, pass_together=False: Outcome(outcome.PASSED) if pass_together
+                    else self._run_unit(path, case, ""), program, *several, rank=rank)
+
+            self._units[key] = self._once_passed(after, begin, Outcome(outcome.SKIPPED), rank)
         return self._units[key]
+
+    def _once_passed(self, after: Sequence[Case], begin: Callable[[], Future[Any]], otherwise: Any,
+                     rank: int) -> Future[Any]:
+        """What `begin` begins once these cases on the host have passed; `otherwise` as soon as all have ended, if
+        they did not."""
+        def go(*found: Outcome) -> Future[Any]:
+            if all(one.passed for one in found):
+                return begin()
+            enough: Future[Any] = Future()
+            enough.set_result(otherwise)
+            return enough
+
+        on_host = [self._unit(one, rank) for one in after]
+        return self._schedule.follow(go, *on_host) if on_host else begin()
 
     def _try_together(self, case: Case, program: Future[Path], rank: int) -> Future[bool]:
         """Whether all cases pass that are combined with this one."""
@@ -237,17 +254,12 @@ class Engine:
     def _boot(self, case: Case, attempt: int, rank: int, after: Sequence[Case] = ()) -> Future[Boot]:
         key = (case.test.module, case.answers, case.machine, attempt)
         if key not in self._boots:
-            def begin(*found: Outcome) -> Future[Boot]:
-                if not all(one.passed for one in found):
-                    enough: Future[Boot] = Future()
-                    enough.set_result(Boot(None, Outcome(outcome.SKIPPED)))
-                    return enough
+            def begin() -> Future[Boot]:
                 kernel, programs = self._images(case, rank)
                 return self._schedule.submit(
                     lambda path, *_: self._run_boot(path, case, attempt), kernel, *programs.values(), rank=rank)
 
-            on_host = [self._unit(one, rank) for one in after]
-            self._boots[key] = self._schedule.follow(begin, *on_host) if on_host else begin()
+            self._boots[key] = self._once_passed(after, begin, Boot(None, Outcome(outcome.SKIPPED)), rank)
         return self._boots[key]
 
     def _run_boot(self, kernel: Path, case: Case, attempt: int) -> Boot:

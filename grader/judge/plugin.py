@@ -154,6 +154,14 @@ class LabPlugin:
         first: dict[str, int] = {}
         for rank, item in enumerate(items):
             first.setdefault(case_of(item).label, rank)
+        units: dict[str, list[Case]] = {}
+        for one in map(case_of, items):
+            if one.first_only and one.test.kind not in ("race", "boot"):
+                units.setdefault(one.label, []).append(one)
+        for one in map(case_of, items):
+            if one.first_only and one.test.kind == "race":
+                # Where the others on the host find something, the sanitizer for threads is not asked.
+                self.engine.start(one, last[one.label], after=units.get(one.label, []))
         for item in boots:
             case = case_of(item)
             if item not in self.late:

@@ -173,6 +173,20 @@ def test_what_seen_could_say(tree: Tree) -> None:
     assert "mutant zero, lab1.twice: keeps 9/10; SEEN: none" in done.stdout
 
 
+def test_a_mutant_that_is_noticed_is_not_built_for_threads(tree: Tree) -> None:
+    kit = json.loads((tree.root / "build/cmake/kit.json").read_text())
+    threads = kit["flavours"]["tsan"]
+    kit["flavours"]["tsan"] = {**threads, "compile": [*threads["compile"], "-DTHREADS"]}
+    tree.write("build/cmake/kit.json", json.dumps(kit))
+    only_there = "#ifdef THREADS\n#error built\n#endif\n"
+    tree.write(f"{MUTANTS}/doubles/vmm/half.cc", only_there + HALF.replace("n / 2", "2 * n"))
+    tree.write(f"{MUTANTS}/right/vmm/half.cc", only_there + HALF)
+    status, rows, text = verify(tree, "-k", "mutant")
+    doubles, right = (rows[f"mutant {name}"]["cells"]["lab1.half"]["failed"] for name in ("doubles", "right"))
+    assert "unit:Half.OfFour" in doubles and "race:Half.Race" not in doubles, text
+    assert "race:Half.Race" in right, text
+
+
 def test_mutants_are_judged_where_the_lab_says(tree: Tree) -> None:
     tree.write(f"{MUTANTS}/there/vmm/half.cc", WRONG_ON_BOCHS)
     data = json.loads((tree.root / "labs/lab1-toy/lab.json").read_text()) | {"mutants_on": ["amd-qemu"]}
