@@ -25,8 +25,10 @@ struct SwitchProbe {
     SwitchAccount account{};  ///< what it has seen
     Hpa control_block{};      ///< host-physical address of the VMCB (VMCS)
     /// A kick is already waiting at some of the entries, as if another CPU had sent it in the last
-    /// moment. It must end the guest's run; one that is taken before is lost. Intel's world switch
-    /// cannot lose one, since interrupts are disabled in all of it.
+    /// moment. It must end the guest's run; one that is taken before is lost. At some others the
+    /// number of request_return() is there and no kick: the guest must not be entered; if it is,
+    /// that is lost too. And the guest's flags are not where the world switch should put them.
+    /// Intel's cannot lose a kick, since interrupts are disabled in all of it.
     bool kicks_at_entries = false;
     /// Not 0: entry number so many, from 1, is one that the CPU refuses, since a control is invalid
     /// then (Intel: VM-instruction error 7). Intel: if that entry would be a launch and is not the

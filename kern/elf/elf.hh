@@ -56,7 +56,8 @@ class Executable {
 ///
 /// The file is untrusted: any byte of it may be anything, and it may end anywhere. Its layout is in
 /// kern/elf/format.hh. Nothing but the headers is read, and whatever is wrong ends in an error:
-/// - it begins with elf_magic; what does not is BadFormat, even if it is shorter than a header;
+/// - it begins with elf_magic; what does not is BadFormat, even if it is shorter than a header. One
+///   that is shorter than the magic may be Truncated as well;
 /// - `file_class` is class_32 or class_64, otherwise BadFormat, and says how wide the rest is;
 /// - `data` is little_endian; big_endian is Unsupported, anything else BadFormat;
 /// - `version` and e_version are current_version, otherwise BadFormat;

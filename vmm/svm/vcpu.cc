@@ -187,6 +187,8 @@ Entered SvmVcpu::enter() {
         requested_at_ = entries;
         return_requested_.store(late_request);
     }
+    // What the sections do not bring along is not in the VMCB.
+    if (probe_.kicks_at_entries) vmcb().save.rflags = rflags::reserved_one;
     const Entered entered =
         svm_asm_vmrun(&registers, frame_.address().value(), host_area_of_this_cpu().value(),
                       &return_requested_, &flush_requested_, &vmcb());
