@@ -94,10 +94,10 @@ TYPED_TEST(EptMapHva2Gpa, MapsManyPages) {
 
 TYPED_TEST(EptMapHva2Gpa, OneFrameMayBeSeenAtTwoAddresses) {
     const Hpa frame = this->new_page();
-    ASSERT_TRUE(succeeds(this->map(frame, 0x7000, read_only)));
-    ASSERT_TRUE(succeeds(this->map(frame, 0x20'0000, read_write)));
-    EXPECT_TRUE(this->has_page(0x7000, this->wanted_page(frame, read_only)));
-    EXPECT_TRUE(this->has_page(0x20'0000, this->wanted_page(frame, read_write)));
+    ASSERT_TRUE(succeeds(this->map(frame, 0x7000)));
+    ASSERT_TRUE(succeeds(this->map(frame, 0x20'0000)));
+    EXPECT_TRUE(this->has_page(0x7000, this->wanted_page(frame)));
+    EXPECT_TRUE(this->has_page(0x20'0000, this->wanted_page(frame)));
 }
 
 TYPED_TEST(EptMapHva2Gpa, OverwriteReplacesThePage) {
@@ -105,9 +105,9 @@ TYPED_TEST(EptMapHva2Gpa, OverwriteReplacesThePage) {
     const std::uint64_t gpa = this->some_page();
     this->entry_at(gpa) = before.value() | TypeParam::page | TypeParam::noted;
     const std::uint64_t tables = this->tables();
-    ASSERT_TRUE(succeeds(this->map(after, gpa, read_execute, true)));
-    EXPECT_TRUE(this->has_page(gpa, this->wanted_page(after, read_execute)));
-    EXPECT_EQ(hex(this->entry_at(gpa)), hex(after.value() | TypeParam::leaf(read_execute)))
+    ASSERT_TRUE(succeeds(this->map(after, gpa, read_write_execute, true)));
+    EXPECT_TRUE(this->has_page(gpa, this->wanted_page(after)));
+    EXPECT_EQ(hex(this->entry_at(gpa)), hex(after.value() | TypeParam::leaf(read_write_execute)))
         << "the entry is the new page's alone: nothing of the old one's stays";
     EXPECT_EQ(this->tables(), tables) << "tables below the root";
     EXPECT_EQ(this->page_frames(), 2U) << "the old frame is the caller's, who gives it back";
@@ -126,8 +126,8 @@ TYPED_TEST(EptMapHva2Gpa, OverwriteMayChangeThePermissionAlone) {
 TYPED_TEST(EptMapHva2Gpa, OverwriteMayFindNothing) {
     const Hpa frame = this->new_page();
     const std::uint64_t gpa = this->some_page();
-    ASSERT_TRUE(succeeds(this->map(frame, gpa, read_only, true)));
-    EXPECT_TRUE(this->has_page(gpa, this->wanted_page(frame, read_only)));
+    ASSERT_TRUE(succeeds(this->map(frame, gpa, read_write_execute, true)));
+    EXPECT_TRUE(this->has_page(gpa, this->wanted_page(frame)));
     EXPECT_EQ(this->tables(), 3U) << "tables below the root";
 }
 
@@ -141,12 +141,12 @@ TYPED_TEST(EptMapHva2Gpa, TheEntryChangesInOneStep) {
         std::expected<void, Error> result;
         {
             const StoreWatch watch{entry};
-            result = this->map(after, gpa, read_execute, overwrite);
+            result = this->map(after, gpa, read_write_execute, overwrite);
             values = watch.values();
         }
         ASSERT_TRUE(succeeds(result));
         ASSERT_FALSE(values.empty()) << "the entry was not written";
-        EXPECT_EQ(hex(values.front()), hex(after.value() | TypeParam::leaf(read_execute)))
+        EXPECT_EQ(hex(values.front()), hex(after.value() | TypeParam::leaf(read_write_execute)))
             << "the first value of the entry " << (overwrite ? "that was overwritten" : "")
             << ": another CPU may see it";
         EXPECT_EQ(values.size(), 1U) << "values that the entry took";
@@ -177,10 +177,10 @@ TYPED_TEST(EptMapHva2Gpa, OverwriteGoesOnWhereTheEntryHasChanged) {
                                           if (level == 1) note();
                                           return TypeParam::format().decode(entry, level);
                                       }};
-    ASSERT_TRUE(succeeds(
-        vmm::ept_map_hva2gpa(format, this->root(), this->hva(after), Gpa{gpa}, read_execute, true)))
+    ASSERT_TRUE(succeeds(vmm::ept_map_hva2gpa(format, this->root(), this->hva(after), Gpa{gpa},
+                                              read_write_execute, true)))
         << "the entry took another value between the look and the change";
-    EXPECT_TRUE(this->has_page(gpa, this->wanted_page(after, read_execute)));
+    EXPECT_TRUE(this->has_page(gpa, this->wanted_page(after)));
 }
 
 TYPED_TEST(EptMapHva2Gpa, EachTreeIsItsOwn) {
@@ -189,12 +189,12 @@ TYPED_TEST(EptMapHva2Gpa, EachTreeIsItsOwn) {
     const std::uint64_t gpa = this->some_page();
     ASSERT_TRUE(succeeds(this->map(first, gpa)));
     ASSERT_TRUE(succeeds(vmm::ept_map_hva2gpa(TypeParam::format(), other, this->hva(second),
-                                              Gpa{gpa}, read_only, false)))
+                                              Gpa{gpa}, read_write_execute, false)))
         << "the page is free in the tree of another guest";
     EXPECT_TRUE(this->has_page(gpa, this->wanted_page(first)));
     const auto seen =
         vmm::test::walk_in_memory({.root = other.value(), .is_ept = TypeParam::is_ept}, gpa);
-    EXPECT_TRUE(seen == this->wanted_page(second, read_only)) << this->in_words(seen);
+    EXPECT_TRUE(seen == this->wanted_page(second)) << this->in_words(seen);
     this->free_tree(other, vmm::root_level);
 }
 

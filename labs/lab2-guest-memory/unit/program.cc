@@ -196,22 +196,27 @@ std::int64_t FakeWorld::ept_map(std::int64_t srcenv, std::uint64_t srcva, std::i
 }
 
 ::testing::AssertionResult ProgramTest::guest_has_pages(std::uint64_t begin, std::uint64_t end,
-                                                        std::uint64_t perm, std::size_t others) {
+                                                        std::uint64_t perm) {
     const auto& seen = world_.guest_pages();
-    std::size_t wanted = others;
-    for (std::uint64_t at = page_of(begin); at < end; at += page, ++wanted) {
+    for (std::uint64_t at = page_of(begin); at < end; at += page) {
         const auto found = seen.find(at);
         if (found == seen.end())
             return ::testing::AssertionFailure() << "the guest has no page at " << hex(at);
         if (found->second.perm != perm)
             return ::testing::AssertionFailure()
                    << "the guest's page at " << hex(at) << " has the rights " << found->second.perm
-                   << "; wanted is " << perm;
+                   << "; wanted is " << perm << " (1 read, 2 write, 4 execute)";
     }
+    return ::testing::AssertionSuccess();
+}
+
+::testing::AssertionResult ProgramTest::guest_has_pages(std::size_t wanted) {
+    const auto& seen = world_.guest_pages();
     if (seen.size() == wanted) return ::testing::AssertionSuccess();
-    return ::testing::AssertionFailure()
-           << "the guest has " << seen.size() << " pages, the last at " << hex(seen.rbegin()->first)
-           << "; wanted are " << wanted;
+    auto failure = ::testing::AssertionFailure()
+                   << "the guest has " << seen.size() << " pages; wanted are " << wanted;
+    if (!seen.empty()) failure << "; the last one is at " << hex(seen.rbegin()->first);
+    return failure;
 }
 
 void ProgramTest::expect_nothing_left(const std::string& when) {

@@ -151,10 +151,11 @@ class ProgramTest : public ::testing::Test {
     ::testing::AssertionResult guest_has_zeros(std::uint64_t begin, std::uint64_t end) {
         return guest_has(begin, Bytes(end - begin));
     }
-    /// Whether the guest has exactly the pages that hold a byte of [begin, end), with these rights,
-    /// besides those below `begin` and from `end` on that `others` counts.
+    /// Whether the guest has the pages that hold a byte of [begin, end), with these rights.
     ::testing::AssertionResult guest_has_pages(std::uint64_t begin, std::uint64_t end,
-                                               std::uint64_t perm, std::size_t others = 0);
+                                               std::uint64_t perm);
+    /// Whether it has so many pages in all.
+    ::testing::AssertionResult guest_has_pages(std::size_t wanted);
     /// No page of the program is left; `when` says after what.
     void expect_nothing_left(const std::string& when);
     /// No two pages of the guest share a frame.

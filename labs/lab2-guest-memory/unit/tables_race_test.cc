@@ -9,7 +9,6 @@
 namespace lab {
 namespace {
 
-using vmm::read_only;
 using vmm::read_write_execute;
 using Walk = std::expected<vmm::WalkResult, Error>;
 
@@ -94,9 +93,10 @@ TYPED_TEST(EptMapHva2GpaRace, OneOfTwoCpusMapsThePage) {
     const std::array<Hpa, 2> frames{this->new_page(), this->new_page()};
     // Whether one CPU that finds a page refuses is another case's affair: here two find none.
     const std::uint64_t other = gpa ^ page;
-    ASSERT_TRUE(succeeds(this->map(TypeParam::format(), frames[0], other, read_only, false)));
-    ASSERT_TRUE(this->has_page(other, this->wanted_page(frames[0], read_only)));
-    if (this->map(TypeParam::format(), frames[1], other, read_only, false)) return;
+    ASSERT_TRUE(
+        succeeds(this->map(TypeParam::format(), frames[0], other, read_write_execute, false)));
+    ASSERT_TRUE(this->has_page(other, this->wanted_page(frames[0])));
+    if (this->map(TypeParam::format(), frames[1], other, read_write_execute, false)) return;
     MeetingFormat<TypeParam> meeting{1, 2};
     std::array<std::expected<void, Error>, 2> results;
     on_cpus(2, [&](unsigned cpu) {
@@ -118,11 +118,11 @@ TYPED_TEST(EptMapHva2GpaRace, BothOverwritesSucceed) {
     const std::array<Hpa, 2> frames{this->new_page(), this->new_page()};
     MeetingFormat<TypeParam> meeting{1, 2};
     on_cpus(2, [&](unsigned cpu) {
-        EXPECT_TRUE(succeeds(this->map(meeting.format(), frames[cpu - 1], gpa, read_only, true)));
+        EXPECT_TRUE(
+            succeeds(this->map(meeting.format(), frames[cpu - 1], gpa, read_write_execute, true)));
     });
     const auto seen = this->walk(gpa);
-    EXPECT_TRUE(seen == this->wanted_page(frames[0], read_only) ||
-                seen == this->wanted_page(frames[1], read_only))
+    EXPECT_TRUE(seen == this->wanted_page(frames[0]) || seen == this->wanted_page(frames[1]))
         << this->in_words(seen);
 }
 
@@ -133,7 +133,7 @@ TYPED_TEST(EptMapHva2GpaRace, OthersSeeTheOldPageOrTheNew) {
     std::uint64_t& entry = this->entry_at(gpa);
     const std::array<std::uint64_t, 2> entries{
         frames[0].value() | TypeParam::leaf(read_write_execute),
-        frames[1].value() | TypeParam::leaf(read_only)};
+        frames[1].value() | TypeParam::leaf(read_write_execute)};
     // Both go on until both have done so much.
     constexpr unsigned looks = 200, overwrites = 5'000;
     Signal looked, overwritten, wrong;
@@ -143,9 +143,8 @@ TYPED_TEST(EptMapHva2GpaRace, OthersSeeTheOldPageOrTheNew) {
     on_cpus(2, [&](unsigned cpu) {
         for (unsigned i = 1; !is_done(); ++i) {
             if (cpu == 1) {
-                const auto permission = i % 2 == 0 ? read_write_execute : read_only;
                 const auto result =
-                    this->map(TypeParam::format(), frames[i % 2], gpa, permission, true);
+                    this->map(TypeParam::format(), frames[i % 2], gpa, read_write_execute, true);
                 EXPECT_TRUE(succeeds(result));
                 if (!result) wrong.raise();
                 overwritten.raise();
