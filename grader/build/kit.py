@@ -123,8 +123,9 @@ class Kit:
         """Links the lab's unit tests with the answers, of which the one to `file` counts how often each line and
         branch is reached, for gcov, in answer.gcda of the folder. Raises BuildFailure."""
         answers, inputs, _, command = self._tests(lab, answers, flavour)
-        # UndefinedBehaviorSanitizer's checks are branches too, and not the answer's.
-        flags = [*self.flags(file, flavour), "-O0", "-fno-sanitize=undefined", "--coverage", "-fprofile-update=atomic"]
+        # What the sanitizers look at is a branch too, and not the answer's.
+        flags = [*self.flags(file, flavour), "-O0", "-fno-sanitize=undefined", "-fno-sanitize-address-use-after-scope",
+                 "--coverage", "-fprofile-update=atomic"]
         counted = self._compiled(folder, file, answers[file], self._shown(answers[file]), flavour, flags)
         objects = [counted if one == file else self.object(one, path, flavour).result() for one, path in answers.files]
         done = sandbox.run([*command(objects, folder / "program"), "--coverage"], timeout=LINK_SECONDS, cwd=folder,

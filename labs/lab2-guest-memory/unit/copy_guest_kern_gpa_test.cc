@@ -52,6 +52,7 @@ struct KernelFile {
         std::memcpy(file.data(), &written, sizeof written);
         for (std::size_t i = 0; i < segments.size(); ++i) {
             const std::uint64_t at = header.e_phoff + i * header.e_phentsize;
+            if (at < header.e_phoff) break;  // wraps: it would spoil the file's header
             if (at <= file.size() && file.size() - at >= sizeof segments[i])
                 std::memcpy(file.data() + at, &segments[i], sizeof segments[i]);
         }
