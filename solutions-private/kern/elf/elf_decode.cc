@@ -4,8 +4,8 @@
 namespace kern::elf {
 namespace {
 
+/// Behind the magic number, which has been looked at.
 std::expected<void, Error> check_identification(const Identification& identification) {
-    if (identification.magic != elf_magic) return std::unexpected(Error::BadFormat);
     if (identification.file_class != class_32 && identification.file_class != class_64)
         return std::unexpected(Error::BadFormat);
     if (identification.data == big_endian) return std::unexpected(Error::Unsupported);
