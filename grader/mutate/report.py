@@ -18,6 +18,8 @@ def table(lab: Lab, mutants: list[Mutant], listed: Listed) -> Iterator[str]:
     yield f"{lab.id} {lab.title}"
     for task in lab.tasks:
         mine = [one for one in mutants if one.task == task]
+        if not mine:
+            continue
         killed, counted = _score(mine, listed)
         by = {verdict: sum(one.verdict == verdict for one in mine) for verdict in (SURVIVED, EQUIVALENT, STILLBORN)}
         yield (f"{task.id:<28} {killed:>4}/{counted:<4} noticed, {by[SURVIVED]} survived, {counted - killed} of them not listed; "
