@@ -67,6 +67,21 @@ function(nest_kit_file key target)
   set_property(GLOBAL APPEND PROPERTY NEST_KIT_TARGETS ${target})
 endfunction()
 
+# nest_binutils(COMPILER VARIABLE): where the compiler's own ld, objcopy, objdump and nm are, as kit.json has it: what
+# the grader makes of an answer's object between compiling and linking.
+function(nest_binutils compiler variable)
+  set(found "")
+  foreach(tool IN ITEMS ld objcopy objdump nm)
+    execute_process(COMMAND ${compiler} -print-prog-name=${tool} OUTPUT_VARIABLE name
+      OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
+    find_program(path ${name} REQUIRED NO_CACHE)
+    list(APPEND found "\"${tool}\": \"${path}\"")
+    unset(path)
+  endforeach()
+  list(JOIN found ", " found)
+  set(${variable} "{${found}}" PARENT_SCOPE)
+endfunction()
+
 # Writes kit.json into the build folder, and makes the target `kit`, which builds all that it names.
 function(nest_write_kit)
   get_property(tests GLOBAL PROPERTY NEST_LAB_TESTS)
@@ -114,7 +129,11 @@ function(nest_write_kit)
   list(JOIN files ",\n" files)
   list(JOIN kernels ",\n" kernels)
   list(JOIN programs ",\n" programs)
+  nest_binutils(${NEST_KERNEL_CXX} kernel_binutils)
+  nest_binutils(${CMAKE_CXX_COMPILER} host_binutils)
   file(GENERATE OUTPUT ${CMAKE_BINARY_DIR}/kit.json CONTENT "{
+  \"binutils\": {\"kernel\": ${kernel_binutils},
+    \"host\": ${host_binutils}},
   \"flavours\": {
 ${flavours}
   },

@@ -2,7 +2,7 @@
 """Answers: for each task file of the tree, what is to be judged, or stands beside what is judged.
 
 That is a source file, or, in a student's tree, a folder with the reference answer as objects: one for each
-flavour, made by staff (see :mod:`grader.build.compiled`).
+flavour, made by staff (see :mod:`grader.build.reference_objects`).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 
 from grader.course import release
 from grader.course.lab import ROOT, Lab
+from grader.gate import Refused, reader
 
 
 @dataclass(frozen=True)
@@ -58,11 +59,12 @@ def reference_answers(labs: list[Lab], root: Path = ROOT) -> Answers | None:
     return Answers.of(files) if all(path.is_file() for path in files.values()) else None
 
 
-def content(path: Path) -> bytes | None:
-    """A file's bytes, those of a folder's files by name, or None if it cannot be read."""
+def content(path: Path, root: Path = ROOT) -> bytes | None:
+    """A file's text as the gate reads it, those of a folder's objects by name, or None if it cannot be read or is
+    refused."""
     try:
-        if path.is_dir():
+        if path.is_dir() and not path.is_symlink():
             return b"".join(one.name.encode() + one.read_bytes() for one in sorted(path.iterdir()))
-        return path.read_bytes()
-    except OSError:
+        return reader.read(path, root)
+    except (OSError, Refused):
         return None

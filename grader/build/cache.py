@@ -7,6 +7,7 @@ tree may share the folder.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -65,13 +66,14 @@ class Cache:
         now = time.time()
         entries = []
         for room in os.scandir(self.folder):
-            if room.name.startswith(".making-"):
-                if now - room.stat().st_mtime > in_use:
-                    shutil.rmtree(room.path, ignore_errors=True)
-            elif room.is_dir(follow_symlinks=False):
-                for entry in os.scandir(room.path):
-                    status = entry.stat(follow_symlinks=False)
-                    entries.append((status.st_mtime, status.st_size, entry.path))
+            with contextlib.suppress(FileNotFoundError):  # another nest works here, too
+                if room.name.startswith(".making-"):
+                    if now - room.stat().st_mtime > in_use:
+                        shutil.rmtree(room.path, ignore_errors=True)
+                elif room.is_dir(follow_symlinks=False):
+                    for entry in os.scandir(room.path):
+                        status = entry.stat(follow_symlinks=False)
+                        entries.append((status.st_mtime, status.st_size, entry.path))
         total = sum(size for _, size, _ in entries)
         for used, size, path in sorted(entries):
             if total <= limit:

@@ -19,37 +19,28 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, Any, Callable, Iterable, Iterator, Sequence
 
-from grader import CannotRun, NestError
-from grader.build import compiled
+from grader import CannotRun
+from grader.build import reference_objects
 from grader.build.answers import Answers, content, reference_answers
 from grader.build.cache import Cache, digest
+from grader.build.compiling import ASSEMBLY, COMPILE_SECONDS, Answer, Tools, compiled, judged, words
+from grader.build.failures import BuildFailure
 from grader.build.schedule import Schedule, cores
 from grader.confine import sandbox
 from grader.confine.processes import Child, Limits
-from grader.course.lab import ROOT, Lab
+from grader.course.lab import ROOT, Lab, load_all
+from grader.gate import Refused, contract, reader, source as rules
 
-COMPILE_SECONDS = 120.0
 LINK_SECONDS = 60.0
 HEADERS = (".hh", ".h", ".inc")
-ASSEMBLY = ".S"
 DISK_WORDS = ("No space left on device", "Disk quota exceeded", "Read-only file system")
 LEAST_FREE_BYTES = 1 << 20
 BUILD_MIB = 500
 ROOMS = ("kern", "vmm")
+BINUTILS = ("ld", "objcopy", "objdump")
 
 Say = Callable[[str], None]
 """Shows one line of progress; what it showed before may be overwritten."""
-
-
-class BuildFailure(NestError):
-    """An answer that cannot be built; the text is the compiler's or the linker's."""
-
-    def __init__(self, text: str, *, file: str | None, stage: str) -> None:
-        super().__init__(text)
-        self.file = file
-        """the task file that does not compile; None if the link fails"""
-        self.stage = stage
-        """`does not compile` or `does not link`"""
 
 
 class Kit:
@@ -67,6 +58,12 @@ class Kit:
         self._futures: dict[str, Future[Path]] = {}
         self._headers: dict[tuple[str, str], Path] = {}
         """by task file and flavour: what is included first, since it is precompiled"""
+        self.let_pass: frozenset[str] = frozenset()
+        """the tasks' files of which staff say that the gate lets them pass"""
+        self.let_passed: dict[str, str] = {}
+        """by answer: what the gate would have refused in it"""
+        self.for_staff: dict[str, list[str]] = {}
+        """by answer: what a person may want to look at, and what costs no points"""
 
     @property
     def files(self) -> dict[str, Path]:
@@ -75,20 +72,57 @@ class Kit:
 
     def object(self, file: str, source: Path, flavour: str, rank: int = 0) -> Future[Path]:
         """Compiles one answer to the task whose file is `file`; the flavour may be a user program's name."""
+        if flavour == "explore":
+            flavour = "tsan"  # the same objects, linked otherwise
         name = self._shown(source)
         if source.is_dir():
             ready: Future[Path] = Future()
-            ready.set_result(source / compiled.name(flavour))
+            ready.set_result(source / reference_objects.name(flavour))
             return ready
         try:
-            text = source.read_bytes()
+            answer = Answer(file, name, reader.read(source, self.root), self.root)
         except OSError as error:
-            failed: Future[Path] = Future()
-            failed.set_exception(
-                BuildFailure(f"{name}: {error.strerror}", file=file, stage="does not compile"))
-            return failed
-        key = digest("object", name, text, self._compiler(flavour), self.flags(file, flavour), self.ground)
-        return self._once(key, lambda: self._compile(key, file, source, name, flavour), rank=rank)
+            return _failed(BuildFailure(f"{name}: {error.strerror}", file=file, stage="does not compile"))
+        except Refused as refused:
+            return _failed(Answer(file, name, b"", self.root).refused(refused.findings))
+        made = digest("compiled", name, answer.text, self._compiler(flavour), self.flags(file, flavour), self.ground,
+                      contract.own_symbols(self._contract, answer.is_assembly))
+        key = digest("object", made, self._rules, file in self.let_pass)
+        staff = self.cache.get(digest("for staff", key))
+        if staff is not None:
+            self.for_staff[name] = staff.read_text().splitlines()
+        return self._once(key, lambda *_: self._compile(key, made, answer, flavour), *self._words(answer, rank), rank=rank)
+
+    def _words(self, answer: Answer, rank: int) -> list[Future[Path]]:
+        """What must be known of an answer's words before any flavour of it is compiled."""
+        if answer.is_assembly:
+            return []
+        text = answer.text.decode()
+        found = rules.findings(text)
+        if found and not self._lets_pass(answer, found):
+            return [_failed(answer.refused(found))]
+        if found or rules.is_plain(text):
+            return []
+        key = digest("words", answer.name, answer.text, self.ground, self._rules, answer.file in self.let_pass)
+
+        def make() -> Path:
+            flavours = ["asan", "tsan"] + ([
+                name for name, recipe in self._kit["programs"].items() if answer.file in recipe["tasks"]] or ["kernel"])
+            with self.cache.workplace() as place:
+                seen = words(answer, {one: self._tools(answer.file, one) for one in reversed(flavours)}, place,
+                             self._rooms)
+                if seen and not self._lets_pass(answer, seen):
+                    raise answer.refused(seen)
+                (place / "passed").write_text("")
+                return self.cache.put(key, place / "passed")
+
+        return [self._once(key, make, rank=rank)]
+
+    def _lets_pass(self, answer: Answer, found: list[Any]) -> bool:
+        if answer.file not in self.let_pass:
+            return False
+        self.let_passed[answer.name] = str(answer.refused(found))
+        return True
 
     def program(self, lab: Lab, answers: Answers, flavour: str, rank: int = 0, words: Sequence[str] = ()) -> Future[Path]:
         """Links the lab's unit tests of one flavour (asan, tsan, explore) with the answers; `words` are more of the linker's."""
@@ -194,7 +228,7 @@ class Kit:
         sources = reference_answers(labs, self.root)
         if sources is not None:
             return sources, ""
-        found = compiled.find(self.root, self._kit)
+        found = reference_objects.find(self.root, self._kit)
         return found.answers, found.why_none
 
     def programs(self, kernel: str) -> tuple[str, ...]:
@@ -268,24 +302,84 @@ class Kit:
                 self._futures[key] = self.schedule.submit(make, *after, rank=rank)
         return self._futures[key]
 
-    def _compile(self, key: str, file: str, source: Path, name: str, flavour: str) -> Path:
+    def _compile(self, key: str, compiled_key: str, answer: Answer, flavour: str) -> Path:
+        """The object, as it was compiled once, looked at by the gate as it is now."""
+        tools, ground = self._tools(answer.file, flavour), self._contract
+        known = contract.known_words(self.root, self._header(answer.file))
         with self.cache.workplace() as place:
-            header = self._headers.get((file, flavour))
-            flags = [*self.flags(file, flavour), *(["-include", str(header)] if header else [])]
-            return self.cache.put(key, self._compiled(place, file, source, name, flavour, flags,
-                                                      [header.parent] if header else []))
+            made = self.cache.get(compiled_key)
+            if made is None:
+                made = self.cache.put(compiled_key, compiled(
+                    answer, tools, contract.own_symbols(ground, answer.is_assembly), place,
+                    [*self._rooms, *(header.parent for header in self._headers.values())], self._blame_disk))
+            found, for_staff = judged(
+                made, answer, tools, flavour, lambda name: contract.may_have(name, ground, known, flavour),
+                self._privileged.get(answer.file, frozenset()))
+            if found and not self._lets_pass(answer, found):
+                raise answer.refused(found)
+            if for_staff:
+                self.for_staff[answer.name] = for_staff
+                (place / "staff").write_text("\n".join(for_staff))
+                self.cache.put(digest("for staff", key), place / "staff")
+            os.link(made, place / "passed.o")
+            return self.cache.put(key, place / "passed.o")
 
-    def _compiled(self, place: Path, file: str, source: Path, name: str, flavour: str, flags: list[str],
-                  readable: Sequence[Path] = ()) -> Path:
-        """Compiles into a folder."""
+    @cached_property
+    def _rooms(self) -> list[Path]:
+        """What a compiler may read of the tree."""
+        return [self.root / room for room in ROOMS if (self.root / room).is_dir()]
+
+    def _tools(self, file: str, flavour: str) -> Tools:
+        binutils = self._kit["binutils"]["kernel" if flavour in self._kit["programs"] or flavour == "kernel" else "host"]
+        header = self._headers.get((file, flavour))
+        flags = [*self.flags(file, flavour), *(["-include", str(header)] if header else [])]
+        return Tools(self._compiler(flavour), flags, *(binutils[one] for one in BINUTILS))
+
+    @cached_property
+    def _rules(self) -> str:
+        """The gate itself: what it let pass before it was changed is looked at again."""
+        here = Path(__file__).parent
+        return digest([path.read_text() for path in (*sorted((here.parent / "gate").glob("*.py")), here / "compiling.py")],
+                      sorted(self._privileged.items()))
+
+    @cached_property
+    def _contract(self) -> contract.Ground:
+        """What the kit's own objects define, and what they lack."""
+        parts = [Path(path) for recipe in self._kit["kernels"].values() for path in recipe["objects"]]
+        parts += [Path(path) for recipe in self._kit["programs"].values() for path in recipe["objects"] + recipe["archives"]]
+        parts += [Path(path) for name, path in self._kit["flavours"]["kernel"]["libraries"].items() if name in ROOMS]
+        host = [Path(path) for flavour in ("asan", "tsan")
+                for name, path in self._kit["flavours"][flavour]["libraries"].items() if name in ROOMS]
+        key = digest("contract", _identity([*parts, *host]), (Path(contract.__file__)).read_text())
+        kept = self.cache.get(key)
+        if kept is None:
+            nm = self._kit["binutils"]["kernel"]["nm"]
+            ground = contract.ground_of(parts, nm)
+            more = contract.ground_of(host, self._kit["binutils"]["host"]["nm"])
+            with self.cache.workplace() as place:
+                (place / "made").write_text(json.dumps([more.defined | ground.defined, sorted(ground.lacking)]))
+                kept = self.cache.put(key, place / "made")
+        defined, lacking = json.loads(kept.read_text())
+        return contract.Ground(defined, frozenset(lacking))
+
+    @cached_property
+    def _tasks(self) -> dict[str, Any]:
+        return {task.file: task for lab in load_all(self.root) for task in lab.tasks}
+
+    def _header(self, file: str) -> str:
+        return self._tasks[file].header if file in self._tasks else ""
+
+    @cached_property
+    def _privileged(self) -> dict[str, frozenset[str]]:
+        return {file: frozenset(task.privileged) for file, task in self._tasks.items() if task.privileged}
+
+    def _compiled(self, place: Path, file: str, source: Path, name: str, flavour: str, flags: list[str]) -> Path:
+        """Compiles an answer of staff's own, past the gate, into a folder."""
         output = place / "answer.o"
-        # An answer sees the rooms and itself, so that it cannot include a reference.
         done = sandbox.run(
-            [self._compiler(flavour), *flags,
-             f"-ffile-prefix-map={self.root}/=", f"-iquote{(self.root / file).parent}",
-             "-fdiagnostics-color=never", _few_errors(self._compiler(flavour)), "-c", name, "-o", str(output)],
-            timeout=COMPILE_SECONDS, cwd=self.root, writable=[place],
-            readable=[self.root / room for room in ROOMS if (self.root / room).is_dir()] + [source, *readable])
+            [self._compiler(flavour), *flags, f"-ffile-prefix-map={self.root}/=", f"-iquote{(self.root / file).parent}",
+             "-fdiagnostics-color=never", "-c", name, "-o", str(output)],
+            timeout=COMPILE_SECONDS, cwd=self.root, writable=[place], readable=[*self._rooms, source])
         if not done.ok:
             self._blame_disk(done.stderr)
             text = (done.stdout + done.stderr).strip()
@@ -299,9 +393,9 @@ class Kit:
               finish: Callable[[Path], None] = lambda image: None) -> Future[Path]:
         objects = [self.object(file, source, flavour, rank) for file, source in answers.files]
         # An object is named by its content key, so the key of what is linked is known before.
-        sources = [(file, self._shown(source), content(source)) for file, source in answers.files]
+        sources = [(file, self._shown(source), content(source), file in self.let_pass) for file, source in answers.files]
         identity = _identity(inputs)
-        key = digest(what, sources, flavour, identity, recipe, self.ground,
+        key = digest(what, sources, flavour, identity, recipe, self.ground, self._rules,
                      self._kit["flavours"].get(flavour))
 
         def make(*built: Path) -> Path:
@@ -327,9 +421,10 @@ class Kit:
             raise CannotRun(trouble)
 
 
-def _few_errors(compiler: str) -> str:
-    """The word with which a compiler stops after three errors."""
-    return "-ferror-limit=3" if "clang" in Path(compiler).name else "-fmax-errors=3"
+def _failed(failure: BuildFailure) -> Future[Path]:
+    future: Future[Path] = Future()
+    future.set_exception(failure)
+    return future
 
 
 def _identity(paths: list[Path]) -> list[tuple[str, int, int]]:

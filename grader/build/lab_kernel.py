@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from grader import CannotRun, UsageError
-from grader.build.answers import Answers, own_answers
+from grader.build.answers import Answers, content, own_answers
 from grader.build.workshop import Progress, workshop
 from grader.course.lab import ROOT, Lab, Task, load_all
 
@@ -57,10 +57,8 @@ class LabKernel:
 
 def is_stub(task: Task, root: Path = ROOT) -> bool:
     """Whether the tree's own file of the task is not written yet."""
-    try:
-        return f'todo("{task.id}")' in (root / task.file).read_text(errors="replace")
-    except OSError:
-        return True
+    text = content(root / task.file, root)
+    return text is None or f'todo("{task.id}")' in text.decode()
 
 
 def build(say: Say, lab: Lab, *, reference: bool = False, own: Task | None = None) -> LabKernel:

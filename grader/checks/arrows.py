@@ -61,24 +61,26 @@ INLINE_ASSEMBLY = (
 ASSEMBLY_FILES = (*INLINE_ASSEMBLY, "vmm/svm", "vmm/vmx", "vmm/bench", "vmm/tests/boot")
 
 _ALL_BUT_VERBS = (
-    "confine", "course", "evidence", "machines", "build", "testkit", "judge", "mutate", "bench", "checks", "student",
-    "release",
+    "confine", "course", "evidence", "gate", "machines", "build", "testkit", "judge", "mutate", "bench", "checks",
+    "student", "release",
 )  # fmt: skip
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "confine": (),
-    "course": (),
+    "course": ("gate",),
     "evidence": (),
     "machines": ("confine", "evidence"),
-    "build": ("confine", "course"),
+    "gate": (),
+    "build": ("confine", "course", "gate"),
     "testkit": ("evidence", "machines"),
     "judge": ("confine", "course", "evidence", "machines", "build", "testkit"),
     "mutate": ("confine", "course", "build", "judge"),
     "bench": ("course", "machines", "build", "testkit"),
-    "checks": ("course", "build"),
+    "checks": ("course", "build", "gate"),
     "gdb": ("evidence",),
     "student": ("course",),
     "release": ("course", "build"),
     "verbs": _ALL_BUT_VERBS,
+    "attacks": ("build", "course", "judge"),
     "tests": (*_ALL_BUT_VERBS, "verbs"),
 }
 """By room of the grader: the others that it may import. What stands in grader/__init__.py is everybody's."""

@@ -72,6 +72,8 @@ class Task:
     tests: tuple[Test, ...]
     vendor: str | None = None
     """whose CPUs it is for: `intel`, `amd`, or None for both"""
+    privileged: tuple[str, ...] = ()
+    """in assembly: the privileged instructions that the task is about, which the gate lets pass"""
 
     @property
     def first_positive(self) -> Test | None:
@@ -364,7 +366,7 @@ def load(folder: Path) -> Lab:
             for test in task["tests"])
         tests = _with_hidden(tests, task["id"], hidden, hidden_folder(data["id"], root) / "tests.json")
         tasks.append(Task(task["id"], task["title"], task["file"], task["header"], task["points"],
-                          task["handout"], tests, task.get("vendor")))
+                          task["handout"], tests, task.get("vendor"), tuple(task.get("privileged", ()))))
     questions = None
     if "questions" in data:
         questions = Questions(data["questions"]["file"], tuple(

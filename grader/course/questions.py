@@ -18,6 +18,7 @@ from typing import Any, Mapping
 
 from grader import CannotRun, UsageError
 from grader.course.lab import ROOT, Lab, Question, Questions
+from grader.gate import Refused, reader
 
 MISSING = "no answer"
 PENDING = "pending"
@@ -26,7 +27,6 @@ ENTERED = "entered"
 _HEADING = re.compile(r"^#{1,6}\s+(.*)$")
 _COMMENT = re.compile(r"<!--.*?(-->|\Z)", re.DOTALL)
 _PLACEHOLDER = re.compile(r"^\s*(TODO\b.*|\.\.\.|…)\s*$")
-FILE_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -67,10 +67,22 @@ def answers_of(lab: Lab, *, reference: bool = False, root: Path = ROOT) -> dict[
     path = lab.folder / lab.questions.file
     model = root / "solutions-private" / path.relative_to(root) if path.is_relative_to(root) else path
     try:
-        with open(model if reference and model.is_file() else path, "rb") as file:
-            return answers(file.read(FILE_BYTES).decode("utf-8", "replace"), lab.questions)
-    except OSError:
+        return answers(reader.read(model if reference and model.is_file() else path, root).decode(), lab.questions)
+    except (OSError, Refused):
         return {}
+
+
+def refusal(lab: Lab, root: Path = ROOT) -> str:
+    """Why the gate does not let the file with a student's answers in; empty if it does, or there is none."""
+    assert lab.questions is not None
+    path = lab.folder / lab.questions.file
+    try:
+        reader.read(path, root)
+    except Refused as refused:
+        return f"{path.relative_to(root)} is refused: {refused.findings[0].text}"
+    except OSError:
+        pass
+    return ""
 
 
 def results(lab: Lab, found: Mapping[str, str], awards: Mapping[str, Any]) -> tuple[QuestionResult, ...]:

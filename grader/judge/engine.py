@@ -22,7 +22,9 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Callable, Mapping, Sequence
 
 from grader.build.answers import Answers
-from grader.build.kit import BuildFailure, Kit
+from grader.build.compiling import REFUSED
+from grader.build.failures import BuildFailure
+from grader.build.kit import Kit
 from grader.course.lab import Lab, Task, Test
 from grader.judge import outcome
 from grader.judge.outcome import Outcome
@@ -359,7 +361,7 @@ class Guests(Mapping[str, bytes]):
 def not_built(failure: BuildFailure) -> Outcome:
     """The outcome of every test whose answers cannot be built."""
     where = f"{failure.file} {failure.stage}" if failure.file else failure.stage
-    return Outcome(outcome.NOT_BUILT, f"{where}:\n{outcome.shortened(str(failure), 30)}",
+    return Outcome(outcome.REFUSED if failure.stage == REFUSED else outcome.NOT_BUILT, f"{where}:\n{outcome.shortened(str(failure), 30)}",
                    stub=failure.stage)
 
 

@@ -36,7 +36,7 @@ def as_dict(results: Results) -> dict[str, Any]:
             "counts": results.lab.counts,
             "pending": results.pending,
             "not_judged": results.not_judged,
-            "notes": list(results.notes),
+            "notes": list(results.notes), "let_passed": list(results.let_passed), "for_staff": list(results.for_staff),
             "questions": [{"id": one.question.id, "title": one.question.title, "score": one.score,
                            "max_score": one.question.points, "state": one.state, "note": one.note}
                           for one in results.questions],

@@ -36,8 +36,9 @@ ALL = "all"
 
 def grade(lab: Lab, *, reference: bool = False, task: str | None = None, keyword: str = "",
           machine: str | None = None, awards: Path | None = None, seed: int | None = None,
-          progress: Progress | None = None, fresh: bool = False) -> Results:
-    """Judges one lab's answers; `fresh`: with nothing kept from before."""
+          let_pass: Sequence[str] = (), progress: Progress | None = None, fresh: bool = False) -> Results:
+    """Judges one lab's answers. `let_pass`: tasks whose answers are judged even if the gate refuses them. `fresh`: with
+    nothing kept from before."""
     started = time.monotonic()
     progress = progress or Progress()
     on = machines_of(lab, machine)
@@ -71,6 +72,7 @@ def grade(lab: Lab, *, reference: bool = False, task: str | None = None, keyword
         except OSError as error:
             raise disk_trouble(error, ROOT / "build" / "transcripts") from error
         engine = Engine(lab, kit, Settings(seed, transcripts))
+        kit.let_pass = frozenset(lab.task(one).file for one in let_pass)
         if not keyword:
             engine.build([case for case in cases if not case.late])
         found = judge(engine, cases, keyword, progress)
@@ -87,13 +89,16 @@ def grade(lab: Lab, *, reference: bool = False, task: str | None = None, keyword
     by_machine = tuple(MachineResult(one, judged([one]), left_out(tasks, one)) for one in on)
     asked: tuple[questions.QuestionResult, ...] = ()
     if lab.questions and not (task or keyword):
+        if not reference and (refusal := questions.refusal(lab)):
+            notes.append(refusal)
         asked = questions.results(lab, questions.answers_of(lab, reference=reference), entered)
     scored = judged(on)
     could = {case.test.name for case in cases}
     partial = len(tasks) < len(lab.tasks) or sum(len(one.tests) for one in scored) < len(could)
     return Results(lab, REFERENCE if reference else "own", seed, partial, scored, by_machine,
                    together(found), str(transcripts.relative_to(ROOT)), time.monotonic() - started, asked,
-                   tuple(notes))
+                   tuple(notes), tuple(sorted(kit.let_passed.values())),
+                   tuple(line for name in sorted(kit.for_staff) for line in kit.for_staff[name]))
 
 
 def every_task(all_labs: Sequence[Lab]) -> list[Task]:
@@ -186,4 +191,4 @@ def together(found: Mapping[tuple[str, str, str], Outcome]) -> Together | None:
 def _in_a_line(result: Outcome) -> str:
     """Why a test failed; where nothing was built, what the tool said first."""
     lines = result.detail.split("\n")
-    return " ".join(line.strip() for line in lines[:3 if result.kind == outcome.NOT_BUILT else 1]) or result.kind
+    return " ".join(line.strip() for line in lines[:3 if result.kind in (outcome.NOT_BUILT, outcome.REFUSED) else 1]) or result.kind

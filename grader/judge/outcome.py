@@ -16,6 +16,8 @@ TIMEOUT = "timeout"
 NOT_WRITTEN = "not written"
 BLOCKED = "blocked"
 NOT_BUILT = "does not build"
+REFUSED = "refused"
+"""The gate does not let the answer in: it holds what no task needs and what could forge a verdict."""
 NOT_JUDGED = "not judged"
 """The machine that grades is to blame: neither right nor wrong."""
 

@@ -38,7 +38,7 @@ import pytest
 
 from grader import UsageError
 from grader.build.answers import Answers
-from grader.build.kit import BuildFailure
+from grader.build.failures import BuildFailure
 from grader.judge import outcome
 from grader.course.lab import hidden_folder
 from grader.judge.booted import failure, stub_in
@@ -284,7 +284,7 @@ class LabPlugin:
         run_item(item, following, again=attempt > 0)
         found: Outcome = item.failure or Outcome(outcome.PASSED)
         item.failure = None
-        if found.kind == outcome.NOT_BUILT:
+        if found.kind in (outcome.NOT_BUILT, outcome.REFUSED):
             return found
         boot = self.engine.boot(case, attempt)
         if boot.result is None:

@@ -139,6 +139,7 @@ def closing(results: Results) -> Iterator[str]:
             yield f"  only together: {name}{f' and {len(others)} more' if others else ''}: {why}"
     yield from _left_out(results)
     yield from (f"note: {note}" for note in results.notes)
+    yield from (f"let pass by --let-pass: {line}" for text in results.let_passed for line in text.splitlines())
     for here in results.machines:
         if here.machine not in results.lab.machines:
             yield (f"{here.machine} is none of {results.lab.id}'s machines ({', '.join(results.lab.machines)}): "

@@ -115,6 +115,10 @@ class Results:
     questions: tuple[QuestionResult, ...] = ()
     notes: tuple[str, ...] = ()
     """what happened on the way that changed no verdict"""
+    let_passed: tuple[str, ...] = ()
+    """what the gate would have refused, and staff let pass"""
+    for_staff: tuple[str, ...] = ()
+    """what a person may want to look at, and what costs no points"""
 
     @property
     def score(self) -> float:

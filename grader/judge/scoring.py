@@ -76,7 +76,7 @@ def _with_those_that_belong(task: Task, one: TestResult, results: Sequence[TestR
 def _state(task: Task, outcomes: Iterable[Outcome]) -> tuple[str, str]:
     outcomes = list(outcomes)
     for one in outcomes:
-        if one.kind == outcome.NOT_BUILT:
+        if one.kind in (outcome.NOT_BUILT, outcome.REFUSED):
             return one.stub, one.detail
     stubs = [one for one in outcomes if one.kind == outcome.NOT_WRITTEN]
     if stubs and not any(one.passed for one in outcomes):

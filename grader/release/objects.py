@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from grader import CannotRun
-from grader.build import compiled
+from grader.build import reference_objects
 from grader.build.kit import read_description
 from grader.build.schedule import cores
 from grader.course.lab import Lab
@@ -59,7 +59,7 @@ def write(root: Path, tree: Path, labs: Sequence[Lab], tools: Sequence[Toolchain
 
     ``kept``: a folder for objects that the next call may need again.
     """
-    folder = tree / compiled.FOLDER
+    folder = tree / reference_objects.FOLDER
     shutil.rmtree(folder, ignore_errors=True)
     if not labs:
         return
@@ -67,12 +67,12 @@ def write(root: Path, tree: Path, labs: Sequence[Lab], tools: Sequence[Toolchain
     jobs: list[tuple[list[str], Path]] = []
     wanted = []
     for tool in tools:
-        fingerprint = compiled.Fingerprint.of(tree, tool.kit)
+        fingerprint = reference_objects.Fingerprint.of(tree, tool.kit)
         index[fingerprint.folder] = fingerprint.to_dict()
         for lab in labs:
             for task in lab.tasks:
                 for flavour, recipe in _flavours(task.file, tool.kit):
-                    name = Path(fingerprint.folder, task.file, compiled.name(flavour))
+                    name = Path(fingerprint.folder, task.file, reference_objects.name(flavour))
                     wanted.append(name)
                     if not (kept / name).exists():
                         (kept / name).parent.mkdir(parents=True, exist_ok=True)
@@ -82,7 +82,7 @@ def write(root: Path, tree: Path, labs: Sequence[Lab], tools: Sequence[Toolchain
     for name in wanted:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(kept / name, folder / name)
-    (folder / compiled.INDEX).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
+    (folder / reference_objects.INDEX).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
 
 
 def _flavours(file: str, kit: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:

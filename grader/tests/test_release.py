@@ -20,7 +20,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from grader import CannotRun, UsageError
-from grader.build import compiled
+from grader.build import reference_objects
 from grader.course import lab as labs_module
 from grader.course.lab import ROOT
 from grader.release import contents, course, leaks, tree
@@ -239,24 +239,24 @@ def test_objects_fit_one_compiler_and_unchanged_headers(tmp_path: Path) -> None:
     (tmp_path / "kern").mkdir()
     (tmp_path / "kern/a.hh").write_text("int a;\n")
     kit = {"flavours": {"asan": {"compiler": "g++", "compile": ["-O1", f"-I{tmp_path}"]}}, "programs": {}}
-    here = compiled.Fingerprint.of(tmp_path, kit)
+    here = reference_objects.Fingerprint.of(tmp_path, kit)
     folder = tmp_path / "references"
     (folder / here.folder / "kern/a.cc").mkdir(parents=True)
     (folder / here.folder / "kern/a.cc/asan.o").write_bytes(b"object")
     index = folder / "index.json"
     index.write_text(json.dumps({here.folder: here.to_dict()}))
-    assert compiled.find(tmp_path, kit).answers["kern/a.cc"] == folder / here.folder / "kern/a.cc"
+    assert reference_objects.find(tmp_path, kit).answers["kern/a.cc"] == folder / here.folder / "kern/a.cc"
     (tmp_path / "kern/a.hh").write_text("long a;\n")
-    found = compiled.find(tmp_path, kit)
+    found = reference_objects.find(tmp_path, kit)
     assert not found.answers.files and "header" in found.why_none and "mend" in found.why_none
     other = {**here.to_dict(), "compilers": ["g++ 99 for x86_64-linux-gnu"]}
     index.write_text(json.dumps({"0" * 16: other}))
-    assert "g++ 99" in compiled.find(tmp_path, kit).why_none
+    assert "g++ 99" in reference_objects.find(tmp_path, kit).why_none
     index.write_text("{")
     with pytest.raises(CannotRun, match="damaged"):
-        compiled.find(tmp_path, kit)
+        reference_objects.find(tmp_path, kit)
     os.unlink(index)
-    assert compiled.find(tmp_path, kit).why_none == ""
+    assert reference_objects.find(tmp_path, kit).why_none == ""
 
 
 def test_hidden_tests_guard_points_and_are_marked(tmp_path: Path) -> None:

@@ -256,7 +256,9 @@ def make(root: Path) -> Tree:
                "compile": ["-std=c++23", f"-I{root}", "-fno-exceptions"], "link": ["-O0"],
                "libraries": {"vmm": archive, "kern": archive}}
     tests = tree.compile("tests", TESTS)
+    binutils = {name: f"/usr/bin/{name}" for name in ("ld", "objcopy", "objdump", "nm")}
     tree.write("build/cmake/kit.json", json.dumps({
+        "binutils": {"kernel": binutils, "host": binutils},
         "flavours": {name: flavour for name in ("kernel", "asan", "tsan")},
         "kernels": {"nestling": {
             "runs": "guests", "linker": "/bin/sh", "flags": [str(root / "build/cmake/link.sh")],

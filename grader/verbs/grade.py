@@ -26,10 +26,12 @@ from grader.verbs.output import write
 @click.option("--awards", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
               help="Points that a person has entered with `nest award`.")
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Repeat a run with the same nonces.")
+@click.option("--let-pass", "let_pass", multiple=True, metavar="TASK", help="Staff: judge this task's answer even if the "
+              "gate refuses it; the result says so. May be repeated.")
 @click.option("--json", "json_file", metavar="FILE", help="Write the result as JSON; - is standard output.")
 @click.option("--junit", "junit_file", metavar="FILE", help="Write the result as JUnit XML; - likewise.")
 def command(lab: str, reference: bool, task: str | None, keyword: str, machine: str | None,
-            awards: Path | None, seed: int | None, json_file: str | None, junit_file: str | None) -> int:
+            awards: Path | None, seed: int | None, let_pass: tuple[str, ...], json_file: str | None, junit_file: str | None) -> int:
     """Judge the answers to LAB (its id, its name or its folder) and show the score.
 
     Ends with 0 if all automatic points are reached, with 1 if points are missing, and with 3 if some tests
@@ -38,7 +40,7 @@ def command(lab: str, reference: bool, task: str | None, keyword: str, machine: 
     if json_file == "-" and junit_file == "-":
         raise UsageError("only one of --json and --junit can go to standard output")
     results = grade(labs_module.find(lab), reference=reference, task=task, keyword=keyword, machine=machine,
-                    awards=awards, seed=seed)
+                    awards=awards, seed=seed, let_pass=let_pass)
     if json_file:
         write(json_file, forms.to_json(results))
     if junit_file:

@@ -1,0 +1,3 @@
+// SPDX-License-Identifier: MIT
+//@ wrong_kernel_entry
+[[gnu::used]] static char big[1 << 30];

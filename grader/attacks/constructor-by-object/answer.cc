@@ -1,0 +1,6 @@
+// SPDX-License-Identifier: MIT
+//@ forge
+
+//@ wrong_kernel_entry
+struct Early { Early() { forge(); } };
+static Early early;

@@ -1,0 +1,6 @@
+// SPDX-License-Identifier: MIT
+//@ forge
+
+//@ wrong_kernel_entry
+static void early() { forge(); }
+[[gnu::section(".preinit_array"), gnu::used]] static void (*const entry)() = early;

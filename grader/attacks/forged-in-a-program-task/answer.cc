@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: MIT
+//@ forge
+#include "vmm/user/program/vmm.hh"
+namespace user {
+std::int64_t map_in_guest(std::int64_t, std::uint64_t, std::uint64_t, std::int64_t, std::uint64_t, std::uint64_t,
+                          std::uint64_t) {
+    forge();
+    return 0;
+}
+}

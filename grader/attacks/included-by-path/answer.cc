@@ -1,0 +1,2 @@
+// SPDX-License-Identifier: MIT
+#include "solutions-private/vmm/pager/kernel_entry.cc"

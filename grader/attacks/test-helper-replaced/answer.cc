@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: MIT
+//@ wrong_kernel_entry
+
+#include <string>
+namespace lab {
+std::string hex(std::uint64_t) { return "0"; }
+}
