@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: MIT
 // The main of every lab's unit-test program. Beside what GoogleTest prints for a reader, a run that
-// was given a token tells its verdicts to the grader, one line a case: `TOKEN Suite.Case
-// passed|failed`, on a file of its own. An answer under test that ends the process, or prints, has
-// said nothing there.
+// the grader started answers its questions, on two descriptors of its own.
+//
+// No secret is in the process while the answer under test runs. When the body of a case has ended,
+// the harness says so, and only then the grader asks, each time with a new word: "report WORD", or
+// "poison WORD", after which the case has failed. The harness repeats the word and says whether the
+// case has passed so far. Before the poison it must have passed and after it failed, and nobody
+// knows beforehand when it comes: an answer that swallows failures, or invents them, says something
+// wrong. An answer that ends the process, or prints, has said nothing here.
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -10,49 +15,78 @@
 #include <cstdlib>
 #include <string>
 #include <string_view>
-#include <utility>
+
+#include "labs/unit_confine.hh"
 
 namespace {
 
-/// Takes a variable out of the environment, so that the code under test does not find it there.
-std::string take_variable(const char* name) {
+/// Takes a number out of the environment; -1 if there is none.
+int take_number(const char* name) {
     const char* value = std::getenv(name);
-    std::string text{value ? value : ""};
+    const std::string_view text{value ? value : ""};
+    int number = -1;
+    std::from_chars(text.data(), text.data() + text.size(), number);
     unsetenv(name);
-    return text;
+    return number;
 }
 
 class Verdicts final : public ::testing::EmptyTestEventListener {
    public:
-    Verdicts(int file, std::string token) : file_{file}, token_{std::move(token)} {}
+    Verdicts(int questions, int answers) : questions_{questions}, answers_{answers} {}
+
+    /// The process's status: what GoogleTest says, without the failures that were asked for.
+    int status(int found) const { return poisoned_ && !failed_ ? 0 : found; }
 
     void OnTestEnd(const ::testing::TestInfo& test) override {
-        std::string line = token_;
-        line.append(" ").append(test.test_suite_name()).append(".").append(test.name());
-        line.append(test.result()->Passed() ? " passed\n" : " failed\n");
-        for (std::string_view left = line; !left.empty();) {
-            const ssize_t written = write(file_, left.data(), left.size());
-            if (written <= 0) return;  // nobody listens: no verdict, which counts as failed
-            left.remove_prefix(static_cast<std::size_t>(written));
+        const std::string name = std::string{test.test_suite_name()} + "." + test.name();
+        failed_ |= test.result()->Failed();
+        if (!say(name + " ended")) return;
+        for (std::string line; hear(line);) {
+            const std::size_t space = line.find(' ');
+            if (space == std::string::npos) return;  // "enough"
+            if (line.compare(0, space, "poison") == 0) {
+                poisoned_ = true;
+                ADD_FAILURE() << "a question of the grader's: this case has failed from now on";
+            }
+            say(name + line.substr(space) + (test.result()->Passed() ? " passed" : " failed"));
         }
     }
 
    private:
-    int file_;
-    std::string token_;
+    bool say(const std::string& line) const {
+        const std::string whole = line + "\n";
+        for (std::string_view left = whole; !left.empty();) {
+            const ssize_t written = write(answers_, left.data(), left.size());
+            if (written <= 0) return false;  // nobody listens: no verdict, which counts as failed
+            left.remove_prefix(static_cast<std::size_t>(written));
+        }
+        return true;
+    }
+
+    bool hear(std::string& line) const {
+        line.clear();
+        for (char letter = 0; read(questions_, &letter, 1) == 1; line += letter)
+            if (letter == '\n') return true;
+        return false;
+    }
+
+    int questions_;
+    int answers_;
+    bool poisoned_ = false;
+    bool failed_ = false;
 };
 
 }  // namespace
 
 int main(int argc, char** argv) {
-    std::string token = take_variable("NEST_TOKEN");
-    const std::string file_text = take_variable("NEST_TOKEN_FD");
+    const int questions = take_number("NEST_QUESTIONS_FD");
+    const int answers = take_number("NEST_ANSWERS_FD");
     ::testing::InitGoogleTest(&argc, argv);
+    if (questions < 0 || answers < 0) return RUN_ALL_TESTS();
 
-    int file = -1;
-    std::from_chars(file_text.data(), file_text.data() + file_text.size(), file);
-    if (!token.empty() && file >= 0)
-        ::testing::UnitTest::GetInstance()->listeners().Append(
-            new Verdicts{file, std::move(token)});
-    return RUN_ALL_TESTS();
+    auto* const verdicts = new Verdicts{questions, answers};
+    ::testing::UnitTest::GetInstance()->listeners().Append(verdicts);
+    lab::confine();
+    const int found = RUN_ALL_TESTS();
+    return verdicts->status(found);
 }

@@ -350,11 +350,13 @@ class Kit:
         parts += [Path(path) for name, path in self._kit["flavours"]["kernel"]["libraries"].items() if name in ROOMS]
         host = [Path(path) for flavour in ("asan", "tsan")
                 for name, path in self._kit["flavours"][flavour]["libraries"].items() if name in ROOMS]
-        key = digest("contract", _identity([*parts, *host]), (Path(contract.__file__)).read_text())
+        key = digest("contract", _identity([*parts, *host]), Path(contract.__file__).read_text())
         kept = self.cache.get(key)
         if kept is None:
             nm = self._kit["binutils"]["kernel"]["nm"]
-            ground = contract.ground_of(parts, nm)
+            scripts = {Path(word) for recipe in self._kit["kernels"].values() for word in recipe["flags"]
+                       if word.endswith(".ld")}
+            ground = contract.ground_of(parts, nm, scripts)
             more = contract.ground_of(host, self._kit["binutils"]["host"]["nm"])
             with self.cache.workplace() as place:
                 (place / "made").write_text(json.dumps([more.defined | ground.defined, sorted(ground.lacking)]))

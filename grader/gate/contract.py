@@ -56,8 +56,8 @@ class Ground:
     lacking: frozenset[str]
 
 
-def ground_of(objects: Iterable[Path], nm: str) -> Ground:
-    """Reads the kit's objects and archives, which no answer is in."""
+def ground_of(objects: Iterable[Path], nm: str, scripts: Iterable[Path] = ()) -> Ground:
+    """Reads the kit's objects and archives, which no answer is in, and the linker scripts, which may name symbols."""
     defined: dict[str, str] = {}
     wanted: set[str] = set()
     plain = _listed(nm, objects)
@@ -66,6 +66,8 @@ def ground_of(objects: Iterable[Path], nm: str) -> Ground:
             wanted.add(name)
         elif kind.isupper() or kind in "vwu":
             defined[name] = name
+    for script in scripts:
+        wanted |= set(re.findall(r"\b[a-z]\w*_\w+", script.read_text(encoding="utf-8", errors="replace")))
     words = subprocess.run(["c++filt"], input="\n".join(defined) + "\n", capture_output=True, text=True,
                            check=True).stdout.splitlines()
     return Ground(dict(zip(defined, words)), frozenset(wanted - defined.keys()))

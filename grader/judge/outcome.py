@@ -18,6 +18,8 @@ BLOCKED = "blocked"
 NOT_BUILT = "does not build"
 REFUSED = "refused"
 """The gate does not let the answer in: it holds what no task needs and what could forge a verdict."""
+FORGED = "forged"
+"""What was said of the test is not so, and an honest process would not have said it."""
 NOT_JUDGED = "not judged"
 """The machine that grades is to blame: neither right nor wrong."""
 

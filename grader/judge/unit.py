@@ -1,24 +1,22 @@
 # SPDX-License-Identifier: MIT
 """Runs one GoogleTest case in a process of its own and judges how it ended.
 
-A verdict is two things that agree: the record with the run's token, which only the program's main and
-its listener know, and an exit status of 0. An answer that ends the process has neither.
+A verdict is two things that agree: what the harness in the program says when it is asked (grader/judge/questions.py),
+and an exit status of 0. An answer that ends the process has neither.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
-import secrets
 import shlex
-from collections.abc import Sequence
 from pathlib import Path
 
 from grader.confine import host_program, sandbox
 from grader.course.lab import ROOT
 from grader.judge import outcome
 from grader.judge.outcome import Outcome, shortened, stub_reached
+from grader.judge.questions import FAILED, FORGED, PASSED, Questions
 
 CASE_SECONDS = 20.0
 TODO_STATUS = 121
@@ -43,52 +41,31 @@ OFFSET = re.compile(r" \(\w+\+0x[0-9a-f]+\)$")
 def run_case(program: Path, case: str, *, task: str, seed: int, transcript: Path,
              seconds: float = CASE_SECONDS) -> Outcome:
     """Runs `Suite.Case` of the program for a test of `task`."""
-    command, done, records, token = _run(program, [case], seed, seconds)
+    command = [*host_program.without_randomization(), str(program), f"--gtest_filter={case}"]
+    # One schedule alone of an explored case (kern/arch/explore).
+    schedule = {name: os.environ[name] for name in ("NEST_SCHEDULE",) if name in os.environ}
+    asked = Questions(case)
+
+    def start() -> sandbox.Completed:
+        nonlocal asked
+        with Questions(case) as asked:
+            return sandbox.run(
+                [*command, "--gtest_color=no"], timeout=seconds, readable=[program], pass_fds=asked.descriptors,
+                env={**SANITIZERS, **asked.environment, "NEST_SEED": str(seed), **schedule})
+
+    done = host_program.started(start)
+    if done.killed == "interrupted":
+        raise KeyboardInterrupt
     transcript.parent.mkdir(parents=True, exist_ok=True)
     transcript.write_text(f"$ NEST_SEED={seed} {shlex.join(command)}\n{done.stdout}\n"
                           f"--- standard error ---\n{done.stderr}\n--- {done.ended()} ---\n", encoding="utf-8")
-    verdict = _judge(done, records, token, case, task)
+    verdict = _judge(done, asked.found, task)
     return Outcome(verdict.kind, verdict.detail, done.seconds, "", transcript, stub=verdict.stub)
 
 
-def all_pass(program: Path, cases: Sequence[str], *, seed: int, seconds: float = CASE_SECONDS) -> bool:
-    """Whether the cases pass one after the other in one process."""
-    _, done, records, token = _run(program, cases, seed, seconds)
-    return done.ok and sorted(records) == sorted(f"{token} {case} passed" for case in cases)
-
-
-def _run(program: Path, cases: Sequence[str], seed: int,
-         seconds: float) -> tuple[list[str], sandbox.Completed, list[str], str]:
-    """Runs cases: the command, how it ended, the records, and the token that true ones begin with."""
-    token = secrets.token_hex(16)
-    record_end, write_end = os.pipe()
-    # One schedule alone of an explored case (kern/arch/explore).
-    schedule = {name: os.environ[name] for name in ("NEST_SCHEDULE",) if name in os.environ}
-    command = [*host_program.without_randomization(), str(program), f"--gtest_filter={':'.join(cases)}"]
-    with contextlib.ExitStack() as stack:
-        stack.callback(os.close, record_end)
-        try:
-            done = host_program.started(lambda: sandbox.run(
-                [*command, "--gtest_color=no"], timeout=seconds,
-                readable=[program], pass_fds=[write_end],
-                env={**SANITIZERS, "NEST_TOKEN": token, "NEST_TOKEN_FD": str(write_end),
-                     "NEST_SEED": str(seed), **schedule}))
-        finally:
-            os.close(write_end)
-        os.set_blocking(record_end, False)
-        try:
-            records = os.read(record_end, 65536).decode("utf-8", "replace").splitlines()
-        except BlockingIOError:  # something it left behind still holds the other end
-            records = []
-    if done.killed == "interrupted":
-        raise KeyboardInterrupt
-    return command, done, records, token
-
-
-def _judge(done: sandbox.Completed, records: list[str], token: str, case: str, task: str) -> Outcome:
-    passed = f"{token} {case} passed" in records
-    failed = f"{token} {case} failed" in records
-    if passed and not failed and done.ok:
+def _judge(done: sandbox.Completed, found: str, task: str) -> Outcome:
+    passed, failed = found == PASSED, found == FAILED
+    if passed and done.ok:
         return Outcome(outcome.PASSED)
     if done.timed_out:
         return Outcome(outcome.TIMEOUT, f"did not end within {done.seconds:.0f} s: a loop without end, or a wait "
@@ -100,6 +77,9 @@ def _judge(done: sandbox.Completed, records: list[str], token: str, case: str, t
         stub = stub_reached(done.stderr, task)
         if stub:
             return stub
+    if found == FORGED:
+        return Outcome(outcome.FORGED, "the test's verdict does not hold: asked after the case had ended, the process "
+                       "said what was not so")
     report = sanitizer_report(done.stderr)
     if report:
         return Outcome(outcome.CRASHED, report)

@@ -36,6 +36,7 @@ void todo(const char* task, std::source_location where) {
 """
 
 TESTS = """#include <gtest/gtest.h>
+#include <cstdio>
 #include <cstdlib>
 #include <string>
 #include <unistd.h>
@@ -47,23 +48,35 @@ TEST(Half, RefusesOdd) { EXPECT_EQ(half(3), -1); }
 TEST(Half, Race) { EXPECT_EQ(half(twice(5)), 5); }
 class Listener : public testing::EmptyTestEventListener {
   public:
-    Listener(std::string token, int fd) : token_(token), fd_(fd) {}
+    Listener(FILE* asked, FILE* said) : asked_(asked), said_(said) {}
+    bool poisoned = false, failed = false;
     void OnTestEnd(const testing::TestInfo& info) override {
-        const std::string line = token_ + " " + info.test_suite_name() + "." + info.name() +
-                                 (info.result()->Passed() ? " passed\\n" : " failed\\n");
-        (void)!write(fd_, line.data(), line.size());
+        failed |= info.result()->Failed();
+        std::fprintf(said_, "%s.%s ended\\n", info.test_suite_name(), info.name());
+        std::fflush(said_);
+        char what[16], word[64];
+        while (std::fscanf(asked_, "%15s", what) == 1 && std::string(what) != "enough" &&
+               std::fscanf(asked_, "%63s", word) == 1) {
+            if (std::string(what) == "poison") { poisoned = true; ADD_FAILURE(); }
+            std::fprintf(said_, "%s.%s %s %s\\n", info.test_suite_name(), info.name(), word,
+                         info.result()->Passed() ? "passed" : "failed");
+            std::fflush(said_);
+        }
     }
   private:
-    std::string token_;
-    int fd_;
+    FILE* asked_;
+    FILE* said_;
 };
 int main(int argc, char** argv) {
     testing::InitGoogleTest(&argc, argv);
-    const char* token = getenv("NEST_TOKEN");
-    const char* fd = getenv("NEST_TOKEN_FD");
-    if (token && fd) testing::UnitTest::GetInstance()->listeners().Append(new Listener(token, atoi(fd)));
-    unsetenv("NEST_TOKEN");
-    return RUN_ALL_TESTS();
+    const char* asked = getenv("NEST_QUESTIONS_FD");
+    const char* said = getenv("NEST_ANSWERS_FD");
+    Listener* listener = nullptr;
+    if (asked && said)
+        testing::UnitTest::GetInstance()->listeners().Append(
+            listener = new Listener(fdopen(atoi(asked), "r"), fdopen(atoi(said), "w")));
+    const int found = RUN_ALL_TESTS();
+    return listener && listener->poisoned && !listener->failed ? 0 : found;
 }
 """
 

@@ -78,7 +78,7 @@ KERNELS = ("kern/", "vmm/")
 
 def _pytest(of_kernels: bool) -> list[list[str]]:
     return [_python_tests([name for name in sources(".py")
-                           if Path(name).name.startswith("test_") and not name.startswith("labs/")
+                           if Path(name).name.startswith("test_") and not name.startswith(("labs/", "grader/attacks/"))
                            and name.startswith(KERNELS) == of_kernels])]
 
 
@@ -109,6 +109,8 @@ PARTS = (
          lambda: [[PYTHON, "-m", "grader.checks.lint"]], fast=False, beside=19),
     Part("boots", "boots of the kernel", lambda: _pytest(True), fast=False, built=True, beside=0),
     Part("pytest", "the grader's tests", lambda: _pytest(False), fast=False, built=True),
+    Part("attacks", "answers that want points for nothing, and right ones in many styles",
+         lambda: [_python_tests(["grader/attacks"])], fast=False, long=True, built=True),
     Part("clang", "all of it built by clang++: the C++ unit tests, and boots of the kernel", _clang,
          fast=False, long=True),
     Part("reference", "the reference answers of every lab, on all its machines",
