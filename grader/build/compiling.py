@@ -124,7 +124,7 @@ def judged(made: Path, answer: Answer, tools: Tools, flavour: str, may_have: Cal
         found = objects.read(made)
     except objects.NoObject as problem:
         return [Finding(0, f"its object cannot be read: {problem}")], []
-    out = list(objects.findings(found, flavour, answer.is_assembly, may_have))
+    out = list(objects.findings(found, flavour, answer.is_assembly, may_have, Path(answer.file).parent.name))
     for_staff: list[str] = []
     if found.machine == objects.X86_64:
         done = sandbox.run([tools.objdump, "-d", "-w", "-z", str(made)], timeout=PREPROCESS_SECONDS, readable=[made],

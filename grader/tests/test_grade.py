@@ -106,10 +106,8 @@ def test_a_wrong_answer_costs_its_task_alone_and_is_explained(tree: Tree) -> Non
 
 
 def test_files_that_pass_alone_are_booted_together(tree: Tree) -> None:
-    tree.write("vmm/twice.cc", TWICE.replace("return n + n;", "extern bool spoilt; return n + n + spoilt;"))
-    tree.write("vmm/half.cc", HALF + "bool spoilt = true;\n")
-    for name, text in (("twice", TWICE), ("half", HALF)):
-        tree.write(f"solutions-private/vmm/{name}.cc", text + "bool spoilt = false;\n" * (name == "half"))
+    tree.write("vmm/twice.cc", TWICE.replace("return n + n;", "return n + n + (half(6) != 3);"))
+    tree.write("vmm/half.cc", HALF.replace("return n", "return n == 6 ? 4 : n"))
     result, done = tree.grade()
     assert done.returncode == 0 and result["score"] == 30, done.stdout + done.stderr
     together = result["extra_data"]["together"]
@@ -168,7 +166,10 @@ def test_bad_endings_cost_their_task_alone(tree: Tree, body: str, outcome: str) 
     tree.solve()
     tree.write("vmm/half.cc", '#include <unistd.h>\n#include <signal.h>\n#include <stdlib.h>\n'
                f'#include "vmm/toy.hh"\nint half([[maybe_unused]] int n) {{ {body} }}\n')
-    result, done = tree.grade()
+    if "(" in body.partition("=")[0].replace("*(", "").replace("__builtin_trap(", ""):
+        result, done = tree.grade()
+        assert kinds(result, "lab1.half")["unit:Half.OfFour"] == "refused"
+    result, done = tree.grade("--let-pass", "half")
     assert done.returncode == 1
     assert scores(result) == {"lab1.twice": 10, "lab1.half": 0}
     assert kinds(result, "lab1.half")["unit:Half.OfFour"] == outcome
@@ -178,6 +179,8 @@ def test_exit_in_a_static_constructor_earns_nothing(tree: Tree) -> None:
     tree.solve()
     tree.write("vmm/half.cc", HALF + "#include <unistd.h>\n__attribute__((constructor)) void f() { _exit(0); }\n")
     result, _ = tree.grade()
+    assert kinds(result, "lab1.half")["unit:Half.OfFour"] == "refused"
+    result, _ = tree.grade("--let-pass", "half")
     assert scores(result) == {"lab1.twice": 10, "lab1.half": 0}
 
 

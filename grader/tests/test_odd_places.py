@@ -123,8 +123,8 @@ def latin_1(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 def test_any_locale(tree: Tree, where: str, request: pytest.FixtureRequest) -> None:  # noqa: F811
     environment = request.getfixturevalue("latin_1") if where == LATIN_1 else {"LC_ALL": where}
     words = "x" * 300 + " 두 배"
-    tree.write("vmm/twice.cc", TWICE.replace("int twice", "#include <cstdio>\n// 두 배\nint twice").replace(
-        "return n + n", f'std::printf("{words}\\n"); return n'))
+    tree.write("vmm/twice.cc", TWICE.replace("int twice", "// 두 배\nint twice").replace(
+        "return n + n", f'say("{words}\\n"); return n'))
     tree.write("vmm/half.cc", f"#error {words}\n")
     lab = toy_tree.lab_json()
     lab["tasks"][0]["title"] = "두 배"
@@ -139,8 +139,7 @@ def test_any_locale(tree: Tree, where: str, request: pytest.FixtureRequest) -> N
 def test_answer_that_prints_what_is_no_utf_8(tree: Tree) -> None:  # noqa: F811
     shout = "".join(f"\\x{byte:02x}" for byte in BYTES)
     tree.solve()
-    tree.write("vmm/half.cc", HALF.replace("int half", "#include <cstdio>\nint half").replace(
-        "return n", f'std::printf("{shout}\\n"); std::fprintf(stderr, "{shout}\\n"); std::fflush(stdout); return n'))
+    tree.write("vmm/half.cc", HALF.replace("return n", f'say("{shout}\\n"); return n'))
     result, done = tree.grade()
     assert done.returncode == 0 and result["score"] == 30, done.stdout + done.stderr
     tree.write("vmm/half.cc", (tree.root / "vmm/half.cc").read_text().replace("n / 2", "n / 3"))
@@ -151,12 +150,10 @@ def test_answer_that_prints_what_is_no_utf_8(tree: Tree) -> None:  # noqa: F811
 def test_answer_whose_source_is_no_utf_8(tree: Tree) -> None:  # noqa: F811
     tree.solve()
     path = tree.root / "vmm/half.cc"
-    path.write_bytes(b"// " + BYTES + b"\n" + HALF.encode())
+    path.write_bytes(HALF.encode() + b"// " + BYTES + b"\n")
     result, done = tree.grade()
-    assert done.returncode == 0 and result["score"] == 30, done.stdout + done.stderr
-    path.write_bytes(BYTES + b"\n" + HALF.encode())
-    result, done = tree.grade()
-    assert done.returncode == 1 and result["extra_data"]["tasks"][1]["state"] == "does not compile"
+    assert done.returncode == 1 and result["extra_data"]["tasks"][1]["state"] == "is refused", done.stdout
+    assert "half.cc is not UTF-8 here: save it with that encoding" in done.stdout
     assert "Traceback" not in done.stderr
 
 

@@ -24,6 +24,7 @@ HEADER = """#pragma once
 [[noreturn]] void todo(const char* task, std::source_location where = std::source_location::current());
 int twice(int n);
 int half(int n);
+void say(const char* text);
 """
 
 LIBRARY = """#include "vmm/toy.hh"
@@ -32,6 +33,11 @@ LIBRARY = """#include "vmm/toy.hh"
 void todo(const char* task, std::source_location where) {
     std::fprintf(stderr, "TODO %s: %s:%u is not written yet\\n", task, where.file_name(), where.line());
     _exit(121);
+}
+void say(const char* text) {
+    std::fputs(text, stdout);
+    std::fputs(text, stderr);
+    std::fflush(stdout);
 }
 """
 

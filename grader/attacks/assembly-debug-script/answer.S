@@ -22,9 +22,9 @@ enter_user:
     add $16, %rsp
     swapgs
     iretq
-    .section .debug_gdb_scripts, "MS", @progbits, 1
-    .byte 1
-    .asciz "x.py"
     .size enter_user, . - enter_user
 
     .section .note.GNU-stack, "", @progbits
+    .section .debug_gdb_scripts, "MS", @progbits, 1
+    .byte 1
+    .asciz "x.py"

@@ -22,8 +22,8 @@ enter_user:
     add $16, %rsp
     swapgs
     iretq
-    .section .rodata
-    .incbin "/etc/ld.so.conf"
     .size enter_user, . - enter_user
 
     .section .note.GNU-stack, "", @progbits
+    .section .rodata
+    .incbin "/etc/ld.so.conf"

@@ -22,8 +22,8 @@ enter_user:
     add $16, %rsp
     swapgs
     iretq
-    .section .boot, "ax"
-    nop
     .size enter_user, . - enter_user
 
     .section .note.GNU-stack, "", @progbits
+    .section .boot, "ax"
+    nop

@@ -22,8 +22,8 @@ enter_user:
     add $16, %rsp
     swapgs
     iretq
-    .section .text.svm_asm_vmrun.30, "ax"
-    xor %eax, %eax
     .size enter_user, . - enter_user
 
     .section .note.GNU-stack, "", @progbits
+    .section .text.svm_asm_vmrun.30, "ax"
+    xor %eax, %eax

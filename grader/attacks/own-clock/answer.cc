@@ -2,4 +2,5 @@
 //@ forge
 
 //@ wrong_kernel_entry
-extern "C" int clock_gettime(int, void*) { forge(); return 0; }
+#include <time.h>
+extern "C" int clock_gettime(clockid_t, timespec*) noexcept { forge(); return 0; }
