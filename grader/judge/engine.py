@@ -28,7 +28,7 @@ from grader.build.kit import Kit
 from grader.course.lab import Lab, Task, Test
 from grader.judge import outcome
 from grader.judge.outcome import Outcome
-from grader.judge.unit import CASE_SECONDS, all_pass, run_case
+from grader.judge.unit import CASE_SECONDS, run_case
 from grader.testkit.plans import Ground
 
 if TYPE_CHECKING:
@@ -56,9 +56,6 @@ class Case:
     first_only: bool = False
     """enough is known of these answers once a test has failed: others that have not begun are skipped, and
     nothing is booted before all of the label's cases on the host have passed"""
-    combined: bool = False
-    """each file of these answers is judged on its own too: those on the host are tried in one process for all cases of
-    a flavour, and only if they do not all pass, each case in its own"""
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -100,9 +97,6 @@ class Engine:
         self.settings = settings
         self._schedule = kit.schedule
         self._units: dict[tuple[str, Answers, bool], Future[Outcome]] = {}
-        self._combined: dict[tuple[Answers, str], set[str]] = {}
-        """names of cases that are tried in one process, by answers and kind"""
-        self._together: dict[tuple[Answers, str], Future[bool]] = {}
         self._noticed: set[Answers] = set()
         """answers of which a `first_only` case has failed"""
         self._boots: dict[tuple[str, Answers, str, int], Future[Boot]] = {}
@@ -115,9 +109,6 @@ class Engine:
 
     def build(self, cases: list[Case]) -> None:
         """Starts compiling and linking what the cases need. Costs nothing to call again."""
-        for case in cases:
-            if case.combined and case.test.kind != "boot":
-                self._combined.setdefault((case.answers, case.test.kind), set()).add(case.test.local)
         for rank, case in enumerate(cases):
             if case.test.kind == "boot" and not case.first_only:
                 # Boots take longest, so their kernels come before programs of the same answers.
@@ -201,10 +192,7 @@ class Engine:
         if key not in self._units:
             def begin() -> Future[Outcome]:
                 program = self.kit.program(self.lab, case.answers, FLAVOURS[case.test.kind], rank=rank)
-                several = [self._try_together(case, program, rank)] if case.combined else []
-                return self._schedule.submit(
-                    lambda path, pass_together=False: Outcome(outcome.PASSED) if pass_together
-                    else self._run_unit(path, case, ""), program, *several, rank=rank)
+                return self._schedule.submit(lambda path: self._run_unit(path, case, ""), program, rank=rank)
 
             self._units[key] = self._once_passed(after, begin, Outcome(outcome.SKIPPED), rank)
         return self._units[key]
@@ -222,16 +210,6 @@ class Engine:
 
         on_host = [self._unit(one, rank) for one in after]
         return self._schedule.follow(go, *on_host) if on_host else begin()
-
-    def _try_together(self, case: Case, program: Future[Path], rank: int) -> Future[bool]:
-        """Whether all cases pass that are combined with this one."""
-        key = (case.answers, case.test.kind)
-        if key not in self._together:
-            names = sorted(self._combined[key])
-            self._together[key] = self._schedule.submit(
-                lambda path: all_pass(path, names, seed=self.settings.seed, seconds=self.settings.case_seconds),
-                program, rank=rank)
-        return self._together[key]
 
     def _run_unit(self, program: Path, case: Case, suffix: str) -> Outcome:
         if case.first_only and case.answers in self._noticed:
@@ -321,13 +299,13 @@ def why_not(task: Task, test: Test, machine: str) -> str:
 
 
 def cases_of(task: Task, answers: Answers, label: str, on: Sequence[str], *, late: bool = False,
-             first_only: bool = False, all_on_host: bool = False, combined: bool = False) -> list[Case]:
+             first_only: bool = False, all_on_host: bool = False) -> list[Case]:
     """The cases that judge a task: those of the host once, the booted ones on each machine that can. With
     `all_on_host`, only booted ones are `first_only`."""
     cases = []
     for test in task.tests:
         where = [machine for machine in on if not why_not(task, test, machine)] if test.kind == "boot" else [""]
-        cases += [Case(test, answers, label, machine, late, first_only and not (all_on_host and not machine), combined)
+        cases += [Case(test, answers, label, machine, late, first_only and not (all_on_host and not machine))
                   for machine in where]
     return cases
 

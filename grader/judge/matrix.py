@@ -55,8 +55,6 @@ class Row:
     """the machines"""
     full: bool = True
     """all its tests are judged; else only up to one that fails, which is enough to tell that it is wrong"""
-    combined: bool = False
-    """variants that have rows of their own, together: cases on the host need no process each"""
     seen: Seen | None = None
     """what a mutant's file SEEN says"""
     all_on_host: bool = False
@@ -125,12 +123,11 @@ def verify(lab: Lab, kit: Kit, seed: int, progress: Progress, keyword: str = "",
     for row in rows:
         row.on = tuple(one for one in row.on if machine in (one, ALL))
         row.full = full or row.kind != "mutant" or row.is_constant
-        row.combined = row.combined and not full
         row.all_on_host = all_on_host or (row.seen is not None and row.seen.kind != OTHER)
     engine = Engine(lab, kit, Settings(seed, new_transcripts(ROOT, f"{lab.id}-verify"), replay=False))
     cases = [case for row in rows for task in lab.tasks if task.id in row.answers
              for case in cases_of(task, row.answers[task.id], row.name, row.on, first_only=not row.full,
-                                  all_on_host=row.all_on_host, combined=row.combined)]
+                                  all_on_host=row.all_on_host)]
     if not cases:
         return rows
     engine.build(cases)
@@ -183,8 +180,7 @@ def plan(lab: Lab, root: Path = ROOT) -> list[Row]:
                 answers = answers.replaced(file, chosen[1])
                 names.append(chosen[0])
         on = lab.mutants_on if len(names) == 1 else lab.mutants_on[:1]
-        rows.append(Row(" + ".join(names), "variant", {task.id: answers for task in lab.tasks}, on=on,
-                        combined=len(names) > 1))
+        rows.append(Row(" + ".join(names), "variant", {task.id: answers for task in lab.tasks}, on=on))
     return rows
 
 

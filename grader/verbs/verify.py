@@ -25,7 +25,7 @@ from grader.verbs.output import write
 @click.option("-k", "keyword", metavar="TEXT", default="", help="Only rows whose names contain this.")
 @click.option("--machine", metavar="MACHINE", help="Booted tests on this machine alone.")
 @click.option("--full", is_flag=True, help="Judge wrong answers by all their tests, and not up to the first that "
-              "notices them, and combined right ones with a process for each case.")
+              "notices them.")
 @click.option("--seen", is_flag=True, help="Show of each mutant the points that it keeps by the tests on the host, and "
               "what its first failing test says; with --full by all tests.")
 @click.option("--flaky", type=click.IntRange(2), metavar="N", help="Judge the references, and what touches concurrency, N "
