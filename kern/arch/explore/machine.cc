@@ -25,6 +25,9 @@ std::uint64_t next_random(std::uint64_t& state) {  // xorshift64
 
 }  // namespace
 
+Machine* Machine::running_ = nullptr;
+bool Quiet::now = true;
+
 Machine::Machine(std::vector<std::function<void()>> work, std::function<void()> check,
                  Memory::Ranges restored)
     : work_{std::move(work)},

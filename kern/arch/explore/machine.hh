@@ -126,7 +126,7 @@ class Machine {
     std::string who_waits() const;
     Locks bit_of(const void* lock);
 
-    inline static Machine* running_ = nullptr;
+    static Machine* running_;
     std::vector<std::function<void()>> work_;
     std::function<void()> check_;
     Memory memory_;
@@ -153,7 +153,7 @@ class Quiet {
     Quiet(const Quiet&) = delete;
     Quiet& operator=(const Quiet&) = delete;
 
-    inline static bool now = true;
+    static bool now;
 
    private:
     bool before_;
