@@ -182,7 +182,8 @@ TEST_F(Explore, PutsTheMachinesMemoryBack) {
 
 TEST(ExploreSchedule, HasANumber) {
     const explore::Schedule schedule{
-        .first = 2, .turns = {{.cpu = 2, .at = 34, .to = 1}, {.cpu = 1, .at = 5, .to = 3, .gives_way = true}}};
+        .first = 2,
+        .turns = {{.cpu = 2, .at = 34, .to = 1}, {.cpu = 1, .at = 5, .to = 3, .gives_way = true}}};
     EXPECT_EQ(schedule.number(), "2,2@34-1,1@5+3");
     EXPECT_EQ(explore::Schedule::from_number("2,2@34-1,1@5+3")->number(), schedule.number());
     for (const char* wrong : {"", "x", "1,", "1,2", "1,2@", "1,2@3", "1,2@3-", "1,2@3-4,", "1 "})

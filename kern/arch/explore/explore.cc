@@ -29,8 +29,8 @@ void on_fault(int, siginfo_t* info, void*) {
         signal(SIGSEGV, SIG_DFL);  // it comes again, and ends the process
         return;
     }
-    machine->stop("it touches memory that is not there, at " + in_hex(
-        reinterpret_cast<std::uintptr_t>(info->si_addr)));
+    machine->stop("it touches memory that is not there, at " +
+                  in_hex(reinterpret_cast<std::uintptr_t>(info->si_addr)));
 }
 
 /// While it lives, on_fault serves faults, on a stack of its own.
@@ -101,8 +101,7 @@ class Explorer {
    private:
     /// Runs the CPUs by chance; keeps the first schedule in which something broke.
     void chance_found(const Machine::Chance& chance) {
-        const Schedule begin{.first =
-                                 static_cast<unsigned>(chance.seed % what_.work_.size()) + 1};
+        const Schedule begin{.first = static_cast<unsigned>(chance.seed % what_.work_.size()) + 1};
         const Course course = machine_.run(begin, &chance);
         ++tried_;
         if (!course.broken.empty() && !by_chance_) by_chance_ = course.schedule;
@@ -118,7 +117,8 @@ class Explorer {
     /// All schedules with so many preemptions at most, those with few first. Whether one broke.
     bool try_all(unsigned preemptions) {
         std::vector<std::vector<Schedule>> levels(preemptions + 1);
-        for (unsigned cpu = 1; cpu <= what_.work_.size(); ++cpu) levels[0].push_back({.first = cpu});
+        for (unsigned cpu = 1; cpu <= what_.work_.size(); ++cpu)
+            levels[0].push_back({.first = cpu});
         std::vector<Tried> all;
         for (bool more = true; more;) {
             for (unsigned count = 0; count <= preemptions; ++count) {
@@ -171,10 +171,11 @@ class Explorer {
         Exploration::Result result{.holds = false, .schedules = tried_};
         machine_.before_restore = [&](const Course& course) {
             result.holds = course.broken.empty();
-            result.story = story(course, machine_.memory(), {.cpus = what_.work_.size(),
-                                                             .task_file = what_.task_file_,
-                                                             .describe = what_.describe_,
-                                                             .tried = tried_});
+            result.story = story(course, machine_.memory(),
+                                 {.cpus = what_.work_.size(),
+                                  .task_file = what_.task_file_,
+                                  .describe = what_.describe_,
+                                  .tried = tried_});
         };
         machine_.run(schedule, nullptr, true);
         return result;

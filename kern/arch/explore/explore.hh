@@ -28,7 +28,7 @@ class Exploration {
     /// `task_file`: the name of the file under test, `load_page.cc`; the story names lines of it.
     explicit Exploration(std::string task_file) : task_file_{std::move(task_file)} {}
 
-    /// What the next CPU does. The first is CPU 1; CPU 0 is the caller. At most 4.
+    /// What the next CPU does. The first is CPU 1; CPU 0 is the caller. At most 7.
     void cpu(std::function<void()> work) { work_.push_back(std::move(work)); }
     /// Looks at the end of each schedule whether all is well, and calls broken() if not. It may
     /// change nothing.
@@ -43,8 +43,9 @@ class Exploration {
 
     /// What came of it.
     struct Result {
-        bool holds = true;
-        std::string story{};     ///< of the first schedule in which something was broken
+        bool holds = true;  ///< nothing was broken
+
+        std::string story{};        ///< of the first schedule in which something was broken
         std::size_t schedules = 0;  ///< how many were tried
     };
     /// Tries all schedules with at most `preemptions` preemptions at places where what two CPUs do

@@ -82,17 +82,37 @@ void __tsan_write_range(void* at, std::size_t bytes) {
     about_to_write(at, bytes, CALLER);
 }
 
-#define PLAIN(bytes)                                                                             \
-    void __tsan_read##bytes(void* at) { about_to_read(at, bytes, CALLER); }                      \
-    void __tsan_write##bytes(void* at) { about_to_write(at, bytes, CALLER); }                    \
-    void __tsan_unaligned_read##bytes(void* at) { about_to_read(at, bytes, CALLER); }            \
-    void __tsan_unaligned_write##bytes(void* at) { about_to_write(at, bytes, CALLER); }          \
-    void __tsan_volatile_read##bytes(void* at) { about_to_read(at, bytes, CALLER); }             \
-    void __tsan_volatile_write##bytes(void* at) { about_to_write(at, bytes, CALLER); }           \
-    void __tsan_unaligned_volatile_read##bytes(void* at) { about_to_read(at, bytes, CALLER); }   \
-    void __tsan_unaligned_volatile_write##bytes(void* at) { about_to_write(at, bytes, CALLER); } \
-    void __tsan_read_write##bytes(void* at) { about_to_write(at, bytes, CALLER); }               \
-    void __tsan_unaligned_read_write##bytes(void* at) { about_to_write(at, bytes, CALLER); }
+#define PLAIN(bytes)                                        \
+    void __tsan_read##bytes(void* at) {                     \
+        about_to_read(at, bytes, CALLER);                   \
+    }                                                       \
+    void __tsan_write##bytes(void* at) {                    \
+        about_to_write(at, bytes, CALLER);                  \
+    }                                                       \
+    void __tsan_unaligned_read##bytes(void* at) {           \
+        about_to_read(at, bytes, CALLER);                   \
+    }                                                       \
+    void __tsan_unaligned_write##bytes(void* at) {          \
+        about_to_write(at, bytes, CALLER);                  \
+    }                                                       \
+    void __tsan_volatile_read##bytes(void* at) {            \
+        about_to_read(at, bytes, CALLER);                   \
+    }                                                       \
+    void __tsan_volatile_write##bytes(void* at) {           \
+        about_to_write(at, bytes, CALLER);                  \
+    }                                                       \
+    void __tsan_unaligned_volatile_read##bytes(void* at) {  \
+        about_to_read(at, bytes, CALLER);                   \
+    }                                                       \
+    void __tsan_unaligned_volatile_write##bytes(void* at) { \
+        about_to_write(at, bytes, CALLER);                  \
+    }                                                       \
+    void __tsan_read_write##bytes(void* at) {               \
+        about_to_write(at, bytes, CALLER);                  \
+    }                                                       \
+    void __tsan_unaligned_read_write##bytes(void* at) {     \
+        about_to_write(at, bytes, CALLER);                  \
+    }
 PLAIN(1)
 PLAIN(2)
 PLAIN(4)
@@ -100,20 +120,20 @@ PLAIN(8)
 PLAIN(16)
 
 // The memory orders are not looked at: what is explored is sequentially consistent.
-#define CHANGE(bits, name, expression)                                                             \
-    std::uint##bits##_t __tsan_atomic##bits##_##name(volatile std::uint##bits##_t* at,            \
-                                                      std::uint##bits##_t value, int) {            \
-        return change(at, CALLER, [&]([[maybe_unused]] std::uint##bits##_t before) {              \
-            return static_cast<std::uint##bits##_t>(expression);                                   \
-        });                                                                                        \
+#define CHANGE(bits, name, expression)                                                 \
+    std::uint##bits##_t __tsan_atomic##bits##_##name(volatile std::uint##bits##_t* at, \
+                                                     std::uint##bits##_t value, int) { \
+        return change(at, CALLER, [&]([[maybe_unused]] std::uint##bits##_t before) {   \
+            return static_cast<std::uint##bits##_t>(expression);                       \
+        });                                                                            \
     }
 #define ATOMIC(bits)                                                                               \
-    std::uint##bits##_t __tsan_atomic##bits##_load(const volatile std::uint##bits##_t* at, int) { \
+    std::uint##bits##_t __tsan_atomic##bits##_load(const volatile std::uint##bits##_t* at, int) {  \
         about_to(at, bits / 8, false, Event::Kind::Load, CALLER);                                  \
         found(*at, *at);                                                                           \
         return *at;                                                                                \
     }                                                                                              \
-    void __tsan_atomic##bits##_store(volatile std::uint##bits##_t* at, std::uint##bits##_t value, \
+    void __tsan_atomic##bits##_store(volatile std::uint##bits##_t* at, std::uint##bits##_t value,  \
                                      int) {                                                        \
         about_to(at, bits / 8, true, Event::Kind::Store, CALLER);                                  \
         found(*at, value);                                                                         \
@@ -126,14 +146,14 @@ PLAIN(16)
     CHANGE(bits, fetch_or, before | value)                                                         \
     CHANGE(bits, fetch_xor, before ^ value)                                                        \
     CHANGE(bits, fetch_nand, ~(before & value))                                                    \
-    int __tsan_atomic##bits##_compare_exchange_strong(volatile std::uint##bits##_t* at,           \
-                                                       std::uint##bits##_t* expected,              \
-                                                       std::uint##bits##_t value, int, int) {      \
+    int __tsan_atomic##bits##_compare_exchange_strong(volatile std::uint##bits##_t* at,            \
+                                                      std::uint##bits##_t* expected,               \
+                                                      std::uint##bits##_t value, int, int) {       \
         return compare_exchange(at, expected, value, CALLER);                                      \
     }                                                                                              \
-    int __tsan_atomic##bits##_compare_exchange_weak(volatile std::uint##bits##_t* at,             \
-                                                     std::uint##bits##_t* expected,                \
-                                                     std::uint##bits##_t value, int, int) {        \
+    int __tsan_atomic##bits##_compare_exchange_weak(volatile std::uint##bits##_t* at,              \
+                                                    std::uint##bits##_t* expected,                 \
+                                                    std::uint##bits##_t value, int, int) {         \
         return compare_exchange(at, expected, value, CALLER);                                      \
     }                                                                                              \
     std::uint##bits##_t __tsan_atomic##bits##_compare_exchange_val(                                \

@@ -10,9 +10,9 @@ namespace kern::explore {
 
 /// A place in a source file.
 struct Line {
-    std::string function{};
-    std::string file{};  ///< empty: not known
-    unsigned line = 0;
+    std::string function{};  ///< its name, with arguments
+    std::string file{};      ///< empty: not known
+    unsigned line = 0;       ///< counted from 1; 0: not known
 };
 
 /// For each return address of this program the lines that it stands for: the innermost inlined

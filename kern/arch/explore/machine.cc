@@ -153,8 +153,7 @@ unsigned Machine::chosen_turn(unsigned others, bool matters) {
     if (!chance_ || others == 0 || !(matters || chance_->anywhere)) return 0;
     if (next_random(random_) % chance_->one_of != 0) return 0;
     unsigned to = 0;
-    do
-        to = static_cast<unsigned>(next_random(random_) % work_.size()) + 1;
+    do to = static_cast<unsigned>(next_random(random_) % work_.size()) + 1;
     while ((others >> to & 1) == 0);
     course_.schedule.turns.push_back({.cpu = current_, .at = self.events, .to = to});
     ++next_turn_;
@@ -165,8 +164,10 @@ unsigned Machine::chosen_turn(unsigned others, bool matters) {
 void Machine::point(std::uintptr_t at, std::size_t bytes) {
     Cpu& self = cpu();
     ++self.events;
-    if (++steps_ > most_steps) stop("this goes on and on: " + std::to_string(most_steps) + " steps");
-    const bool fresh = ++self.turn == 1;  // another CPU has just given way: no need to give way back
+    if (++steps_ > most_steps)
+        stop("this goes on and on: " + std::to_string(most_steps) + " steps");
+    const bool fresh =
+        ++self.turn == 1;  // another CPU has just given way: no need to give way back
     const bool matters = bytes == 0 || memory_.in_conflict(at, bytes);
     const unsigned others = ready_others();
     const unsigned next = chosen_turn(others, matters);
@@ -180,8 +181,11 @@ void Machine::point(std::uintptr_t at, std::size_t bytes) {
         if (goes_on)
             course_.points.back().bytes += bytes;
         else
-            course_.points.push_back(
-                {.cpu = current_, .at = self.events, .begin = at, .bytes = bytes, .others = others});
+            course_.points.push_back({.cpu = current_,
+                                      .at = self.events,
+                                      .begin = at,
+                                      .bytes = bytes,
+                                      .others = others});
     }
     if (self.turn > long_turn && others != 0) give_way(Cpu::State::Ready);
 }
@@ -214,8 +218,7 @@ void Machine::give_way(Cpu::State state) {
         stop("no CPU can go on: " + who_waits());
     }
     unsigned next = current_;
-    do
-        next = next % static_cast<unsigned>(work_.size()) + 1;
+    do next = next % static_cast<unsigned>(work_.size()) + 1;
     while ((others >> next & 1) == 0);
     const auto& turns = course_.schedule.turns;
     if (next_turn_ < turns.size() && turns[next_turn_].gives_way &&

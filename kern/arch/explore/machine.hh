@@ -18,21 +18,22 @@ namespace kern::explore {
 
 /// What a CPU did, for the story.
 struct Event {
-    enum class Kind { Read, Write, Load, Store, Change, NoChange, Lock, Unlock, Wait, Step };
-    unsigned cpu = 0;
-    Kind kind = Kind::Step;
-    std::uintptr_t at = 0;  ///< what it touched, and how many bytes
-    std::size_t bytes = 0;
-    std::uint64_t before = 0;  ///< of an atomic access: what it found
-    std::uint64_t after = 0;   ///< and left
+    /// Plain accesses, atomic ones, locks, and what the test tells.
+    enum class Kind { Read, Write, Load, Store, Change, Lock, Unlock, Wait, Step };
+    unsigned cpu = 0;                     ///< who
+    Kind kind = Kind::Step;               ///< what
+    std::uintptr_t at = 0;                ///< what it touched
+    std::size_t bytes = 0;                ///< and how many
+    std::uint64_t before = 0;             ///< of an atomic access: what it found
+    std::uint64_t after = 0;              ///< and left
     std::vector<std::uintptr_t> calls{};  ///< return addresses, innermost first
-    std::string text{};
+    std::string text{};                   ///< of a step
 };
 
 /// A place where another CPU could have gone on.
 struct Point {
-    unsigned cpu = 0;
-    unsigned at = 0;          ///< before this event of the CPU
+    unsigned cpu = 0;          ///< who
+    unsigned at = 0;           ///< before this event of the CPU
     std::uintptr_t begin = 0;  ///< the bytes that it was about to touch
     std::size_t bytes = 0;     ///< 0: it matters whatever others do
     unsigned others = 0;       ///< CPUs that could go on, one bit each
@@ -41,40 +42,41 @@ struct Point {
 
 /// A schedule, as it went.
 struct Course {
-    std::string broken{};  ///< empty: all was well
-    unsigned by = 0;       ///< the CPU on which it was noticed; 0: at the end
-    Schedule schedule{};   ///< as it was given, or as chance has made it
+    std::string broken{};         ///< empty: all was well
+    unsigned by = 0;              ///< the CPU on which it was noticed; 0: at the end
+    Schedule schedule{};          ///< as it was given, or as chance has made it
     std::vector<Point> points{};  ///< behind the schedule's last turn
     std::vector<Event> events{};  ///< if they were to be kept
 };
 
 /// Where a CPU is.
 struct Cpu {
+    /// Locked: it waits for a SpinLock. Waiting: for a condition.
     enum class State { Ready, Locked, Waiting, Done };
-    State state = State::Ready;
-    unsigned events = 0;  ///< so far
-    unsigned turn = 0;    ///< events since it went on
-    Locks held = 0;
+    State state = State::Ready;                        ///< now
+    unsigned events = 0;                               ///< so far
+    unsigned turn = 0;                                 ///< events since it went on
+    Locks held = 0;                                    ///< by it
     const void* lock = nullptr;                        ///< if Locked
     const std::function<bool()>* condition = nullptr;  ///< if Waiting
     std::string waits{};                               ///< for what, in words
-    bool interrupts = true;
-    std::vector<std::uintptr_t> calls{};
-    ucontext_t context{};
-    std::byte* stack = nullptr;
+    bool interrupts = true;               ///< its interrupt flag while another one runs
+    std::vector<std::uintptr_t> calls{};  ///< return addresses, outermost first
+    ucontext_t context{};                 ///< its registers while another one runs
+    std::byte* stack = nullptr;           ///< lowest byte
 };
 
 /// Runs CPUs by a schedule. One at a time: the hooks have no other way to find it.
 class Machine {
    public:
-    static constexpr std::size_t max_cpus = 4;
     /// How chance chooses turns: before one event of so many; at places in conflict, or anywhere.
     struct Chance {
-        std::uint64_t seed;
-        unsigned one_of;
-        bool anywhere;
+        std::uint64_t seed;  ///< the same gives the same
+        unsigned one_of;     ///< so many events, on average
+        bool anywhere;       ///< not only at places in conflict
     };
 
+    /// What each CPU does, what is looked at in the end, and the memory that is put back.
     Machine(std::vector<std::function<void()>> work, std::function<void()> check,
             Memory::Ranges restored);
     ~Machine();
@@ -85,6 +87,7 @@ class Machine {
     Course run(const Schedule& schedule, const Chance* chance = nullptr, bool keep_events = false);
     /// Called after a schedule, before everything is put back.
     std::function<void(const Course&)> before_restore;
+    /// What the schedules so far did.
     const Memory& memory() const { return memory_; }
 
     ///@{
@@ -153,6 +156,7 @@ class Quiet {
     Quiet(const Quiet&) = delete;
     Quiet& operator=(const Quiet&) = delete;
 
+    /// Whether there is one.
     static bool now;
 
    private:

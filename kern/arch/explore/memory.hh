@@ -18,6 +18,7 @@ using Locks = std::uint64_t;
 /// before.
 class Memory {
    public:
+    /// Addresses.
     using Ranges = std::vector<std::pair<std::uintptr_t, std::uintptr_t>>;  // first, beyond last
 
     /// Forgets everything. Words in `restored` are put back by restore().

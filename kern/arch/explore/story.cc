@@ -28,8 +28,8 @@ Lines all_lines(const Course& course) {
 
 /// Where an event happened: the line of the task's file, and the function that it called there.
 struct Place {
-    unsigned line = 0;     // 0: not below the task's function
-    std::string function;  // of the given code, if it happened there
+    unsigned line = 0;       // 0: not below the task's function
+    std::string function;    // of the given code, if it happened there
     bool is_direct = false;  // nothing but a lock's own code lies between
     bool in_test = false;    // in what a test brought along
 };
@@ -74,7 +74,6 @@ std::string in_words(const Event& event, const std::string& what) {
         case Event::Kind::Load: return "reads " + what + ": " + in_hex(event.before);
         case Event::Kind::Store: return "stores " + in_hex(event.after) + " in " + what;
         case Event::Kind::Change:
-        case Event::Kind::NoChange:
             if (event.before == event.after)
                 return "finds " + in_hex(event.before) + " in " + what + " and leaves it";
             return "changes " + what + " from " + in_hex(event.before) + " to " +

@@ -11,10 +11,10 @@ namespace kern::explore {
 
 /// What a story is told about.
 struct Told {
-    std::size_t cpus;
-    const std::string& task_file;
-    const std::function<std::string(const void*)>& describe;
-    std::size_t tried;  ///< schedules
+    std::size_t cpus;                                         ///< how many
+    const std::string& task_file;                             ///< see Exploration
+    const std::function<std::string(const void*)>& describe;  ///< see Exploration
+    std::size_t tried;                                        ///< schedules
 };
 
 /// What was broken, the schedule's number, and in a column for each CPU what it did where others

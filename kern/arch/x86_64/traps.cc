@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-#include "kern/arch/x86_64/symbols.hh"
 #include "kern/arch/x86_64/traps.hh"
+#include "kern/arch/x86_64/symbols.hh"
 
 #include <array>
 #include <string_view>

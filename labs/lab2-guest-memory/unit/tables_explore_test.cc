@@ -88,8 +88,9 @@ TYPED_TEST(EptLookupGpaExplore, TheLateCpuGivesItsTableBack) {
             all.cpu([&, cpu] {
                 const Walk walk = this->walk_to(at);
                 if (!walk) broken("CPU " + std::to_string(cpu) + " is told " + text(walk.error()));
-                if (walk->level != 1) broken("CPU " + std::to_string(cpu) + " is told level " +
-                                             std::to_string(walk->level) + ", wanted is 1");
+                if (walk->level != 1)
+                    broken("CPU " + std::to_string(cpu) + " is told level " +
+                           std::to_string(walk->level) + ", wanted is 1");
                 found[cpu] = walk->entry;
             });
         all.at_end([&] {
@@ -117,7 +118,8 @@ TYPED_TEST(EptLookupGpaExplore, NeighboursShareTheirTables) {
         for (std::uint64_t cpu = 1; cpu <= 3; ++cpu) {
             const auto seen = this->walk(gpa + cpu * page);
             if (!seen || seen->hpa != cpu << 12)
-                broken("what CPU " + std::to_string(cpu) + " put into its entry is not in the tree");
+                broken("what CPU " + std::to_string(cpu) +
+                       " put into its entry is not in the tree");
         }
     });
     EXPECT_TRUE(holds(all, 1));

@@ -69,15 +69,16 @@ class LoadPageExplore : public PagerTest {
         }
         const auto found = walk(gpa);
         if (!found) {
-            if (looks.success || looks.full) broken("load_page says success, and the page is absent");
+            if (looks.success || looks.full)
+                broken("load_page says success, and the page is absent");
             return;
         }
         seen.frame = found->hpa;
         std::byte* const frame = kern::arch::direct_map(kern::Hpa{found->hpa});
         // Others' guests write into the first bytes.
         if (looks.full) step("the guest reads " + frame_name(found->hpa));
-        if (looks.full && std::memcmp(frame + marks, bytes_.data() + marks,
-                                      kern::page_size - marks) != 0)
+        if (looks.full &&
+            std::memcmp(frame + marks, bytes_.data() + marks, kern::page_size - marks) != 0)
             broken("the page is present, and not all of its bytes are there: the guest on CPU " +
                    std::to_string(cpu) + " reads something else");
         step("the guest writes into " + frame_name(found->hpa));
@@ -90,8 +91,8 @@ class LoadPageExplore : public PagerTest {
                 broken(std::to_string(guest_frames()) + " frames of guest memory are in use for " +
                        std::to_string(pages_.size()) + " page(s)");
             const auto now = walk(page_);
-            if (now && !kern::frames().is_owned_by(vmm::frame_owner::guest_memory,
-                                                   kern::Hpa{now->hpa}))
+            if (now &&
+                !kern::frames().is_owned_by(vmm::frame_owner::guest_memory, kern::Hpa{now->hpa}))
                 broken("the page is " + frame_name(now->hpa) + ", which was given back");
             for (unsigned cpu = 1; cpu <= cpus; ++cpu)
                 if (seen_.cpus[cpu].fills > 1)
@@ -258,7 +259,8 @@ TEST_F(LoadPageExplore, AFailedFillHoldsNobodyUp) {
         if (guest_frames() != (present ? 1U : 0U))
             broken(std::to_string(guest_frames()) + " frames of guest memory are in use, and " +
                    (present ? "one page is present" : "no page is"));
-        if (present && seen_.cpus[2].fills == 0) broken("no fill went well, and the page is present");
+        if (present && seen_.cpus[2].fills == 0)
+            broken("no fill went well, and the page is present");
     });
     EXPECT_TRUE(holds(all));
 }

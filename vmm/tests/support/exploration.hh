@@ -23,8 +23,7 @@ inline std::string frame_name(std::uint64_t frame) {
 /// is elsewhere.
 inline std::string name_in_memory(const TableInMemory& table, const void* at) {
     const auto* const begin = kern::arch::direct_map(kern::arch::fake::arena_begin);
-    const auto offset =
-        static_cast<std::uint64_t>(static_cast<const std::byte*>(at) - begin);
+    const auto offset = static_cast<std::uint64_t>(static_cast<const std::byte*>(at) - begin);
     const std::uint64_t address = kern::arch::fake::arena_begin.value() + offset;
     if (!kern::arch::fake::is_memory(kern::Hpa{address})) return {};
     const std::uint64_t frame = address & ~std::uint64_t{0xfff};

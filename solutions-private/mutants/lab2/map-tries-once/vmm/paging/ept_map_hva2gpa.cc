@@ -16,8 +16,7 @@ std::expected<void, Error> ept_map_hva2gpa(const EntryFormat& format, Hpa root, 
     const Hpa frame = kern::arch::physical_address(reinterpret_cast<const void*>(hva.value()));
     const std::uint64_t leaf = format.leaf(frame, permission, 1);
     std::uint64_t seen = found->value;
-    if (!overwrite && format.decode(seen, 1).present)
-        return std::unexpected(Error::AlreadyExists);
+    if (!overwrite && format.decode(seen, 1).present) return std::unexpected(Error::AlreadyExists);
     if (!install_entry(*found->entry, seen, leaf) && !overwrite)
         return std::unexpected(Error::AlreadyExists);
     return {};

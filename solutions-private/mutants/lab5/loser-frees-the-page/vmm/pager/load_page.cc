@@ -19,8 +19,7 @@ std::expected<void, Error> KernelVmPager::load_page(Gpa gpa) {
     auto mapped = table_.map(gpa, frame->address(), read_write_execute);
     if (mapped)
         frame->release();  // the table's from now on
-    else if (mapped.error() == Error::AlreadyExists)
-    {
+    else if (mapped.error() == Error::AlreadyExists) {
         const auto there = table_.lookup(gpa);
         frame->release();
         kern::frames().free(frame_owner::guest_memory, there->address);
