@@ -357,7 +357,7 @@ TEST_F(InsertMapping, ReportsAMissingFrameWhicheverItIs) {
             EXPECT_TRUE(fails_with(insert(at, 0x5000, all_rights), Error::OutOfMemory))
                 << "frame " << good + 1 << " of " << level << " is missing";
             kern::frames().fail_from(0);
-            EXPECT_TRUE(places_are_as_wanted())
+            ASSERT_TRUE(places_are_as_wanted())
                 << "frame " << good + 1 << " of " << level << " was missing";
             map(at, some_frame(), all_rights);
             EXPECT_TRUE(places_are_as_wanted()) << "the same page, when there are frames again";

@@ -338,8 +338,8 @@ TEST_F(MapSegment, MapsNothingForAnEmptySegment) {
 TEST_F(MapSegment, KeepsBothSegmentsOfASharedPage) {
     const std::uint64_t base = some_page();
     const std::uint64_t split = random().between(16, page - 16);
-    load(segment(base, split, pf_r));
-    const auto second = segment(base + split, page - split, pf_r);
+    load(segment(base, split, pf_r | pf_x));
+    const auto second = segment(base + split, page - split, pf_r | pf_w);
     load(second);
     EXPECT_TRUE(bytes_are_as_wanted());
     load(second);
