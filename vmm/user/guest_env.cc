@@ -204,15 +204,7 @@ void GuestEnv::note_state(kern::Env& env, Vcpu& vcpu) {
         record.exit_information_1 = last.information[0];
         record.exit_information_2 = last.information[1];
     }
-    const SwitchAccount& account = probe_of(vcpu).account;
-    record.entries = account.entries;
-    record.clears = account.clears;
-    record.instruction_error = account.instruction_error;
-    record.host_rsp_wanted = account.host_rsp_wanted;
-    record.host_rsp_found = account.host_rsp_found;
-    record.host_rsp_mismatches = account.host_rsp_mismatches;
-    record.kicks = account.kicks;
-    record.kicks_lost = account.kicks_lost;
+    record.account = probe_of(vcpu).account;
 }
 
 /// Called by the process layer when the guest has ended, before anything of it is given back.

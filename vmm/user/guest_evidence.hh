@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "kern/mm/frame_allocator.hh"
+#include "vmm/probe.hh"
 
 namespace vmm {
 
@@ -53,15 +54,7 @@ struct GuestRecord {
     std::uint64_t slices = 0;  ///< how often it came to a CPU and left it
     std::uint64_t moves = 0;   ///< how often it came to another CPU than last time
     std::uint64_t cpus = 0;    ///< bit n: it has run on CPU n
-    // What the world switch has seen of itself: see SwitchAccount.
-    std::uint64_t entries = 0;              ///< how often the guest was entered
-    std::uint64_t clears = 0;               ///< Intel: VMCLEARs, each of which wants a launch
-    std::uint64_t instruction_error = 0;    ///< Intel: the last VM-instruction error; 0: none
-    std::uint64_t host_rsp_wanted = 0;      ///< Intel: the stack pointer at the last entry
-    std::uint64_t host_rsp_found = 0;       ///< Intel: what VMREAD said of the host RSP field there
-    std::uint64_t host_rsp_mismatches = 0;  ///< Intel: how often the two were not equal
-    std::uint64_t kicks = 0;                ///< AMD: entries at which an interrupt was waiting
-    std::uint64_t kicks_lost = 0;           ///< AMD: of these, taken before the guest was entered
+    SwitchAccount account{};   ///< at the end
     /// RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8 to R15, RIP, RFLAGS at the end.
     std::array<std::uint64_t, 18> registers{};
     ///@{
