@@ -57,6 +57,8 @@ class Configuration:
     """wait for a debugger before the first instruction"""
     debugger: Path | None = None
     """a Unix socket on which a debugger may attach"""
+    counts_instructions: bool = False
+    """the time-stamp counter goes up by one with each instruction, as Bochs's always does"""
 
 
 @dataclass(frozen=True)

@@ -256,7 +256,9 @@ def _command(configuration: Configuration, memory_fd: int, monitor_fd: int, log_
     size = f"{configuration.memory_mib}M"
     command = [
         PROGRAM,
-        *("-machine", "pc,memory-backend=ram", "-accel", "tcg,thread=multi", "-cpu", "max"),
+        *("-machine", "pc,memory-backend=ram", "-cpu", "max"),
+        *(("-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off")
+          if configuration.counts_instructions else ("-accel", "tcg,thread=multi")),
         *("-m", size, "-smp", str(configuration.cpus)),
         "-object",
         f"memory-backend-file,id=ram,size={size},share=on,mem-path=/proc/self/fd/{memory_fd}",
