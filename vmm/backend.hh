@@ -18,7 +18,7 @@
 namespace vmm {
 
 /// The registers that instructions name, in the order in which the CPU numbers them
-/// [amd/vol3 table 2-2], then RIP and RFLAGS.
+/// [amd/vol3 table 2-2], then RIP and RFLAGS, and CR8.
 struct Registers {
     ///@{
     /// The register of this name.
@@ -27,6 +27,9 @@ struct Registers {
     std::uint64_t rip = 0;
     std::uint64_t rflags = 0;
     ///@}
+    /// The upper half of the task priority: 0 to 15. Starts leave it as it is: who runs the vCPU
+    /// keeps it equal to the APIC's.
+    std::uint64_t cr8 = 0;
 };
 
 /// The general registers by the number that instructions have for them.
@@ -92,11 +95,6 @@ class VcpuBackend {
     virtual void set_efer(std::uint64_t value) = 0;
     /// The page attribute table. The caller has checked the types.
     virtual void set_pat(std::uint64_t value) = 0;
-    /// CR8, the upper half of the task priority: 0 to 15. Starts leave it as it is: who runs the
-    /// vCPU keeps it equal to the APIC's.
-    virtual unsigned task_priority_class() const = 0;
-    /// See task_priority_class().
-    virtual void set_task_priority_class(unsigned priority) = 0;
     /// The guest's time-stamp counter minus this machine's, modulo 2^64; 0 at first. Starts leave
     /// it as it is [amd/vol2 appendix B], [intel/vol3c 25.6.5].
     virtual std::uint64_t tsc_offset() const = 0;

@@ -50,7 +50,7 @@ std::uint64_t large_page_address(std::uint64_t entry, const GuestMode& mode,
 
 }  // namespace
 
-bool GuestMemory::Walk::still_holds() const {
+[[gnu::hot]] bool GuestMemory::Walk::still_holds() const {
     for (unsigned i = 0; i < count_; ++i)
         if (load_entry(entries_[i].place, entries_[i].size) != entries_[i].value) return false;
     return true;

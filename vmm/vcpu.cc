@@ -29,7 +29,7 @@ constexpr std::uint64_t earlier(std::uint64_t a, std::uint64_t b) {
 Vcpu::Vcpu(Vm& vm, unsigned index, std::unique_ptr<VcpuBackend> backend)
     : vm_{&vm}, index_{index}, backend_{std::move(backend)}, apic_{index} {}
 
-void Vcpu::run(std::uint64_t limit_ns) {
+[[gnu::hot]] void Vcpu::run(std::uint64_t limit_ns) {
     if (!enter(limit_ns == 0 ? 0 : arch::nanoseconds() + limit_ns)) return;
     while (step());
     if (!vm_->ending())
@@ -50,13 +50,16 @@ bool Vcpu::enter(std::uint64_t until) {
     return true;
 }
 
-bool Vcpu::step() {
-    // Acknowledged first and looked at afterwards: what is asked for from here on makes the
-    // world switch turn back.
-    backend_->acknowledge_requests();
-    if (vm_->ending() || slice_over_) return false;
-    take_requests();
-    if (clock_changed_ || armed_for_ != 0) look_at_clock();
+[[gnu::hot]] bool Vcpu::step() {
+    if (backend_->return_requested()) {
+        // Acknowledged first and looked at afterwards: what is asked for from here on makes the
+        // world switch turn back.
+        backend_->acknowledge_requests();
+        if (vm_->ending()) return false;
+        take_requests();
+        may_have_event_ = true;
+    }
+    if (clock_changed_) look_at_clock();
     if (slice_over_) return false;
     if (activity_ == Activity::Halted && should_wake()) activity_ = Activity::Running;
     if (activity_ == Activity::Running)
@@ -98,13 +101,13 @@ void Vcpu::take_requests() {
 
 void Vcpu::look_at_clock() {
     const std::uint64_t now = arch::nanoseconds();
-    if (!clock_changed_ && now < armed_for_) return;
     clock_changed_ = false;
     if (until_ != 0 && now >= until_) {
         slice_over_ = true;
         return;
     }
     apic_.advance_timer(now);
+    may_have_event_ = true;
     std::uint64_t next = earlier(until_, apic_.timer_deadline().value_or(0));
     if (polls_priority_ && activity_ == Activity::Running)
         next = earlier(next, now + priority_poll_ns);
@@ -122,6 +125,14 @@ bool Vcpu::should_wake() {
            (interrupts_enabled && apic_.deliverable());
 }
 
+/// Most entries want no window, as the one before did not.
+void Vcpu::request_window(bool wanted) {
+    if (wanted || wants_window_) backend_->request_interrupt_window(wanted);
+    wants_window_ = wanted;
+}
+
+/// Who posts an event asks for a return, or is this CPU's clock: without either there is none since
+/// the last look found none.
 void Vcpu::deliver_interrupts() {
     if (nmi_pending_.load() && backend_->can_inject_nmi() && nmi_pending_.exchange(false))
         backend_->inject(
@@ -130,7 +141,8 @@ void Vcpu::deliver_interrupts() {
     if (!apic_.has_request()) {
         if (polls_priority_) clock_changed_ = true;
         polls_priority_ = false;
-        return backend_->request_interrupt_window(false);
+        may_have_event_ = nmi_pending_.load();
+        return request_window(false);
     }
     const auto vector = apic_.deliverable();
     const bool held = !vector && apic_.is_held_by_task_priority();
@@ -139,19 +151,19 @@ void Vcpu::deliver_interrupts() {
         clock_changed_ = true;
     }
     if (!vector) {
-        backend_->request_interrupt_window(false);
+        request_window(false);
     } else if (backend_->can_inject_interrupt()) {
-        backend_->request_interrupt_window(false);
+        request_window(false);
         apic_.accept(*vector);
         clock_changed_ = true;  // the timer may request it again from now on
         backend_->inject({.kind = Event::Kind::ExternalInterrupt, .vector = *vector});
     } else {
-        backend_->request_interrupt_window(true);
+        request_window(true);
     }
 }
 
-void Vcpu::enter_guest() {
-    deliver_interrupts();
+[[gnu::hot]] void Vcpu::enter_guest() {
+    if (may_have_event_) deliver_interrupts();
     // Looking at the clock may request an interrupt, which is then to be delivered in its turn.
     if (clock_changed_) return;
     arch::disable_interrupts();
@@ -162,9 +174,7 @@ void Vcpu::enter_guest() {
         clock_changed_ = true;
         return;
     }
-    const Exit exit = run_guest();
-    arch::restore_interrupts(true);
-    history_.add(exit);
+    const Exit& exit = history_.add([this] { return run_guest(); });
     if (const Handled handled = handle_exit(*this, exit); !handled)
         vm_->end({.end = VmResult::End::Failed,
                   .reason = handled.error().reason,
@@ -174,12 +184,13 @@ void Vcpu::enter_guest() {
 
 /// CR8 and the APIC's task priority are one register [amd/vol2 16.6.4]. The guest writes CR8
 /// without an exit, so here, and nowhere else, each is told what the other holds.
-Exit Vcpu::run_guest() {
-    backend_->set_task_priority_class(apic_.task_priority() >> priority_class_shift);
-    const Exit exit = backend_->run();
-    const unsigned priority = backend_->task_priority_class();
-    if (priority != static_cast<unsigned>(apic_.task_priority() >> priority_class_shift))
-        apic_.set_task_priority(static_cast<std::uint8_t>(priority << priority_class_shift));
+[[gnu::hot]] Exit Vcpu::run_guest() {
+    const unsigned before = apic_.task_priority() >> priority_class_shift;
+    registers().cr8 = before;
+    Exit exit = backend_->run();
+    const std::uint64_t now = registers().cr8;
+    if (now != before)
+        apic_.set_task_priority(static_cast<std::uint8_t>(now << priority_class_shift));
     return exit;
 }
 

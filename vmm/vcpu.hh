@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <expected>
 #include <memory>
+#include <new>
 #include <optional>
 #include <utility>
 
@@ -29,8 +30,14 @@ class ExitHistory {
    public:
     /// How many exits are kept.
     static constexpr std::size_t capacity = 32;
-    /// The newest exit; the oldest one is forgotten.
-    void add(const Exit& exit) { ring_[count_++ % capacity] = exit; }
+    /// The newest exit is what `run` returns; the oldest one is forgotten.
+    template <class Run>
+    const Exit& add(Run run) {
+        // In its place from the start: an Exit is large.
+        Exit& place = *new (&ring_[count_ % capacity]) Exit(run());
+        ++count_;
+        return place;
+    }
     /// All exits so far, forgotten ones too.
     std::uint64_t count() const { return count_; }
     /// How many exits are kept now.
@@ -111,6 +118,7 @@ class Vcpu {
     void look_at_clock();
     bool should_wake();
     void deliver_interrupts();
+    void request_window(bool wanted);
     void sleep();
     void enter_guest();
     Exit run_guest();
@@ -127,6 +135,8 @@ class Vcpu {
     bool slice_over_ = false;
     std::uint64_t armed_for_ = 0;  // when the host's timer goes off, in ns; 0: off
     bool clock_changed_ = true;    // the timer may have to be armed anew
+    bool may_have_event_ = true;   // an NMI or a vector may be waiting: look
+    bool wants_window_ = false;    // of the backend; it may have forgotten that by itself
     bool polls_priority_ = false;  // an interrupt waits for CR8, whose writes do not exit
     std::uint64_t nested_faults_ = 0;
     Gpa last_fault_{~0ULL};  // a page's first byte; at first none's

@@ -13,7 +13,7 @@
 namespace vmm::exits {
 namespace {
 
-std::uint64_t print(Vcpu& vcpu, Gva address, std::uint64_t length) {
+[[gnu::noinline]] std::uint64_t print(Vcpu& vcpu, Gva address, std::uint64_t length) {
     if (length > hypercall::print_limit) return hypercall::bad_argument;
     LineWriter line{Vm::print_line, &vcpu.vm()};
     std::array<std::byte, 256> buffer;
@@ -47,7 +47,7 @@ std::optional<std::uint64_t> serve(Vcpu& vcpu) {
 
 }  // namespace
 
-Handled handle(Vcpu& vcpu, const Exit& exit, const exit::Hypercall&) {
+[[gnu::hot]] Handled handle(Vcpu& vcpu, const Exit& exit, const exit::Hypercall&) {
     if (!vcpu.vm().serves_hypercalls())
         return std::unexpected{ExitFailure{"a hypercall, and nobody serves them"}};
     if (const auto result = serve(vcpu)) vcpu.registers().rax = *result;

@@ -17,7 +17,7 @@ const char* why_not_served(const exit::NestedPageFault& fault, Error error) {
 
 }  // namespace
 
-Handled handle(Vcpu& vcpu, const Exit&, const exit::NestedPageFault& fault) {
+[[gnu::hot]] Handled handle(Vcpu& vcpu, const Exit&, const exit::NestedPageFault& fault) {
     const bool again = vcpu.count_nested_fault(fault.address.page());
     if (VmObserver* const observer = vcpu.vm().observer())
         observer->before_fault_is_served(fault.address.page(), vcpu.index());

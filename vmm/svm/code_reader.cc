@@ -13,13 +13,9 @@ constexpr std::uint64_t lower_half = 0xffff'ffff;
 
 }  // namespace
 
-bool is_64_bit(const SaveArea& save) {
-    return (save.efer & efer::long_mode_active) != 0 &&
-           (save.cs.attributes & segment::long_mode) != 0;
-}
-
 /// The page in the direct map; null if it is not present.
-const std::byte* CodeReader::find_page(Gva page, const GuestMemory::GuestPaging& paging) {
+[[gnu::hot]] const std::byte* CodeReader::find_page(Gva page,
+                                                    const GuestMemory::GuestPaging& paging) {
     if (page_is_good_.load() && page_ == page && paging_ == paging && walk_.still_holds())
         return page_bytes_;
     page_is_good_.store(true);  // before the walk: from here on a change is seen
@@ -34,9 +30,9 @@ const std::byte* CodeReader::find_page(Gva page, const GuestMemory::GuestPaging&
     return page_bytes_;
 }
 
-std::optional<Instruction> CodeReader::read(const SaveArea& save, std::uint64_t rip,
-                                            std::uint64_t exit_code,
-                                            std::uint64_t exit_information) {
+[[gnu::hot]] std::optional<Instruction> CodeReader::read(const SaveArea& save, std::uint64_t rip,
+                                                         std::uint64_t exit_code,
+                                                         std::uint64_t exit_information) {
     const bool is_64_bit_code = is_64_bit(save);
     const Gva at{is_64_bit_code ? rip : (save.cs.base + rip) & lower_half};
     const GuestMemory::GuestPaging paging{

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <optional>
 
+#include "vmm/backend.hh"
 #include "vmm/guest_memory.hh"
 #include "vmm/svm/instruction.hh"
 #include "vmm/svm/vmcb.hh"
@@ -14,7 +15,10 @@
 namespace vmm::svm {
 
 /// Whether the guest's code segment is a 64-bit one.
-bool is_64_bit(const SaveArea& save);
+inline bool is_64_bit(const SaveArea& save) {
+    return (save.efer & efer::long_mode_active) != 0 &&
+           (save.cs.attributes & segment::long_mode) != 0;
+}
 
 /// Reads the instructions that exit out of the guest's memory, for a CPU that does not say how long
 /// they are. Most exits come from a few places, and a walk through two kinds of tables takes longer

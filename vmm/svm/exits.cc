@@ -176,7 +176,7 @@ exit::PortAccess decode_port_access(std::uint64_t info) {
 
 /// The negative codes are 64 bits wide [amd/vol2 appendix C], but QEMU writes their lower half
 /// alone.
-std::uint64_t exit_code_of(const ControlArea& control) {
+[[gnu::hot]] std::uint64_t exit_code_of(const ControlArea& control) {
     constexpr std::uint32_t lowest_negative = 0xffff'fffc;
     const std::uint64_t code = control.exit_code;
     if (code >= lowest_negative && code <= ~std::uint32_t{0})
@@ -184,7 +184,7 @@ std::uint64_t exit_code_of(const ControlArea& control) {
     return code;
 }
 
-decltype(Exit::reason) decode_reason(const ControlArea& control, std::uint64_t rcx) {
+[[gnu::hot]] decltype(Exit::reason) decode_reason(const ControlArea& control, std::uint64_t rcx) {
     const std::uint64_t code = exit_code_of(control);
     switch (code) {
         case exit_code::nested_page_fault:
@@ -247,7 +247,7 @@ const char* exit_name(std::uint64_t code) {
     }
 }
 
-Exit decode_exit(const Vmcb& vmcb, std::uint64_t rcx) {
+[[gnu::hot]] Exit decode_exit(const Vmcb& vmcb, std::uint64_t rcx) {
     Exit exit{.reason = decode_reason(vmcb.control, rcx),
               .rip = vmcb.save.rip,
               .code = exit_code_of(vmcb.control),

@@ -14,11 +14,10 @@ constexpr unsigned dr6_number = 6, aliases = 2;      // DR4 is DR6, DR5 is DR7
 
 }  // namespace
 
-decltype(Exit::reason) write_cr8(ControlArea& control, std::uint64_t value) {
+decltype(Exit::reason) write_cr8(Registers& registers, std::uint64_t value) {
     constexpr const char* name = "write of CR8";
     if (value > highest_cr8) return exit::Exception{name, vector::general_protection};
-    control.virtual_interrupt =
-        (control.virtual_interrupt & ~virtual_interrupt::task_priority) | value;
+    registers.cr8 = value;
     return exit::Served{name};
 }
 

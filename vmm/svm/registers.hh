@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 
+#include "vmm/backend.hh"
 #include "vmm/exit.hh"
 #include "vmm/svm/vmcb.hh"
 
@@ -12,7 +13,7 @@
 namespace vmm::svm {
 
 /// MOV to CR8, the upper half of the task priority [amd/vol2 16.6.4]: #GP beyond 15.
-decltype(Exit::reason) write_cr8(ControlArea& control, std::uint64_t value);
+decltype(Exit::reason) write_cr8(Registers& registers, std::uint64_t value);
 
 /// MOV to debug register `number`, 0 to 7 [amd/vol2 13.1.1]. DR4 and DR5 mean DR6 and DR7, or with
 /// CR4.DE #UD; with DR7.GD #DB; #GP if the upper half of DR6 or DR7 is not zero. DR6 and DR7 are in

@@ -42,12 +42,13 @@ SvmVcpu::SvmVcpu(kern::Frame vmcb, ProcessorState state, const GuestMemory& memo
       vmcb_{new(kern::arch::direct_map(frame_.address())) Vmcb{}},
       code_{memory},
       state_{std::move(state)} {
+    has_next_rip_ = has_next_rip();
     probe_.control_block = frame_.address();
     set_controls(vmcb_->control, memory.table_root(), io_map(), msr_map());
 }
 
 void SvmVcpu::start(std::uint64_t rip) {
-    registers = {};
+    registers = {.cr8 = registers.cr8};
     registers.rip = rip;
     registers.rflags = rflags::reserved_one;
     vmcb().control.event_injection = 0;
@@ -102,28 +103,24 @@ void SvmVcpu::set_pat(std::uint64_t value) {
     flush_tlb();
 }
 
-unsigned SvmVcpu::task_priority_class() const {
-    return vmcb_->control.virtual_interrupt & 0xf;
-}
-
-void SvmVcpu::set_task_priority_class(unsigned priority) {
-    std::uint64_t& control = vmcb().control.virtual_interrupt;
-    control = (control & ~virtual_interrupt::task_priority) | (priority & 0xf);
-}
-
 void SvmVcpu::enter_cpu() {
     state_.load();
-}
-
-Exit SvmVcpu::run() {
+    // It stays this vCPU's until it leaves: nobody else is given one here meanwhile.
     ControlArea& control = vmcb().control;
-    SaveArea& save = vmcb().save;
     if (asids_of_this_cpu().assign(asid_)) control.tlb_control = tlb_control::flush_all;
     control.asid = asid_.asid;
+    host_area_ = host_area_of_this_cpu();
+}
+
+[[gnu::hot, gnu::flatten]] Exit SvmVcpu::run() {
+    ControlArea& control = vmcb().control;
+    SaveArea& save = vmcb().save;
     if (probe_.spoils_next_entry()) {
         control.asid = 0;
         unproven_ = true;
     }
+    control.virtual_interrupt =
+        (control.virtual_interrupt & ~virtual_interrupt::task_priority) | registers.cr8;
     save.rsp = registers.rsp;
     save.rip = registers.rip;
 
@@ -134,7 +131,13 @@ Exit SvmVcpu::run() {
         return {.reason = exit::ExternalInterrupt{},
                 .rip = registers.rip,
                 .code = exit_code::interrupt};
+    return take_exit(entered, suspicion);
+}
 
+[[gnu::hot]] Exit SvmVcpu::take_exit(Entered entered,
+                                     const std::optional<exit::EntryFailure>& suspicion) {
+    ControlArea& control = vmcb().control;
+    SaveArea& save = vmcb().save;
     ++probe_.account.entries;
     control.tlb_control = tlb_control::nothing;
     Exit exit = decode_exit(vmcb(), registers.rcx);
@@ -159,6 +162,7 @@ Exit SvmVcpu::run() {
     }
     registers.rsp = save.rsp;
     registers.rip = save.rip;
+    registers.cr8 = control.virtual_interrupt & virtual_interrupt::task_priority;
     // A shutdown leaves the VMCB undefined [amd/vol2 15.14.3]: nothing of it is used again.
     if (exit.code == exit_code::shutdown) return exit;
     keep_interrupted_event();
@@ -173,7 +177,7 @@ Exit SvmVcpu::run() {
     return exit;
 }
 
-Entered SvmVcpu::enter() {
+[[gnu::hot]] Entered SvmVcpu::enter() {
     // Not at every entry: the guest would never execute an instruction.
     const bool kicks =
         probe_.kicks_at_entries && probe_.account.entries % entries_between_kicks == 0;
@@ -189,9 +193,8 @@ Entered SvmVcpu::enter() {
     }
     // What the sections do not bring along is not in the VMCB.
     if (probe_.kicks_at_entries) vmcb().save.rflags = rflags::reserved_one;
-    const Entered entered =
-        svm_asm_vmrun(&registers, frame_.address().value(), host_area_of_this_cpu().value(),
-                      &return_requested_, &flush_requested_, &vmcb());
+    const Entered entered = svm_asm_vmrun(&registers, frame_.address().value(), host_area_.value(),
+                                          &return_requested_, &flush_requested_, &vmcb());
     if (kicks) {
         ++probe_.account.kicks;
         const std::uint64_t at = kern::arch::kicked_at();
@@ -222,7 +225,7 @@ Entered SvmVcpu::enter_suspect() {
     return entered;
 }
 
-void SvmVcpu::keep_interrupted_event() {
+[[gnu::hot]] void SvmVcpu::keep_interrupted_event() {
     ControlArea& control = vmcb().control;
     control.event_injection = 0;
     const std::uint64_t interrupted = control.exit_int_info;
@@ -286,9 +289,9 @@ void SvmVcpu::request_interrupt_window(bool wanted) {
 
 /// Finds out how long the instruction is that the host is to do in the guest's place, and does it
 /// where no other room has to know of it.
-void SvmVcpu::take_instruction(Exit& exit) {
+[[gnu::hot]] void SvmVcpu::take_instruction(Exit& exit) {
     const bool is_move = exit.code <= exit_code::write_dr7;
-    if (has_next_rip() && !is_move) {
+    if (has_next_rip_ && !is_move) {
         exit.instruction_length =
             static_cast<std::uint8_t>(vmcb().control.next_rip - registers.rip);
         return;
@@ -308,7 +311,7 @@ void SvmVcpu::take_instruction(Exit& exit) {
 }
 
 decltype(Exit::reason) SvmVcpu::move_to_register(std::uint64_t code, std::uint64_t value) {
-    if (code == exit_code::write_cr8) return write_cr8(vmcb().control, value);
+    if (code == exit_code::write_cr8) return write_cr8(registers, value);
     kern::arch::Breakpoints breakpoints = kern::arch::read_breakpoints();
     const auto reason = write_debug_register(
         vmcb().save, breakpoints, static_cast<unsigned>(code - exit_code::write_dr0), value);
@@ -316,7 +319,7 @@ decltype(Exit::reason) SvmVcpu::move_to_register(std::uint64_t code, std::uint64
     return reason;
 }
 
-void SvmVcpu::skip_instruction(const Exit& exit) {
+[[gnu::hot]] void SvmVcpu::skip_instruction(const Exit& exit) {
     registers.rip += exit.instruction_length;
     if (!is_64_bit(vmcb().save)) registers.rip &= lower_half;
     registers.rflags &= ~rflags::resume;

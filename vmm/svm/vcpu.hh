@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <optional>
 
 #include "kern/mm/frame_allocator.hh"
 #include "vmm/backend.hh"
@@ -26,11 +27,9 @@ class SvmVcpu final : public VcpuBackend {
     SystemRegisters system_registers() const override;
     void set_efer(std::uint64_t value) override;
     void set_pat(std::uint64_t value) override;
-    unsigned task_priority_class() const override;
-    void set_task_priority_class(unsigned priority) override;
     std::uint64_t tsc_offset() const override { return vmcb_->control.tsc_offset; }
     void set_tsc_offset(std::uint64_t offset) override { vmcb().control.tsc_offset = offset; }
-    unsigned privilege_level() const override { return vmcb_->save.cpl; }
+    [[gnu::hot]] unsigned privilege_level() const override { return vmcb_->save.cpl; }
     void enter_cpu() override;
     void leave_cpu() override { state_.save(); }
     Exit run() override;
@@ -62,6 +61,7 @@ class SvmVcpu final : public VcpuBackend {
     };
 
     void start(std::uint64_t rip);
+    Exit take_exit(Entered entered, const std::optional<exit::EntryFailure>& suspicion);
     Entered enter();
     Entered enter_suspect();
     void keep_interrupted_event();
@@ -77,6 +77,8 @@ class SvmVcpu final : public VcpuBackend {
     CodeReader code_;
     ProcessorState state_;
     AsidTag asid_{};
+    bool has_next_rip_;
+    Hpa host_area_{};  // of the CPU that it is on
     SwitchProbe probe_{};
     std::uint64_t requested_at_ = 0;  // entries at the last request without a kick
     bool unproven_ = true;  // the host has changed what VMRUN checks since it was last accepted

@@ -44,8 +44,6 @@ class FakeVcpu final : public VcpuBackend {
     SystemRegisters system_registers() const override { return {.cr0 = 0x10, .cr3 = 0x5000}; }
     void set_efer(std::uint64_t) override {}
     void set_pat(std::uint64_t) override {}
-    unsigned task_priority_class() const override { return 0; }
-    void set_task_priority_class(unsigned) override {}
     std::uint64_t tsc_offset() const override { return 0; }
     void set_tsc_offset(std::uint64_t) override {}
     unsigned privilege_level() const override { return 0; }
@@ -60,6 +58,7 @@ class FakeVcpu final : public VcpuBackend {
     }
     Exit run() override {
         EXPECT_TRUE(here_);
+        kern::arch::restore_interrupts(true);
         if (return_requested()) return {.reason = exit::ExternalInterrupt{}};
         ++probe.account.entries;
         return guest_(*this);
@@ -302,8 +301,8 @@ TEST_F(GuestEnvTest, RunsFromItsEntryToItsExit) {
     EXPECT_EQ(record().control_block, 0x7000U);
     EXPECT_EQ(record().exits, 1U);
     EXPECT_EQ(record().exit_code, 0x81U);
-    EXPECT_EQ(record().entries, 1U);
-    EXPECT_EQ(record().clears, 1U);
+    EXPECT_EQ(record().account.entries, 1U);
+    EXPECT_EQ(record().account.clears, 1U);
 }
 
 TEST_F(GuestEnvTest, AnUnservedHypercallAbortsIt) {
@@ -365,7 +364,7 @@ TEST_F(GuestEnvTest, ASliceEndsAndTheNextGoesOn) {
     }
     EXPECT_GT(slices, 2U);
     EXPECT_EQ(record().slices, slices);
-    EXPECT_EQ(record().clears, slices);
+    EXPECT_EQ(record().account.clears, slices);
     EXPECT_EQ(record().status, 9U);
     EXPECT_EQ(record().moves, 0U);
     EXPECT_EQ(record().cpus, 1U);

@@ -26,17 +26,16 @@ class FakeVcpu final : public VcpuBackend {
     using Guest = std::function<Exit(FakeVcpu&)>;
 
     void start_protected_mode(Gpa entry, std::uint32_t eax, std::uint32_t ebx) override {
-        registers = {.rax = eax, .rbx = ebx, .rip = entry.value(), .rflags = 2};
+        registers = {
+            .rax = eax, .rbx = ebx, .rip = entry.value(), .rflags = 2, .cr8 = registers.cr8};
     }
     void start_real_mode(std::uint8_t vector) override {
-        registers = {.rip = std::uint64_t{vector} << 12, .rflags = 2};
+        registers = {.rip = std::uint64_t{vector} << 12, .rflags = 2, .cr8 = registers.cr8};
         startups.push_back(vector);
     }
     SystemRegisters system_registers() const override { return {.efer = efer, .pat = 0}; }
     void set_efer(std::uint64_t value) override { efer = value; }
     void set_pat(std::uint64_t) override {}
-    unsigned task_priority_class() const override { return priority; }
-    void set_task_priority_class(unsigned value) override { priority = value; }
     std::uint64_t tsc_offset() const override { return offset; }
     void set_tsc_offset(std::uint64_t value) override { offset = value; }
     unsigned privilege_level() const override { return ring; }
@@ -44,6 +43,7 @@ class FakeVcpu final : public VcpuBackend {
     void leave_cpu() override { ++left; }
     Exit run() override {
         EXPECT_FALSE(fake::interrupts_enabled()) << "a timer could go off unseen";
+        kern::arch::restore_interrupts(true);
         if (return_requested()) return {.reason = exit::ExternalInterrupt{}};
         pending = false;
         return guest(*this);
@@ -64,7 +64,6 @@ class FakeVcpu final : public VcpuBackend {
 
     Guest guest;
     std::uint64_t efer = 0;
-    unsigned priority = 0;  // CR8
     std::uint64_t offset = 0;
     unsigned ring = 0;
     bool in_nmi_handler = false;
@@ -240,8 +239,8 @@ TEST_F(VirtualMachine, Cr8WakesAHaltedVcpu) {
             case 0: return write_msr(self, 0x808, 0x30);
             case 1: return write_msr(self, 0x83f, 0x31);
             case 2:
-                EXPECT_EQ(self.priority, 3U);
-                self.priority = 0;
+                EXPECT_EQ(self.registers.cr8, 3U);
+                self.registers.cr8 = 0;
                 self.registers.rflags |= rflags::interrupt_enable;
                 return exits_with(exit::Halt{});
             default: return end_with(self, self.injected.size());
@@ -284,8 +283,8 @@ TEST_F(VirtualMachine, InitClearsTheTaskPriority) {
                     [&, starts = std::size_t{0}](FakeVcpu& self) mutable {
                         if (starts == self.startups.size()) return exits_with(exit::Halt{});
                         starts = self.startups.size();
-                        priorities.push_back(self.priority);
-                        self.priority = 7;
+                        priorities.push_back(self.registers.cr8);
+                        self.registers.cr8 = 7;
                         return write_msr(self, 0x830, starts == 1 ? 0x51 : 0x61);
                     }});
     EXPECT_EQ(vm->run().end, VmResult::End::Exited);

@@ -12,6 +12,17 @@
 namespace vmm::vmx {
 namespace {
 
+/// As vmx_read_exit_fields does, and the rest.
+Exit decode_exit(const FakeVmcs& vmcs, std::uint64_t rcx) {
+    const ExitFields fields{
+        .reason = vmcs.read(Field::exit_reason),
+        .qualification = vmcs.read(Field::exit_qualification),
+        .instruction_length = vmcs.read(Field::exit_instruction_length),
+        .rip = vmcs.read(Field::guest_rip),
+    };
+    return vmx::decode_exit(fields, vmcs, rcx);
+}
+
 Exit decode(std::uint32_t reason, std::uint64_t qualification = 0, std::uint64_t address = 0,
             std::uint64_t rcx = 0) {
     FakeVmcs vmcs;

@@ -40,7 +40,7 @@ void VmxVcpu::enter_cpu() {
     entered_ = true;
     vpids_ = &vpids_of_this_cpu();
     write_host_state();
-    written_.valid = false;
+    registers_are_written_ = false;
     error_before_ = vmcs_.read(Field::instruction_error);
     for (std::size_t i = 0; i < host_switched_msrs.size(); ++i) {
         host_msrs_[i] = arch::read_msr(host_switched_msrs[i]);

@@ -145,8 +145,8 @@ decltype(Exit::reason) decode_exception(std::uint64_t information) {
     }
 }
 
-decltype(Exit::reason) decode_reason(const Vmcs& vmcs, std::uint32_t reason, const Exit& exit,
-                                     std::uint64_t rcx) {
+[[gnu::hot]] decltype(Exit::reason) decode_reason(const Vmcs& vmcs, std::uint32_t reason,
+                                                  const Exit& exit, std::uint64_t rcx) {
     const auto msr = static_cast<std::uint32_t>(rcx);
     switch (reason) {
         case exit_reason::exception_or_nmi:
@@ -183,12 +183,6 @@ decltype(Exit::reason) decode_reason(const Vmcs& vmcs, std::uint32_t reason, con
     return exit::Unknown{exit_name(reason)};
 }
 
-/// [intel/vol3c 28.2.5]. After an exit of another kind anything may stand there.
-std::uint8_t instruction_length(const Vmcs& vmcs) {
-    return static_cast<std::uint8_t>(
-        std::min(vmcs.read(Field::exit_instruction_length), longest_instruction));
-}
-
 bool has_physical_address(std::uint32_t reason) {
     return reason == exit_reason::ept_violation || reason == exit_reason::ept_misconfiguration;
 }
@@ -201,14 +195,16 @@ const char* exit_name(std::uint32_t reason) {
     return "reserved exit reason";
 }
 
-Exit decode_exit(const Vmcs& vmcs, std::uint64_t rcx) {
-    const auto code = static_cast<std::uint32_t>(vmcs.read(Field::exit_reason));
+[[gnu::hot]] Exit decode_exit(const ExitFields& fields, const Vmcs& vmcs, std::uint64_t rcx) {
+    const auto code = static_cast<std::uint32_t>(fields.reason);
     const std::uint32_t reason = code & exit_reason::basic;
     Exit exit{.reason = exit::EntryFailure{},
-              .rip = vmcs.read(Field::guest_rip),
+              .rip = fields.rip,
               .code = code,
-              .information = {vmcs.read(Field::exit_qualification), 0},
-              .instruction_length = instruction_length(vmcs)};
+              .information = {fields.qualification, 0},
+              // [intel/vol3c 28.2.5]. After an exit of another kind anything may stand there.
+              .instruction_length = static_cast<std::uint8_t>(
+                  std::min(fields.instruction_length, longest_instruction))};
     if (has_physical_address(reason))
         exit.information[1] = vmcs.read(Field::guest_physical_address);
     if ((code & exit_reason::entry_failure) == 0)

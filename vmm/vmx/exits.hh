@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "vmm/exit.hh"
+#include "vmm/vmx/instructions.hh"
 #include "vmm/vmx/vmcs.hh"
 
 namespace vmm::vmx {
@@ -47,11 +48,11 @@ inline constexpr std::uint32_t entry_failure = 1U << 31;  ///< set with 33, 34 a
 /// The basic exit reason in words: every reason of the manual, "reserved exit reason" otherwise.
 const char* exit_name(std::uint32_t reason);
 
-/// What the current VMCS says of the last exit, for every vendor's ears. Exit::code is the whole
+/// What `fields` and the current VMCS say of the last exit, for every vendor's ears. Exit::code is the whole
 /// exit reason, and `information` the exit qualification and, where there is one, the
 /// guest-physical address. A failed entry becomes an EntryFailure without a rule: see
 /// consistency.hh. control_register_access becomes Unknown: see serve_control_register_access.
 /// `rcx` is the guest's, as RDMSR and WRMSR use it.
-Exit decode_exit(const Vmcs& vmcs, std::uint64_t rcx);
+Exit decode_exit(const ExitFields& fields, const Vmcs& vmcs, std::uint64_t rcx);
 
 }  // namespace vmm::vmx

@@ -6,9 +6,20 @@
 /// VMX's own instructions [intel/vol3c 31.3]. Those that return bool say whether they succeeded.
 namespace vmm::vmx {
 
+/// What is read of the current VMCS after every exit, all at once. Fields that a CPU lacks are 0.
+struct ExitFields {
+    ///@{
+    /// The field of this name [intel/vol3c 25.9, 25.4].
+    std::uint64_t reason = 0, qualification = 0, instruction_length = 0, instruction_error = 0;
+    std::uint64_t rsp = 0, rip = 0, rflags = 0, ss_access_rights = 0, interruptibility_state = 0;
+    ///@}
+};
+
 extern "C" {
 /// The field's value; 0 if the CPU does not have it.
 std::uint64_t vmx_vmread(std::uint64_t field);
+/// Reads them out of the current VMCS.
+void vmx_read_exit_fields(ExitFields* fields);
 /// Writes a field of the current VMCS.
 bool vmx_vmwrite(std::uint64_t field, std::uint64_t value);
 ///@{

@@ -7,7 +7,6 @@ namespace vmm::vmx {
 namespace {
 
 constexpr std::uint64_t numeric_error = 1ULL << 5;  // CR0.NE
-constexpr std::uint64_t selector_privilege = 3;
 
 /// The exit qualification of a control-register access [intel/vol3c table 28-3].
 namespace access {
@@ -41,13 +40,6 @@ void set_guest_cr4(Vmcs& vmcs, std::uint64_t value) {
     vmcs.write(Field::guest_cr4, value | cr4_host_bits);
 }
 
-unsigned read_privilege_level(const Vmcs& vmcs) {
-    // SS.DPL is the CPL, also where SS is unusable [intel/vol3c 25.4.1].
-    const std::uint64_t stack_rights = vmcs.read(Field::guest_ss_access_rights);
-    return static_cast<unsigned>((stack_rights >> access_rights::privilege_shift) &
-                                 selector_privilege);
-}
-
 SystemRegisters read_system_registers(const Vmcs& vmcs, std::uint64_t cr2) {
     return {.cr0 = seen_by_guest(vmcs, Field::guest_cr0, Field::cr0_guest_host_mask,
                                  Field::cr0_read_shadow),
@@ -61,7 +53,7 @@ SystemRegisters read_system_registers(const Vmcs& vmcs, std::uint64_t cr2) {
             .cs = static_cast<std::uint16_t>(vmcs.read(Field::guest_cs_selector)),
             .ss = static_cast<std::uint16_t>(vmcs.read(Field::guest_ss_selector)),
             .code_is_64_bit = is_64_bit(vmcs),
-            .privilege_level = read_privilege_level(vmcs)};
+            .privilege_level = privilege_level_of(vmcs.read(Field::guest_ss_access_rights))};
 }
 
 void set_guest_efer(Vmcs& vmcs, std::uint64_t value) {

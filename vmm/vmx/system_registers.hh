@@ -22,8 +22,11 @@ void set_guest_cr0(Vmcs& vmcs, std::uint64_t value);
 void set_guest_cr4(Vmcs& vmcs, std::uint64_t value);
 ///@}
 
-/// CPL of the current VMCS's guest.
-unsigned read_privilege_level(const Vmcs& vmcs);
+/// A guest's CPL, by its SS access rights: SS.DPL is the CPL, also where SS is unusable
+/// [intel/vol3c 25.4.1].
+constexpr unsigned privilege_level_of(std::uint64_t ss_access_rights) {
+    return static_cast<unsigned>(ss_access_rights >> access_rights::privilege_shift & 3);
+}
 /// The guest's system registers of the current VMCS, as the guest sees them. `cr2` is not in a
 /// VMCS: the world switch moves it.
 SystemRegisters read_system_registers(const Vmcs& vmcs, std::uint64_t cr2);

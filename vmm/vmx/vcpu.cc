@@ -39,7 +39,7 @@ std::uint64_t short_timer() {
 
 /// Whether an exit may have come while the CPU brought an event to the guest: not if an instruction
 /// asked for it, or an interrupt between two.
-bool may_interrupt_an_event(std::uint32_t reason) {
+[[gnu::hot]] bool may_interrupt_an_event(std::uint32_t reason) {
     switch (reason) {
         case exit_reason::external_interrupt:
         case exit_reason::cpuid:
@@ -100,6 +100,7 @@ VmxVcpu::VmxVcpu(kern::Frame vmcs, kern::Frame virtual_apic, ProcessorState stat
     : frame_{std::move(vmcs)},
       virtual_apic_{std::move(virtual_apic)},
       state_{std::move(state)},
+      virtual_tpr_{arch::direct_map(virtual_apic_.address()) + virtual_tpr_offset},
       ept_pointer_{ept_pointer(table_root)},
       primary_{controls().primary},
       short_timer_{short_timer()},
@@ -119,13 +120,14 @@ VmxVcpu::VmxVcpu(kern::Frame vmcs, kern::Frame virtual_apic, ProcessorState stat
 }
 
 void VmxVcpu::start(std::uint64_t rip) {
-    registers = {};
+    registers = {.cr8 = registers.cr8};
+    last_ = {};
     registers.rip = rip;
     registers.rflags = rflags::reserved_one;
     dr6_ = dr6::reset;
     if (entered_) vmx_write_dr6(dr6_);
     state_.reset_breakpoints();
-    written_.valid = false;
+    registers_are_written_ = false;
     set_primary_control(primary_control::interrupt_window_exiting, false);
     set_primary_control(primary_control::nmi_window_exiting, false);
     flush_tlb();  // CR0 and CR3 have changed behind the TLB's back
@@ -161,16 +163,6 @@ void VmxVcpu::set_pat(std::uint64_t value) {
     flush_tlb();
 }
 
-unsigned VmxVcpu::task_priority_class() const {
-    const auto* const page = arch::direct_map(virtual_apic_.address());
-    return std::to_integer<unsigned>(page[virtual_tpr_offset]) >> priority_shift;
-}
-
-void VmxVcpu::set_task_priority_class(unsigned priority) {
-    auto* const page = arch::direct_map(virtual_apic_.address());
-    page[virtual_tpr_offset] = static_cast<std::byte>(priority << priority_shift);
-}
-
 std::uint64_t VmxVcpu::tsc_offset() const {
     return with_vmcs([&] { return vmcs_.read(Field::tsc_offset); });
 }
@@ -179,11 +171,11 @@ void VmxVcpu::set_tsc_offset(std::uint64_t offset) {
     with_vmcs([&] { vmcs_.write(Field::tsc_offset, offset); });
 }
 
-unsigned VmxVcpu::privilege_level() const {
-    return with_vmcs([&] { return read_privilege_level(vmcs_); });
+[[gnu::hot]] unsigned VmxVcpu::privilege_level() const {
+    return privilege_level_of(last_.ss_access_rights);
 }
 
-void VmxVcpu::flush_what_is_stale() {
+[[gnu::hot]] void VmxVcpu::flush_what_is_stale() {
     Flush flush = vpids_->assign(vpid_);
     if (flush != Flush::Nothing) vmcs_.write(Field::virtual_processor_identifier, vpid_.vpid);
     if (flush_requested_.load() && flush_requested_.exchange(false) && flush == Flush::Nothing)
@@ -195,17 +187,19 @@ void VmxVcpu::flush_what_is_stale() {
     kern::check(done, "INVEPT or INVVPID failed");
 }
 
-void VmxVcpu::write_registers() {
-    if (!written_.valid || written_.rsp != registers.rsp)
-        vmcs_.write(Field::guest_rsp, registers.rsp);
-    if (!written_.valid || written_.rip != registers.rip)
-        vmcs_.write(Field::guest_rip, registers.rip);
-    if (!written_.valid || written_.rflags != registers.rflags)
-        vmcs_.write(Field::guest_rflags, registers.rflags);
-    written_ = {true, registers.rsp, registers.rip, registers.rflags};
+[[gnu::hot]] void VmxVcpu::write_registers() {
+    const auto write = [this](Field field, std::uint64_t& there, std::uint64_t value) {
+        if (registers_are_written_ && there == value) return;
+        vmcs_.write(field, value);
+        there = value;
+    };
+    write(Field::guest_rsp, last_.rsp, registers.rsp);
+    write(Field::guest_rip, last_.rip, registers.rip);
+    write(Field::guest_rflags, last_.rflags, registers.rflags);
+    registers_are_written_ = true;
 }
 
-void VmxVcpu::arm_preemption_timer() {
+[[gnu::hot]] void VmxVcpu::arm_preemption_timer() {
     // Bochs lets no interrupt of the host end the run of a guest that was entered with IF = 0 until
     // that has executed CLI itself.
     const bool interruptible = (registers.rflags & rflags::interrupt_enable) != 0;
@@ -216,7 +210,7 @@ void VmxVcpu::arm_preemption_timer() {
 }
 
 /// Makes the CPU refuse this entry, if it is the one; see SwitchProbe.
-void VmxVcpu::spoil_if_wanted() {
+[[gnu::hot]] void VmxVcpu::spoil_if_wanted() {
     constexpr std::uint64_t very_often = 1ULL << 32;
     const bool resumes = env_.env_runs != 0;
     if (!probe_.spoils_next_entry() || (!resumes && probe_.spoiled_entry != 1)) return;
@@ -224,12 +218,14 @@ void VmxVcpu::spoil_if_wanted() {
     if (resumes) env_.env_runs = very_often;
 }
 
-Exit VmxVcpu::run() {
+[[gnu::hot, gnu::flatten]] Exit VmxVcpu::run() {
+    *virtual_tpr_ = static_cast<std::byte>(registers.cr8 << priority_shift);
     flush_what_is_stale();
     write_registers();
     arm_preemption_timer();
     spoil_if_wanted();
     const Entered entered = vmx_asm_vmrun(&registers, &env_, &return_requested_);
+    registers.cr8 = std::to_integer<std::uint64_t>(*virtual_tpr_) >> priority_shift;
     Exit exit = entered == Entered::AndLeft ? take_exit() : stay(entered);
     // One that ended the guest's run is taken by the host right here.
     arch::restore_interrupts(true);
@@ -257,10 +253,11 @@ Exit VmxVcpu::stay(Entered entered) {
     return {.reason = explain(entered), .rip = registers.rip, .code = exit_reason::entry_failure};
 }
 
-Exit VmxVcpu::take_exit() {
+[[gnu::hot]] Exit VmxVcpu::take_exit() {
     ++probe_.account.entries;
-    const std::uint64_t error = vmcs_.read(Field::instruction_error);
-    Exit exit = decode_exit(vmcs_, registers.rcx);
+    vmx_read_exit_fields(&last_);
+    const std::uint64_t error = last_.instruction_error;
+    Exit exit = decode_exit(last_, vmcs_, registers.rcx);
     const auto code = static_cast<std::uint32_t>(exit.code);
     if ((code & exit_reason::entry_failure) != 0) {
         --env_.env_runs;  // the VMCS is not launched by an entry that fails
@@ -269,9 +266,8 @@ Exit VmxVcpu::take_exit() {
         return exit;
     }
     registers.rip = exit.rip;
-    registers.rsp = vmcs_.read(Field::guest_rsp);
-    registers.rflags = vmcs_.read(Field::guest_rflags);
-    written_ = {true, registers.rsp, registers.rip, registers.rflags};
+    registers.rsp = last_.rsp;
+    registers.rflags = last_.rflags;
     if (error != error_before_) {
         // The guest has run, but only at the second attempt.
         error_before_ = error;
@@ -340,7 +336,7 @@ void VmxVcpu::inject(const Event& event) {
         set_primary_control(primary_control::nmi_window_exiting, true);
 }
 
-void VmxVcpu::set_primary_control(std::uint32_t control, bool wanted) {
+[[gnu::hot]] void VmxVcpu::set_primary_control(std::uint32_t control, bool wanted) {
     const std::uint32_t value = wanted ? primary_ | control : primary_ & ~control;
     if (value == primary_) return;
     primary_ = value;
@@ -351,16 +347,18 @@ void VmxVcpu::request_interrupt_window(bool wanted) {
     set_primary_control(primary_control::interrupt_window_exiting, wanted);
 }
 
-void VmxVcpu::skip_instruction(const Exit& exit) {
+[[gnu::hot]] void VmxVcpu::skip_instruction(const Exit& exit) {
     const std::uint64_t from = registers.rip;
     registers.rip += exit.instruction_length;
     if (from <= lower_half && registers.rip > lower_half &&
         !read_system_registers(vmcs_, 0).code_is_64_bit)
         registers.rip &= lower_half;
     registers.rflags &= ~rflags::resume;
-    const std::uint64_t state = vmcs_.read(Field::guest_interruptibility_state);
-    if ((state & interruptibility::shadow) != 0)
+    // Nobody has begun a shadow since the exit, but one may have ended.
+    if ((last_.interruptibility_state & interruptibility::shadow) != 0) {
+        const std::uint64_t state = vmcs_.read(Field::guest_interruptibility_state);
         vmcs_.write(Field::guest_interruptibility_state, state & ~interruptibility::shadow);
+    }
     if ((registers.rflags & rflags::trap) == 0) return;
     vmx_write_dr6(vmx_read_dr6() | dr6::single_step);
     inject({.kind = Event::Kind::Exception, .vector = vector::debug});

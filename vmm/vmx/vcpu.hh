@@ -3,6 +3,7 @@
 
 #include <array>
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 
 #include "kern/mm/frame_allocator.hh"
@@ -30,8 +31,6 @@ class VmxVcpu final : public VcpuBackend {
     SystemRegisters system_registers() const override;
     void set_efer(std::uint64_t value) override;
     void set_pat(std::uint64_t value) override;
-    unsigned task_priority_class() const override;
-    void set_task_priority_class(unsigned priority) override;
     std::uint64_t tsc_offset() const override;
     void set_tsc_offset(std::uint64_t offset) override;
     unsigned privilege_level() const override;
@@ -50,12 +49,6 @@ class VmxVcpu final : public VcpuBackend {
     SwitchProbe& probe();
 
    private:
-    /// What the VMCS holds of Registers, so that only what has changed is written.
-    struct Written {
-        bool valid = false;
-        std::uint64_t rsp = 0, rip = 0, rflags = 0;
-    };
-
     /// Calls `work` while the VMCS is current.
     template <class Work>
     auto with_vmcs(Work work) const;
@@ -75,8 +68,10 @@ class VmxVcpu final : public VcpuBackend {
     ProcessorState state_;
     mutable CurrentVmcs vmcs_{};
     EnvState env_{};
+    ExitFields last_{};       // at the last exit, and what was written since; zeros behind a start
+    std::byte* virtual_tpr_;  // CR8 is its upper half
     SwitchProbe probe_{};
-    Written written_{};
+    bool registers_are_written_ = false;  // but for what differs between `registers` and last_
     VpidTag vpid_{};
     VpidAllocator* vpids_ = nullptr;  // of the CPU, while entered
     std::uint64_t ept_pointer_;

@@ -2,6 +2,7 @@
 #include "vmm/vmx/vmx.hh"
 
 #include <array>
+#include <cstddef>
 #include <cstring>
 #include <optional>
 #include <span>
@@ -12,6 +13,7 @@
 #include "kern/mm/frame_allocator.hh"
 #include "vmm/backend.hh"
 #include "vmm/vmx/asm_vmrun.h"
+#include "vmm/vmx/exit_fields.h"
 #include "vmm/vmx/instructions.hh"
 #include "vmm/vmx/permission_map.hh"
 
@@ -23,6 +25,27 @@ namespace arch = kern::arch;
 // The world switch is assembly and has numbers of its own.
 static_assert(static_cast<std::uint32_t>(Field::host_rsp) == VMCS_HOST_RSP &&
               static_cast<std::uint32_t>(Field::host_rip) == VMCS_HOST_RIP);
+
+static_assert(static_cast<std::uint32_t>(Field::instruction_error) == VMCS_INSTRUCTION_ERROR &&
+              static_cast<std::uint32_t>(Field::exit_reason) == VMCS_EXIT_REASON &&
+              static_cast<std::uint32_t>(Field::exit_instruction_length) ==
+                  VMCS_EXIT_INSTRUCTION_LENGTH &&
+              static_cast<std::uint32_t>(Field::guest_ss_access_rights) ==
+                  VMCS_GUEST_SS_ACCESS_RIGHTS &&
+              static_cast<std::uint32_t>(Field::guest_interruptibility_state) ==
+                  VMCS_GUEST_INTERRUPTIBILITY_STATE &&
+              static_cast<std::uint32_t>(Field::exit_qualification) == VMCS_EXIT_QUALIFICATION &&
+              static_cast<std::uint32_t>(Field::guest_rsp) == VMCS_GUEST_RSP &&
+              static_cast<std::uint32_t>(Field::guest_rip) == VMCS_GUEST_RIP &&
+              static_cast<std::uint32_t>(Field::guest_rflags) == VMCS_GUEST_RFLAGS);
+static_assert(offsetof(ExitFields, reason) == EXIT_REASON &&
+              offsetof(ExitFields, qualification) == EXIT_QUALIFICATION &&
+              offsetof(ExitFields, instruction_length) == EXIT_INSTRUCTION_LENGTH &&
+              offsetof(ExitFields, instruction_error) == EXIT_INSTRUCTION_ERROR &&
+              offsetof(ExitFields, rsp) == EXIT_RSP && offsetof(ExitFields, rip) == EXIT_RIP &&
+              offsetof(ExitFields, rflags) == EXIT_RFLAGS &&
+              offsetof(ExitFields, ss_access_rights) == EXIT_SS_ACCESS_RIGHTS &&
+              offsetof(ExitFields, interruptibility_state) == EXIT_INTERRUPTIBILITY_STATE);
 
 constexpr std::uint32_t address_sizes_leaf = 0x8000'0008;
 constexpr std::uint32_t bits_mask = 0xff;

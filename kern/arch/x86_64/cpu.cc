@@ -52,7 +52,7 @@ Hpa physical_address(const void* in_direct_map) {
     return Hpa{reinterpret_cast<std::uintptr_t>(in_direct_map) - direct_map_base};
 }
 
-unsigned cpu_index() {
+[[gnu::hot]] unsigned cpu_index() {
     // Code stays on its CPU, so this needs no volatile.
     unsigned index;
     asm("movl %%gs:0, %0" : "=r"(index));
@@ -65,12 +65,12 @@ void relax() {
     answer_interrupt_request();
 }
 
-bool disable_interrupts() {
+[[gnu::hot]] bool disable_interrupts() {
     const bool enabled = (x86::read_rflags() & x86::rflags::interrupt_enable) != 0;
     x86::disable_interrupts();
     return enabled;
 }
-void restore_interrupts(bool enabled) {
+[[gnu::hot]] void restore_interrupts(bool enabled) {
     if (enabled) x86::enable_interrupts();
 }
 
