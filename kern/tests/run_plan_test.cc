@@ -18,7 +18,7 @@ struct Parsed {
 TEST(RunPlan, EveryKeyArrives) {
     const Parsed plan{
         "# two steps\n\n"
-        "run name=alpha file=a.elf count=64 cpus=2 keep=1 limit=50 memory=7 root=1 probe=move:5 "
+        "run name=alpha file=a.elf count=64 cpus=2 keep=1 limit=50 memory=7 root=1 probe=move:5 pending=1 "
         "args=key=0x12  two words\n"
         "  run name=b file=f repeat=1000\r\n"};
     ASSERT_TRUE(plan.result) << plan.result.error().problem;
@@ -34,6 +34,7 @@ TEST(RunPlan, EveryKeyArrives) {
     EXPECT_EQ(a.memory_frames, 7U);
     EXPECT_TRUE(a.root);
     EXPECT_EQ(a.probe, "move:5");
+    EXPECT_TRUE(a.pending);
     EXPECT_EQ(a.args, "key=0x12  two words");
     const RunPlan& b = plan.steps[1];
     EXPECT_EQ(b.count, 1U);
@@ -42,6 +43,7 @@ TEST(RunPlan, EveryKeyArrives) {
     EXPECT_FALSE(b.keep);
     EXPECT_FALSE(b.has_memory);
     EXPECT_TRUE(b.probe.empty());
+    EXPECT_FALSE(b.pending);
     EXPECT_TRUE(b.args.empty());
 }
 

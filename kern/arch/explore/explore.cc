@@ -11,7 +11,8 @@
 #include "kern/arch/host/machine.hh"
 
 // Where the program's variables begin and end; the linker knows.
-extern "C" std::byte __data_start, _end;  // NOLINT(bugprone-reserved-identifier)
+// NOLINTNEXTLINE(bugprone-reserved-identifier,readability-identifier-naming)
+extern "C" std::byte __data_start, _end;
 
 namespace kern::explore {
 namespace {
@@ -94,7 +95,7 @@ class Explorer {
             const Machine::Chance chance{.seed = seed, .one_of = 6, .anywhere = false};
             chance_found(chance);
         }
-        if (by_chance_) return told(*by_chance_);
+        if (by_chance_) return told(without_needless_turns(*by_chance_));
         return {.schedules = tried_};
     }
 
@@ -113,6 +114,16 @@ class Explorer {
         unsigned preemptions;
         std::vector<Point> rest;
     };
+
+    /// The schedule without the turns that it is broken without, too.
+    Schedule without_needless_turns(Schedule schedule) {
+        for (std::size_t i = schedule.turns.size(); i-- > 0;) {
+            Schedule shorter = schedule;
+            shorter.turns.erase(shorter.turns.begin() + static_cast<std::ptrdiff_t>(i));
+            if (!machine_.run(shorter).broken.empty()) schedule = shorter;
+        }
+        return schedule;
+    }
 
     /// All schedules with so many preemptions at most, those with few first. Whether one broke.
     bool try_all(unsigned preemptions) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // What the compiler calls in code that was compiled with -fsanitize=thread, and what the linker puts
-// in the place of some functions (--wrap, cmake/explore.cmake): each tells the machine what is about
+// in the place of some functions (--wrap, cmake/flavours.cmake): each tells the machine what is about
 // to happen. Off the simulated CPUs all of this does nothing of its own.
 #include <cstdint>
 #include <cstring>
@@ -10,7 +10,7 @@
 #include "kern/arch/explore/machine.hh"
 #include "kern/sync/spin_lock.hh"
 
-// NOLINTBEGIN(bugprone-reserved-identifier,readability-identifier-naming,misc-use-internal-linkage)
+// NOLINTBEGIN(bugprone-reserved-identifier,readability-identifier-naming,misc-use-internal-linkage,bugprone-macro-parentheses)
 namespace {
 
 using kern::explore::Event;
@@ -70,10 +70,10 @@ void __tsan_func_exit() {
     if (!is_quiet()) Machine::running()->leave_function();
 }
 void __tsan_vptr_update(void** at, void*) {
-    about_to_write(at, sizeof *at, CALLER);
+    about_to_write(static_cast<void*>(at), sizeof *at, CALLER);
 }
 void __tsan_vptr_read(void** at) {
-    about_to_read(at, sizeof *at, CALLER);
+    about_to_read(static_cast<void*>(at), sizeof *at, CALLER);
 }
 void __tsan_read_range(void* at, std::size_t bytes) {
     about_to_read(at, bytes, CALLER);
@@ -246,7 +246,7 @@ void __wrap__ZN4kern4arch5relaxEv() {
 }
 
 }  // extern "C"
-// NOLINTEND(bugprone-reserved-identifier,readability-identifier-naming,misc-use-internal-linkage)
+// NOLINTEND(bugprone-reserved-identifier,readability-identifier-naming,misc-use-internal-linkage,bugprone-macro-parentheses)
 
 namespace kern::explore {
 

@@ -25,7 +25,7 @@ std::uint64_t next_random(std::uint64_t& state) {  // xorshift64
 
 }  // namespace
 
-Machine* Machine::running_ = nullptr;
+Machine* Machine::at_work = nullptr;
 bool Quiet::now = true;
 
 Machine::Machine(std::vector<std::function<void()>> work, std::function<void()> check,
@@ -58,7 +58,7 @@ Course Machine::run(const Schedule& schedule, const Chance* chance, bool keep_ev
     memory_.begin();
     for (std::size_t i = 0; i < work_.size(); ++i) begin(cpus_[i]);
 
-    running_ = this;
+    at_work = this;
     current_ = schedule.first;
     cpu().turn = 0;
     arch::fake::enter_cpu(current_);
@@ -68,7 +68,7 @@ Course Machine::run(const Schedule& schedule, const Chance* chance, bool keep_ev
 
     if (course_.broken.empty() && check_) check_();
     if (before_restore) before_restore(course_);
-    running_ = nullptr;
+    at_work = nullptr;
     memory_.restore();
     return std::move(course_);
 }
@@ -87,7 +87,7 @@ void Machine::begin(Cpu& cpu) {
 }
 
 void Machine::start() {
-    Machine& machine = *running_;
+    Machine& machine = *at_work;
     Quiet::now = false;
     machine.work_[machine.current_ - 1]();
     Quiet::now = true;

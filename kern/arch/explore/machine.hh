@@ -112,7 +112,7 @@ class Machine {
     /// Whether one of its CPUs runs, and not the caller of run().
     bool on_cpu() const { return current_ != 0; }
     /// The machine that runs now, or null.
-    static Machine* running() { return running_; }
+    static Machine* running() { return at_work; }
 
    private:
     Cpu& cpu() { return cpus_[current_ - 1]; }
@@ -129,7 +129,7 @@ class Machine {
     std::string who_waits() const;
     Locks bit_of(const void* lock);
 
-    static Machine* running_;
+    static Machine* at_work;
     std::vector<std::function<void()>> work_;
     std::function<void()> check_;
     Memory memory_;
