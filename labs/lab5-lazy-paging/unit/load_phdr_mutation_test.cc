@@ -96,6 +96,12 @@ TEST_F(LoadPhdrNumbers, RefusesMoreThan4GiBInTheFileThanInMemory) {
         << "p_filesz is 4 GiB and 0x10 bytes, which the file has, and p_memsz 0x1000";
 }
 
+TEST_F(LoadPhdrNumbers, RefusesBytesBeyondALongFile) {
+    EXPECT_TRUE(fails_with(register_segment(segment(12 * gib, hole_end, 8 * gib, 8 * gib)),
+                           Error::Truncated))
+        << "8 GiB from 12 GiB on, of a file of 16 GiB";
+}
+
 TEST_F(LoadPhdrNumbers, IsWholeOrNothingWhereTheMapHasOnePlaceLeft) {
     for (std::uint64_t i = 0; i + 1 < vmm::LoaderMap::capacity; ++i)
         add_loader(Loader::zeros(Gpa{i * 0x2000}, Gpa{i * 0x2000 + 0x1000}));
