@@ -6,6 +6,7 @@
 - Every named test exists, and every test that exists is named: a typed one (``TYPED_TEST``) for each of
   its suite's types, as ``unit:Suite/Type.Case``.
 - Points add up (grader/course/lab.py sees to that when it reads the file).
+- Every mutant says in a file ``SEEN`` what a student with its mistake is told (grader/judge/seen.py).
 - ``solutions-private`` holds those files, answers to a lab's questions, ``mutants/``, ``variants/``,
   ``survivors/`` and ``hidden/``, and nothing else.
 """
@@ -42,6 +43,7 @@ def check(root: Path) -> Iterator[Finding]:
     for lab in labs:
         yield from _check_lab(root, lab)
     yield from _strangers(root, labs)
+    yield from _unseen(root)
 
 
 def unit_tests(folder: Path) -> Iterator[tuple[str, Path, int, str]]:
@@ -149,6 +151,12 @@ def _strangers(root: Path, labs: list[Lab]) -> Iterator[Finding]:
             f"is no task's file; only those, {', '.join(f'{one}/' for one in EXTRA_FOLDERS[:-1])} and "
             f"{EXTRA_FOLDERS[-1]}/ belong into {PRIVATE}",
         )  # fmt: skip
+
+
+def _unseen(root: Path) -> Iterator[Finding]:
+    for path in sorted((root / PRIVATE / "mutants").glob("*/*/")):
+        if not (path / "SEEN").is_file():
+            yield Finding(path.relative_to(root).as_posix(), 1, "has no file SEEN: what is a student with this mistake told?")
 
 
 def _anchors(handout: Path) -> set[str]:

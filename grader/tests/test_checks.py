@@ -223,6 +223,14 @@ def test_points_that_do_not_add_up_are_found(tree: Path) -> None:
     assert any("add up to 7" in finding for finding in texts(tree))
 
 
+def test_a_mutant_without_seen(tree: Path) -> None:
+    write(tree, "solutions-private/mutants/lab1/one/vmm/a.cc", "")
+    write(tree, "solutions-private/mutants/lab1/two/vmm/a.cc", "")
+    write(tree, "solutions-private/mutants/lab1/two/SEEN", "other: words\n")
+    assert [one for one in texts(tree) if "SEEN" in one] == [
+        "solutions-private/mutants/lab1/one:1: has no file SEEN: what is a student with this mistake told?"]
+
+
 def test_malformed_lab_has_file_and_line(tree: Path) -> None:
     write(tree, "labs/lab1-x/lab.json", '{\n "id": "lab1",\n oops\n}\n')
     assert any(finding.startswith("labs/lab1-x/lab.json:3: not JSON") for finding in texts(tree))
