@@ -19,9 +19,10 @@ Found = dict[str, dict[str, Outcome]]
 
 
 @pytest.fixture(scope="module")
-def found() -> Iterator[Found]:
+def found(request: pytest.FixtureRequest) -> Iterator[Found]:
+    chosen = [item.callspec.params["attack"] for item in request.session.items if hasattr(item, "callspec")]
     with workshop(Progress()) as kit:
-        yield corpus.carry_out(kit, ATTACKS)
+        yield corpus.carry_out(kit, [one for one in chosen if isinstance(one, Attack)])
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=[one.name for one in ATTACKS])
