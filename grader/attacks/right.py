@@ -34,7 +34,7 @@ STYLES = {
                                                              "out = *std::ranges::max_element(a);"),
     "bit_cast": ("#include <bit>\n#include <array>\n", "const auto b = std::bit_cast<std::array<unsigned char, sizeof({t})>>(in); "
                                                       "out = static_cast<{t}>(b[0] + {n} % 90);"),
-    "bits": ("#include <bit>\n", "out = static_cast<{t}>(std::popcount(in) + std::countl_zero(in) + {n} % 9);"),
+    "bits": ("#include <bit>\n", "out = static_cast<{t}>(std::bit_width(in) + std::countl_zero(in) + {n} % 9);"),
     "atomic_ref": ("#include <atomic>\n", "alignas(8) {t} word = in; std::atomic_ref<{t}> a{{word}}; a.fetch_add({n} % 50); out = a.load();"),
     "compare_exchange": ("#include <atomic>\n", "std::atomic<{t}> a{{in}}; {t} old = in; while (!a.compare_exchange_weak(old, "
                                                 "static_cast<{t}>(old + {n} % 60))) {{}} out = a.load();"),

@@ -256,7 +256,10 @@ def _command(configuration: Configuration, memory_fd: int, monitor_fd: int, log_
     size = f"{configuration.memory_mib}M"
     command = [
         PROGRAM,
-        *("-machine", "pc,memory-backend=ram", "-cpu", "max"),
+        *("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"),
+        # Without the devices that nobody here uses and that a guest of the machine could try to break.
+        *("-machine", "pc,memory-backend=ram,vmport=off,hpet=off,smbus=off,usb=off",
+          "-cpu", "max"),
         *(("-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off")
           if configuration.counts_instructions else ("-accel", "tcg,thread=multi")),
         *("-m", size, "-smp", str(configuration.cpus)),

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The machine tells how a kernel ended, shows its memory, and leaves nothing behind."""
 
+import contextlib
 import os
 import signal
 import threading
@@ -121,6 +122,29 @@ def test_hung_machine_shows_where_it_was(tmp_path: Path, machine: str) -> None:
     assert (tmp_path / "transcript" / "registers.txt").read_text() == result.registers
     assert result.memory.read(0x200000, 4) == b"\x78\x56\x34\x12"
     assert descendants(os.getpid()) == []
+
+
+def test_qemu_may_start_nothing(tmp_path: Path) -> None:
+    seen: set[str] = set()
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(0.05):
+            for pid in descendants(os.getpid()):
+                with contextlib.suppress(OSError):
+                    place = Path(f"/proc/{pid}")
+                    if place.joinpath("comm").read_text().startswith("qemu-system"):
+                        seen.update(line for line in place.joinpath("status").read_text().splitlines()
+                                    if line.startswith("Seccomp:"))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        boot(tmp_path, "spin: jmp spin\n", machine="amd-qemu", wall_seconds=3)
+    finally:
+        done.set()
+        watcher.join()
+    assert "Seccomp:\t2" in seen, seen
 
 
 def test_halted_cpu_is_seen(tmp_path: Path, machine: str) -> None:
