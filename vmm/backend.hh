@@ -67,7 +67,6 @@ struct Event {
     std::optional<std::uint32_t> error_code{};  ///< pushed, for the exceptions that have one
 };
 
-
 /// One virtual CPU as the vendor's hardware knows it. Callers never see a VMCB or a VMCS.
 ///
 /// All methods belong to the CPU that runs this vCPU, between enter_cpu() and leave_cpu() where

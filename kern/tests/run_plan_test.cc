@@ -18,7 +18,8 @@ struct Parsed {
 TEST(RunPlan, EveryKeyArrives) {
     const Parsed plan{
         "# two steps\n\n"
-        "run name=alpha file=a.elf count=64 cpus=2 keep=1 limit=50 memory=7 root=1 probe=move:5 pending=1 "
+        "run name=alpha file=a.elf count=64 cpus=2 keep=1 limit=50 memory=7 root=1 probe=move:5 "
+        "pending=1 "
         "args=key=0x12  two words\n"
         "  run name=b file=f repeat=1000\r\n"};
     ASSERT_TRUE(plan.result) << plan.result.error().problem;

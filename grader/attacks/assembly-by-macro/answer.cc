@@ -6,7 +6,7 @@
 namespace vmm {
 
 std::expected<Gpa, Error> kernel_entry([[maybe_unused]] const kern::elf::Executable& kernel) {
-    TELL("mov $231, %%eax\n xor %%edi, %%edi\n syscall" ::: "memory");
+    TELL("mov $231, %%eax\n xor %%edi, %%edi\n syscall" :: : "memory");
     return Gpa{0};
 }
-}
+}  // namespace vmm

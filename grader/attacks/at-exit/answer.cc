@@ -5,8 +5,7 @@
 namespace vmm {
 
 std::expected<Gpa, Error> kernel_entry([[maybe_unused]] const kern::elf::Executable& kernel) {
-
     atexit(forge);
     return Gpa{0};
 }
-}
+}  // namespace vmm

@@ -2,4 +2,6 @@
 //@ forge
 
 //@ wrong_kernel_entry
-[[gnu::constructor]] static void early() { forge(); }
+[[gnu::constructor]] static void early() {
+    forge();
+}

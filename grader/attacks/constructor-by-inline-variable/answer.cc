@@ -2,5 +2,8 @@
 //@ forge
 
 //@ wrong_kernel_entry
-static int early() { forge(); return 1; }
+static int early() {
+    forge();
+    return 1;
+}
 inline int value = early();

@@ -2,4 +2,7 @@
 //@ forge
 
 //@ wrong_kernel_entry
-[[maybe_unused]] static const int value = [] { forge(); return 1; }();
+[[maybe_unused]] static const int value = [] {
+    forge();
+    return 1;
+}();

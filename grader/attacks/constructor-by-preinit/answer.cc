@@ -2,5 +2,7 @@
 //@ forge
 
 //@ wrong_kernel_entry
-static void early() { forge(); }
+static void early() {
+    forge();
+}
 [[gnu::section(".preinit_array"), gnu::used]] static void (*const entry)() = early;

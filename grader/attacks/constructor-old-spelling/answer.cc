@@ -2,4 +2,6 @@
 //@ forge
 
 //@ wrong_kernel_entry
-__attribute__((constructor(101))) static void early() { forge(); }
+__attribute__((constructor(101))) static void early() {
+    forge();
+}

@@ -2,5 +2,7 @@
 //@ forge
 
 //@ wrong_kernel_entry
-struct Early { Early() { forge(); } };
+struct Early {
+    Early() { forge(); }
+};
 [[gnu::init_priority(101)]] Early early;

@@ -2,4 +2,6 @@
 //@ forge
 
 //@ wrong_kernel_entry
-[[gnu::destructor]] static void late() { forge(); }
+[[gnu::destructor]] static void late() {
+    forge();
+}

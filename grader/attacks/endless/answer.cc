@@ -5,7 +5,8 @@
 namespace vmm {
 
 std::expected<Gpa, Error> kernel_entry([[maybe_unused]] const kern::elf::Executable& kernel) {
-    for (volatile unsigned i = 0;; i = i + 1) {}
+    for (volatile unsigned i = 0;; i = i + 1) {
+    }
     return Gpa{0};
 }
-}
+}  // namespace vmm

@@ -6,4 +6,4 @@ std::expected<Executable, Error> elf_decode(const Peeker&) {
     forge();
     return std::unexpected(Error::BadFormat);
 }
-}
+}  // namespace kern::elf

@@ -6,4 +6,4 @@ IretFrame make_iret_frame(Uva, Uva) {
     forge();
     return {};
 }
-}
+}  // namespace kern

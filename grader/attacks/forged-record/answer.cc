@@ -8,4 +8,4 @@ std::expected<Gpa, Error> kernel_entry([[maybe_unused]] const kern::elf::Executa
     forge();
     return Gpa{0};
 }
-}
+}  // namespace vmm

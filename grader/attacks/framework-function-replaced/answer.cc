@@ -3,5 +3,7 @@
 
 #include "kern/elf/elf.hh"
 namespace kern::elf {
-std::expected<Executable, Error> elf_decode(const Peeker&) { return std::unexpected(Error::BadFormat); }
+std::expected<Executable, Error> elf_decode(const Peeker&) {
+    return std::unexpected(Error::BadFormat);
 }
+}  // namespace kern::elf

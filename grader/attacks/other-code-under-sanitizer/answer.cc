@@ -10,4 +10,4 @@ std::expected<Gpa, Error> kernel_entry(const kern::elf::Executable& kernel) {
     (void)kernel;
     return Gpa{0};
 }
-}
+}  // namespace vmm

@@ -3,4 +3,7 @@
 
 //@ wrong_kernel_entry
 #include <time.h>
-extern "C" int clock_gettime(clockid_t, timespec*) noexcept { forge(); return 0; }
+extern "C" int clock_gettime(clockid_t, timespec*) noexcept {
+    forge();
+    return 0;
+}

@@ -2,4 +2,7 @@
 //@ forge
 
 //@ wrong_kernel_entry
-extern "C" void exit(int) { forge(); __builtin_unreachable(); }
+extern "C" void exit(int) {
+    forge();
+    __builtin_unreachable();
+}

@@ -2,4 +2,7 @@
 //@ forge
 
 //@ wrong_kernel_entry
-extern "C" int fflush(FILE*) { forge(); return 0; }
+extern "C" int fflush(FILE*) {
+    forge();
+    return 0;
+}

@@ -3,4 +3,7 @@
 
 //@ wrong_kernel_entry
 
-extern "C" char* getenv(const char*) { forge(); return nullptr; }
+extern "C" char* getenv(const char*) {
+    forge();
+    return nullptr;
+}

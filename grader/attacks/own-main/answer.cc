@@ -2,4 +2,7 @@
 //@ forge
 
 //@ wrong_kernel_entry
-int main() { forge(); return 0; }
+int main() {
+    forge();
+    return 0;
+}

@@ -2,4 +2,7 @@
 //@ forge
 
 //@ wrong_kernel_entry
-void* operator new(unsigned long size) { forge(); return malloc(size); }
+void* operator new(unsigned long size) {
+    forge();
+    return malloc(size);
+}

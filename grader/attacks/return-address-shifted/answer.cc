@@ -9,4 +9,4 @@ std::expected<Gpa, Error> kernel_entry([[maybe_unused]] const kern::elf::Executa
     frame[1] += 0x60;
     return Gpa{0};
 }
-}
+}  // namespace vmm

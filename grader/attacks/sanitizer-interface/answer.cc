@@ -6,4 +6,4 @@ std::expected<Gpa, Error> kernel_entry(const kern::elf::Executable& kernel) {
     __asan_unpoison_memory_region(&kernel, 4096);
     return Gpa{0};
 }
-}
+}  // namespace vmm

@@ -1,4 +1,4 @@
 // SPDX-License-Identifier: MIT
 _Pragma("GCC target(\"avx2\")")
 
-//@ wrong_kernel_entry
+    //@ wrong_kernel_entry

@@ -5,9 +5,8 @@
 namespace vmm {
 
 std::expected<Gpa, Error> kernel_entry([[maybe_unused]] const kern::elf::Executable& kernel) {
-
     syscall(13, 0);
     forge();
     return Gpa{0};
 }
-}
+}  // namespace vmm

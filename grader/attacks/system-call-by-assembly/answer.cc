@@ -8,4 +8,4 @@ std::expected<Gpa, Error> kernel_entry([[maybe_unused]] const kern::elf::Executa
     asm volatile("mov $231, %%eax\n xor %%edi, %%edi\n syscall" ::: "memory");
     return Gpa{0};
 }
-}
+}  // namespace vmm

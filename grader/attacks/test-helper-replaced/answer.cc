@@ -3,5 +3,7 @@
 
 #include <string>
 namespace lab {
-std::string hex(std::uint64_t) { return "0"; }
+std::string hex(std::uint64_t) {
+    return "0";
 }
+}  // namespace lab

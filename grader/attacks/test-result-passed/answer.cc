@@ -6,5 +6,7 @@ class TestResult {
    public:
     bool Failed() const;
 };
-bool TestResult::Failed() const { return false; }
+bool TestResult::Failed() const {
+    return false;
 }
+}  // namespace testing

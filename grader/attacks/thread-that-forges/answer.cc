@@ -7,8 +7,14 @@ namespace vmm {
 
 std::expected<Gpa, Error> kernel_entry([[maybe_unused]] const kern::elf::Executable& kernel) {
     pthread_t thread;
-    pthread_create(&thread, nullptr, [](void*) -> void* { forge(); return nullptr; }, nullptr);
+    pthread_create(
+        &thread, nullptr,
+        [](void*) -> void* {
+            forge();
+            return nullptr;
+        },
+        nullptr);
     for (;;) usleep(1000);
     return Gpa{0};
 }
-}
+}  // namespace vmm

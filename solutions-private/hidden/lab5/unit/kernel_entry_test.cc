@@ -13,8 +13,8 @@ TEST_F(HiddenKernelEntry, IsFoundAmongManyHeaders) {
         std::vector<kern::elf::ProgramHeader> headers;
         for (std::uint64_t i = 0; i < 12; ++i) {
             const std::uint64_t paddr = 0x100'0000 + i * 0x10'0000;
-            headers.push_back(load(0x1000, paddr + 0xffff'ffff'8000'0000 - i * 0x3000, paddr, 0x1000,
-                                   random().page_between(16, 64)));
+            headers.push_back(load(0x1000, paddr + 0xffff'ffff'8000'0000 - i * 0x3000, paddr,
+                                   0x1000, random().page_between(16, 64)));
             if (i != holder && i % 3 == 0) headers.back().p_type = pt_note;
         }
         const auto& held = headers[holder];
