@@ -63,12 +63,19 @@ def test_evidence_that_is_none() -> None:
             parse(data)
 
 
-def test_layout_is_the_headers() -> None:
-    """The names of the record's members, in the header's order."""
-    text = (ROOT / "vmm/user/guest_evidence.hh").read_text()
-    begin = text.index("struct GuestRecord {") + len("struct GuestRecord {")
+def _members(header: str, struct: str) -> list[str]:
+    text = (ROOT / header).read_text()
+    begin = text.index(f"struct {struct} {{") + len(f"struct {struct} {{")
     body = re.sub(r"//.*", "", text[begin : text.index("\n};", begin)])
-    declared = re.findall(r"(\w+)\s*(?:=|\{)", body)
+    return re.findall(r"(\w+)\s*(?:=|\{)", body)
+
+
+def test_layout_is_the_headers() -> None:
+    """The names of the record's members, in the header's order; its account is a struct of its own."""
+    text = (ROOT / "vmm/user/guest_evidence.hh").read_text()
+    declared = _members("vmm/user/guest_evidence.hh", "GuestRecord")
+    account = declared.index("account")
+    declared[account : account + 1] = _members("vmm/probe.hh", "SwitchAccount")
     assert declared == [name for name, _ in guest_evidence.BLOCK.fields]
     rooms = int(re.search(r"max_records = (\d+)", text)[1])  # type: ignore[index]
     assert rooms == guest_evidence.BLOCK.max_records

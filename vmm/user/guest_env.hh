@@ -83,7 +83,7 @@ class GuestEnv final : public kern::Runner {
     ///@}
 
     /// Who looks into the guests' vCPUs, for evidence; to be called before the first start().
-    static void set_probe(const Probe& probe) { vendor_probe_ = &probe; }
+    static void set_probe(const Probe& probe) { vendor_probe = &probe; }
 
     /// One slice; see kern::Runner.
     std::optional<kern::Ending> run(kern::Env& env, std::uint64_t slice_end) override;
@@ -92,13 +92,13 @@ class GuestEnv final : public kern::Runner {
     GuestEnv(std::unique_ptr<MappedMemory> memory, const Options& options, GuestProbe probe)
         : memory_{std::move(memory)}, options_{options}, probe_{probe} {}
 
-    static SwitchProbe& probe_of(Vcpu& vcpu) { return vendor_probe_->of(vcpu.backend()); }
+    static SwitchProbe& probe_of(Vcpu& vcpu) { return vendor_probe->of(vcpu.backend()); }
     static void note_end(void* guest, const kern::Env& env);
     bool is_time_to_move(const Vcpu& vcpu);
     kern::Ending finish(Vcpu& vcpu);
     void note_state(kern::Env& env, Vcpu& vcpu);
 
-    static inline const Probe* vendor_probe_ = nullptr;
+    static inline const Probe* vendor_probe = nullptr;
     std::unique_ptr<MappedMemory> memory_;
     Options options_;
     GuestProbe probe_;
