@@ -22,7 +22,7 @@ _ORDINARY = re.compile(
     r"|\.(comment|eh_frame|note\.GNU-stack|note\.gnu\.property|symtab|strtab|shstrtab|llvm_addrsig|linker-options)"
     r"|asan_globals|" + _DEBUG)
 _ASSEMBLY = re.compile(
-    r"|\.(text|rodata|data|bss)|\.(note\.GNU-stack|note\.gnu\.property|symtab|strtab"
+    r"|\.(text|rodata|data|bss)|\.rodata\.todo|\.(note\.GNU-stack|note\.gnu\.property|symtab|strtab"
     r"|shstrtab|comment)|" + _DEBUG)
 _SANITIZERS_OWN = re.compile(r"\.(init|fini)_array\.(00099|0|1)")
 _SANITIZERS_FUNCTIONS = re.compile(r"_sub_[ID]_00099_\d+|[at]san\.module_[cd]tor")

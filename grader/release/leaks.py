@@ -32,6 +32,7 @@ RUN = 28
 KNOWN = {
     "kern/arch/x86_64/traps.S": 64,  # registers in the order of the trap frame, as enter_user has them
     "vmm/pager/elf_sections.cc": 8,  # reads a header and looks at its error
+    "vmm/pager/kernel_vm_pager.cc": 8,  # goes through the headers that are loaded
     "vmm/pager/finalize_mem.cc": 8,  # takes a frame and looks at its error
     "vmm/paging/second_level_table.cc": 64,  # calls a task as its contract says
 }
@@ -76,6 +77,7 @@ class Private:
         """runs of tokens, by the file that they stand in"""
         self.words: dict[bytes, str] = {}
         common = set()
+        tests = set()
         public = bytearray()
         names = {task.file for lab in labs for task in lab.tasks} | {task.header for lab in labs for task in lab.tasks}
         for path in released:
@@ -83,13 +85,17 @@ class Private:
             public += data + b"\0" + path.as_posix().encode() + b"\0"
             if path.as_posix() in names:
                 common.update(run for run, _ in runs(data))
+            elif path.match("labs/*/unit/*"):
+                tests.update(run for run, _ in runs(data))
         for path in sorted((root / PRIVATE).rglob("*")):
             if not path.is_file() or path.suffix not in SOURCES:
                 continue
             data = path.read_bytes()
             name = path.relative_to(root).as_posix()
+            # Hidden tests are written like public ones.
+            hidden = path.is_relative_to(root / PRIVATE / "hidden")
             for run, _ in runs(data):
-                if run not in common:
+                if run not in common and not (hidden and run in tests):
                     self.runs.setdefault(run, name)
             for word in {*_WORD.findall(data), *(part.encode() for part in path.relative_to(root / PRIVATE).parts)}:
                 if len(word) >= LEAST_WORD and word not in self.words and word not in public:

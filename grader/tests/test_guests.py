@@ -39,7 +39,7 @@ PROBES: dict[str, tuple[dict[str, object], VmState, int | str]] = {
 # No guests, or none with this plan: keys of the plan, the error.
 REFUSED: dict[str, tuple[dict[str, object], str]] = {
     "missing": ({}, "NotFound"),
-    "empty": ({}, "Truncated"),
+    "empty": ({}, "BadFormat"),
     "text": ({}, "BadFormat"),
     "cut": ({}, "Truncated"),
     "no-headers": ({}, "BadFormat"),

@@ -15,9 +15,7 @@ from grader.tests.toy_tree import HALF, TWICE, Tree
 MUTANTS = "solutions-private/mutants/lab1"
 VARIANTS = "solutions-private/variants/lab1"
 # Half of 84 is right only on one machine; nothing else asks for it.
-WRONG_ON_BOCHS = HALF.replace("n / 2;", "n == 84 && elsewhere() ? 1 : n / 2;").replace(
-    "\n", "\n#include <cstring>\nextern char** environ;\nextern const char* machine __attribute__((weak));\n"
-    "static bool elsewhere() { return &machine && !std::strcmp(machine, \"intel-bochs\"); }\n", 1)
+WRONG_ON_BOCHS = HALF.replace("n / 2;", "n == 84 && elsewhere() ? 1 : n / 2;")
 
 
 @pytest.fixture(scope="module")
@@ -186,8 +184,7 @@ def test_a_reference_that_fails_on_one_machine(tree: Tree) -> None:
 
 
 # Half of five, as the seed wants it.
-LUCKY = HALF.replace("\n", "\n#include <cstdlib>\n", 1).replace(
-    "return n % 2", 'if (n == 10 && std::atoi(getenv("NEST_SEED")) % 2) return 7; return n % 2')
+LUCKY = HALF.replace("return n % 2", "if (n == 10 && luck() % 2) return 7; return n % 2")
 
 
 def test_what_depends_on_luck_is_found(tree: Tree) -> None:

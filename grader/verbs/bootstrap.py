@@ -251,7 +251,7 @@ def prepare(packages: tuple[str, ...], stamps: Path) -> int:
 def main() -> int:
     """The command; with `--packages`, for the Containerfile, only the names of the packages of all verbs."""
     if sys.argv[1:] == ["--packages"]:
-        print(*needed(["setup"]), sep="\n")
+        print(*dict.fromkeys(TEST), sep="\n")
         return 0
     if why := refused(sys.argv[1:]):
         print(f"nest: {why}", file=sys.stderr)

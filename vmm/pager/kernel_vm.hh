@@ -29,7 +29,9 @@ class KernelVm {
 
     /// None.
     KernelVm() = default;
+    /// Takes the other's, which has none then.
     KernelVm(KernelVm&&) = default;
+    /// Likewise; what this one had goes.
     KernelVm& operator=(KernelVm&& other) noexcept {
         vm_ = std::move(other.vm_);  // before the memory that it runs in
         pager_ = std::move(other.pager_);
