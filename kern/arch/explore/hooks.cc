@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "kern/arch/explore/explore.hh"
+#include "kern/arch/explore/lines.hh"
 #include "kern/arch/explore/machine.hh"
 #include "kern/sync/spin_lock.hh"
 
@@ -62,7 +63,9 @@ int compare_exchange(volatile T* at, T* expected, T value, void* pc) {
 
 extern "C" {
 
-void __tsan_init() {}
+void __tsan_init() {
+    kern::explore::prepare_lines();
+}
 void __tsan_func_entry(void* pc) {
     if (!is_quiet()) Machine::running()->enter_function(reinterpret_cast<std::uintptr_t>(pc));
 }

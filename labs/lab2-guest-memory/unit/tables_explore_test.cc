@@ -210,7 +210,7 @@ TYPED_TEST(EptMapHva2GpaExplore, AnOverwriteIsNotLost) {
     const std::array<Hpa, 3> frames{this->new_page(), this->new_page(), this->new_page()};
     auto all = this->exploration("ept_map_hva2gpa.cc");
     all.cpu([&] {
-        const auto result = this->map(frames[1], gpa, read_only, false);
+        const auto result = this->map(frames[1], gpa, read_write_execute, false);
         if (!result && result.error() != Error::AlreadyExists)
             broken("CPU 1 is told " + text(result.error()));
     });
@@ -234,15 +234,14 @@ TYPED_TEST(EptMapHva2GpaExplore, BothOverwritesSucceed) {
     auto all = this->exploration("ept_map_hva2gpa.cc");
     for (unsigned cpu = 1; cpu <= 2; ++cpu)
         all.cpu([&, cpu] {
-            const auto result = this->map(frames[cpu], gpa, read_only, true);
+            const auto result = this->map(frames[cpu], gpa, read_write_execute, true);
             if (!result)
                 broken("CPU " + std::to_string(cpu) + " overwrites, and is told " +
                        text(result.error()));
         });
     all.at_end([&] {
         const auto seen = this->walk(gpa);
-        if (seen != this->wanted_page(frames[1], read_only) &&
-            seen != this->wanted_page(frames[2], read_only))
+        if (seen != this->wanted_page(frames[1]) && seen != this->wanted_page(frames[2]))
             broken("two CPUs overwrote the page, and now it is that of neither: " +
                    this->in_words(seen));
     });
@@ -253,11 +252,11 @@ TYPED_TEST(EptMapHva2GpaExplore, OthersSeeTheOldPageOrTheNew) {
     const std::uint64_t gpa = random().page_between(0, 1 << 26);
     const std::array<Hpa, 2> frames{this->new_page(), this->new_page()};
     const std::uint64_t old_entry = frames[0].value() | TypeParam::leaf(read_write_execute);
-    const std::uint64_t new_entry = frames[1].value() | TypeParam::leaf(read_only);
+    const std::uint64_t new_entry = frames[1].value() | TypeParam::leaf(read_write_execute);
     this->entry_at(gpa) = old_entry;
     auto all = this->exploration("ept_map_hva2gpa.cc");
     all.cpu([&] {
-        if (const auto result = this->map(frames[1], gpa, read_only, true); !result)
+        if (const auto result = this->map(frames[1], gpa, read_write_execute, true); !result)
             broken("CPU 1 overwrites, and is told " + text(result.error()));
     });
     all.cpu([&] {
