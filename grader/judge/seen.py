@@ -66,7 +66,7 @@ def read(folder: Path) -> Seen | None:
 def first_failing(cell: TaskResult) -> TestResult | None:
     """The first test that failed, as lab.json orders them; those of the host before those that are booted, since
     those are run first."""
-    failing = [one for one in cell.tests if not one.outcome.passed and one.judged]
+    failing = [one for one in cell.tests if not one.outcome.passed and one.judged and not one.test.hidden]
     return min(failing, key=lambda one: one.test.kind == "boot", default=None)
 
 
