@@ -115,10 +115,6 @@ def _registers_program(code: bytes) -> bytes:
 YIELD = b"\xb8\x01\0\0\0\x0f\x05"  # mov eax, 1; syscall
 LOOP = b"\xfd" + b"\x48\xff\x0c\x25" + struct.pack("<I", COUNT_AT) + b"\x75\xf6"  # std; 1: dec [count]; jnz 1b
 ENDLESS = b"\xeb\xfe"  # jmp to itself
-OTHER_REGISTERS_TO_STATUS = bytes.fromhex(
-    # or rax with rbx, rcx, rbp, r8 to r15; mov rdi, rax; xor eax, eax; syscall
-    "4809d8 4809c8 4809e8 4c09c0 4c09c8 4c09d0 4c09d8 4c09e0 4c09e8 4c09f0 4c09f8 4889c7 31c0 0f05"
-)
 
 
 def _moved_table(program: bytes) -> bytes:
@@ -211,7 +207,7 @@ def _files(nonce: str, guests: Mapping[str, bytes]) -> dict[str, bytes]:
     files["start.elf"] = _registers_program(b"")
     files["call.elf"] = _registers_program(_load_all() + YIELD)
     files["loop.elf"] = _registers_program(_load_all() + LOOP)
-    files["zeros.elf"] = _made(OTHER_REGISTERS_TO_STATUS)
+    files["exits.elf"] = _made(_exit(0))
     files["endless.elf"] = _made(ENDLESS)
     files["stop.elf"] = _made(UD2)
     files["elf32.elf"] = elf_image([_code(_exit(0))], entry=CODE + ENTRY_AT, bits=32)
@@ -228,7 +224,7 @@ def plan(nonce: str, guests: Mapping[str, bytes]) -> tuple[dict[str, bytes], lis
     key = f"key={key_of(nonce):#x}"
     steps = [
         # First, so that an answer that enables interrupts too early always meets the same one.
-        RunPlan("pending", "zeros.elf", count=PENDING, pending=True),
+        RunPlan("pending", "exits.elf", count=PENDING, pending=True),
         RunPlan("original", "original.elf", keep=True),
         RunPlan("stop", "stop.elf"),
         RunPlan("flags", "flags.elf"),

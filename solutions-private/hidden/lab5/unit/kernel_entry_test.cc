@@ -18,7 +18,7 @@ TEST_F(HiddenKernelEntry, IsFoundAmongManyHeaders) {
             if (i != holder && i % 3 == 0) headers.back().p_type = pt_note;
         }
         const auto& held = headers[holder];
-        const std::uint64_t distance = random().between(0, held.p_memsz - 1);
+        const std::uint64_t distance = random().between(0, held.p_filesz - 1);
         const Bytes image =
             make_image({.entry = held.p_vaddr + distance, .program_headers = headers}, random());
         const kern::MemoryPeeker peeker{image};
