@@ -37,6 +37,7 @@ DISK_WORDS = ("No space left on device", "Disk quota exceeded", "Read-only file 
 LEAST_FREE_BYTES = 1 << 20
 BUILD_MIB = 500
 ROOMS = ("kern", "vmm")
+_CONTROL = "int main() { delete new int; }\n"
 BINUTILS = ("ld", "objcopy", "objdump")
 
 Say = Callable[[str], None]
@@ -152,6 +153,22 @@ class Kit:
                     "-lgtest", "-lpthread"]
 
         return answers, tests + libraries, link, command
+
+    def control(self, flavour: str) -> Path:
+        """A program of the flavour that does nothing: where it cannot run, no test can. Raises BuildFailure."""
+        tools = self._kit["flavours"][flavour]
+        words = [self._compiler(flavour), *tools["compile"], *tools["link"]]
+        key = digest("control", words, _CONTROL, self.ground)
+        if (kept := self.cache.get(key)) is not None:
+            return kept
+        with self.cache.workplace() as place:
+            (place / "control.cc").write_text(_CONTROL)
+            done = sandbox.run([*words, "control.cc", "-o", "control"], timeout=COMPILE_SECONDS, cwd=place,
+                               writable=[place])
+            if not done.ok:
+                self._blame_disk(done.stderr)
+                raise BuildFailure(done.stderr, file=None, stage="does not link")
+            return self.cache.put(key, place / "control")
 
     def counting(self, lab: Lab, answers: Answers, file: str, flavour: str, folder: Path) -> Path:
         """Links the lab's unit tests with the answers, of which the one to `file` counts how often each line and

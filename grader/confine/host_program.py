@@ -29,6 +29,13 @@ STARTS = 150
 """A program of ThreadSanitizer that was started so often has failed by bad luck once in 10^8 times."""
 MEND = ("sudo sysctl vm.mmap_rnd_bits=28; in a container, on its host, or start it with "
         "`--security-opt seccomp=unconfined`")
+SANITIZERS = {
+    "ASAN_OPTIONS": "abort_on_error=0:exitcode=99:allocator_may_return_null=1:detect_leaks=1",
+    "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
+    "TSAN_OPTIONS": "exitcode=99:halt_on_error=1:report_signal_unsafe=0",
+    "LSAN_OPTIONS": "exitcode=99",
+}
+"""How a sanitizer behaves in our programs."""
 # Of gcc 12 and later, clang 14 and later.
 _NO_PLACE = re.compile(r"FATAL: ThreadSanitizer: (unexpected memory mapping|memory layout is incompatible)|"
                        r"ThreadSanitizer: mmap at bad address|ThreadSanitizer: CHECK failed: .*personality|"
@@ -49,9 +56,9 @@ def without_randomization() -> tuple[str, ...]:
 
 def has_no_place(done: sandbox.Completed) -> bool:
     """Whether the program ended since its sanitizer did not find its addresses free."""
-    if done.ok or done.killed:
+    if done.ok or done.killed or done.stdout:  # it looks before main, and main prints
         return False
-    silent = not done.stdout and not done.stderr and done.returncode in _SILENT_DEATHS
+    silent = not done.stderr and done.returncode in _SILENT_DEATHS
     return silent or bool(_NO_PLACE.search(done.stderr))
 
 

@@ -8,6 +8,7 @@ with. Equal work is done once: two tasks whose answers are the same files share 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import math
 import os
@@ -27,6 +28,7 @@ from grader.build.failures import BuildFailure
 from grader.build.kit import Kit
 from grader.course.lab import Lab, Task, Test
 from grader.judge import outcome
+from grader.judge.control import Controls
 from grader.judge.outcome import Outcome
 from grader.judge.unit import CASE_SECONDS, run_case
 from grader.testkit.plans import Ground
@@ -37,6 +39,9 @@ if TYPE_CHECKING:
 FLAVOURS = {"unit": "asan", "explore": "explore", "race": "tsan"}
 PATIENCE = ((1, 5.0), (4, 2.0))
 """Once so many cases of one task have used their whole time, the others get so many seconds."""
+LOST = ("killed", "died")
+"""Ends of an emulator that are no end of the kernel in it."""
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 HUNG_SECONDS = 20.0
 """What a boot gets whose answers have hung in the same module before, here or on another machine."""
 
@@ -74,6 +79,7 @@ class Boot:
 
     result: BootResult | None
     problem: Outcome | None
+    """what holds for every test, whatever was left"""
 
 
 @dataclass
@@ -106,6 +112,9 @@ class Engine:
         self._lock = threading.Lock()
         self.notes: list[str] = []
         """what happened on the way that changed no verdict"""
+        self.for_staff: list[str] = []
+        """what a person should look at"""
+        self._controls = Controls(kit)
 
     def build(self, cases: list[Case]) -> None:
         """Starts compiling and linking what the cases need. Costs nothing to call again."""
@@ -133,6 +142,8 @@ class Engine:
             first = self._unit(case, 0).result()
         except BuildFailure as failure:
             return not_built(failure)
+        except OSError as error:
+            return no_room(error)
         if not self.settings.replay or first.kind not in outcome.REPLAYED:
             return first
         if first.kind == outcome.TIMEOUT and self._slow[case.test.task, case.answers] > 1:
@@ -148,6 +159,8 @@ class Engine:
             return self._boot(case, attempt, -1 << 30).result()
         except BuildFailure as failure:
             return Boot(None, not_built(failure))
+        except OSError as error:
+            return Boot(None, no_room(error))
 
     def forget(self, case: Case) -> None:
         """Gives back what a boot left behind; no case will ask for it any more."""
@@ -215,12 +228,25 @@ class Engine:
         if case.first_only and case.answers in self._noticed:
             return Outcome(outcome.SKIPPED)
         where = (case.test.task, case.answers)
+        flavour = FLAVOURS[case.test.kind]
+        if trouble := self._controls.sanitizer(flavour):
+            return Outcome(outcome.NOT_JUDGED, trouble)
         seconds = self.settings.case_seconds
         for slow, short in PATIENCE:
             if self._slow[where] >= slow:
                 seconds = min(seconds, short)
-        found = run_case(program, case.test.local, task=case.test.task, seed=self.settings.seed,
-                         transcript=self.transcript(case, suffix), seconds=seconds)
+
+        def run() -> Outcome:
+            return run_case(program, case.test.local, task=case.test.task, seed=self.settings.seed,
+                            transcript=self.transcript(case, suffix), seconds=seconds)
+
+        found = run()
+        if found.lost:
+            self.notes.append(f"{case.test.name}: {found.detail}; it was run once more")
+            found = run()
+            if found.lost:
+                found = replace(self._lost_twice(case, "process", found.detail, self._controls.sanitizer(
+                    flavour, now=True)), transcript=found.transcript, seconds=found.seconds)
         if case.first_only and not found.passed:
             self._noticed.add(case.answers)
         if found.kind == outcome.TIMEOUT:
@@ -246,6 +272,8 @@ class Engine:
         from grader.testkit.boot import run_boot
         from grader.machines import MachineError
 
+        if trouble := self._controls.machine(case.machine):
+            return Boot(None, Outcome(outcome.NOT_JUDGED, trouble))
         module = self._modules[case.test.module]
         nonce = self.nonce(case.test.module)
         ground = self.ground(case)
@@ -256,32 +284,51 @@ class Engine:
         folder = self._folder(case) / Path(case.test.module).stem
         if attempt:
             folder = folder.with_name(f"{folder.name}-replayed")
-        folder.mkdir(parents=True, exist_ok=True)
         seconds = min(ground.wall_seconds, self.settings.boot_seconds)
         if (case.test.module, case.answers) in self._hung:
             seconds = min(seconds, HUNG_SECONDS)
 
         def boot() -> BootResult:
+            folder.mkdir(parents=True, exist_ok=True)
             return run_boot(kernel, files, plan, cpus=ground.cpus, memory_mib=ground.memory_mib,
                             wall_seconds=seconds, transcript_dir=folder, machine=ground.name,
                             runs=self.kit.runs(self.lab.kernel))
 
-        try:
-            result = boot()
-            if result.ended == "killed":
-                self.notes.append(f"{ground.name}, {case.test.module}: {result.end_in_words()}; it was booted once more")
+        def attempted() -> tuple[BootResult | None, str]:
+            """What a boot left, and how it was lost: by no end of the kernel's, but of what carries it."""
+            try:
                 result = boot()
-        except MachineError as problem:
-            return Boot(None, Outcome(outcome.NOT_JUDGED, str(problem)))
+            except MachineError as problem:
+                return None, str(problem)
+            except OSError as error:
+                return None, no_room(error).detail
+            return result, result.end_in_words() if result.ended in LOST else ""
+
+        result, lost = attempted()
+        if lost:
+            first = lost.partition("\n")[0]
+            self.notes.append(f"{ground.name}, {case.test.module}: {first}; it was booted once more")
+            result, lost = attempted()
+        if result is None:
+            return Boot(None, Outcome(outcome.NOT_JUDGED, lost))
+        if lost:
+            return Boot(result, self._lost_twice(case, "emulator", lost, self._controls.boot(ground)))
         if result.ended == "interrupted":
             raise KeyboardInterrupt
-        if result.ended == "killed":
-            return Boot(None, Outcome(
-                outcome.NOT_JUDGED, f"{result.end_in_words()}, twice\nmend: see what ends it, for example "
-                "a system without memory (`dmesg`), and grade again"))
         if result.ended == "timeout":
             self._hung.add((case.test.module, case.answers))
         return Boot(result, None)
+
+
+    def _lost_twice(self, case: Case, what: str, how: str, trouble: str) -> Outcome:
+        """The outcome of a case whose emulator or process was lost twice. `trouble`: why a control is lost as well; the
+        answer is to blame only if it is not."""
+        if trouble:
+            return Outcome(outcome.NOT_JUDGED, f"the {what} ended, twice: {how}; and so does one without an answer: {trouble}")
+        words = f"the {what} ended under this answer, twice"
+        what = f"{case.test.module} on {case.machine}" if case.machine else case.test.name
+        self.for_staff.append(f"{what}, answers of '{case.label}': {words}: {how}")
+        return Outcome(outcome.CRASHED, f"{words}, and one without an answer does not: {how}")
 
 
 def why_not(task: Task, test: Test, machine: str) -> str:
@@ -341,6 +388,14 @@ def not_built(failure: BuildFailure) -> Outcome:
     where = f"{failure.file} {failure.stage}" if failure.file else failure.stage
     return Outcome(outcome.REFUSED if failure.stage == REFUSED else outcome.NOT_BUILT, f"{where}:\n{outcome.shortened(str(failure), 30)}",
                    stub=failure.stage)
+
+
+def no_room(error: OSError) -> Outcome:
+    """The outcome where the disk has no room. Raises any other error again."""
+    if error.errno not in DISK_ERRORS:
+        raise error
+    where = f"{error.filename}: " if error.filename else ""
+    return Outcome(outcome.NOT_JUDGED, f"{where}{error.strerror}\nmend: make room on the disk, and grade again")
 
 
 def new_transcripts(root: Path, lab: str, keep: int = 8) -> Path:

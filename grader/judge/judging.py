@@ -98,7 +98,7 @@ def grade(lab: Lab, *, reference: bool = False, task: str | None = None, keyword
     return Results(lab, REFERENCE if reference else "own", seed, partial, scored, by_machine,
                    together(found), str(transcripts.relative_to(ROOT)), time.monotonic() - started, asked,
                    tuple(notes), tuple(sorted(kit.let_passed.values())),
-                   tuple(line for name in sorted(kit.for_staff) for line in kit.for_staff[name]))
+                   (*engine.for_staff, *(line for name in sorted(kit.for_staff) for line in kit.for_staff[name])))
 
 
 def every_task(all_labs: Sequence[Lab]) -> list[Task]:

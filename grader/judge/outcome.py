@@ -49,6 +49,8 @@ class Outcome:
     """where it was booted; empty for what runs on no machine"""
     unstable: bool = False
     """it failed, and passed when replayed: it stays failed, and staff see it"""
+    lost: bool = False
+    """the test's process was ended from outside: nothing is known"""
     stub: str = ""
     """for `not written` and `blocked`: the task whose stub was reached, and where it stands"""
 

@@ -145,8 +145,6 @@ class LabPlugin:
         items = session.items
         self.session.selected = len(items)
         boots = [item for item in items if case_of(item).test.kind == "boot"]
-        for name in dict.fromkeys(case_of(item).machine for item in boots):
-            self._try_machine(name)
         self.late = [item for item in items if case_of(item).late]
         self.uses = Counter(_boot_of(case_of(item)) for item in boots)
         # Boots take longest: of one set of answers they are started before the small cases.
@@ -172,18 +170,6 @@ class LabPlugin:
         for rank, item in enumerate(items):
             if item not in self.late:
                 self.engine.start(case_of(item), min(rank, last[case_of(item).label]))
-
-    def _try_machine(self, name: str) -> None:
-        """Before anything is judged: whether the machine works here."""
-        from grader import CannotRun
-        from grader.machines import machine
-        from grader.machines.probe import vouch_for
-
-        try:
-            vouch_for(machine(name))
-        except CannotRun as problem:
-            self.session.problem = problem
-            raise pytest.exit.Exception(str(problem)) from problem
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed and self.session.problem is None:
@@ -273,7 +259,9 @@ class LabPlugin:
 
     def _booted_outcome(self, item: Any, following: Any) -> Outcome:
         first = self._attempt(item, following, 0)
-        if first.kind in outcome.REPLAYED and self.engine.settings.replay:
+        # One whose emulator was lost twice has been repeated already.
+        is_known = self.engine.boot(case_of(item)).problem is not None
+        if first.kind in outcome.REPLAYED and self.engine.settings.replay and not is_known:
             return first.replayed(self._attempt(item, following, 1))
         return first
 

@@ -156,7 +156,8 @@ def closing(results: Results) -> Iterator[str]:
     whose = "the reference answers" if results.answers == "reference" else "your own files"
     pending = f", {results.pending} pending until a person has read the answers" if results.pending else ""
     if results.not_judged:
-        pending += f", {results.not_judged:g} not judged, for this system is to blame"
+        pending += (f", {results.max_score - results.not_judged:g} of {results.max_score:g} points judged: what is "
+                    "missing is this system's fault, and costs nothing")
     points = (f"{results.score:g} of {results.max_score:g} points" if results.max_score
               else "no points that count")
     yield (f"{results.lab.id} {results.lab.title}: {points} for {whose}"

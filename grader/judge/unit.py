@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 from grader.confine import host_program, sandbox
@@ -17,15 +18,10 @@ from grader.course.lab import ROOT
 from grader.judge import outcome
 from grader.judge.outcome import Outcome, shortened, stub_reached
 from grader.judge.questions import FAILED, FORGED, PASSED, Questions
+from grader.machines import killed_from_outside
 
 CASE_SECONDS = 20.0
 TODO_STATUS = 121
-SANITIZERS = {
-    "ASAN_OPTIONS": "abort_on_error=0:exitcode=99:allocator_may_return_null=1:detect_leaks=1",
-    "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
-    "TSAN_OPTIONS": "exitcode=99:halt_on_error=1:report_signal_unsafe=0",
-    "LSAN_OPTIONS": "exitcode=99",
-}
 
 FAILURES = 3
 """More failures than this of one case, as of a loop, are counted."""
@@ -51,7 +47,7 @@ def run_case(program: Path, case: str, *, task: str, seed: int, transcript: Path
         with Questions(case) as asked:
             return sandbox.run(
                 [*command, "--gtest_color=no"], timeout=seconds, readable=[program], pass_fds=asked.descriptors,
-                env={**SANITIZERS, **asked.environment, "NEST_SEED": str(seed), **schedule})
+                env={**host_program.SANITIZERS, **asked.environment, "NEST_SEED": str(seed), **schedule})
 
     done = host_program.started(start)
     if done.killed == "interrupted":
@@ -60,7 +56,7 @@ def run_case(program: Path, case: str, *, task: str, seed: int, transcript: Path
     transcript.write_text(f"$ NEST_SEED={seed} {shlex.join(command)}\n{done.stdout}\n"
                           f"--- standard error ---\n{done.stderr}\n--- {done.ended()} ---\n", encoding="utf-8")
     verdict = _judge(done, asked.found, task)
-    return Outcome(verdict.kind, verdict.detail, done.seconds, "", transcript, stub=verdict.stub)
+    return replace(verdict, seconds=done.seconds, transcript=transcript)
 
 
 def _judge(done: sandbox.Completed, found: str, task: str) -> Outcome:
@@ -83,6 +79,8 @@ def _judge(done: sandbox.Completed, found: str, task: str) -> Outcome:
     report = sanitizer_report(done.stderr)
     if report:
         return Outcome(outcome.CRASHED, report)
+    if not done.killed and killed_from_outside(done.returncode):
+        return Outcome(outcome.CRASHED, f"the test's process {done.ended()}, sent from outside", lost=True)
     if done.killed or done.returncode < 0:
         return Outcome(outcome.CRASHED, f"the test's process {done.ended()}\n"
                        + shortened(case_text(done.stdout) + done.stderr, 12))

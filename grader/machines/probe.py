@@ -56,18 +56,18 @@ class Probe:
 
 
 def vouch_for(machine: Machine) -> None:
-    """Sees that the machine can be started. A version that nobody has tried with this tree is tried, so that
-    what it cannot do is not taken for an answer's fault. Raises MachineError.
+    """Before anything counts: boots the tiny kernel, so that what the machine cannot do is not taken for an answer's
+    fault. Raises MachineError.
     """
     made_of = machine.check()
     version = re.search(r"\d+\.\d+", made_of)
-    if version and version[0] in machine.tried:
-        return
     try:
         lacking = try_machine(machine).lacks(machine.vendor)
         why = f"its CPU has no {lacking}" if lacking else ""
     except MachineError as problem:
         why = problem.why
+    if why and version and version[0] in machine.tried:
+        raise MachineError(f"{made_of}: {why}", f"`nest doctor` tries {machine.name} again; {machine.reinstall}")
     if why:
         raise MachineError(
             f"{made_of}: this tree was tried with the versions {' and '.join(machine.tried)}, and here {why}",
@@ -90,13 +90,13 @@ def _trouble(name: str) -> MachineError | None:
     return None
 
 
-def try_machine(machine: Machine) -> Probe:
-    """Boots the tiny kernel. Raises MachineError."""
+def try_machine(machine: Machine, cpus: int = 1, memory_mib: int = 32) -> Probe:
+    """Boots the tiny kernel on a machine of this size. Raises MachineError."""
     with tempfile.TemporaryDirectory(prefix="nestling-") as folder:
         kernel = Path(folder) / "probe.elf"
         kernel.write_bytes(_image())
         started = time.monotonic()
-        configuration = Configuration(kernel=kernel, cpus=1, memory_mib=32)
+        configuration = Configuration(kernel=kernel, cpus=cpus, memory_mib=memory_mib)
         with machine.start(configuration, lambda _: None) as running:
             end = running.wait(SECONDS)
             if end.reason != POWERED_OFF:

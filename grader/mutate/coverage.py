@@ -18,7 +18,6 @@ from grader.confine import host_program
 from grader.course import lab as labs_module
 from grader.course.lab import Lab, Task
 from grader.judge.engine import FLAVOURS
-from grader.judge.unit import SANITIZERS
 from grader.mutate.survivors import Listed
 
 RUN_SECONDS = 600
@@ -68,7 +67,7 @@ def faults(lab: Lab, found: list[Unreached], listed: Listed) -> Iterator[str]:
 def _run(program: Path, cases: list[str], seed: int) -> None:
     # Our own tests with our own answers: outside the sandbox, since the counts are written beside the object.
     done = subprocess.run([*host_program.without_randomization(), str(program), f"--gtest_filter={':'.join(cases)}"],
-                          env={**os.environ, **SANITIZERS, "NEST_SEED": str(seed)}, capture_output=True, text=True,
+                          env={**os.environ, **host_program.SANITIZERS, "NEST_SEED": str(seed)}, capture_output=True, text=True,
                           errors="replace", timeout=RUN_SECONDS, check=False)
     if done.returncode != 0:
         raise CannotRun(f"{program}: the reference fails:\n{(done.stdout + done.stderr)[-2000:]}")

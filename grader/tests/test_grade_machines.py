@@ -110,9 +110,12 @@ def test_failure_on_one_machine_costs_the_points_and_names_it(tree: Tree) -> Non
 def test_machine_that_is_missing_or_not_the_labs(tree: Tree) -> None:
     lab(tree)
     Path(tree.root, "grader/machines/no-intel-bochs").touch()
-    done = tree.nest("grade", "lab1", "--machine", "all")
-    assert done.returncode == 3 and "intel-bochs is not installed" in done.stderr
-    assert "apt-get install intel-bochs" in done.stderr and "Traceback" not in done.stderr
+    result, done = tree.grade("--reference", "--machine", "all")
+    assert done.returncode == 3 and (result["score"], result["extra_data"]["not_judged"]) == (20, 10)
+    assert "intel-bochs is not installed" in done.stdout and "20 of 30 points judged" in done.stdout
+    assert "mend: apt-get install intel-bochs" in done.stdout and "Traceback" not in done.stderr
+    on_qemu, on_bochs = result["extra_data"]["machines"]
+    assert (on_qemu["score"], on_bochs["score"]) == (30, 20)
     done = tree.nest("grade", "lab1", "--machine", "intel-bochs", "-k", "unit")
     assert done.returncode == 0, done.stderr  # nothing is booted
     done = tree.nest("grade", "lab1", "--machine", "pdp-11")

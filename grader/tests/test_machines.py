@@ -434,11 +434,13 @@ class TestVersions:
             machines.machine(BOCHS).check()
 
 
-def test_a_version_that_was_tried_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_version_that_was_tried_is_tried_here_too(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = machines.machine("amd-qemu")
     monkeypatch.setattr(machine, "check", lambda: "QEMU emulator version 7.2.22 (Debian 1:7.2)")
-    monkeypatch.setattr(probe, "try_machine", lambda _: pytest.fail("it was tried"))
-    probe.vouch_for(machine)
+    tried = probe.Probe(1, svm=False, nested_paging=True, vmx=False, ept=False)
+    monkeypatch.setattr(probe, "try_machine", lambda _: tried)
+    with pytest.raises(MachineError, match="7.2.22 .*: its CPU has no SVM"):
+        probe.vouch_for(machine)
 
 
 def test_another_version_that_works(machine: str, monkeypatch: pytest.MonkeyPatch) -> None:
