@@ -2,7 +2,8 @@
 """An independent walk of a user program's page tables, in a memory image and with no code of the kernel's.
 
 The tables are the work of student code: every entry may point anywhere, also back to its own table.
-Frames of tables are visited once at most; one that is met twice in the lower half is an error.
+Frames of tables are visited once at most; one that is met twice in the lower half is an error. A walk has a
+budget of entries, and is made once for each boot and root.
 [amd/vol2 5.3 and 5.4]
 """
 
@@ -11,7 +12,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from grader.evidence.memory import EvidenceError, PhysicalMemory
+from grader.evidence.memory import Budget, EvidenceError, PhysicalMemory
 
 PAGE_SIZE = 4096
 ROOT_LEVEL = 4
@@ -50,6 +51,12 @@ class Page:
 
 def walk(memory: PhysicalMemory, root: int) -> dict[int, Page]:
     """Every page of the lower half, by virtual address. Raises EvidenceError for a table that is none."""
+    pages: dict[int, Page] = memory.once(("page table", root), lambda: _walk(memory, root))
+    return pages
+
+
+def _walk(memory: PhysicalMemory, root: int) -> dict[int, Page]:
+    budget = Budget()
     pages: dict[int, Page] = {}
     visited: set[int] = set()
     pending = [(root, ROOT_LEVEL, 0, True, True, True)]
@@ -58,6 +65,7 @@ def walk(memory: PhysicalMemory, root: int) -> dict[int, Page]:
         if table in visited:
             raise EvidenceError(f"the table at Hpa {table:#x} is reachable twice")
         visited.add(table)
+        budget.spend(ENTRIES)
         entries = _entries(memory, table, level)
         for index in range(USER_ENTRIES if level == ROOT_LEVEL else ENTRIES):
             value = entries[index]
@@ -83,36 +91,50 @@ def walk(memory: PhysicalMemory, root: int) -> dict[int, Page]:
 
 
 def table_count(memory: PhysicalMemory, root: int) -> int:
-    """How many frames the tables of the lower half take, the root included."""
-    count, tables = 1, [root]
+    """How many frames the tables of the lower half take, the root included. Raises EvidenceError."""
+    budget = Budget()
+    seen, tables = {root}, [root]
     for level in range(ROOT_LEVEL, 1, -1):
         used = USER_ENTRIES if level == ROOT_LEVEL else ENTRIES
-        tables = [
-            value & _ADDRESS_MASK
-            for table in tables
-            for value in _entries(memory, table, level)[:used]
-            if value & _PRESENT
-        ]
-        count += len(tables)
-    return count
+        below = []
+        for table in tables:
+            budget.spend(ENTRIES)
+            for value in _entries(memory, table, level)[:used]:
+                if not value & _PRESENT:
+                    continue
+                target = value & _ADDRESS_MASK
+                if target in seen:
+                    raise EvidenceError(f"the table at Hpa {target:#x} is reachable twice")
+                seen.add(target)
+                below.append(target)
+        tables = below
+    return len(seen)
 
 
 def user_pages_of_kernel(memory: PhysicalMemory, root: int) -> list[int]:
     """The indices of the root's upper half through which ring 3 could reach something."""
     found = []
+    budget = Budget()
+    barren: set[tuple[int, int]] = set()
     for index in range(USER_ENTRIES, ENTRIES):
         value = _entries(memory, root, ROOT_LEVEL)[index]
-        if value & _PRESENT and value & _USER and _grants(memory, value, ROOT_LEVEL - 1):
+        if value & _PRESENT and value & _USER and _grants(memory, value, ROOT_LEVEL - 1, barren, budget):
             found.append(index)
     return found
 
 
-def _grants(memory: PhysicalMemory, value: int, level: int) -> bool:
-    """Whether some page below this entry may be used by ring 3."""
-    for below in _entries(memory, value & _ADDRESS_MASK, level):
+def _grants(memory: PhysicalMemory, value: int, level: int, barren: set[tuple[int, int]], budget: Budget) -> bool:
+    """Whether some page below this entry may be used by ring 3. ``barren``: tables, with their levels, below which there
+    is none; the kernel's half may share tables."""
+    table = value & _ADDRESS_MASK
+    if (table, level) in barren:
+        return False
+    budget.spend(ENTRIES)
+    for below in _entries(memory, table, level):
         if below & _PRESENT and below & _USER:
-            if level == 1 or below & _LARGE or _grants(memory, below, level - 1):
+            if level == 1 or below & _LARGE or _grants(memory, below, level - 1, barren, budget):
                 return True
+    barren.add((table, level))
     return False
 
 

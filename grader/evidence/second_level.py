@@ -3,7 +3,7 @@
 
 The tables are the work of student code: every entry may point anywhere, also back to its own table.
 A table is a tree of frames, so that each frame is visited once at most, and a frame met twice is an
-error.
+error. A walk has a budget of entries, and is made once for each boot and root.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from grader.evidence.memory import EvidenceError, PhysicalMemory
+from grader.evidence.memory import Budget, EvidenceError, PhysicalMemory
 from grader.evidence.vms import TableFormat
 
 PAGE_SIZE = 4096
@@ -118,6 +118,13 @@ def walk(memory: PhysicalMemory, root: int, table_format: TableFormat) -> dict[i
     A large page is one leaf. Permissions are those that hold over all levels together. Raises
     EvidenceError for a table that is none: outside of memory, reachable twice, with a reserved bit.
     """
+    leaves: dict[int, Leaf] = memory.once(
+        ("second-level table", root, table_format), lambda: _walk(memory, root, table_format))
+    return leaves
+
+
+def _walk(memory: PhysicalMemory, root: int, table_format: TableFormat) -> dict[int, Leaf]:
+    budget = Budget()
     leaves: dict[int, Leaf] = {}
     visited: set[int] = set()
     pending = [(root, ROOT_LEVEL, 0, (True, True, True))]
@@ -126,6 +133,7 @@ def walk(memory: PhysicalMemory, root: int, table_format: TableFormat) -> dict[i
         if table in visited:
             raise EvidenceError(f"the table at Hpa {table:#x} is reachable twice")
         visited.add(table)
+        budget.spend(_TABLE.size // 8)
         for index, value in enumerate(_TABLE.unpack(_table_bytes(memory, table, level))):
             if not value:
                 continue

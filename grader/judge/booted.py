@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,28 @@ from grader.evidence.memory import EvidenceError
 from grader.judge import outcome
 from grader.judge.engine import Boot, Case
 from grader.judge.outcome import Outcome, shortened, stub_reached
+
+
+JUDGING_SECONDS = 120.0
+"""of this process's own work: what one test may take to look at what a boot left"""
+
+
+@contextlib.contextmanager
+def judging_limit() -> Iterator[None]:
+    """Ends a test that looks at evidence without end, with a finding. It counts work and not time, so that a busy
+    system changes nothing."""
+
+    def enough(number: int, frame: object) -> None:
+        raise EvidenceError(f"to look at what the boot left has taken over {JUDGING_SECONDS:g} s of work: it is made so "
+                            "that nobody gets to its end")
+
+    before = signal.signal(signal.SIGVTALRM, enough)
+    signal.setitimer(signal.ITIMER_VIRTUAL, JUDGING_SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
 
 
 def stub_in(boot: Boot, case: Case) -> Outcome | None:

@@ -41,7 +41,7 @@ from grader.build.answers import Answers
 from grader.build.failures import BuildFailure
 from grader.judge import outcome
 from grader.course.lab import hidden_folder
-from grader.judge.booted import failure, stub_in
+from grader.judge.booted import failure, judging_limit, stub_in
 from grader.judge.engine import Case, Engine, not_built
 from grader.judge.outcome import Outcome
 from grader.judge.pytest_private import run_item
@@ -213,6 +213,11 @@ class LabPlugin:
         return self.engine.ground(answers)
 
     # -- running ---------------------------------------------------------------------------------
+
+    @pytest.hookimpl(hookwrapper=True)
+    def pytest_pyfunc_call(self) -> Iterator[None]:
+        with judging_limit():
+            yield
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool:

@@ -217,7 +217,7 @@ def test_no_verdict_is_neither_right_nor_wrong_and_says_so_everywhere() -> None:
     assert "NOT JUDGED unit:Suite.Case1" in lines and "  likewise unit:Suite.Case2" in lines
     assert "           mend: get one" in lines and "note: odd" in lines
     assert any(line.startswith("all") and line.endswith("2 not judged") for line in lines)
-    assert any("1 of 3 points for your own files, 2 not judged, for this system is to blame" in line for line in lines)
+    assert any("1 of 3 points for your own files, 1 of 3 points judged: what is missing is this system's fault" in line for line in lines)
     data = forms.validated(forms.as_dict(graded(Outcome(P), none, none)))
     assert (data["score"], data["max_score"], data["extra_data"]["not_judged"]) == (1, 3, 2)
     assert data["extra_data"]["notes"] == ["odd"] and "2 not judged" in data["output"]
