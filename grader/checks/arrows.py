@@ -71,7 +71,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "machines": ("confine", "evidence"),
     "gate": (),
     "build": ("confine", "course", "gate"),
-    "testkit": ("evidence", "machines"),
+    "testkit": ("confine", "evidence", "machines"),
     "judge": ("confine", "course", "evidence", "machines", "build", "testkit"),
     "mutate": ("confine", "course", "build", "judge"),
     "bench": ("course", "machines", "build", "testkit"),

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from grader.build.answers import content
+from grader.confine.words import clean
 from grader.course.lab import ROOT
 
 SKIPPED = "skipped"
@@ -37,7 +38,7 @@ TODO = re.compile(r"^.*?\bTODO ([a-z0-9]+\.[a-z0-9_]+): ([\w./+@ -]+):(\d+) is n
 
 @dataclass(frozen=True)
 class Outcome:
-    """One test's verdict and what there is to see."""
+    """One test's verdict and what there is to see, in clean words."""
 
     kind: str
     detail: str = ""
@@ -53,6 +54,10 @@ class Outcome:
     """the test's process was ended from outside: nothing is known"""
     stub: str = ""
     """for `not written` and `blocked`: the task whose stub was reached, and where it stands"""
+
+    def __post_init__(self) -> None:
+        for name in ("detail", "stub"):
+            object.__setattr__(self, name, clean(getattr(self, name)))
 
     @property
     def passed(self) -> bool:
@@ -87,10 +92,9 @@ def _is_stub(owner: str, file: str) -> bool:
 
 
 def shortened(text: str, lines: int = SHOWN_LINES, columns: int = SHOWN_COLUMNS) -> str:
-    """The text's beginning and end, where it is too long to show; control characters made visible."""
-    clean = "".join(c if c in "\n\t" or c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+    """The clean text's beginning and end, where it is too long to show."""
     all_lines = [line if len(line) <= columns else line[: columns - 1] + "…"
-                 for line in clean.strip("\n").split("\n")]
+                 for line in clean(text).strip("\n").split("\n")]
     if len(all_lines) <= lines:
         return "\n".join(all_lines)
     head, tail = lines * 2 // 3, lines // 3

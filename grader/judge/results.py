@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from grader import CANNOT_RUN, DONE, POINTS_MISSING
+from grader.confine.words import clean
 from grader.course.lab import Lab, Task, Test
 from grader.course.questions import PENDING, QuestionResult
 from grader.judge import outcome
@@ -119,6 +120,10 @@ class Results:
     """what the gate would have refused, and staff let pass"""
     for_staff: tuple[str, ...] = ()
     """what a person may want to look at, and what costs no points"""
+
+    def __post_init__(self) -> None:
+        for name in ("notes", "let_passed", "for_staff"):
+            object.__setattr__(self, name, tuple(map(clean, getattr(self, name))))
 
     @property
     def score(self) -> float:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from grader import machines
+from grader.confine.words import clean
 from grader.evidence import second_level
 from grader.evidence.memory import EvidenceError, PhysicalMemory
 from grader.evidence.second_level import Leaf
@@ -135,7 +136,7 @@ def run_boot(
     try:
         transcript_dir.mkdir(parents=True, exist_ok=True)
         module.write_bytes(plan if raw else file_system_image({**files, "plan": text.encode()}))
-        _keep(transcript_dir / "plan", text.encode())
+        _keep(transcript_dir / "plan", text)
     except OSError as problem:
         raise machines.MachineError(
             f"{transcript_dir} cannot be written: {problem.strerror}",
@@ -147,7 +148,7 @@ def run_boot(
     serial = bytearray()
     registers = ""
     with machines.machine(machine).start(configuration, serial.extend) as running:
-        _keep(transcript_dir / "command", (shlex.join(running.command) + "\n").encode())
+        _keep(transcript_dir / "command", shlex.join(running.command) + "\n")
         try:
             end = running.wait(wall_seconds, SERIAL_BYTES)
             if end.reason == machines.TIMEOUT:
@@ -155,14 +156,14 @@ def run_boot(
                 known = {"module": plan} if raw else files if runs == "guests" else {}
                 registers = hung.describe(running, kernel, known)
         finally:
-            _keep(transcript_dir / "serial.txt", bytes(serial))
+            _keep(transcript_dir / "serial.txt", serial.decode("utf-8", "replace"))
         seconds = running.seconds
         complaints = running.complaints()
     if not serial and end.reason not in (machines.INTERRUPTED, machines.KILLED):
         probe.expect_alive(machine)
-    _keep(transcript_dir / "registers.txt", registers.encode())
+    _keep(transcript_dir / "registers.txt", registers)
     last = end.detail if end.detail not in complaints else ""
-    _keep(transcript_dir / "emulator.txt", "".join(f"{text.rstrip()}\n" for text in (complaints, last) if text).encode())
+    _keep(transcript_dir / "emulator.txt", "".join(f"{text.rstrip()}\n" for text in (complaints, last) if text))
     found, why = _evidence(kernel, running.memory, runs)
     return BootResult(
         serial=serial.decode("utf-8", "replace").replace("\r\n", "\n"),
@@ -187,8 +188,8 @@ def _evidence(kernel: Path, memory: PhysicalMemory, runs: str) -> tuple[Any, str
         return None, str(problem)
 
 
-def _keep(path: Path, data: bytes) -> None:
-    if data:
-        path.write_bytes(data)
+def _keep(path: Path, text: str) -> None:
+    if text:
+        path.write_text(clean(text), encoding="utf-8")
     else:
         path.unlink(missing_ok=True)

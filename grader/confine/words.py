@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: MIT
+"""What an answer has made a program say: a compiler, a test's process, a booted machine."""
+
+from __future__ import annotations
+
+
+def clean(text: str) -> str:
+    """The text as it may be kept and shown: lines of characters that can be printed, with tabs. Any other is written as
+    Python writes it, ``\\x1b``: no terminal obeys it, and no form of a result (XML 1.0 has no control characters, no
+    U+FFFE, no half of a surrogate pair) is broken by it."""
+    text = text.replace("\r\n", "\n")
+    if text.isascii() and text.replace("\n", "").replace("\t", "").isprintable():
+        return text
+    return "".join(c if c in "\n\t" or c.isprintable() else c.encode("unicode_escape").decode() for c in text)
