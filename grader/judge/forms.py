@@ -80,9 +80,9 @@ def validated(data: dict[str, Any]) -> dict[str, Any]:
     return data
 
 
-def to_json(results: Results) -> str:
-    """The result as JSON text, checked against its schema."""
-    return json.dumps(validated(as_dict(results)), indent=2, ensure_ascii=False) + "\n"
+def to_json(results: Results, made: dict[str, Any] | None = None) -> str:
+    """The result as JSON text, checked against its schema; `made`: another form of it than as_dict() gives."""
+    return json.dumps(validated(made or as_dict(results)), indent=2, ensure_ascii=False) + "\n"
 
 
 def to_junit(results: Results) -> str:

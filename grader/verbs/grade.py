@@ -11,6 +11,7 @@ import click
 from grader import UsageError
 from grader.course import lab as labs_module
 from grader.judge import forms
+from grader.judge.for_students import as_dict as for_students_dict
 from grader.judge.judging import grade
 from grader.judge.report import show
 from grader.verbs.output import write
@@ -29,9 +30,12 @@ from grader.verbs.output import write
 @click.option("--let-pass", "let_pass", multiple=True, metavar="TASK", help="Staff: judge this task's answer even if the "
               "gate refuses it; the result says so. May be repeated.")
 @click.option("--json", "json_file", metavar="FILE", help="Write the result as JSON; - is standard output.")
+@click.option("--for-students", "for_students", is_flag=True, help="Staff: --json gets what students may have, without what "
+              "programs printed and without hidden tests' words.")
 @click.option("--junit", "junit_file", metavar="FILE", help="Write the result as JUnit XML; - likewise.")
 def command(lab: str, reference: bool, task: str | None, keyword: str, machine: str | None,
-            awards: Path | None, seed: int | None, let_pass: tuple[str, ...], json_file: str | None, junit_file: str | None) -> int:
+            awards: Path | None, seed: int | None, let_pass: tuple[str, ...], json_file: str | None,
+            for_students: bool, junit_file: str | None) -> int:
     """Judge the answers to LAB (its id, its name or its folder) and show the score.
 
     Ends with 0 if all automatic points are reached, with 1 if points are missing, and with 3 if some tests
@@ -39,10 +43,12 @@ def command(lab: str, reference: bool, task: str | None, keyword: str, machine: 
     """
     if json_file == "-" and junit_file == "-":
         raise UsageError("only one of --json and --junit can go to standard output")
+    if for_students and not json_file:
+        raise UsageError("--for-students is about the file of --json")
     results = grade(labs_module.find(lab), reference=reference, task=task, keyword=keyword, machine=machine,
                     awards=awards, seed=seed, let_pass=let_pass)
     if json_file:
-        write(json_file, forms.to_json(results))
+        write(json_file, forms.to_json(results, for_students_dict(results) if for_students else None))
     if junit_file:
         write(junit_file, forms.to_junit(results))
     show(results, sys.stderr if "-" in (json_file, junit_file) else sys.stdout)
