@@ -317,6 +317,8 @@ class Engine:
             raise KeyboardInterrupt
         if result.ended == "timeout":
             self._hung.add((case.test.module, case.answers))
+        if result.departure:
+            return Boot(result, Outcome(outcome.FAILED, f"the plan did not take place as it stands: {result.departure}"))
         return Boot(result, None)
 
 

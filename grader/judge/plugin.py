@@ -264,7 +264,7 @@ class LabPlugin:
 
     def _booted_outcome(self, item: Any, following: Any) -> Outcome:
         first = self._attempt(item, following, 0)
-        # One whose emulator was lost twice has been repeated already.
+        # Once more is for what a test saw; not for a boot of which all that is needed is known.
         is_known = self.engine.boot(case_of(item)).problem is not None
         if first.kind in outcome.REPLAYED and self.engine.settings.replay and not is_known:
             return first.replayed(self._attempt(item, following, 1))

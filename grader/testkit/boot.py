@@ -27,6 +27,7 @@ from grader.machines import hung
 from grader.machines import probe
 from grader.testkit.images import file_system_image
 from grader.testkit.plans import PlanLine, plan_text
+from grader.testkit.took_place import departure
 
 SERIAL_BYTES = 8 << 20
 """A kernel that prints more is stopped."""
@@ -61,6 +62,8 @@ class BootResult:
     registers: str
     """for a machine that had to be stopped: where every CPU was, and its registers; else empty"""
     seconds: float
+    departure: str
+    """how what the kernel published departs from the plan (grader/testkit/took_place.py); empty if it does not"""
     transcript: Path
     """the folder that holds serial.txt, plan, module.img, command, and if there is something to say
     registers.txt and emulator.txt (what the emulator had to say, and its last words)"""
@@ -176,8 +179,16 @@ def run_boot(
         evidence_error=why,
         registers=registers,
         seconds=seconds,
+        departure=_departure(plan, found, why, end),
         transcript=transcript_dir,
     )
+
+
+def _departure(plan: Sequence[PlanLine] | bytes, found: Any, why: str, end: machines.End) -> str:
+    done = end.reason == machines.POWERED_OFF and end.status == 0
+    if found is None:
+        return f"the kernel powered off as if the plan were done, without evidence: {why}" if done else ""
+    return "" if isinstance(plan, bytes) else departure(plan, found, done=done)
 
 
 def _evidence(kernel: Path, memory: PhysicalMemory, runs: str) -> tuple[Any, str]:

@@ -172,6 +172,7 @@ class BootResult:
     registers: str
     seconds: float
     transcript: Path
+    departure: str = ""
 
     def end_in_words(self):
         return f"{self.ended} with {self.status}"
