@@ -179,16 +179,18 @@ def run_boot(
         evidence_error=why,
         registers=registers,
         seconds=seconds,
-        departure=_departure(plan, found, why, end),
+        departure=_departure(plan, files, found, why, end),
         transcript=transcript_dir,
     )
 
 
-def _departure(plan: Sequence[PlanLine] | bytes, found: Any, why: str, end: machines.End) -> str:
+def _departure(
+    plan: Sequence[PlanLine] | bytes, files: Mapping[str, bytes], found: Any, why: str, end: machines.End
+) -> str:
     done = end.reason == machines.POWERED_OFF and end.status == 0
     if found is None:
         return f"the kernel powered off as if the plan were done, without evidence: {why}" if done else ""
-    return "" if isinstance(plan, bytes) else departure(plan, found, done=done)
+    return "" if isinstance(plan, bytes) else departure(plan, found, files=files, done=done)
 
 
 def _evidence(kernel: Path, memory: PhysicalMemory, runs: str) -> tuple[Any, str]:

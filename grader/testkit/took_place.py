@@ -9,7 +9,7 @@ the plan was not made by carrying it out, and no test of that boot can believe i
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import zip_longest
 from typing import Any
 
@@ -23,8 +23,8 @@ NAME_BYTES = 31
 """What a record keeps of a name."""
 
 
-def departure(plan: Sequence[PlanLine], evidence: Any, *, done: bool) -> str:
-    """How the evidence departs from the plan, in words; empty if it does not. ``done``: the kernel has said so, by
+def departure(plan: Sequence[PlanLine], evidence: Any, *, files: Collection[str], done: bool) -> str:
+    """How the evidence departs from the plan, in words; empty if it does not. ``files``: the boot's, by name. ``done``: the kernel has said so, by
     powering off with 0; else it may have ended in any step, which then is the last one that has a record."""
     names = [_kept(re.findall(r" name=(\S+)", step.line())[0]) for step in plan]
     records = evidence.records
@@ -44,7 +44,8 @@ def departure(plan: Sequence[PlanLine], evidence: Any, *, done: bool) -> str:
             return f"VM {record.name!r}: {words}"
         if isinstance(step, RunPlan) and (words := _program(step, record, is_over)):
             return f"program {record.name!r}: {words}"
-    return _guests(evidence, names[: len(records)]) if isinstance(evidence, GuestEvidence) else ""
+    makers = {*names[: len(records)], *map(_kept, files)}  # a program that another has started is called as its file
+    return _guests(evidence, makers) if isinstance(evidence, GuestEvidence) else ""
 
 
 def _kept(name: str) -> str:
@@ -80,13 +81,13 @@ def _program(step: RunPlan, record: ProgramRecord, is_over: bool) -> str:
     return ""
 
 
-def _guests(evidence: GuestEvidence, begun: Sequence[str]) -> str:
+def _guests(evidence: GuestEvidence, makers: Collection[str]) -> str:
     guests = evidence.guests
     if len(guests) != min(evidence.guests_made, GUESTS.max_records):
         return f"{evidence.guests_made} guests were made, and there are {len(guests)} records of guests"
     for number, record in enumerate(guests, 1):
         if record.name != f"guest{number}":
             return f"record {number} of the guests is of {record.name!r}"
-        if record.owner_name not in begun:
-            return f"{record.name!r} is said to be of {record.owner_name!r}, which is no step that has begun"
+        if record.owner_name not in makers:
+            return f"{record.name!r} is said to be of {record.owner_name!r}, which is no step that has begun and no program of the boot"
     return ""

@@ -30,6 +30,7 @@ def block(kind: Block, records: Sequence[dict[str, Any]], first: int, second: in
 
 
 EXITED, REFUSED, RUNNING = 3, 1, 2
+FILES = ("a", "b", "c", "child.elf")
 VMS: list[PlanLine] = [VmPlan("one", "a", vcpus=2), VmPlan("two", "b", keep=False), VmPlan("three", "c")]
 RUNS: list[PlanLine] = [RunPlan("one", "a", count=2, repeat=3), RunPlan("two", "b"), RunPlan("three", "c", keep=True)]
 
@@ -52,25 +53,25 @@ def right_runs() -> list[dict[str, Any]]:
 
 
 def of_vms(records: Sequence[dict[str, Any]], *, finished: int = 1, done: bool = True) -> str:
-    return departure(VMS, vms.parse(block(vms.BLOCK, records, finished, 4)), done=done)
+    return departure(VMS, vms.parse(block(vms.BLOCK, records, finished, 4)), files=FILES, done=done)
 
 
 def of_runs(records: Sequence[dict[str, Any]], *, finished: int = 1, done: bool = True) -> str:
-    return departure(RUNS, programs.parse(block(programs.BLOCK, records, finished, 4)), done=done)
+    return departure(RUNS, programs.parse(block(programs.BLOCK, records, finished, 4)), files=FILES, done=done)
 
 
 def of_guests(guests: Sequence[dict[str, Any]], made: int, records: int = 3) -> str:
     programs_found = programs.parse(block(programs.BLOCK, right_runs()[:records], int(records == 3), 4))
     found = guest_evidence.parse(block(guest_evidence.BLOCK, guests, made, 1), programs_found)
-    return departure(RUNS, found, done=records == 3)
+    return departure(RUNS, found, files=FILES, done=records == 3)
 
 
 def test_what_took_place_fits() -> None:
     assert of_vms(right_vms()) == "" and of_runs(right_runs()) == ""
     long = "a-name-of-more-than-thirty-one-bytes"
     found = vms.parse(block(vms.BLOCK, [vm(long[:31])], 1, 4))
-    assert departure([VmPlan(long, "a")], found, done=True) == ""
-    assert of_guests([{"name": "guest1", "owner_name": "one"}, {"name": "guest2", "owner_name": "one"}], 2) == ""
+    assert departure([VmPlan(long, "a")], found, files=FILES, done=True) == ""
+    assert of_guests([{"name": "guest1", "owner_name": "one"}, {"name": "guest2", "owner_name": "child.elf"}], 2) == ""
     assert of_guests([{"name": f"guest{n}", "owner_name": "one"} for n in range(1, 65)], 70) == ""
 
 
