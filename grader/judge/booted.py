@@ -69,7 +69,7 @@ def failure(call: pytest.CallInfo[None], boot: Boot, case: Case) -> Outcome:
     result = boot.result
     if result is not None and (result.ended != "powered off" or result.status != 0):
         parts[0] = parts[0].partition("; its last words: ")[0]  # they follow
-        parts += [f"the machine: {result.end_in_words()}"]
+        parts += [boot.lost] * bool(boot.lost) + [f"the machine: {result.end_in_words()}"]
         parts += [f"the emulator: {shortened(line)}" for line in result.last_complaints()]
         parts.append("the end of its serial line:")
         parts.append(shortened("\n".join(last_words(result.serial)), 12))

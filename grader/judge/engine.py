@@ -80,6 +80,8 @@ class Boot:
     result: BootResult | None
     problem: Outcome | None
     """what holds for every test, whatever was left"""
+    lost: str = ""
+    """that the emulator ended under this answer, twice. Tests look at what it left, as after any other end"""
 
 
 @dataclass
@@ -312,7 +314,10 @@ class Engine:
         if result is None:
             return Boot(None, Outcome(outcome.NOT_JUDGED, lost))
         if lost:
-            return Boot(result, self._lost_twice(case, "emulator", lost, self._controls.boot(ground)))
+            ended = self._lost_twice(case, "emulator", lost, self._controls.boot(ground))
+            if not ended.judged or result.departure:
+                return Boot(result, ended)
+            return Boot(result, None, ended.detail.partition(":")[0])
         if result.ended == "interrupted":
             raise KeyboardInterrupt
         if result.ended == "timeout":
@@ -320,7 +325,6 @@ class Engine:
         if result.departure:
             return Boot(result, Outcome(outcome.FAILED, f"the plan did not take place as it stands: {result.departure}"))
         return Boot(result, None)
-
 
     def _lost_twice(self, case: Case, what: str, how: str, trouble: str) -> Outcome:
         """The outcome of a case whose emulator or process was lost twice. `trouble`: why a control is lost as well; the

@@ -265,7 +265,8 @@ class LabPlugin:
     def _booted_outcome(self, item: Any, following: Any) -> Outcome:
         first = self._attempt(item, following, 0)
         # Once more is for what a test saw; not for a boot of which all that is needed is known.
-        is_known = self.engine.boot(case_of(item)).problem is not None
+        boot = self.engine.boot(case_of(item))
+        is_known = boot.problem is not None or boot.lost
         if first.kind in outcome.REPLAYED and self.engine.settings.replay and not is_known:
             return first.replayed(self._attempt(item, following, 1))
         return first

@@ -63,6 +63,14 @@ def test_emulator_that_ends_under_an_answer_only_costs_the_points(tree: Tree, en
     assert len(list(transcripts.glob("killed-*"))) == 2  # and no replay
 
 
+def test_what_was_done_before_the_emulator_ended_counts(tree: Tree) -> None:  # noqa: F811
+    """Some emulators end by an ordinary mistake of an answer: that costs what the mistake costs."""
+    boots_by(tree, KILLED.format(times=9, end="died").replace('"up"', '"twice 42\\n"'))
+    result, _ = tree.grade("--reference")
+    assert result["score"] == 25 and len(result["extra_data"]["for_staff"]) == 1
+    assert kinds(result)["boot:test_toy.py::test_twice"] == "passed"
+
+
 def test_emulator_that_ends_without_an_answer_too_gives_no_verdict(tree: Tree) -> None:  # noqa: F811
     boots_by(tree, KILLED.format(times=9, end="died"))
     tree.write("grader/machines/dies-amd-qemu", "2")  # not at the start, but at the control boot
