@@ -110,9 +110,9 @@ def test_the_student_is_told_what_seen_says(tree: Tree) -> None:
         tree.write(f"{MUTANTS}/squares/SEEN", f"other: {words}\n")
         status, _, text = verify(tree, "-k", "squares")
         assert status == 0, text
-    tree.write(f"{MUTANTS}/squares/SEEN", "other: half of three | 10\n")
+    tree.write(f"{MUTANTS}/squares/SEEN", "other: half of three | 4711\n")
     status, rows, text = verify(tree, "-k", "squares")
-    assert status == 1 and "unit:Twice.OfThree does not say 'half of three | 10'" in text
+    assert status == 1 and "unit:Twice.OfThree does not say 'half of three | 4711'" in text
     assert "add it to itself" in text and "    checks  unit:Twice.OfThree is right" in text
     for nonsense in ("", "slip", "sleep: words", "slip:", "slip: a\nother: b"):
         tree.write(f"{MUTANTS}/squares/SEEN", nonsense)

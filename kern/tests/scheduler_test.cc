@@ -447,9 +447,9 @@ TEST_F(SchedulerTest, AllThatHappensAtOnceEndsWell) {
     boot(cpus);
     std::vector<EnvId> ids;
     for (unsigned i = 0; i < count; ++i) {
-        const EnvId other = ids.empty() ? 0 : ids[i * 7 % ids.size()];
+        const EnvId other = ids.empty() ? 0 : ids[std::size_t{i} * 7 % ids.size()];
         ids.push_back(add([other](const TrapFrame& frame, unsigned turn) {
-            switch ((frame.rbx * 31 + turn * 7) % 8) {
+            switch ((frame.rbx * 31 + std::uint64_t{turn} * 7) % 8) {
                 case 0: return timer(frame);
                 case 1: return system_call(frame, Number::yield);
                 case 2: return system_call(frame, Number::ipc_try_send, other, turn);

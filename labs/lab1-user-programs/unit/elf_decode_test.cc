@@ -8,6 +8,7 @@
 #include "kern/elf/elf.hh"
 
 // Of AddressSanitizer's interface; not every compiler brings its header along.
+// NOLINTNEXTLINE(readability-identifier-naming,bugprone-reserved-identifier)
 extern "C" int __sanitizer_install_malloc_and_free_hooks(void (*on_malloc)(const volatile void*,
                                                                            std::size_t),
                                                          void (*on_free)(const volatile void*));
