@@ -83,7 +83,7 @@ endfunction()
 # nest_unit_test(NAME FLAVOUR f SOURCES s...): a GoogleTest program of the project's own, linked with
 # the reference answers, registered with ctest. A release has neither.
 function(nest_unit_test name)
-  if(NOT EXISTS ${CMAKE_SOURCE_DIR}/kern/tests)
+  if(NOT EXISTS ${CMAKE_SOURCE_DIR}/kern/tests/CMakeLists.txt)
     return()
   endif()
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "FLAVOUR" "SOURCES")

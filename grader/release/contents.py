@@ -20,6 +20,8 @@ STAFFS = (
     "grader/tests", "guest/tests", "kern/bench", "kern/tests", "vmm/bench", "vmm/tests",
 )
 """Folders: answers, the project's own tests and measurements, and what proves or makes a release."""
+SUPPORT = ("kern/tests/support", "vmm/tests/support")
+"""What the labs' own tests are made with, inside those."""
 STAFFS_FILES = ("README.md", "grader/judge/matrix.py", "cmake/checks.cmake", "cmake/arm64.cmake",
                 *(f"grader/verbs/{verb}.py" for verb in ("award", "bench", "release", "test", "verify")))
 """Single files; README.md is another one in a release."""
@@ -53,6 +55,8 @@ def _git(root: Path, *words: str) -> str:
 def is_released(path: PurePosixPath, labs: list[Lab]) -> bool:
     """Whether a release with these labs has the file."""
     name = path.as_posix()
+    if any(name.startswith(f"{folder}/") for folder in SUPPORT):
+        return True
     if name in STAFFS_FILES or any(name.startswith(f"{folder}/") for folder in STAFFS):
         return False
     if path.parts[0] == "labs" and len(path.parts) > 2:
