@@ -82,7 +82,7 @@ def _grade(tree: Path, lab: Lab) -> dict[str, Any] | str:
     done = _nest(tree, ["grade", lab.id, "--json", str(file)])
     if done.returncode not in (0, 1):
         return f"status {done.returncode}: {(done.stderr or done.stdout).strip()[-600:]}"
-    result: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    result: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))["extra_data"]
     return result
 
 
