@@ -76,7 +76,10 @@ def write(wanted: Wanted, say: Say) -> Release:
             _fill(wanted, labs, made, [path for path in files if contents.is_released(path, labs)])
             if not tools:
                 tools = objects.toolchains(wanted.out, say)
-            objects.write(wanted.root, wanted.out, wanted.course.with_references(labs, wanted.today), tools,
+            # A kernel that runs guests needs the world switch of a later lab, and has it in no other form.
+            needed = [lab for lab in wanted.all_labs if lab.id not in [one.id for one in labs]
+                      and any(lab.id in one.builds_on for one in labs)]
+            objects.write(wanted.root, wanted.out, [*wanted.course.with_references(labs, wanted.today), *needed], tools,
                           Path(kept))
             git(wanted.out, "add", "--all", "--force", ".")
             git(wanted.out, "commit", "--quiet", "--allow-empty", "-m",
