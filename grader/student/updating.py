@@ -11,6 +11,7 @@ place, the release's comes into its place and the student's stays beside it as F
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import subprocess
@@ -35,8 +36,8 @@ class Update:
     after: Release
     changed: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
-    conflicts: list[str] = field(default_factory=list)
-    """files of which the student's version stands beside, as FILE.mine"""
+    conflicts: dict[str, str] = field(default_factory=dict)
+    """files that both have changed, and where the student's version stands; empty if they had removed it"""
     stubs: dict[str, str] = field(default_factory=dict)
     """task files whose stub is another one now, with the difference"""
 
@@ -79,8 +80,12 @@ def _merge(git: Git, base: str, root: Path, done: Update) -> None:
             continue
         if name in clashing:
             if git.has(mine, name):
-                path.with_name(path.name + MINE).write_bytes(git.bytes(mine, name))
-            done.conflicts.append(name)
+                kept = _free_name(path)
+                kept.parent.mkdir(parents=True, exist_ok=True)
+                kept.write_bytes(git.bytes(mine, name))
+                done.conflicts[name] = str(kept.relative_to(root))
+            else:
+                done.conflicts[name] = ""
         source = "refs/new" if name in clashing else merged
         if git.has(source, name):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -94,6 +99,12 @@ def _merge(git: Git, base: str, root: Path, done: Update) -> None:
             difference = git("diff", base, "refs/new", "--", name)
             if difference:
                 done.stubs[name] = difference
+
+
+def _free_name(path: Path) -> Path:
+    """Where the student's version goes: FILE.mine, or FILE.mine-2 and so on where an earlier update left one."""
+    names = (path.with_name(path.name + MINE + (f"-{number}" if number > 1 else "")) for number in itertools.count(1))
+    return next(name for name in names if not name.exists() and not name.is_symlink())
 
 
 def _put(path: Path, data: bytes, executable: bool) -> None:

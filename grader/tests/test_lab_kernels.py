@@ -69,3 +69,14 @@ def test_debugger_stops_in_the_last_task(lab: Lab, tmp_path: Path) -> None:
     assert re.search(rf"^\d+\s.*\b{place}\b", text, re.MULTILINE), "the source is not shown"
     image = {"guests": "gkernel.elf", "programs": "hello.elf", "vmms": "vmm.elf"}[kernel_of(lab)]
     assert "add symbol table from file" in text and image in text
+
+
+@pytest.mark.parametrize("lab", LABS, ids=lambda lab: lab.id)
+def test_every_stub_is_reached_and_named(lab: Lab, tmp_path: Path) -> None:
+    """As it is handed out: whoever has written nothing is told so, and not that a stub is refused."""
+    out = tmp_path / "result.json"
+    done = nest("grade", lab.id, "--machine", "all", "--json", str(out))
+    assert done.returncode == 1, done.stdout + done.stderr
+    tasks = json.loads(out.read_text())["extra_data"]["tasks"]
+    assert {task["id"]: (task["state"], task["score"]) for task in tasks} == {
+        task.id: ("not written", 0) for task in lab.tasks}

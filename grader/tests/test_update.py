@@ -97,7 +97,7 @@ def test_takes_over_what_changed_and_leaves_the_answers(tmp_path: Path, releases
     assert (tree / "kern/new.cc").read_text() == "new\n"
     assert not (tree / "kern/old.cc").exists()
     assert json.loads((tree / "release.json").read_text())["release"] == 2
-    assert done.conflicts == []
+    assert done.conflicts == {}
     assert "+int twice(long n)" in done.stubs["kern/twice.cc"]
     if head:
         assert git(tree, "rev-parse", "HEAD") == head, "nothing is committed in the student's name"
@@ -115,17 +115,26 @@ def test_merges_given_code_that_both_changed(tmp_path: Path, releases: Path) -> 
     done = update(str(releases), tree)
     text = (tree / "kern/given.cc").read_text()
     assert "line three\n" in text and "line thirty, mine\n" in text
-    assert done.conflicts == []
+    assert done.conflicts == {}
 
 
 def test_a_conflict_keeps_both(tmp_path: Path, releases: Path) -> None:
     tree = student(tmp_path, "not committed")
     put(tree, {"kern/given.cc": LONG.replace("line 3\n", "line 3, mine\n")})
     done = update(str(releases), tree)
-    assert done.conflicts == ["kern/given.cc"]
+    assert done.conflicts == {"kern/given.cc": "kern/given.cc.mine"}
     assert "line three\n" in (tree / "kern/given.cc").read_text()
     assert "<<<<" not in (tree / "kern/given.cc").read_text()
     assert "line 3, mine\n" in (tree / "kern/given.cc.mine").read_text()
+
+
+def test_a_second_conflict_does_not_take_the_place_of_the_first(tmp_path: Path, releases: Path) -> None:
+    tree = student(tmp_path, "not committed")
+    put(tree, {"kern/given.cc": LONG.replace("line 3\n", "line 3, mine\n"), "kern/given.cc.mine": "kept from before\n"})
+    done = update(str(releases), tree)
+    assert done.conflicts == {"kern/given.cc": "kern/given.cc.mine-2"}
+    assert (tree / "kern/given.cc.mine").read_text() == "kept from before\n"
+    assert "line 3, mine\n" in (tree / "kern/given.cc.mine-2").read_text()
 
 
 def test_a_file_that_the_student_removed_or_release_removed_and_student_changed(tmp_path: Path, releases: Path) -> None:
@@ -135,7 +144,7 @@ def test_a_file_that_the_student_removed_or_release_removed_and_student_changed(
     done = update(str(releases), tree)
     assert (tree / "kern/given.cc").exists()
     assert (tree / "kern/old.cc.mine").read_text() == "old, mine\n"
-    assert sorted(done.conflicts) == ["kern/given.cc", "kern/old.cc"]
+    assert done.conflicts == {"kern/given.cc": "", "kern/old.cc": "kern/old.cc.mine"}
 
 
 def test_twice_is_nothing(tmp_path: Path, releases: Path) -> None:
@@ -143,7 +152,7 @@ def test_twice_is_nothing(tmp_path: Path, releases: Path) -> None:
     update(str(releases), tree)
     before = {path: path.read_bytes() for path in tree.rglob("*") if path.is_file() and ".git" not in path.parts}
     done = update(str(releases), tree)
-    assert done.changed == done.removed == done.conflicts == []
+    assert done.changed == done.removed == [] and done.conflicts == {}
     assert before == {path: path.read_bytes() for path in tree.rglob("*") if path.is_file() and ".git" not in path.parts}
 
 

@@ -52,9 +52,11 @@ def command(out: Path, names: str | None, until: str | None, course_file: Path |
         progress("searching it for what is private")
         proof.no_leaks(draft, Private(ROOT, all_labs, released))
         proof.works(ROOT, draft, labs, progress)
+        old = out.with_name(f".{out.name}.before")
         if out.exists():
-            shutil.rmtree(out)
+            out.rename(old)  # whoever is stopped here has both
         draft.rename(out)
+        shutil.rmtree(old, ignore_errors=True)
     finally:
         progress.clear()
         shutil.rmtree(draft, ignore_errors=True)

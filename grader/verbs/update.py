@@ -6,7 +6,7 @@ from __future__ import annotations
 import click
 
 from grader.course.lab import ROOT
-from grader.student.updating import MINE, update
+from grader.student.updating import update
 
 MOST_LINES = 40
 
@@ -25,8 +25,9 @@ def command(source: str) -> int:
         return 0
     print(f"release {done.before.number} is release {done.after.number} now, until {done.after.until}: "
           f"{len(done.changed)} files changed, {len(done.removed)} removed; your answers are as they were")
-    for name in done.conflicts:
-        print(f"  {name}: you changed the same place as the release. The release's file is there now; yours is {name}{MINE}")
+    for name, kept in done.conflicts.items():
+        print(f"  {name}: you changed the same place as the release. The release's file is there now; yours is {kept}" if kept
+              else f"  {name}: you removed it, and the release has changed it: it is there again")
     for name, difference in done.stubs.items():
         print(f"  {name}: the release has another stub now; look if the function's first line or a contract changed:")
         print("\n".join(f"    {line}" for line in difference.splitlines()[:MOST_LINES]))
