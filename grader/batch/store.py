@@ -7,6 +7,7 @@ that equal submissions are judged once. What is written is there for good: each 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sqlite3
 from collections.abc import Iterator
@@ -105,7 +106,7 @@ class Store:
         self._db = connection
 
     def meta(self, key: str) -> str:
-        """What the run as a whole keeps under this key; empty if nothing. `lab` and `salt` are always there."""
+        """What the run as a whole keeps under this key; empty if nothing. `lab` is always there."""
         found = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return found[0] if found else ""
 
@@ -126,8 +127,6 @@ class Store:
             self._put(one)
 
     def _put(self, one: Submission) -> None:
-        import hashlib
-
         hashes = {name: hashlib.sha256(data).hexdigest() for name, data in sorted(one.files.items())}
         self._db.execute(
             "INSERT OR REPLACE INTO submission VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)",
@@ -143,6 +142,12 @@ class Store:
             self._db.execute("INSERT INTO attempt (digest, number, state, seed, begun) VALUES (?, ?, ?, ?, ?)",
                              (digest, number, BEGUN, seed, now))
         return number
+
+    def know(self, digest: str, number: int, seed: int) -> None:
+        """Makes sure that there is such an attempt: a shard begins one without asking."""
+        with self._db:
+            self._db.execute("INSERT OR IGNORE INTO attempt (digest, number, state, seed, begun) VALUES (?, ?, ?, ?, '')",
+                             (digest, number, BEGUN, seed))
 
     def end(self, digest: str, number: int, state: str, **more: Any) -> bool:
         """Notes what came of an attempt, once: what comes a second time changes nothing. Whether it was the first."""
@@ -206,7 +211,7 @@ class Store:
 
 
 @contextmanager
-def opened(folder: Path, *, lab: str = "", salt: str = "") -> Iterator[Store]:
+def opened(folder: Path, *, lab: str = "") -> Iterator[Store]:
     """The database in a folder of results. It is made only if `lab` says for which lab.
 
     Raises UsageError where there is none, or one of another lab, and CannotRun where it cannot be read.
@@ -219,21 +224,21 @@ def opened(folder: Path, *, lab: str = "", salt: str = "") -> Iterator[Store]:
             connection.row_factory = sqlite3.Row
             connection.execute("PRAGMA journal_mode = WAL")
             store = Store(folder, connection)
-            _begin(store, connection, lab, salt)
+            _begin(store, connection, lab)
             yield store
     except sqlite3.DatabaseError as error:
         raise CannotRun(f"{path}: {error}\n  mend: if the disk is full, make room; if the file is damaged, put it aside "
                         "and grade again") from error
 
 
-def _begin(store: Store, connection: sqlite3.Connection, lab: str, salt: str) -> None:
+def _begin(store: Store, connection: sqlite3.Connection, lab: str) -> None:
     if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
         if not lab:
             raise UsageError(f"{store.folder} holds no results")
         with connection:
             connection.executescript(f"BEGIN;{_TABLES}")
             connection.executemany("INSERT INTO meta VALUES (?, ?)",
-                                   [("form", str(FORM)), ("lab", lab), ("salt", salt)])
+                                   [("form", str(FORM)), ("lab", lab)])
     if store.meta("form") != str(FORM):
         raise UsageError(f"{store.folder / FILE} is of form {store.meta('form')}, and this nest knows form {FORM}")
     if lab and store.meta("lab") != lab:

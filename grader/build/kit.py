@@ -59,12 +59,24 @@ class Kit:
         self._futures: dict[str, Future[Path]] = {}
         self._headers: dict[tuple[str, str], Path] = {}
         """by task file and flavour: what is included first, since it is precompiled"""
+        self.handed_in: Path | None = None
+        """the folder of the submission that is judged: its files are named as if they stood in the tree"""
         self.let_pass: frozenset[str] = frozenset()
         """the tasks' files of which staff say that the gate lets them pass"""
         self.let_passed: dict[str, str] = {}
         """by answer: what the gate would have refused in it"""
         self.for_staff: dict[str, list[str]] = {}
         """by answer: what a person may want to look at, and what costs no points"""
+
+    @cached_property
+    def compilers(self) -> tuple[str, ...]:
+        """Kind, major version and target of the compilers of answers."""
+        return tuple(sorted({reference_objects.describe(self._compiler(flavour)) for flavour in self._kit["flavours"]}))
+
+    def begin(self, handed_in: Path | None, let_pass: frozenset[str]) -> None:
+        """Turns to another submission, or to the tree's own files. What was built before is kept."""
+        self.handed_in, self.let_pass = handed_in, let_pass
+        self.let_passed, self.for_staff = {}, {}
 
     @property
     def files(self) -> dict[str, Path]:
@@ -81,7 +93,10 @@ class Kit:
             ready.set_result(source / reference_objects.name(flavour))
             return ready
         try:
-            answer = Answer(file, name, reader.read(source, self.root), self.root)
+            answer = Answer(file, name, reader.read(source, self._root_of(source)), self.root)
+        except FileNotFoundError:
+            return _failed(BuildFailure("there is no such file", file=file, stage="was not handed in"
+                                        if self._root_of(source) == self.handed_in else "does not compile"))
         except OSError as error:
             return _failed(BuildFailure(f"{name}: {error.strerror}", file=file, stage="does not compile"))
         except Refused as refused:
@@ -295,8 +310,13 @@ class Kit:
                         headers.append((str(path.relative_to(self.root)), path.read_bytes()))
         return digest(compilers, headers)
 
+    def _root_of(self, source: Path) -> Path:
+        """The folder that stands for the tree's root where this answer is."""
+        return self.handed_in if self.handed_in and source.is_relative_to(self.handed_in) else self.root
+
     def _shown(self, source: Path) -> str:
-        return str(source.relative_to(self.root)) if source.is_relative_to(self.root) else str(source)
+        root = self._root_of(source)
+        return str(source.relative_to(root)) if source.is_relative_to(root) else str(source)
 
     def _libraries(self, flavour: str, rooms: Iterable[str]) -> list[Path]:
         libraries = self._kit["flavours"][flavour]["libraries"]

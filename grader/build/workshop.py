@@ -68,9 +68,11 @@ class Progress:
 
 
 @contextmanager
-def workshop(progress: Progress, settings: tuple[str, ...] = (), *, fresh: bool = False) -> Iterator[Kit]:
-    """A kit that is up to date and a schedule to work with it; see open_kit. At the end nothing runs any more."""
-    schedule = Schedule()
+def workshop(progress: Progress, settings: tuple[str, ...] = (), *, fresh: bool = False,
+             threads: int | None = None) -> Iterator[Kit]:
+    """A kit that is up to date and a schedule to work with it, of so many threads, else one a core; see open_kit. At
+    the end nothing runs any more."""
+    schedule = Schedule(threads)
     try:
         with open_kit(schedule, progress, ROOT, settings, fresh=fresh) as kit:
             yield kit

@@ -62,7 +62,7 @@ ASSEMBLY_FILES = (*INLINE_ASSEMBLY, "vmm/svm", "vmm/vmx", "vmm/bench", "vmm/test
 
 _ALL_BUT_VERBS = (
     "confine", "course", "evidence", "gate", "machines", "build", "testkit", "judge", "mutate", "bench", "checks",
-    "student", "release",
+    "student", "release", "intake", "batch",
 )  # fmt: skip
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "confine": (),
@@ -78,6 +78,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "checks": ("course", "build", "gate"),
     "gdb": ("evidence",),
     "student": ("course",),
+    "intake": ("confine", "course"),
+    "batch": ("confine", "course", "build", "judge", "intake"),
     "release": ("course", "build"),
     "verbs": _ALL_BUT_VERBS,
     "attacks": ("build", "course", "judge"),

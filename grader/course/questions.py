@@ -64,8 +64,8 @@ def answers(text: str, questions: Questions) -> dict[str, str]:
 def answers_of(lab: Lab, *, reference: bool = False, root: Path = ROOT) -> dict[str, str]:
     """The answers in the lab's folder, or those of the references, where they have some."""
     assert lab.questions is not None
-    path = lab.folder / lab.questions.file
-    model = root / "solutions-private" / path.relative_to(root) if path.is_relative_to(root) else path
+    path = _path(lab, root)
+    model = root / "solutions-private" / path.relative_to(root)
     try:
         return answers(reader.read(model if reference and model.is_file() else path, root).decode(), lab.questions)
     except (OSError, Refused):
@@ -75,7 +75,7 @@ def answers_of(lab: Lab, *, reference: bool = False, root: Path = ROOT) -> dict[
 def refusal(lab: Lab, root: Path = ROOT) -> str:
     """Why the gate does not let the file with a student's answers in; empty if it does, or there is none."""
     assert lab.questions is not None
-    path = lab.folder / lab.questions.file
+    path = _path(lab, root)
     try:
         reader.read(path, root)
     except Refused as refused:
@@ -83,6 +83,12 @@ def refusal(lab: Lab, root: Path = ROOT) -> str:
     except OSError:
         pass
     return ""
+
+
+def _path(lab: Lab, root: Path) -> Path:
+    """Where the answers stand below a folder that has the tree's paths."""
+    assert lab.questions is not None
+    return root / "labs" / lab.folder.name / lab.questions.file
 
 
 def results(lab: Lab, found: Mapping[str, str], awards: Mapping[str, Any]) -> tuple[QuestionResult, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from grader.confine.words import clean
 
@@ -46,6 +47,13 @@ class Submission:
         """The same for submissions of the same files."""
         hashes = [(name, hashlib.sha256(data).hexdigest()) for name, data in sorted(self.files.items())]
         return hashlib.sha256(repr(hashes).encode()).hexdigest()[:24]
+
+    def write(self, folder: Path) -> None:
+        """Writes the files below a folder, at their paths in the tree."""
+        for name, data in self.files.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
 
 
 class Findings:

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import secrets
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Mapping, Sequence
+from typing import Any, Mapping, Sequence
 
 from grader import CannotRun, UsageError
 from grader import machines
 from grader.build.answers import Answers, content, own_answers
-from grader.build.kit import disk_trouble
+from grader.build.kit import Kit, disk_trouble
 from grader.build.workshop import Progress, workshop
 from grader.course import lab as labs_module
 from grader.course import questions
@@ -30,52 +31,84 @@ from grader.judge.scoring import over_machines, score_task
 
 TOGETHER = "together"
 REFERENCE = "reference"
+HANDED_IN = "handed in"
 ALL = "all"
 """every machine that the lab names"""
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What is to be judged of one lab, and how."""
+
+    lab: Lab
+    tasks: tuple[Task, ...]
+    on: tuple[str, ...]
+    """the machines of booted tests"""
+    seed: int
+    reference: bool = False
+    """the references in place of the student's files"""
+    handed_in: Path | None = None
+    """the folder with a submission's files, at their paths in the tree; else the tree's own are judged"""
+    keyword: str = ""
+    entered: Mapping[str, Any] = field(default_factory=dict)
+    """points that a person gave, by question"""
+    let_pass: tuple[str, ...] = ()
+    transcripts: Path | None = None
+    """where they go; else into the build folder"""
+    all_together: bool = True
+    """the student's own files are booted together as well, once each passes alone"""
+
+
 def grade(lab: Lab, *, reference: bool = False, task: str | None = None, keyword: str = "",
           machine: str | None = None, awards: Path | None = None, seed: int | None = None,
-          let_pass: Sequence[str] = (), progress: Progress | None = None, fresh: bool = False) -> Results:
-    """Judges one lab's answers. `let_pass`: tasks whose answers are judged even if the gate refuses them. `fresh`: with
-    nothing kept from before."""
-    started = time.monotonic()
+          let_pass: Sequence[str] = (), handed_in: Path | None = None, progress: Progress | None = None,
+          fresh: bool = False) -> Results:
+    """Judges one lab's answers. `let_pass`: tasks whose answers are judged even if the gate refuses them. `handed_in`:
+    see Asked. `fresh`: with nothing kept from before."""
     progress = progress or Progress()
-    on = machines_of(lab, machine)
-    tasks = [lab.task(task)] if task else list(lab.tasks)
-    entered = questions.read_awards(awards, lab) if awards else {}
-    seed = secrets.randbits(48) if seed is None else seed
-    all_labs = labs_module.load_all()
-    own = own_answers(all_labs)
-    if not any(cases_of(one, own, "", on) for one in tasks):
-        raise UsageError(f"none of these tests can run on {', '.join(on)}; {lab.id}'s machines are: "
+    asked = Asked(lab, (lab.task(task),) if task else lab.tasks, machines_of(lab, machine),
+                  secrets.randbits(48) if seed is None else seed, reference, handed_in, keyword,
+                  questions.read_awards(awards, lab) if awards else {}, tuple(let_pass))
+    if not any(cases_of(one, Answers(()), "", asked.on) for one in asked.tasks):
+        raise UsageError(f"none of these tests can run on {', '.join(asked.on)}; {lab.id}'s machines are: "
                          f"{', '.join(lab.machines)}")
     with workshop(progress, fresh=fresh) as kit:
-        references, without = kit.references(all_labs)
-        if reference and (lacking := [one.id for one in tasks if one.file not in references]):
-            raise CannotRun(f"this tree has no reference answer to {', '.join(lacking)}"
-                            + (f": {without}" if without else "")
-                            + "\n  mend: leave out --reference to judge your own files")
-        beside = references.over(own)
-        plan = {one.id: beside if reference else beside.replaced(one.file, own[one.file]) for one in tasks}
-        cases = [case for one in tasks for case in cases_of(one, plan[one.id], label_of(one), on)]
-        lacking = [one.id for one in every_task(all_labs) if one.file not in references]
-        if not (reference or task or keyword or lacking or unwritten(tasks, own)):
-            # Booted, since that is where they meet; a unit case is about one of them. What other labs ask
-            # for is not asked here.
-            mine = beside
-            for one in tasks:
-                mine = mine.replaced(one.file, own[one.file])
-            cases += [case for one in tasks for case in cases_of(one, mine, TOGETHER, on, late=True) if case.machine]
-        try:
-            transcripts = new_transcripts(ROOT, lab.id)
-        except OSError as error:
-            raise disk_trouble(error, ROOT / "build" / "transcripts") from error
-        engine = Engine(lab, kit, Settings(seed, transcripts))
-        kit.let_pass = frozenset(lab.task(one).file for one in let_pass)
-        if not keyword:
-            engine.build([case for case in cases if not case.late])
-        found = judge(engine, cases, keyword, progress)
+        return grade_with(kit, asked, progress)
+
+
+def grade_with(kit: Kit, asked: Asked, progress: Progress) -> Results:
+    """Judges with a kit that is open already: once, or for many submissions in turn."""
+    started = time.monotonic()
+    lab, tasks, on, seed, reference, keyword = asked.lab, asked.tasks, asked.on, asked.seed, asked.reference, asked.keyword
+    all_labs = labs_module.load_all()
+    kit.begin(asked.handed_in, frozenset(lab.task(one).file for one in asked.let_pass))
+    own = own_answers(all_labs)
+    if asked.handed_in:
+        own = Answers.of({task.file: asked.handed_in / task.file for task in lab.tasks}).over(own)
+    references, without = kit.references(all_labs)
+    if reference and (lacking := [one.id for one in tasks if one.file not in references]):
+        raise CannotRun(f"this tree has no reference answer to {', '.join(lacking)}"
+                        + (f": {without}" if without else "")
+                        + "\n  mend: leave out --reference to judge your own files")
+    beside = references.over(own)
+    plan = {one.id: beside if reference else beside.replaced(one.file, own[one.file]) for one in tasks}
+    cases = [case for one in tasks for case in cases_of(one, plan[one.id], label_of(one), on)]
+    lacking = [one.id for one in every_task(all_labs) if one.file not in references]
+    if asked.all_together and not (reference or len(tasks) < len(lab.tasks) or keyword or lacking or unwritten(tasks, own)):
+        # Booted, since that is where they meet; a unit case is about one of them. What other labs ask
+        # for is not asked here.
+        mine = beside
+        for one in tasks:
+            mine = mine.replaced(one.file, own[one.file])
+        cases += [case for one in tasks for case in cases_of(one, mine, TOGETHER, on, late=True) if case.machine]
+    try:
+        transcripts = asked.transcripts or new_transcripts(ROOT, lab.id)
+    except OSError as error:
+        raise disk_trouble(error, ROOT / "build" / "transcripts") from error
+    engine = Engine(lab, kit, Settings(seed, transcripts))
+    if not keyword:
+        engine.build([case for case in cases if not case.late])
+    found = judge(engine, cases, keyword, progress)
     notes = [*engine.notes, *without_references(lab, [] if reference else lacking, without)]
     flag = " --reference" if reference else ""
 
@@ -87,16 +120,18 @@ def grade(lab: Lab, *, reference: bool = False, task: str | None = None, keyword
             for task in tasks) if one is not None)
 
     by_machine = tuple(MachineResult(one, judged([one]), left_out(tasks, one)) for one in on)
-    asked: tuple[questions.QuestionResult, ...] = ()
-    if lab.questions and not (task or keyword):
-        if not reference and (refusal := questions.refusal(lab)):
+    read: tuple[questions.QuestionResult, ...] = ()
+    if lab.questions and not (len(tasks) < len(lab.tasks) or keyword):
+        if not reference and (refusal := questions.refusal(lab, asked.handed_in or ROOT)):
             notes.append(refusal)
-        asked = questions.results(lab, questions.answers_of(lab, reference=reference), entered)
+        read = questions.results(lab, questions.answers_of(lab, reference=reference, root=asked.handed_in or ROOT),
+                                 asked.entered)
     scored = judged(on)
     could = {case.test.name for case in cases}
     partial = len(tasks) < len(lab.tasks) or sum(len(one.tests) for one in scored) < len(could)
-    return Results(lab, REFERENCE if reference else "own", seed, partial, scored, by_machine,
-                   together(found), str(transcripts.relative_to(ROOT)), time.monotonic() - started, asked,
+    shown = transcripts.relative_to(ROOT) if transcripts.is_relative_to(ROOT) else transcripts
+    return Results(lab, REFERENCE if reference else HANDED_IN if asked.handed_in else "own", seed, partial, scored,
+                   by_machine, together(found), str(shown), time.monotonic() - started, read,
                    tuple(notes), tuple(sorted(kit.let_passed.values())),
                    (*engine.for_staff, *(line for name in sorted(kit.for_staff) for line in kit.for_staff[name])))
 
@@ -147,9 +182,9 @@ def left_out(tasks: Sequence[Task], machine: str) -> tuple[LeftOut, ...]:
 
 
 def unwritten(tasks: list[Task], own: Answers) -> list[Task]:
-    """The tasks whose stub still stands: a run of all files together would end there."""
-    return [task for task in tasks
-            if f'todo("{task.id}")' in (content(own[task.file]) or b"").decode("utf-8", "replace")]
+    """The tasks whose stub still stands, or of which there is no file that may be read: a run of all files together
+    would end there."""
+    return [task for task in tasks if (text := content(own[task.file])) is None or f'todo("{task.id}")'.encode() in text]
 
 
 def label_of(task: Task) -> str:

@@ -16,14 +16,15 @@ from grader.course.lab import Lab
 
 PRIVATE = "solutions-private"
 STAFFS = (
-    PRIVATE, ".ci", "docs", "grader/attacks", "grader/bench", "grader/checks", "grader/mutate", "grader/release",
-    "grader/tests", "guest/tests", "kern/bench", "kern/tests", "vmm/bench", "vmm/tests",
+    PRIVATE, ".ci", "docs", "grader/attacks", "grader/batch", "grader/bench", "grader/checks", "grader/mutate",
+    "grader/release", "grader/tests", "guest/tests", "kern/bench", "kern/tests", "vmm/bench", "vmm/tests",
 )
 """Folders: answers, the project's own tests and measurements, and what proves or makes a release."""
 SUPPORT = ("kern/tests/support", "vmm/tests/support")
 """What the labs' own tests are made with, inside those."""
 STAFFS_FILES = ("README.md", "grader/judge/matrix.py", "cmake/checks.cmake", "cmake/arm64.cmake",
-                *(f"grader/verbs/{verb}.py" for verb in ("award", "bench", "release", "test", "verify")))
+                *(f"grader/verbs/{verb}.py" for verb in (
+                    "award", "bench", "compare", "grade_all", "release", "replay", "test", "verify", "work")))
 """Single files; README.md is another one in a release."""
 
 

@@ -31,6 +31,7 @@ TEST = (*GRADE, *RUN, *HANDOUTS, "clang-format-19", "clang-tidy-19", GDB,
         "python3-defusedxml", "git")
 STUDENT = (*GRADE, *RUN, *HANDOUTS, GDB, "git")
 """For all verbs of a student's tree."""
+CLASS = (*GRADE, "git", "python3-yaml")
 MUTATE = ("python3-clang-19",)
 """For `nest verify --mutate`: clang's library, and Python's way to it."""
 LONG = {"arm64": ("g++-aarch64-linux-gnu", "qemu-user", "googletest"), "clang": ("clang-19", "libclang-rt-19-dev"),
@@ -53,6 +54,10 @@ PACKAGES: dict[str, tuple[str, ...]] = {
     "handouts": HANDOUTS,
     "test": TEST,
     "pack": GRADE,
+    "grade-all": CLASS,
+    "replay": CLASS,
+    "work": CLASS,
+    "compare": COMMAND,
     "update": (*COMMAND, "git"),
     "release": TEST,
 }
@@ -111,7 +116,7 @@ def refused(argv: list[str]) -> str:
 
 def module(verb: str) -> Path:
     """The file of a verb; a release has no verbs of staff."""
-    return ROOT / "grader" / "verbs" / f"{verb}.py"
+    return ROOT / "grader" / "verbs" / f"{verb.replace('-', '_')}.py"
 
 
 def plain_help(verb: str) -> str:

@@ -30,6 +30,10 @@ ALL_VERBS = {
     "whoami": ("grader.verbs.whoami", "Say who you are, for what you hand in."),
     "pack": ("grader.verbs.pack", "Grade a lab afresh and pack its answers to be handed in."),
     "update": ("grader.verbs.update", "Take over a newer release; your answers stay as they are."),
+    "grade-all": ("grader.verbs.grade_all", "Judge a class's submissions to a lab."),
+    "replay": ("grader.verbs.replay", "Judge one of a class's submissions once more, and show both results."),
+    "compare": ("grader.verbs.compare", "Show which verdicts differ between two gradings of a class."),
+    "work": ("grader.verbs.work", "A worker of grade-all. Nobody types it."),
     "release": ("grader.verbs.release", "Make the students' tree, without answers, and prove it."),
 }
 """Each verb's module, which has a click command `command`, and its line of help."""
@@ -57,7 +61,7 @@ class Verbs(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Verbs"):
-            formatter.write_dl([(name, line) for name, (_, line) in VERBS.items()])
+            formatter.write_dl([(name, line) for name, (_, line) in VERBS.items() if name != "work"])
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         if args and args[0] not in VERBS:

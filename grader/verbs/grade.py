@@ -4,12 +4,16 @@
 from __future__ import annotations
 
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
 from grader import UsageError
 from grader.course import lab as labs_module
+from grader.course.lab import Lab
 from grader.judge import forms
 from grader.judge.for_students import as_dict as for_students_dict
 from grader.judge.judging import grade
@@ -27,6 +31,8 @@ from grader.verbs.output import write
 @click.option("--awards", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
               help="Points that a person has entered with `nest award`.")
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Repeat a run with the same nonces.")
+@click.option("--from", "upload", type=click.Path(exists=True, path_type=Path), metavar="PATH", help="Judge what was handed in: "
+              "a folder, a repository or an archive. The tree's own files stay as they are.")
 @click.option("--let-pass", "let_pass", multiple=True, metavar="TASK", help="Staff: judge this task's answer even if the "
               "gate refuses it; the result says so. May be repeated.")
 @click.option("--json", "json_file", metavar="FILE", help="Write the result as JSON; - is standard output.")
@@ -34,7 +40,7 @@ from grader.verbs.output import write
               "programs printed and without hidden tests' words.")
 @click.option("--junit", "junit_file", metavar="FILE", help="Write the result as JUnit XML; - likewise.")
 def command(lab: str, reference: bool, task: str | None, keyword: str, machine: str | None,
-            awards: Path | None, seed: int | None, let_pass: tuple[str, ...], json_file: str | None,
+            awards: Path | None, seed: int | None, upload: Path | None, let_pass: tuple[str, ...], json_file: str | None,
             for_students: bool, junit_file: str | None) -> int:
     """Judge the answers to LAB (its id, its name or its folder) and show the score.
 
@@ -45,11 +51,33 @@ def command(lab: str, reference: bool, task: str | None, keyword: str, machine: 
         raise UsageError("only one of --json and --junit can go to standard output")
     if for_students and not json_file:
         raise UsageError("--for-students is about the file of --json")
-    results = grade(labs_module.find(lab), reference=reference, task=task, keyword=keyword, machine=machine,
-                    awards=awards, seed=seed, let_pass=let_pass)
+    if reference and upload:
+        raise UsageError("--reference and --from both say what is judged: give one of them")
+    found = labs_module.find(lab)
+    with _handed_in(upload, found) as folder:
+        results = grade(found, reference=reference, task=task, keyword=keyword, machine=machine,
+                        awards=awards, seed=seed, let_pass=let_pass, handed_in=folder)
     if json_file:
         write(json_file, forms.to_json(results, for_students_dict(results) if for_students else None))
     if junit_file:
         write(junit_file, forms.to_junit(results))
     show(results, sys.stderr if "-" in (json_file, junit_file) else sys.stdout)
     return results.status
+
+
+@contextmanager
+def _handed_in(upload: Path | None, lab: Lab) -> Iterator[Path | None]:
+    """A folder with what was handed in, at its paths in the tree; what a person should know of it is said."""
+    if upload is None:
+        yield None
+        return
+    from grader.intake.uploads import read_one
+
+    submission = read_one(upload, lab)
+    for line in submission.findings:
+        print(f"{submission.source}: {line}", file=sys.stderr)
+    if not submission.files:
+        raise UsageError(f"{upload} holds none of {lab.id}'s files: {', '.join(task.file for task in lab.tasks)}")
+    with tempfile.TemporaryDirectory(prefix="nest-from-") as place:
+        submission.write(Path(place))
+        yield Path(place)
