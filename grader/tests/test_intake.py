@@ -9,6 +9,7 @@ import stat
 import subprocess
 import tarfile
 import zipfile
+import zlib
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -216,6 +217,26 @@ def test_a_bomb_is_not_unpacked(tmp_path: Path, mode: str, monkeypatch: pytest.M
     path = tarred(tmp_path / "bomb.tar", {"zeros": bytes(8 << 20), ONE: b"one"}, mode)
     with pytest.raises(Unreadable, match="unpacks to more than"):
         [one.read() for one in members.of_archive(path, Findings())]
+
+
+def test_an_xz_that_asks_for_gigabytes_is_refused(tmp_path: Path) -> None:
+    packed = bytearray(tarred(tmp_path / "x", {ONE: b"one"}, "w:xz").read_bytes())
+    block, end = 12, 12 + (packed[12] + 1) * 4
+    packed[block + 4] = 40  # the dictionary: 4 GiB
+    packed[end - 4:end] = zlib.crc32(packed[block:end - 4]).to_bytes(4, "little")
+    (tmp_path / "greedy.tar.xz").write_bytes(packed)
+    one = read(tmp_path)["greedy"]
+    assert not one.files and any("cannot be read" in line for line in one.findings)
+
+
+def test_a_name_that_two_tasks_share_says_nothing_without_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LAB, "tasks", (SimpleNamespace(id="lab1.one", file="vmm/svm/s.S"),
+                                       SimpleNamespace(id="lab1.two", file="vmm/vmx/s.S")))
+    put(tmp_path / "bare", {"s.S": b"?"})
+    put(tmp_path / "told", {"svm/s.S": b"amd", "x/vmx/s.S": b"intel"})
+    found = read(tmp_path)
+    assert not found["bare"].files
+    assert found["told"].files == {"vmm/svm/s.S": b"amd", "vmm/vmx/s.S": b"intel"}
 
 
 def test_a_zip_whose_members_are_huge(tmp_path: Path) -> None:
