@@ -14,7 +14,7 @@ import json
 import os
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import cached_property
@@ -73,6 +73,7 @@ class Campaign:
             raise CannotRun("there are no reference answers in this tree, so there is nothing to mutate")
         self.references: Answers = references
         self.transcripts = new_transcripts(kit.root, f"{lab.id}-mutate")
+        self._tests = _content(lab.folder)  # now: as the kit was built, whoever edits them meanwhile
         self._lock = threading.Lock()
         self._precompiled: set[tuple[str, str]] = set()
         self._code: dict[str, list[bytes]] = {}
@@ -80,9 +81,10 @@ class Campaign:
         self.mutants = [mutant for task in lab.tasks if keyword in task.id
                         for mutant in self._of(task)]
 
-    def sample(self, count: int) -> None:
-        """Keeps so many of the mutants; which ones follows from their contents."""
-        chosen = sorted(self.mutants, key=lambda one: hashlib.sha256(repr(one.key).encode()).digest())[:count]
+    def sample(self, count: int, listed: Collection[tuple[str, str, str]]) -> None:
+        """Keeps so many of the mutants that are not listed as survivors; which ones follows from their contents."""
+        chosen = sorted((one for one in self.mutants if one.key not in listed),
+                        key=lambda one: hashlib.sha256(repr(one.key).encode()).digest())[:count]
         self.mutants = [one for one in self.mutants if one in chosen]
 
     def run(self) -> list[Mutant]:
@@ -234,24 +236,20 @@ class Campaign:
         """What every verdict rests on beside the tests."""
         return digest([_content(self.kit.root / room) for room in RESTS_ON], self.kit.ground)
 
-    @cached_property
-    def _tests(self) -> str:
-        return digest(_content(self.lab.folder))
-
     def _proof(self, test: str) -> str:
         """The contents of the file that holds the test, and of what such files share: as long as they are as they
         were, it notices what it noticed."""
         kind, _, local = test.partition(":")
         if kind == "boot":
-            return digest(*_content(self.lab.folder / "boot"))
+            return digest(*(one for one in self._tests if one[0].startswith("boot/")))
         case = re.escape(local.partition(".")[2])
-        files = [(name, text) for name, text in _content(self.lab.folder / "unit")
-                 if not name.endswith("_test.cc") or re.search(rb",\s*%s\s*\)" % case.encode(), text)]
+        files = [(name, text) for name, text in self._tests if name.startswith("unit/")
+                 and (not name.endswith("_test.cc") or re.search(rb",\s*%s\s*\)" % case.encode(), text))]
         return digest(*files)
 
     def _proves(self, verdict: str, by: str) -> str:
         """What of the tests a verdict rests on."""
-        return self._proof(by) if by else self._tests if verdict == SURVIVED else ""
+        return self._proof(by) if by else digest(self._tests) if verdict == SURVIVED else ""
 
     def _key(self, one: Mutant) -> str:
         return digest("mutant", one.path.parent.name, one.task.id, self._ground, self.lab.mutants_on)

@@ -27,8 +27,8 @@ def table(lab: Lab, mutants: list[Mutant], listed: Listed) -> Iterator[str]:
 
 
 def faults(lab: Lab, mutants: list[Mutant], listed: Listed, *, whole: bool) -> Iterator[str]:
-    """What is wrong: a survivor that nobody has explained, too many of them, and, where all mutants were judged,
-    an explanation of what does not survive."""
+    """What is wrong: a survivor that nobody has explained, too many of them, and, where all mutants of its file were
+    judged, an explanation of what does not survive."""
     root = lab.folder.parents[1]
     for one in mutants:
         if one.verdict == SURVIVED and one.key not in listed.survivors:
@@ -42,8 +42,9 @@ def faults(lab: Lab, mutants: list[Mutant], listed: Listed, *, whole: bool) -> I
         if counted and killed < LEAST * counted:
             yield f"{task.id}: {killed} of {counted} mutants are noticed, less than {LEAST:.0%}"
     alive = {one.key for one in mutants if one.verdict == SURVIVED}
+    others = {task.file for task in lab.tasks} - {one.task.file for one in mutants}
     for key in listed.survivors:
-        if whole and key not in alive:
+        if whole and key not in alive and key[0] not in others:
             yield f"{listed.path.relative_to(root)}: does not survive, or is no mutant: {' / '.join(key)}"
 
 

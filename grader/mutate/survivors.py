@@ -4,10 +4,10 @@
     [[survivor]]
     file = "vmm/pager/load_page.cc"
     was = "the changed line, or lines, white space folded"
-    is = "what the mutant has there"
-    why = "a sentence: no one can tell it from the reference, since ..."
+    is = ["what the mutant has there", "what another one has, for the same reason"]
+    why = "a sentence: no one can tell them from the reference, since ..."
 
-`was` and `is` are as `nest verify --mutate` prints them. A line that is also listed by
+`was` and `is`, which may be one text, are as `nest verify --mutate` prints them. A line that is also listed by
 
     [[unreached]]
     file = "vmm/pager/load_page.cc"
@@ -56,9 +56,13 @@ def read(root: Path, lab: str) -> Listed:
 
 
 def _by(path: Path, entries: list[dict[str, Any]], *names: str) -> dict[Any, str]:
-    found = {}
+    """By the texts under these names, the last of which may be a list of them: why."""
+    found: dict[Any, str] = {}
     for entry in entries:
-        if set(entry) != {*names, "why"} or not all(isinstance(text, str) and text for text in entry.values()):
-            raise CannotRun(f"{path}: an entry wants {', '.join(names)} and why, each a text that is not empty; it is {entry}")
-        found[tuple(" ".join(entry[name].split()) for name in names)] = entry["why"]
+        last = entry.get(names[-1])
+        for one in last if isinstance(last, list) and last else [last]:
+            texts = {**entry, names[-1]: one}
+            if set(texts) != {*names, "why"} or not all(isinstance(text, str) and text for text in texts.values()):
+                raise CannotRun(f"{path}: an entry wants {', '.join(names)} and why, each a text that is not empty; it is {entry}")
+            found[tuple(" ".join(texts[name].split()) for name in names)] = texts["why"]
     return found

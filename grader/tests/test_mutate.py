@@ -101,7 +101,10 @@ def test_the_list_of_survivors(tmp_path: Path) -> None:
     path.parent.mkdir(parents=True)
     path.write_text("[[survivor]]\nfile = 'a.cc'\nwas = 'x  <\ty'\nis = 'x <= y'\nwhy = 'never equal'\n")
     assert survivors.read(tmp_path, "lab1").survivors == {("a.cc", "x < y", "x <= y"): "never equal"}
-    for text in ("[[survivor]]\nfile = 'a.cc'\n", "[[other]]\n", "=", "[[unreached]]\nfile = 'a'\nline = 'b'\nwhy = ''\n"):
+    path.write_text("[[survivor]]\nfile = 'a.cc'\nwas = 'x'\nis = ['y', ' z']\nwhy = 'both'\n")
+    assert survivors.read(tmp_path, "lab1").survivors == {("a.cc", "x", "y"): "both", ("a.cc", "x", "z"): "both"}
+    for text in ("[[survivor]]\nfile = 'a.cc'\n", "[[survivor]]\nfile = 'a.cc'\nwas = 'x'\nis = []\nwhy = 'none'\n",
+                 "[[other]]\n", "=", "[[unreached]]\nfile = 'a'\nline = 'b'\nwhy = ''\n"):
         path.write_text(text)
         with pytest.raises(CannotRun, match="lab1.toml"):
             survivors.read(tmp_path, "lab1")

@@ -32,7 +32,8 @@ from grader.verbs.output import write
               "times, and show each verdict that differs.")
 @click.option("--mutate", is_flag=True, help="Judge mutants made from the references instead, and show those that no test "
               "notices.")
-@click.option("--sample", type=click.IntRange(1), metavar="N", help="With --mutate: only so many of each lab's mutants.")
+@click.option("--sample", type=click.IntRange(1), metavar="N", help="With --mutate: only so many of each lab's mutants, "
+              "and none that is listed as right.")
 @click.option("--coverage", is_flag=True, help="Show the lines and branches of the references that no test on the host "
               "reaches.")
 @click.option("--json", "json_file", metavar="FILE", help="Write the matrix as JSON; - is standard output.")
@@ -105,11 +106,11 @@ def _mutate(labs: list[Lab], seed: int, progress: Progress, keyword: str, sample
             listed = survivors.read(ROOT, one.id)
             campaign = Campaign(one, kit, seed, progress, keyword)
             if sample:
-                campaign.sample(sample)
+                campaign.sample(sample, listed.survivors)
             judged = campaign.run()
             progress.clear()
             print(*report.table(one, judged, listed), sep="\n")
-            faults = list(report.faults(one, judged, listed, whole=not (sample or keyword)))
+            faults = list(report.faults(one, judged, listed, whole=not sample))
             print(*(f"wrong: {fault}" for fault in faults), f"{len(judged)} mutants, {time.monotonic() - started:.0f} s",
                   sep="\n", flush=True)
             wrong += len(faults)
