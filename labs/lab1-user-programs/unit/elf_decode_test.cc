@@ -236,9 +236,10 @@ TEST(ElfDecode, TakesAnElf64File) {
 
 TEST(ElfDecode, ReadsTheHeaderOfAnElf64File) {
     const auto headers = some_headers(true, random().between(2, 9));
-    const Image image{true, headers, entry_size_64 + 8, 0x200};
+    constexpr std::uint16_t entry_size = entry_size_64 + 0x108;  // more than a byte holds
+    const Image image{true, headers, entry_size, 0x200};
     expect_read(image, [&](const auto& executable) {
-        return has_header(executable, image, true, headers.size(), 0x200, entry_size_64 + 8);
+        return has_header(executable, image, true, headers.size(), 0x200, entry_size);
     });
 }
 
@@ -325,17 +326,25 @@ class LargeFile final : public kern::Peeker {
 };
 
 TEST(ElfDecode, FindsTheTableFarIntoALargeFile) {
-    for (const std::uint64_t at :
-         std::initializer_list<std::uint64_t>{0x9000'0000, 0x7'0000'0040, 1ULL << 62}) {
+    constexpr std::uint64_t table_size = 2 * entry_size_64;
+    for (const std::uint64_t at : std::initializer_list<std::uint64_t>{
+             0x9000'0000, 0x7'0000'0040, 1ULL << 62,
+             (1ULL << 32) - table_size}) {  // the file's size is 0 in 32 bits
         const auto headers = some_headers(true, 2);
         const Image near{true, headers};
         Bytes begin = Image{near}.word(28, 32, at).bytes;
         begin.resize(header_size_64);
         const Bytes table(near.bytes.begin() + header_size_64, near.bytes.end());
         const LargeFile file{begin, table, at};
-        SCOPED_TRACE("e_phoff is " + hex(at));
-        expect_read(file, true,
-                    [&](const auto& executable) { return are_some_of(executable, headers); });
+        SCOPED_TRACE("e_phoff is " + hex(at) + ", the file's size " + hex(file.size()));
+        expect_read(file, true, [&](const auto& executable) {
+            if (executable.header().program_header_offset != at)
+                return ::testing::AssertionFailure()
+                       << "program_header_offset is "
+                       << hex(executable.header().program_header_offset) << ", wanted is "
+                       << hex(at);
+            return are_some_of(executable, headers);
+        });
     }
 }
 
@@ -435,7 +444,7 @@ TEST(ElfDecode, RefusesOtherTypesAndMachines) {
 TEST(ElfDecode, RefusesTooFewAndTooManyProgramHeaders) {
     for (const bool wide : {true, false}) {
         EXPECT_TRUE(refused(Image{wide, {}}.bytes, Error::BadFormat)) << "e_phnum 0";
-        for (const std::size_t count : {kern::elf::max_program_headers + 1, 0x101, 0xffff})
+        for (const std::size_t count : {kern::elf::max_program_headers + 1, 0x100, 0x101, 0xffff})
             EXPECT_TRUE(refused(Image{wide, some_headers(wide, count)}.bytes, Error::Unsupported))
                 << "e_phnum " << count;
     }
@@ -476,6 +485,17 @@ TEST(ElfDecode, RefusesATableThatLeavesTheFile) {
         EXPECT_TRUE(refused(long_table.bytes, Error::Truncated))
             << name_of(wide) << ": the last of 16 entries of 0x1000 bytes ends"
             << " beyond the file";
+    }
+    // The same far into a large file, whose size minus e_phoff no 32 bits tell.
+    for (const std::uint64_t at :
+         std::initializer_list<std::uint64_t>{0x9000'0000, 0x7'0000'0040, 1ULL << 62}) {
+        const Image near{true, some_headers(true, 2), entry_size_64 + 8};
+        Bytes begin = Image{near}.word(28, 32, at).bytes;
+        begin.resize(header_size_64);
+        const Bytes table(near.bytes.begin() + header_size_64, near.bytes.end() - 1);
+        const LargeFile file{begin, table, at};
+        EXPECT_TRUE(fails_with(kern::elf::elf_decode(file), Error::Truncated))
+            << "e_phoff is " << hex(at) << ", and the last entry's last byte is not in the file";
     }
 }
 
