@@ -237,15 +237,13 @@ class Campaign:
         return digest([_content(self.kit.root / room) for room in RESTS_ON], self.kit.ground)
 
     def _proof(self, test: str) -> str:
-        """The contents of the file that holds the test, and of what such files share: as long as they are as they
-        were, it notices what it noticed."""
+        """The contents of the files that hold the test and what it shares with others, without the others: as long
+        as they are as they were, it notices what it noticed."""
         kind, _, local = test.partition(":")
         if kind == "boot":
             return digest(*(one for one in self._tests if one[0].startswith("boot/")))
-        case = re.escape(local.partition(".")[2])
-        files = [(name, text) for name, text in self._tests if name.startswith("unit/")
-                 and (not name.endswith("_test.cc") or re.search(rb",\s*%s\s*\)" % case.encode(), text))]
-        return digest(*files)
+        return digest(*((name, _alone(text, local.partition(".")[2]))
+                        for name, text in self._tests if name.startswith("unit/")))
 
     def _proves(self, verdict: str, by: str) -> str:
         """What of the tests a verdict rests on."""
@@ -274,6 +272,13 @@ class Campaign:
             new = self._memory.with_suffix(f".{os.getpid()}")
             new.write_text(json.dumps(self._last))
             new.replace(self._memory)
+
+
+def _alone(text: bytes, case: str) -> bytes:
+    """A file of GoogleTest cases without those of other names."""
+    mine = re.compile(rb",\s*%s\)" % re.escape(case.encode()))
+    return re.sub(rb"^(?:TYPED_)?TEST(?:_[FP])?\([^)]*\) \{\n.*?^\}\n+",
+                  lambda one: one[0] if mine.search(one[0].split(b"{", 1)[0]) else b"", text, flags=re.MULTILINE | re.DOTALL)
 
 
 def _content(folder: Path) -> list[tuple[str, bytes]]:
