@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Judges the mutants of a lab's references: which of them some test notices.
 
-A mutant is compiled for the tests on the host and judged by one after the other, up to the first that fails;
-ThreadSanitizer's come next. What survives is compiled as it boots: one whose code is the reference's, byte for
-byte, is no mistake and does not count. The rest is booted. A verdict is kept as long as nothing has changed that
-it rests on.
+A mutant is compiled for the tests on the host and judged by them up to the first that fails; ThreadSanitizer's
+come next. What survives is compiled as it boots: one whose code is the reference's, byte for byte, is no mistake
+and does not count. The rest is booted. A verdict is kept as long as nothing has changed that it rests on.
 """
 
 from __future__ import annotations
@@ -25,6 +24,7 @@ from grader.build.answers import Answers, reference_answers
 from grader.build.cache import digest
 from grader.build.kit import ASSEMBLY, BuildFailure, Kit
 from grader.build.workshop import Progress
+from grader.confine import host_program, sandbox
 from grader.course import lab as labs_module
 from grader.course.lab import Lab, Task, Test
 from grader.judge import outcome
@@ -38,6 +38,7 @@ KILLED, SURVIVED, EQUIVALENT, STILLBORN = "killed", "survived", "equivalent", "d
 IMPLIED = "implied"
 """A grosser edit of a place whose milder one was noticed: not tried."""
 CASE_SECONDS = 10.0
+TOGETHER_SECONDS = 60.0
 BOOT_SECONDS = 30.0
 RESTS_ON = ("kern", "vmm", "guest", "cmake", "solutions-private/kern", "solutions-private/vmm", "grader/testkit",
             "grader/machines", "grader/evidence")
@@ -163,19 +164,43 @@ class Campaign:
             self.kit.precompile(one.task.file, flavour, includes, self.kit.root / "build" / "mutate" / "first")
 
     def _cases(self, program: Path, one: Mutant, tests: list[Test]) -> str:
-        """The first test that fails; the one that failed last time goes first."""
+        """The first test that fails; the one that failed last time goes first.
+
+        All in one process tell which test to look at: that saves a process for each. What fails there alone, as
+        a variable that outlives its test may, fails for nobody."""
         before = self._last.get(str(one.path), "")
         try:
-            for test in sorted(tests, key=lambda test: test.name != before):
-                found = run_case(program, test.local, task=one.task.id, seed=self.seed, seconds=CASE_SECONDS,
-                                 transcript=self.transcripts / "host" / f"{one.path.parent.name}.txt")
-                if found.kind == outcome.NOT_JUDGED:
-                    raise CannotRun(found.detail)
-                if not found.passed:
+            waiting = {test.local: test for test in sorted(tests, key=lambda test: test.name != before)}
+            first = next(iter(waiting.values()))
+            if first.name == before and self._fails(program, one, waiting.pop(first.local)):
+                return first.name
+            while waiting and (suspect := self._suspect(program, list(waiting))):
+                test = waiting.pop(suspect)
+                if self._fails(program, one, test):
                     return test.name
             return ""
         finally:
             program.unlink(missing_ok=True)  # the verdict is kept, and there are thousands of them
+
+    def _fails(self, program: Path, one: Mutant, test: Test) -> bool:
+        found = run_case(program, test.local, task=one.task.id, seed=self.seed, seconds=CASE_SECONDS,
+                         transcript=self.transcripts / "host" / f"{one.path.parent.name}.txt")
+        if found.kind == outcome.NOT_JUDGED:
+            raise CannotRun(found.detail)
+        return not found.passed
+
+    def _suspect(self, program: Path, cases: list[str]) -> str:
+        """The first of these cases that fails when one process runs them all; empty if none does."""
+        command = [*host_program.without_randomization(), str(program), f"--gtest_filter={':'.join(cases)}",
+                   "--gtest_fail_fast", "--gtest_color=no"]
+        done = host_program.started(lambda: sandbox.run(
+            command, timeout=TOGETHER_SECONDS, readable=[program],
+            env={**host_program.SANITIZERS, "NEST_SEED": str(self.seed)}))
+        if done.killed == "interrupted":
+            raise KeyboardInterrupt
+        begun = re.findall(r"^\[ RUN      \] (\S+)$", done.stdout, re.MULTILINE)
+        failed = re.findall(r"^\[  FAILED  \] (\S+?),? ", done.stdout, re.MULTILINE)
+        return "" if done.ok else next(case for case in [*failed, *reversed(begun), *cases] if case in cases)
 
     def _compare(self, mutants: list[Mutant]) -> None:
         """Those whose machine code is that of the reference are equivalent."""

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from grader import CannotRun
-from grader.mutate import assembly, cxx, survivors
+from grader.mutate import assembly, campaign, cxx, survivors
 from grader.tests import toy_tree
 from grader.tests.toy_tree import HALF, Tree
 
@@ -108,6 +108,16 @@ def test_the_list_of_survivors(tmp_path: Path) -> None:
         path.write_text(text)
         with pytest.raises(CannotRun, match="lab1.toml"):
             survivors.read(tmp_path, "lab1")
+
+
+def test_a_verdict_rests_on_its_own_test() -> None:
+    """Another test in the same file may come, go or change; what they share may not."""
+    text = b"int shared = 1;\nTEST_F(Suite, One) {\n    if (1) {\n    }\n}\n\nTYPED_TEST(Suite,\n           Two) {\n    2;\n}\n\n// the end\n"
+    one = campaign._alone(text, "One")
+    assert b"if (1)" in one and b"2;" not in one and b"shared" in one and b"the end" in one
+    assert b"2;" in campaign._alone(text, "Two") and b"TEST" not in campaign._alone(text, "Tw")
+    assert campaign._alone(text.replace(b"2;", b"3;"), "One") == one
+    assert campaign._alone(b"int shared = 2;" + text[15:], "One") != one
 
 
 @pytest.fixture(scope="module")
