@@ -39,11 +39,19 @@ class KernelEntry : public PagerTest {
            << "the entry is " << hex(seen->value()) << ", wanted is " << hex(wanted);
 }
 
+/// From where what was wanted follows, and perhaps what was seen.
+std::string in_words(std::uint64_t entry, const kern::elf::ProgramHeader& holder) {
+    return "e_entry is " + hex(entry) + "; the segment that holds it has p_vaddr " +
+           hex(holder.p_vaddr) + ", p_paddr " + hex(holder.p_paddr) + ", p_offset " +
+           hex(holder.p_offset) + ", p_memsz " + hex(holder.p_memsz);
+}
+
 TEST_F(KernelEntry, IsThePhysicalAddressOfTheFirstInstruction) {
     const auto only = segment(kernel_base);
     const std::uint64_t distance = random().between(1, only.p_memsz - 1);
     EXPECT_TRUE(is_entry(entry_of({.entry = only.p_vaddr + distance, .program_headers = {only}}),
-                         only.p_paddr + distance));
+                         only.p_paddr + distance))
+        << in_words(only.p_vaddr + distance, only);
 }
 
 TEST_F(KernelEntry, ComesFromTheSegmentThatHoldsIt) {
@@ -59,8 +67,8 @@ TEST_F(KernelEntry, ComesFromTheSegmentThatHoldsIt) {
                                            .entry = holder.p_vaddr + distance,
                                            .program_headers = segments}),
                                  holder.p_paddr + distance))
-                << (is_64_bit ? "ELF64" : "ELF32") << ", the entry is in the segment with p_vaddr "
-                << hex(holder.p_vaddr);
+                << (is_64_bit ? "ELF64: " : "ELF32: ")
+                << in_words(holder.p_vaddr + distance, holder);
         }
     }
 }
