@@ -147,8 +147,15 @@ class Results:
 
     @property
     def complete(self) -> bool:
-        """Whether every test passed, and so every point that a test gives is reached, those apart included."""
-        return all(test.passed for test in self.tests)
+        """Whether every test passed that could be judged, and every point that a test gives is reached, those apart
+        included."""
+        return not self.unknown and all(test.passed for test in self.tests if test.judged)
+
+    @property
+    def unknown(self) -> bool:
+        """Whether points hang on a test that could not be judged, or none could. On a race's case of 0 points none do:
+        what it looks for is found by explored cases on every host."""
+        return any(task.not_judged for task in self.tasks) or not any(test.judged for test in self.tests)
 
     @property
     def apart(self) -> tuple[TaskResult, ...]:
@@ -176,6 +183,6 @@ class Results:
     @property
     def status(self) -> int:
         """The command's exit status: a score of which something is unknown is none yet."""
-        if not all(test.judged for test in self.tests):
+        if self.unknown:
             return CANNOT_RUN
         return DONE if self.complete else POINTS_MISSING

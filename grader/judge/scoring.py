@@ -54,7 +54,7 @@ def score_task(task: Task, found: Mapping[str, Outcome], *, elsewhere: str, alon
         results.append(TestResult(test, one, test.points if kind == outcome.PASSED else 0, kind, detail,
                                   alone.format(test.local) + (
                                       f" --machine {one.machine}" if one.machine not in ("", usual) else "")))
-    lost = {task.bearer(one.test).name for one in results if not one.passed}
+    lost = {task.bearer(one.test).name for one in results if not one.passed and not _is_extra(task, one)}
     results = [replace(one, score=0) if one.test.name in lost else one for one in results]
     results = [_with_those_that_belong(task, one, results) for one in results]
     state, note = _state(task, [one.outcome for one in results])
@@ -62,15 +62,18 @@ def score_task(task: Task, found: Mapping[str, Outcome], *, elsewhere: str, alon
 
 
 def _with_those_that_belong(task: Task, one: TestResult, results: Sequence[TestResult]) -> TestResult:
-    """A test that passed is not judged if one that its points depend on is not judged, and none of them failed.
-
-    Those of ThreadSanitizer are an extra there: what they check is found by explored cases on every host.
-    """
+    """A test that passed is not judged if one that its points depend on is not judged, and none of them failed."""
     others = [other for other in results if task.bearer(other.test) is one.test and not other.passed
-              and not (other.test.kind == "race" and other.test is not one.test and not other.judged)]
+              and not _is_extra(task, other)]
     if not one.passed or not others or any(other.judged for other in others):
         return one
     return replace(one, kind=outcome.NOT_JUDGED, detail=others[0].detail)
+
+
+def _is_extra(task: Task, one: TestResult) -> bool:
+    """Whether no points hang on a test that was not judged: a race's of 0 points, since what it looks for is found by
+    explored cases on every host."""
+    return one.test.kind == "race" and task.bearer(one.test) is not one.test and not one.judged
 
 
 def _state(task: Task, outcomes: Iterable[Outcome]) -> tuple[str, str]:

@@ -104,6 +104,30 @@ def test_sanitizer_that_cannot_start_gives_no_verdict(
     assert "mend: sudo sysctl vm.mmap_rnd_bits=28" in done.stdout
 
 
+def without_threads(tree: Tree) -> None:
+    """Programs of ThreadSanitizer die before main; the race's case has no points."""
+    kit = json.loads((tree.root / "build/cmake/kit.json").read_text())
+    kit["flavours"]["tsan"] = {**kit["flavours"]["tsan"], "link": ["-O0", "-Wl,--dynamic-linker=/nowhere"]}
+    tree.write("build/cmake/kit.json", json.dumps(kit))
+    lab = toy_tree.lab_json()
+    four, race = lab["tasks"][1]["tests"][:2]
+    four["points"], race["points"] = 10, 0
+    tree.write("labs/lab1-toy/lab.json", json.dumps(lab))
+
+
+def test_race_without_points_that_cannot_be_judged_ends_nothing(tree: Tree) -> None:  # noqa: F811
+    without_threads(tree)
+    result, done = tree.grade("--reference")
+    assert done.returncode == 0, done.stdout
+    assert (result["score"], result["extra_data"]["not_judged"]) == (30, 0)
+    assert kinds(result)["race:Half.Race"] == "not judged" and "mend: sudo sysctl" in done.stdout
+
+
+def test_where_nothing_could_be_judged_there_is_no_verdict(tree: Tree) -> None:  # noqa: F811
+    without_threads(tree)
+    assert tree.grade("--reference", "-k", "Race")[1].returncode == 3
+
+
 @pytest.mark.parametrize(("file", "name", "judged"), [
     ("grader/testkit/boot.py", "run_boot", 20), ("grader/judge/unit.py", "run_case", 10)])
 def test_full_disk_gives_no_verdict(tree: Tree, file: str, name: str, judged: float) -> None:  # noqa: F811
