@@ -22,6 +22,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Callable, Mapping, Sequence
 
+from grader import CannotRun
 from grader.build.answers import Answers
 from grader.build.compiling import REFUSED
 from grader.build.failures import BuildFailure
@@ -41,6 +42,8 @@ PATIENCE = ((1, 5.0), (4, 2.0))
 """Once so many cases of one task have used their whole time, the others get so many seconds."""
 LOST = ("killed", "died")
 """Ends of an emulator that are no end of the kernel in it."""
+NOTHING_TO_JUDGE = (BuildFailure, CannotRun, OSError)
+"""What may come in the place of something built or started."""
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 HUNG_SECONDS = 20.0
 """What a boot gets whose answers have hung in the same module before, here or on another machine."""
@@ -142,27 +145,23 @@ class Engine:
         """The outcome of a case on the host. Waits for it."""
         try:
             first = self._unit(case, 0).result()
-        except BuildFailure as failure:
-            return not_built(failure)
-        except OSError as error:
-            return no_room(error)
-        if not self.settings.replay or first.kind not in outcome.REPLAYED:
-            return first
-        if first.kind == outcome.TIMEOUT and self._slow[case.test.task, case.answers] > 1:
-            return first
-        program = self.kit.program(self.lab, case.answers, FLAVOURS[case.test.kind])
-        again = self._schedule.submit(lambda path: self._run_unit(path, case, "-replayed"), program,
-                                      rank=-1 << 30)
-        return first.replayed(again.result())
+            if not self.settings.replay or first.kind not in outcome.REPLAYED:
+                return first
+            if first.kind == outcome.TIMEOUT and self._slow[case.test.task, case.answers] > 1:
+                return first
+            program = self.kit.program(self.lab, case.answers, FLAVOURS[case.test.kind])
+            again = self._schedule.submit(lambda path: self._run_unit(path, case, "-replayed"), program,
+                                          rank=-1 << 30)
+            return first.replayed(again.result())
+        except NOTHING_TO_JUDGE as problem:
+            return not_begun(problem)
 
     def boot(self, case: Case, attempt: int = 0) -> Boot:
         """What the boot of the case's module left. Waits for it. Attempt 1 is the replay."""
         try:
             return self._boot(case, attempt, -1 << 30).result()
-        except BuildFailure as failure:
-            return Boot(None, not_built(failure))
-        except OSError as error:
-            return Boot(None, no_room(error))
+        except NOTHING_TO_JUDGE as problem:
+            return Boot(None, not_begun(problem))
 
     def forget(self, case: Case) -> None:
         """Gives back what a boot left behind; no case will ask for it any more."""
@@ -387,6 +386,13 @@ class Guests(Mapping[str, bytes]):
 
     def __len__(self) -> int:
         return len(self._paths)
+
+
+def not_begun(problem: BuildFailure | CannotRun | OSError) -> Outcome:
+    """The outcome of a test for which nothing could be built or started: by the answer's fault, or by this system's."""
+    if isinstance(problem, BuildFailure):
+        return not_built(problem)
+    return no_room(problem) if isinstance(problem, OSError) else Outcome(outcome.NOT_JUDGED, str(problem))
 
 
 def not_built(failure: BuildFailure) -> Outcome:

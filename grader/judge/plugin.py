@@ -38,11 +38,10 @@ import pytest
 
 from grader import UsageError
 from grader.build.answers import Answers
-from grader.build.failures import BuildFailure
 from grader.judge import outcome
 from grader.course.lab import hidden_folder
 from grader.judge.booted import failure, judging_limit, stub_in
-from grader.judge.engine import Case, Engine, not_built
+from grader.judge.engine import NOTHING_TO_JUDGE, Case, Engine, not_begun
 from grader.judge.outcome import Outcome
 from grader.judge.pytest_private import run_item
 from grader.testkit.plans import Ground
@@ -204,8 +203,8 @@ class LabPlugin:
         """The kit's files by name."""
         try:
             return self.engine.guests(answers)
-        except BuildFailure as failure:
-            raise NoVerdict(not_built(failure)) from failure
+        except NOTHING_TO_JUDGE as problem:
+            raise NoVerdict(not_begun(problem)) from problem
 
     @pytest.fixture
     def machine(self, answers: Case) -> Ground:

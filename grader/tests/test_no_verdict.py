@@ -17,7 +17,7 @@ from grader.machines import amd_qemu, probe
 from grader.testkit.boot import run_boot
 from grader.tests import tiny_kernel, toy_tree
 from grader.tests.test_grade import pattern, tree  # noqa: F401
-from grader.tests.toy_tree import Tree
+from grader.tests.toy_tree import HALF, Tree
 
 KILLED = """
     for attempt in range({times}):
@@ -137,6 +137,31 @@ def test_full_disk_gives_no_verdict(tree: Tree, file: str, name: str, judged: fl
     assert done.returncode == 3 and "Traceback" not in done.stderr
     assert (result["score"], result["extra_data"]["not_judged"]) == (judged, 30 - judged), done.stdout
     assert "/there: No space left on device" in done.stdout and "mend: make room on the disk" in done.stdout
+
+
+FULL = """
+
+_compiled = compiled
+
+
+def compiled(answer, tools, keep, place, readable, blame_disk):
+    if answer.file.endswith("half.cc"):
+        blame_disk("as: half.o: No space left on device")
+    return _compiled(answer, tools, keep, place, readable, blame_disk)
+"""
+
+
+def test_full_disk_while_one_answer_is_compiled_costs_nobody_a_point(tree: Tree) -> None:  # noqa: F811
+    tree.solve()
+    tree.write("vmm/half.cc", HALF + "// another\n")
+    text = (tree.root / "grader/build/compiling.py").read_text()
+    assert tree.grade()[1].returncode == 0
+    tree.write("vmm/half.cc", HALF + "// yet another\n")
+    tree.write("grader/build/compiling.py", text + FULL)
+    result, done = tree.grade()
+    assert done.returncode == 3 and "Traceback" not in done.stderr, done.stderr
+    assert (result["score"], result["extra_data"]["not_judged"]) == (10, 20), done.stdout
+    assert "half.o: No space left on device" in done.stdout and "mend: make room there" in done.stdout
 
 
 KILLS_ITSELF = """
