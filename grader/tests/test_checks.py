@@ -243,3 +243,22 @@ def test_command_ends_with_one_where_something_is_found(tree: Path) -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stdout == "kern/two.cc:1: includes vmm/vm.hh: kern may know kern only\n"
+
+
+@pytest.mark.parametrize(("text", "line"), [
+    ("inline int count;\n", 1), ("\n\ninline Bytes kept{4};\n", 3), ("struct A {\n    static inline int made = 0;\n};\n", 2),
+    ("inline int next() {\n    static int last = 0;\n    return ++last;\n}\n", 2),
+    ("inline std::atomic<const int*> seen{nullptr};\n", 1)])
+def test_variable_that_an_answer_would_double_is_found(tmp_path: Path, text: str, line: int) -> None:
+    write(tmp_path, "kern/mm/a.hh", text)
+    assert texts(tmp_path) == [f"kern/mm/a.hh:{line}: a header's variable that can change: an answer would get one of its own. "
+                               "Define it in a .cc file"]
+
+
+@pytest.mark.parametrize("text", [
+    "inline constexpr int most = 4;\n", "inline const char* const name = nullptr;\n", "inline int f(int a) { return a; }\n",
+    "namespace a {\ninline namespace b {}\n}\n", "extern int shared;\n", "// inline int count;\n",
+    "inline int f() {\n    static constexpr int table[]{1, 2};\n    return table[0];\n}\n"])
+def test_what_an_answer_may_have_twice_is_left_alone(tmp_path: Path, text: str) -> None:
+    write(tmp_path, "vmm/a.hh", text)
+    assert texts(tmp_path) == []

@@ -4,13 +4,48 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
 
+from grader.course.lab import ROOT
 from grader.gate import Refused, code, contract, reader, source
 from grader.tests.test_grade import pattern, tree  # noqa: F401
 from grader.tests.toy_tree import HALF, TWICE, Tree
+
+
+ARCH_HARMLESS = {
+    "cpuid", "direct_map", "physical_address", "cpu_index", "cpu_count", "relax", "disable_interrupts", "restore_interrupts",
+    "timestamp", "timestamp_rate", "nanoseconds", "start_on", "is_idle", "interrupt_and_wait", "kick", "wait_for_interrupt",
+    "set_timer", "console_write", "die"}
+"""Of kern/arch/arch.hh: what forges nothing. An answer whose header knows arch.hh may call it."""
+
+
+def declared(header: str) -> set[str]:
+    """The functions that a header declares outside of classes."""
+    return set(re.findall(r"^(?:\[\[\w+\]\] )?[\w:*&<> ]+[ *&](\w+)\([^)]*\)[^{;]*;", (ROOT / header).read_text(), re.MULTILINE))
+
+
+def test_what_no_answer_may_call_is_what_headers_declare() -> None:
+    headers = "\n".join(path.read_text() for room in ("kern", "vmm") for path in sorted((ROOT / room).rglob("*.hh"))
+                        if "tests" not in path.parts)
+    for one in contract.DENIED:
+        if one != "testing::":
+            assert re.search(one.removesuffix("::"), headers), f"no header declares {one}"
+
+
+def test_every_function_of_the_machine_is_denied_or_said_to_be_harmless() -> None:
+    words = frozenset(re.findall(r"\w+", (ROOT / "kern/arch/arch.hh").read_text() + (ROOT / "kern/arch/host/fake.hh").read_text()))
+
+    def may_have(name: str) -> bool:
+        return contract.may_have("_Z", contract.Ground({"_Z": name}, frozenset()), words, "kernel")
+
+    names = declared("kern/arch/arch.hh")
+    assert names >= {"power_off", "read_msr", "die"}
+    assert {name for name in names if may_have(f"kern::arch::{name}(unsigned int)")} == ARCH_HARMLESS
+    fakes = declared("kern/arch/host/fake.hh")
+    assert "enter_cpu" in fakes and not {name for name in fakes if may_have(f"kern::arch::fake::{name}(unsigned int)")}
 
 
 def refusal(path: Path, root: Path) -> str:
