@@ -10,7 +10,10 @@ What must happen (``must``):
 
 ``says`` is a regular expression that the words of the first failed test hold. ``plant`` makes something other
 than a file of text in the answer's place. ``boots``: the booted tests count too. ``before`` tells how many
-tests passed before there was a gate: "x of y".
+tests passed before it was contained: "x of y".
+
+Each attack has a session of its own, in which the lab's other tasks are judged too, with the references: whatever an
+attack does, they keep all their points.
 """
 
 from __future__ import annotations
@@ -31,10 +34,13 @@ from grader.course.lab import ROOT, Lab, Task, load_all
 from grader.judge.engine import Engine, Settings, cases_of, new_transcripts
 from grader.judge.judging import judge, outcomes
 from grader.judge.outcome import Outcome
+from grader.judge.results import TaskResult
+from grader.judge.scoring import score_task
 
 FOLDER = Path(__file__).parent
 PARTS = FOLDER / "parts"
 PLANTED = ROOT / "build" / "attacks"
+NEIGHBOUR = "neighbour"
 _PART = re.compile(r"^//@ (\w+)$", re.MULTILINE)
 
 
@@ -92,26 +98,34 @@ def load() -> list[Attack]:
     return [Attack(path.parent.name, **json.loads(path.read_text())) for path in sorted(FOLDER.glob("*/attack.json"))]
 
 
-def carry_out(kit: Kit, attacks: Iterable[Attack]) -> dict[str, dict[str, Outcome]]:
-    """Judges each attack's answer beside the references; by attack, the outcomes by test."""
+@dataclass(frozen=True)
+class Carried:
+    """What came of one attack."""
+
+    found: dict[str, Outcome]
+    """by test of the attacked task"""
+    neighbours: tuple[TaskResult, ...]
+    """the lab's other tasks, by their unit tests"""
+
+
+def carry_out(kit: Kit, attacks: Iterable[Attack]) -> dict[str, Carried]:
+    """Judges each attack's answer beside the references; by attack, what came of it."""
     labs = load_all()
     references = reference_answers(labs)
     assert references is not None
-    found: dict[str, dict[str, Outcome]] = {}
-    for lab in labs:
-        mine = [one for one in attacks if one.task.partition(".")[0] == lab.id]
-        if mine:
-            found |= _in_lab(kit, lab, mine, references)
-    return found
+    return {one.name: _carried(kit, lab, one, references)
+            for lab in labs for one in attacks if one.task.partition(".")[0] == lab.id}
 
 
-def _in_lab(kit: Kit, lab: Lab, attacks: list[Attack], references: Answers) -> dict[str, dict[str, Outcome]]:
-    cases = []
-    for one in attacks:
-        task = lab.task(one.task)
-        answers = references.replaced(task.file, one.put(task))
-        cases += [case for case in cases_of(task, answers, one.name, [lab.usual_machine])
-                  if one.boots or case.test.kind != "boot"]
+def _carried(kit: Kit, lab: Lab, attack: Attack, references: Answers) -> Carried:
+    task = lab.task(attack.task)
+    on = [lab.usual_machine]
+    cases = [case for case in cases_of(task, references.replaced(task.file, attack.put(task)), attack.name, on)
+             if attack.boots or case.test.kind != "boot"]
+    others = [one for one in lab.tasks if one is not task]
+    cases += [case for one in others for case in cases_of(one, references, NEIGHBOUR, []) if case.test.kind == "unit"]
     engine = Engine(lab, kit, Settings(1, new_transcripts(ROOT, f"{lab.id}-attacks"), replay=False))
     results = judge(engine, cases, "", Progress())
-    return {one.name: outcomes(results, one.name, [lab.usual_machine]) for one in attacks}
+    beside = outcomes(results, NEIGHBOUR, on)
+    scored = (score_task(one, beside, elsewhere="reference", alone="") for one in others)
+    return Carried(outcomes(results, attack.name, on), tuple(one for one in scored if one is not None))

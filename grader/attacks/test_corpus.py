@@ -9,13 +9,15 @@ from collections.abc import Iterator
 import pytest
 
 from grader.attacks import corpus
-from grader.attacks.corpus import Attack
+from grader.attacks.corpus import Attack, Carried
 from grader.build.workshop import Progress, workshop
+from grader.course.lab import load_all
 from grader.judge import outcome
-from grader.judge.outcome import Outcome
 
 ATTACKS = corpus.load()
-Found = dict[str, dict[str, Outcome]]
+Found = dict[str, Carried]
+WITHOUT_NEIGHBOURS = {lab.id for lab in load_all() if all(test.kind == "boot" for test in lab.tests)}
+"""The labs with no unit tests."""
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +29,7 @@ def found(request: pytest.FixtureRequest) -> Iterator[Found]:
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=[one.name for one in ATTACKS])
 def test_attack(attack: Attack, found: Found) -> None:
-    mine = found[attack.name]
+    mine = found[attack.name].found
     passed = [name for name, one in mine.items() if one.passed]
     words = "\n".join(dict.fromkeys(one.detail for one in mine.values() if not one.passed))
     kinds = {one.kind for one in mine.values()}
@@ -35,6 +37,11 @@ def test_attack(attack: Attack, found: Found) -> None:
     if attack.must == "refused":
         assert kinds == {outcome.REFUSED}, f"{attack.tries} The gate lets it in: {kinds}\n{words[:1500]}"
     assert re.search(attack.says, words), f"it says nothing of /{attack.says}/:\n{words[:1500]}"
+
+    beside = found[attack.name].neighbours
+    lost = [f"{one.task.id}: {one.score:g} of {one.max_score:g}" for one in beside if one.score != one.max_score]
+    assert not lost, f"{attack.tries} Its neighbours lose points: {lost}"
+    assert beside or attack.task.partition(".")[0] in WITHOUT_NEIGHBOURS
 
 
 def test_corpus_is_whole() -> None:
