@@ -301,7 +301,7 @@ def _semantic_faults(data: dict[str, Any], path: Path) -> Iterator[tuple[tuple[s
             for j, test in enumerate(task["tests"]):
                 if not test["name"].startswith("boot:"):
                     yield (*at, "tests", j, "name"), "assembly is for the bare machine: only boot tests can see it"
-        if task["tests"][0]["points"] == 0:
+        if task["points"] and task["tests"][0]["points"] == 0:
             yield (*at, "tests", 0, "points"), "is 0, but there is no test before it that it could belong to"
         if all(test.get("negative", False) for test in task["tests"]):
             yield (*at, "tests"), "has no positive test, so its negative ones could never count"

@@ -29,7 +29,8 @@ def failure_text(results: Results, one: TestResult) -> str:
     test, found = one.test, one.outcome
     bearer = results.lab.task(test.task).bearer(test)
     belongs = "" if bearer is test else f", with {bearer.local}"
-    rows = [("task", f"{test.task}, {bearer.points:g} point{'s' * (bearer.points != 1)}{belongs}"),
+    worth = f", {bearer.points:g} point{'s' * (bearer.points != 1)}{belongs}" if bearer.points else ""
+    rows = [("task", f"{test.task}{worth}"),
             ("hidden", "a test of staff's: students learn its name only" if test.hidden else ""),
             ("checks", test.checks), ("machine", _where(results.on_machines(test))), ("seen", one.detail),
             ("hint", test.hint),

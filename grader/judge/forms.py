@@ -17,7 +17,7 @@ def as_dict(results: Results) -> dict[str, Any]:
         "score": results.score,
         "max_score": results.max_score,
         "execution_time": round(results.seconds, 3),
-        "output": f"{results.lab.id} {results.lab.title}: {results.score:g} of {results.max_score:g}"
+        "output": f"{results.lab.id} {results.lab.title}: {results.reached}"
                   + (f", {results.pending} pending" if results.pending else "")
                   + (f", {results.not_judged:g} not judged" if results.not_judged else ""),
         "tests": [_test_dict(results, task, test) for task in results.tasks for test in task.tests],

@@ -74,11 +74,16 @@ class Row:
             return ""
         if not all(test.judged for test in cell.tests):
             return "this system could not judge it"
+        passes = all(test.passed for test in cell.tests)  # tests may have no points, those of a whole lab too
         if self.kind == "skeleton":
-            return "" if cell.score == 0 else "a stub gets points"
+            if cell.score:
+                return "a stub gets points"
+            return "a stub passes all tests" if passes else ""
         if self.kind != "mutant":
-            return "" if cell.score == cell.max_score else "a right answer loses points"
-        if all(test.passed for test in cell.tests):
+            if cell.score != cell.max_score:
+                return "a right answer loses points"
+            return "" if passes else "a right answer fails a test"
+        if passes:
             return "no test notices the mutant"
         if cell.state not in ("graded", "not written"):
             return f"the mutant {cell.state}, which proves nothing"
@@ -110,6 +115,8 @@ class Row:
 
     def share(self, task: Task) -> str:
         """What is left of the points, in words."""
+        if not self.points(task):
+            return "passes" if all(test.passed for test in self.cells[task.id].tests) else "fails"
         kept = f"{self.points(task) - self.lost(task):g}/{self.points(task):g}"
         return kept if self.is_whole(task) else f"<= {kept}" if self.all_on_host else "noticed"
 

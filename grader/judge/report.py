@@ -52,11 +52,11 @@ def failures(results: Results, task: TaskResult) -> Iterator[tuple[str, str]]:
     """A title and a text for each failure that is worth its room."""
     if task.state not in ("graded", "not written"):
         where = "" if task.state == "does not link" else f" {task.task.file}"
-        yield f"TASK {task.task.id}{where} {task.state} (0 of {task.max_score:g} points)", "\n".join(
+        yield f"TASK {task.task.id}{where} {task.state}{_lost(task)}", "\n".join(
             f"  {line}" for line in task.note.splitlines()[1:])
         return
     if task.state == "not written":
-        yield f"TASK {task.note} (0 of {task.max_score:g} points)", (
+        yield f"TASK {task.note}{_lost(task)}", (
             f"  contract {task.task.header}\n"
             f"  read     labs/{results.lab.folder.name}/handout.md#{task.task.handout.lstrip('#')}")
         return
@@ -106,7 +106,7 @@ def table(results: Results) -> list[tuple[str, ...]]:
             remark = (remark + f" {unstable} unstable").strip()
         if not task.counts:
             remark = f"{task.task.vendor}: apart{'; ' * bool(remark)}{remark}"
-        rows.append((f"{task.task.id}  {task.task.title}", f"{task.score:g}/{task.max_score:g}",
+        rows.append((f"{task.task.id}  {task.task.title}", _share(task.score, task.max_score),
                      *(_there(here, task) for here in several), f"{passed}/{len(task.tests)}", remark))
     for one in results.questions:
         points = f"{one.score:g}" if one.state != PENDING else "?"
@@ -114,8 +114,8 @@ def table(results: Results) -> list[tuple[str, ...]]:
                      f"{points}/{one.question.points}", *("" for _ in several), "",
                      one.state + (f": {one.note}" if one.note else "")))
     tests = [test for task in results.tasks if task.counts for test in task.tests]
-    rows.append(("all", f"{results.score:g}/{results.max_score:g}",
-                 *(f"{here.score:g}/{here.max_score:g}" if here.max_score else "apart" for here in several),
+    rows.append(("all", _share(results.score, results.max_score),
+                 *(_share(here.score, here.max_score) if here.max_score or not results.lab.points else "apart" for here in several),
                  f"{sum(one.passed for one in tests)}/{len(tests)}",
                  ", ".join([f"{results.pending} pending"] * bool(results.pending)
                            + [f"{results.not_judged:g} not judged"] * bool(results.not_judged))))
@@ -124,7 +124,15 @@ def table(results: Results) -> list[tuple[str, ...]]:
 
 def _there(here: MachineResult, task: TaskResult) -> str:
     found = next((one for one in here.tasks if one.task == task.task), None)
-    return f"{found.score:g}/{found.max_score:g}" if found else "-"
+    return _share(found.score, found.max_score) if found else "-"
+
+
+def _share(score: float, max_score: float) -> str:
+    return f"{score:g}/{max_score:g}" if max_score else "-"
+
+
+def _lost(task: TaskResult) -> str:
+    return f" (0 of {task.max_score:g} points)" if task.max_score else ""
 
 
 def closing(results: Results) -> Iterator[str]:
@@ -158,9 +166,7 @@ def closing(results: Results) -> Iterator[str]:
     if results.not_judged:
         pending += (f", {results.max_score - results.not_judged:g} of {results.max_score:g} points judged: what is "
                     "missing is this system's fault, and costs nothing")
-    points = (f"{results.score:g} of {results.max_score:g} points" if results.max_score
-              else "no points that count")
-    yield (f"{results.lab.id} {results.lab.title}: {points} for {whose}"
+    yield (f"{results.lab.id} {results.lab.title}: {results.reached} for {whose}"
            f"{pending}, {', '.join(here.machine for here in results.machines)}, seed {results.seed}, "
            f"{results.seconds:.1f} s")
     if not results.complete or (results.together and results.together.failed):

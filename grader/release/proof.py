@@ -45,7 +45,7 @@ def works(root: Path, out: Path, labs: Sequence[Lab], say: Say) -> None:
                 faults.append(f"{lab.id}: grade cannot run: {result}")
                 continue
             faults += [f"{task['id']}: the stub is not reached: {task['state']}, {task['score']} points"
-                       for task in result["tasks"] if task["state"] != "not written" or task["score"] != 0]
+                       for task in result["extra_data"]["tasks"] if task["state"] != "not written" or task["score"] != 0]
         for words in (["labs"], ["--version"], ["doctor", "--help"], ["handouts"]):
             say(f"nest {' '.join(words)}")
             done = _nest(tree, words)
@@ -61,8 +61,8 @@ def works(root: Path, out: Path, labs: Sequence[Lab], say: Say) -> None:
             if not isinstance(result, dict):
                 faults.append(f"{lab.id}: right answers: {result}")
             else:
-                faults += [f"{task['id']}: right answers get {task['score']} of {task['max_score']} points"
-                           for task in result["tasks"] if task["score"] != task["max_score"]]
+                failed = [test["name"] for test in result["tests"] if test["status"] != "passed"]
+                faults += [f"{lab.id}: right answers fail {name}" for name in failed]
     if faults:
         raise Unfit("the release does not work as it should:\n" + "\n".join(f"  {fault}" for fault in faults))
 
@@ -82,7 +82,7 @@ def _grade(tree: Path, lab: Lab) -> dict[str, Any] | str:
     done = _nest(tree, ["grade", lab.id, "--json", str(file)])
     if done.returncode not in (0, 1):
         return f"status {done.returncode}: {(done.stderr or done.stdout).strip()[-600:]}"
-    result: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))["extra_data"]
+    result: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     return result
 
 

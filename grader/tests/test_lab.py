@@ -42,6 +42,17 @@ def test_a_good_lab(folder: Path) -> None:
         assert half.tests[3].module == "test_toy.py" and half.tests[2].negative
 
 
+def test_a_lab_without_points(folder: Path) -> None:
+    data = lab_json() | {"points": 0}
+    for task in data["tasks"]:
+        task["points"] = 0
+        for test in task["tests"]:
+            test["points"] = 0
+    write(folder, data)
+    loaded = lab.load(folder)
+    assert loaded.points == 0 and all(task.bearer(test) is test for task in loaded.tasks for test in task.tests)
+
+
 def test_found_by_id_name_and_folder(folder: Path) -> None:
     root = folder.parent.parent
     for name in ("lab1", "toy", "lab1-toy", "labs/lab1-toy/"):

@@ -141,6 +141,23 @@ def test_wrong_cells(kind: str, name: str, kinds: tuple[str, ...], words: str) -
     assert words in row.wrong(one) if words else not row.wrong(one)
 
 
+@pytest.mark.parametrize(("kind", "kinds", "words"), [
+    ("skeleton", (F, F), ""),
+    ("skeleton", (F, P), ""),
+    ("skeleton", (P, P), "a stub passes all tests"),
+    ("reference", (P, P), ""),
+    ("reference", (P, F), "a right answer fails a test"),
+    ("variant", (F, P), "a right answer fails a test"),
+    ("mutant", (P, F), ""),
+    ("mutant", (P, P), "no test notices"),
+])
+def test_wrong_cells_of_a_task_without_points(kind: str, kinds: tuple[str, ...], words: str) -> None:
+    one = task(0, 0)
+    row = Row(kind, kind, {}, {one.id: scored(one, *kinds)}, asked={one.id: one.tests})
+    assert words in row.wrong(one) if words else not row.wrong(one)
+    assert row.share(one) == ("passes" if kinds == (P, P) else "fails")
+
+
 def test_cache_keeps_finds_and_trims(tmp_path: Path) -> None:
     cache = Cache(tmp_path / "cache")
     keys = [digest("thing", i) for i in range(4)]
@@ -207,6 +224,26 @@ def test_fractions_of_points_are_shown_as_people_write_them() -> None:
     assert any(line.startswith("lab1.one") and "1.5/2" in line.split() for line in lines), lines
     assert any("0.5 points" in line for line in lines) and any("1.5 of 2 points for" in line for line in lines)
     assert forms.validated(forms.as_dict(whole))["score"] == 1.5
+
+
+def test_a_lab_without_points_is_told_by_its_tests() -> None:
+    one = task(0, 0)
+    whole = graded(Outcome(P))
+    for kinds, status in (((P, F), 1), ((P, P), 0)):
+        cell = scored(one, *kinds)
+        here = [results.MachineResult(name, (cell,), ()) for name in ("amd-qemu", "intel-bochs")]
+        found = replace(whole, lab=replace(whole.lab, points=0, tasks=(one,)), tasks=(cell,), machines=tuple(here))
+        lines = list(report.plain(found))
+        passed = sum(kind == P for kind in kinds)
+        assert found.status == status and any(f"{passed} of 2 tests pass for your own files" in line for line in lines)
+        assert ["lab1.one", "One", "-", "-", "-", f"{passed}/2"] in [line.split() for line in lines], lines
+        assert ["all", "-", "-", "-", f"{passed}/2"] in [line.split() for line in lines], lines
+        assert not any(" 0 points" in line or "of 0" in line for line in lines), lines
+        data = forms.validated(forms.as_dict(found))
+        assert data["max_score"] == 0 and f"{passed} of 2 tests pass" in data["output"]
+    stub = replace(scored(one, outcome.NOT_WRITTEN, outcome.NOT_WRITTEN), note="lab1.one is not written yet")
+    lines = list(report.plain(replace(whole, lab=replace(whole.lab, points=0, tasks=(one,)), tasks=(stub,))))
+    assert "TASK lab1.one is not written yet" in lines
 
 
 def test_no_verdict_is_neither_right_nor_wrong_and_says_so_everywhere() -> None:
