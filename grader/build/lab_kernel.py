@@ -30,7 +30,7 @@ class LabKernel:
     files: dict[str, Path]
     """the kit's other files: guests, probes and user programs; those that hold tasks with these answers"""
     runs: str = "guests"
-    """or `programs`, or `vmms`"""
+    """or `programs`, or `vmms`; `modules`: nothing, it looks at its boot module"""
 
     @property
     def guest(self) -> Path:

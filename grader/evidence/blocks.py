@@ -30,6 +30,7 @@ MAGICS = {
     "vmm/evidence.hh": b"NESTLING-EVID-1",
     "vmm/user/guest_evidence.hh": b"NESTLING-GUEST1",
     "kern/proc/main/proc_evidence.hh": b"NESTLING-PROC-1",
+    "kern/checksum/checksum_evidence.hh": b"NESTLING-CHECK1",
     "guest/gkernel/results.hh": b"NESTLING-GKERN1",
 }
 

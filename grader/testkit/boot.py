@@ -4,7 +4,8 @@
 :func:`run_boot` makes the boot's file-system image from the plan and the files, starts a machine,
 waits for its end, and hands back a :class:`BootResult`: what it printed, how it ended, and its memory
 with the evidence in it. A kernel runs guests, which grader/testkit/plans.py and grader/evidence/vms.py describe,
-user programs (grader/evidence/programs.py), or user programs that run guests (grader/evidence/guests.py).
+user programs (grader/evidence/programs.py), user programs that run guests (grader/evidence/guests.py), or nothing:
+then it looks at its boot module (grader/evidence/checksums.py).
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ from grader.testkit.took_place import departure
 
 SERIAL_BYTES = 8 << 20
 """A kernel that prints more is stopped."""
-READERS = {"guests": "grader.evidence.vms", "programs": "grader.evidence.programs", "vmms": "grader.evidence.guests"}
+READERS = {"guests": "grader.evidence.vms", "programs": "grader.evidence.programs", "vmms": "grader.evidence.guests",
+           "modules": "grader.evidence.checksums"}
 """By what a kernel runs: the module whose ``load(kernel, memory)`` reads the evidence."""
 COMPLAINTS = 4
 """How many of the emulator's lines an explanation quotes."""
@@ -57,7 +59,7 @@ class BootResult:
     memory: PhysicalMemory
     evidence: Any
     """what the kernel published: an Evidence for guests, a ProcEvidence for programs, a GuestEvidence for
-    programs that run guests; None if it never got so far, and ``evidence_error`` says why"""
+    programs that run guests, a ChecksumEvidence of boot modules; None if it never got so far, and ``evidence_error`` says why"""
     evidence_error: str
     registers: str
     """for a machine that had to be stopped: where every CPU was, and its registers; else empty"""
@@ -128,7 +130,8 @@ def run_boot(
     """Boots ``kernel`` with ``files`` (and the plan, as the file ``plan``) and waits for its end.
 
     A plan that is bytes is the boot module as it is, in the place of a file-system image. ``runs`` says
-    what the kernel runs, ``guests``, ``programs`` or ``vmms``, and so which evidence it leaves.
+    what the kernel runs, ``guests``, ``programs`` or ``vmms``, or ``modules`` if it only looks at its boot module, and
+    so which evidence it leaves.
 
     Raises :class:`grader.machines.MachineError` if the machine cannot be started at all, or runs no
     kernel whatever: that is never the fault of this one.

@@ -18,6 +18,7 @@ WANTED = {
     "guests": "[gkernel] gkernel: {} CPUs",
     "programs": "Hello world!",
     "vmms": "Unhandled VMEXIT, aborting guest.",
+    "modules": "boot module of 8 bytes: checksum 0x0e5f0345",
 }
 """By what a kernel runs: what is seen once it does, on so many CPUs."""
 
@@ -67,8 +68,8 @@ def test_debugger_stops_in_the_last_task(lab: Lab, tmp_path: Path) -> None:
     assert done.returncode == 0, text
     assert re.search(rf"hit Breakpoint 1, .*\b{place} \(", text), text
     assert re.search(rf"^\d+\s.*\b{place}\b", text, re.MULTILINE), "the source is not shown"
-    image = {"guests": "gkernel.elf", "programs": "hello.elf", "vmms": "vmm.elf"}[kernel_of(lab)]
-    assert "add symbol table from file" in text and image in text
+    image = {"guests": "gkernel.elf", "programs": "hello.elf", "vmms": "vmm.elf"}.get(kernel_of(lab))
+    assert ("add symbol table from file" in text) == (image is not None) and (image or "") in text
 
 
 @pytest.mark.parametrize("lab", LABS, ids=lambda lab: lab.id)

@@ -42,7 +42,7 @@ SCRIPT = Path(__file__).resolve().parents[1] / "gdb" / "nestling.py"
 @click.option("--program", metavar="NAME",
               help="The user program, by its name in the kit or by its file (hello).")  # fmt: skip
 @click.option("--vcpus", type=click.IntRange(1, 8), help="CPUs of the guest (as many).")
-@click.option("--args", default="", help="The command line of the guest or program.")
+@click.option("--args", default="", help="The command line of the guest or program; lab 0's boot module.")
 @click.option("--ex", "commands", multiple=True, metavar="COMMAND",
               help="A command to begin with, for the debugger; may be given several times.")  # fmt: skip
 @click.option("--batch", is_flag=True, help="End after these commands.")
@@ -73,7 +73,8 @@ def command(lab_name: str, reference: bool, task_name: str | None, places: tuple
             debugger=socket,
         )  # fmt: skip
         if isinstance(machine, Bochs):
-            stops = [debug_bochs.breakpoint_at(place, built.kernel, load.image) for place in places]
+            images = [image for image in (built.kernel, load.image) if image]
+            stops = [debug_bochs.breakpoint_at(place, *images) for place in places]
             debug_bochs.debug(machine, configuration, [*stops, *commands], batch=batch)
             return DONE
         assert socket is not None
@@ -98,13 +99,14 @@ def place_of(task: lab.Task) -> str:
 
 
 def _first_commands(
-    kernel: Path, image: Path, socket: Path, places: tuple[str, ...]
+    kernel: Path, image: Path | None, socket: Path, places: tuple[str, ...]
 ) -> Iterator[str]:
     yield "set confirm off"
     yield "set pagination off"
     yield f"directory {_quoted(ROOT)}"
     yield f"file {_quoted(kernel)}"
-    yield f"add-symbol-file {_quoted(image)}"
+    if image:
+        yield f"add-symbol-file {_quoted(image)}"
     yield f"source {SCRIPT}"
     yield f"target remote {socket}"
     for place in places:

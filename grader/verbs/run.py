@@ -27,6 +27,8 @@ COMPLAINTS = 10
 """How many lines of the emulator's are shown."""
 USUAL_PROGRAM = {"programs": "hello", "vmms": "vmm"}
 """By what a kernel runs in ring 3."""
+USUAL_TEXT = "Nestling"
+"""What a boot module says that a kernel only looks at."""
 
 
 @click.command()
@@ -41,7 +43,7 @@ USUAL_PROGRAM = {"programs": "hello", "vmms": "vmm"}
 @click.option("--memory", type=click.IntRange(32, machines.MAX_MEMORY_MIB),
               help="Memory of the machine in MiB (256; 128 in Bochs).")  # fmt: skip
 @click.option("--ram", type=click.IntRange(1), help="Memory of the guest in MiB (64).")
-@click.option("--args", default="", help="The command line of the guest or program.")
+@click.option("--args", default="", help="The command line of the guest or program; lab 0's boot module.")
 @click.option("--direct/--grub", default=None,
               help="Enter the kernel without GRUB, a faster start, or by GRUB (in QEMU by GRUB, where there is one).")  # fmt: skip
 @click.option("--seconds", type=click.FloatRange(0, min_open=True),
@@ -67,7 +69,7 @@ def command(lab_name: str, reference: bool, machine_name: str, cpus: int | None,
             end = running.wait(seconds)
             if end.reason == machines.TIMEOUT:
                 say(f"stopped after {seconds:g} s")
-                files = {load.image.name: load.image.read_bytes()}
+                files = {load.image.name: load.image.read_bytes()} if load.image else {}
                 click.echo(hung.describe(running, built.kernel, files), err=True)
             complaints = running.complaints().splitlines()[-COMPLAINTS:]
     for line in complaints:
@@ -79,10 +81,10 @@ def command(lab_name: str, reference: bool, machine_name: str, cpus: int | None,
 class Load:
     """What a kernel is to run."""
 
-    image: Path
-    """the guest's or the program's file, with its symbols"""
-    files: dict[str, bytes]
-    """what the boot module holds, the plan included"""
+    image: Path | None
+    """the guest's or the program's file, with its symbols; None if the kernel runs none"""
+    module: bytes
+    """the boot module"""
 
 
 def choose(
@@ -90,6 +92,11 @@ def choose(
     ram_mib: int | None, args: str,
 ) -> Load:  # fmt: skip
     """The guest, or the user program, for a kernel that runs such. Raises UsageError."""
+    if built.runs == "modules":
+        if program or vcpus or ram_mib:
+            raise UsageError("this lab's kernel runs neither programs nor guests: it looks at its boot module, which "
+                             "--args TEXT gives it")
+        return Load(None, (args or USUAL_TEXT).encode())
     if built.runs in USUAL_PROGRAM:
         if vcpus or ram_mib:
             raise UsageError("--vcpus and --ram are for guests, and this lab's kernel runs user programs")
@@ -100,7 +107,7 @@ def choose(
         "gkernel", lab_kernel.GUEST, min(vcpus or cpus, 8), (ram_mib or 64) << 10, limit_ms=0, args=args
     )
     files = {"plan": plan_text([plan]).encode(), plan.file: built.guest.read_bytes()}
-    return Load(built.guest, files)
+    return Load(built.guest, file_system_image(files))
 
 
 def _program(built: lab_kernel.LabKernel, name: str, cpus: int, args: str) -> Load:
@@ -114,7 +121,7 @@ def _program(built: lab_kernel.LabKernel, name: str, cpus: int, args: str) -> Lo
     file = f"{image.stem}.elf"
     files[file] = image.read_bytes()
     plan = RunPlan(image.stem, file, cpus=cpus, limit_ms=LONGEST_MS, root=True, args=args)
-    return Load(image, {**files, "plan": plan_text([plan]).encode()})
+    return Load(image, file_system_image({**files, "plan": plan_text([plan]).encode()}))
 
 
 def configure(
@@ -126,7 +133,7 @@ def configure(
     With ``debugger``, a socket, it waits there for gdb.
     """
     module = folder / "module.img"
-    module.write_bytes(file_system_image(load.files))
+    module.write_bytes(load.module)
     if direct:
         return machines.Configuration(
             kernel=built.kernel, module=module, cpus=cpus, memory_mib=memory_mib,
