@@ -2,7 +2,7 @@
 """Which files of staff's tree a release has.
 
 A release leaves out whole folders. So a file that should stay here is kept by where it is put, and nobody
-has to remember a list of files.
+has to remember a list of files. Of the grader it has the rooms and the verbs that are named here, and no others.
 """
 
 from __future__ import annotations
@@ -15,17 +15,18 @@ from grader.course.handouts import anchors
 from grader.course.lab import Lab
 
 PRIVATE = "solutions-private"
-STAFFS = (
-    PRIVATE, ".ci", "docs", "grader/attacks", "grader/batch", "grader/bench", "grader/checks", "grader/mutate",
-    "grader/release", "grader/tests", "guest/tests", "kern/bench", "kern/tests", "vmm/bench", "vmm/tests",
-)
-"""Folders: answers, the project's own tests and measurements, and what proves or makes a release."""
+STAFFS = (PRIVATE, ".ci", "docs", "guest/tests", "kern/bench", "kern/tests", "vmm/bench", "vmm/tests")
+"""Folders: answers, and the project's own tests and measurements."""
 SUPPORT = ("kern/tests/support", "vmm/tests/support")
 """What the labs' own tests are made with, inside those."""
-STAFFS_FILES = ("README.md", "grader/judge/matrix.py", "cmake/checks.cmake", "cmake/arm64.cmake",
-                *(f"grader/verbs/{verb}.py" for verb in (
-                    "award", "bench", "compare", "grade_all", "release", "replay", "test", "verify", "work")))
+STAFFS_FILES = ("README.md", "grader/judge/matrix.py", "cmake/checks.cmake", "cmake/arm64.cmake")
 """Single files; README.md is another one in a release."""
+ROOMS = ("build", "confine", "course", "evidence", "gate", "gdb", "intake", "judge", "machines", "student", "testkit", "verbs")
+"""Of grader/, what students have. A new room is staff's until it is named here."""
+VERBS = ("debug", "doctor", "grade", "handouts", "labs", "pack", "run", "setup", "update", "whoami")
+"""The students' verbs. A new one is staff's until it is named here."""
+BESIDE_VERBS = ("__init__", "bootstrap", "cli", "debug_bochs", "output")
+"""The other files of grader/verbs that they need."""
 
 
 def tracked(root: Path) -> list[PurePosixPath]:
@@ -60,6 +61,10 @@ def is_released(path: PurePosixPath, labs: list[Lab]) -> bool:
         return True
     if name in STAFFS_FILES or any(name.startswith(f"{folder}/") for folder in STAFFS):
         return False
+    if path.parts[0] == "grader" and len(path.parts) > 2:
+        if path.parts[1] == "verbs":
+            return path.stem in VERBS + BESIDE_VERBS
+        return path.parts[1] in ROOMS
     if path.parts[0] == "labs" and len(path.parts) > 2:
         return path.parts[1] in {lab.folder.name for lab in labs}
     return True

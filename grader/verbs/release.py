@@ -19,7 +19,7 @@ from grader.release.leaks import Private
 
 @click.command(short_help="Make the students' tree, without answers, and prove it.")
 @click.argument("out", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--labs", "names", metavar="LAB,LAB...", help="Only these labs, in this order (all).")
+@click.option("--labs", "names", metavar="LAB,LAB...", help="Only these labs, in this order (all); a warm-up without points goes along always.")
 @click.option("--until", metavar="LAB", help="The last lab of the release (the last of all).")
 @click.option("--course", "course_file", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
               help="course.json: the course's name, and when a lab's compiled references may go along.")
@@ -76,4 +76,5 @@ def chosen(all_labs: list[Lab], names: str | None, until: str | None) -> list[La
         if last not in labs:
             raise UsageError(f"--until {until} is none of the labs that --labs names")
         labs = labs[:labs.index(last) + 1]
-    return labs
+    # Whoever begins the course with a later lab begins with the same first hour.
+    return [*(lab for lab in all_labs if lab.points == 0 and lab not in labs), *labs]
