@@ -20,7 +20,7 @@ file(RELATIVE_PATH up ${CMAKE_BINARY_DIR} ${CMAKE_SOURCE_DIR})
 set(NEST_NAMES_FLAGS -ffile-prefix-map=${CMAKE_SOURCE_DIR}/= -ffile-prefix-map=${CMAKE_BINARY_DIR}=.
     -ffile-prefix-map=${up}=)
 
-set(NEST_COMMON_FLAGS -std=c++23 -g -Wall -Wextra -Wshadow -fno-exceptions -fno-rtti
+set(NEST_COMMON_FLAGS -std=c++23 -Wall -Wextra -Wshadow -fno-exceptions -fno-rtti
     ${NEST_NAMES_FLAGS} -I${CMAKE_SOURCE_DIR})
 if(NEST_DEBUG)
   list(APPEND NEST_COMMON_FLAGS -DNEST_DEBUG=1)
@@ -32,15 +32,16 @@ set(general_registers -mgeneral-regs-only)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
   set(general_registers -mno-sse -mno-mmx)
 endif()
-set(NEST_FLAGS_kernel ${NEST_COMMON_FLAGS} -O2 -ffreestanding -mno-red-zone ${general_registers}
+set(NEST_FLAGS_kernel ${NEST_COMMON_FLAGS} -g -O2 -ffreestanding -mno-red-zone ${general_registers}
     -mcmodel=kernel -fno-pic -fno-pie -fno-stack-protector -fno-threadsafe-statics
     -fno-asynchronous-unwind-tables -fcf-protection=none -fno-omit-frame-pointer
     -fno-optimize-sibling-calls -fno-use-cxa-atexit)
 # Not position-independent: at a random address, a program may lie where its sanitizer wants to be; see
 # grader/confine/host_program.py.
-set(NEST_FLAGS_asan ${NEST_COMMON_FLAGS} -O1 -fno-omit-frame-pointer -fno-pie
+# -g1: functions and lines, which is what sanitizers and stories name. All of -g makes a build folder twice as large.
+set(NEST_FLAGS_asan ${NEST_COMMON_FLAGS} -g1 -O1 -fno-omit-frame-pointer -fno-pie
     -fsanitize=address,undefined -fno-sanitize-recover=all)
-set(NEST_FLAGS_tsan ${NEST_COMMON_FLAGS} -O1 -fno-omit-frame-pointer -fno-pie -fsanitize=thread)
+set(NEST_FLAGS_tsan ${NEST_COMMON_FLAGS} -g1 -O1 -fno-omit-frame-pointer -fno-pie -fsanitize=thread)
 set(NEST_ASSEMBLE_FLAGS -g -I${CMAKE_SOURCE_DIR})
 set(NEST_LINK_asan -no-pie -fsanitize=address,undefined)
 set(NEST_LINK_tsan -no-pie -fsanitize=thread)

@@ -206,7 +206,7 @@ class Kit:
         bare = next((name for name, recipe in self._kit["programs"].items() if file in recipe["tasks"]), "kernel")
         objects = []
         for flavour in (bare,) if file.endswith(ASSEMBLY) else (bare, "asan"):
-            flags = [flag for flag in self.flags(file, flavour) if "sanitize" not in flag and flag != "-g"]
+            flags = [flag for flag in self.flags(file, flavour) if "sanitize" not in flag and not flag.startswith("-g")]
             with self.cache.workplace() as place:
                 # The name of an object's source stands in it.
                 flags += ["-O2", f"-ffile-prefix-map={source.parent}/="]

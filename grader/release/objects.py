@@ -95,7 +95,7 @@ def _flavours(file: str, kit: dict[str, Any]) -> list[tuple[str, dict[str, Any]]
 def _command(root: Path, tree: Path, file: str, recipe: dict[str, Any], output: Path) -> list[str]:
     flags = recipe["assemble" if file.endswith(ASSEMBLY) else "compile"]
     words = [word.replace("address,undefined", "address") for word in flags
-             if word != "-g" and not word.startswith("-fno-sanitize-recover")]
+             if not word.startswith("-g") and not word.startswith("-fno-sanitize-recover")]
     if "-fsanitize=address" in words:
         clang = "clang" in Path(recipe["compiler"]).name
         for what in ("asan-stack=0", "asan-globals=0"):
