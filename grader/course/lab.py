@@ -124,6 +124,8 @@ class Lab:
     questions: Questions | None = None
     mutants_on: tuple[str, ...] = ()
     """the machines on which `nest verify` judges mutants and variants"""
+    draft: bool = False
+    """it is being written: judged like every other, and in no release"""
 
     @property
     def usual_machine(self) -> str:
@@ -374,7 +376,8 @@ def load(folder: Path) -> Lab:
             for one in data["questions"]["ask"]))
     return Lab(data["id"], data["name"], data["title"], data["points"], tuple(data["builds_on"]),
                tuple(data["machines"]), data.get("kernel", KERNEL), tuple(tasks), folder,
-               data.get("counts"), questions, tuple(data.get("mutants_on", data["machines"])))
+               data.get("counts"), questions, tuple(data.get("mutants_on", data["machines"])),
+               data.get("draft", False))
 
 
 def load_all(root: Path = ROOT) -> list[Lab]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import gzip
 import io
@@ -25,6 +26,7 @@ from grader.course import lab as labs_module
 from grader.course.lab import ROOT
 from grader.release import contents, course, leaks, tree
 from grader.release.leaks import Private, scan
+from grader.verbs import release as release_verb
 from grader.verbs.release import chosen
 
 LABS = labs_module.load_all()
@@ -239,6 +241,15 @@ def test_course_says_whose_references_go_along(tmp_path: Path) -> None:
         file.write_text(text)
         with pytest.raises(UsageError, match=says):
             course.read(file, LABS)
+
+
+def test_a_draft_is_in_no_release() -> None:
+    finished = [dataclasses.replace(lab, draft=False) for lab in LABS]
+    draft = dataclasses.replace(finished[1], draft=True)
+    there = [finished[0], draft, *finished[2:]]
+    assert release_verb.chosen(there, None, None) == [finished[0], *finished[2:]]
+    with pytest.raises(UsageError, match=f"{draft.id} is a draft"):
+        release_verb.refuse_drafts([draft])
 
 
 def test_refuses_a_tree_with_changes_and_a_folder_that_is_no_release(tmp_path: Path) -> None:

@@ -14,5 +14,6 @@ def command() -> None:
     """List the labs: points, tasks, and how many tasks are written."""
     for lab in labs_module.load_all():
         written = sum(not is_stub(task) for task in lab.tasks)
-        print(f"{lab.id}  {lab.title}: {lab.points or 'no'} points, {written} of {len(lab.tasks)} tasks written; "
+        draft = " (a draft: no release has it)" * lab.draft
+        print(f"{lab.id}  {lab.title}{draft}: {lab.points or 'no'} points, {written} of {len(lab.tasks)} tasks written; "
               f"read labs/{lab.folder.name}/handout.md")

@@ -68,13 +68,23 @@ def command(out: Path, names: str | None, until: str | None, course_file: Path |
 
 def chosen(all_labs: list[Lab], names: str | None, until: str | None) -> list[Lab]:
     """The labs of a release. Raises UsageError."""
-    labs = [labs_module.find(name.strip()) for name in names.split(",")] if names else all_labs
+    finished = [lab for lab in all_labs if not lab.draft]
+    labs = [labs_module.find(name.strip()) for name in names.split(",")] if names else finished
+    refuse_drafts(labs)
     if len({lab.id for lab in labs}) != len(labs):
         raise UsageError("--labs names a lab twice")
     if until:
         last = labs_module.find(until)
+        refuse_drafts([last])
         if last not in labs:
             raise UsageError(f"--until {until} is none of the labs that --labs names")
         labs = labs[:labs.index(last) + 1]
     # Whoever begins the course with a later lab begins with the same first hour.
     return [*(lab for lab in all_labs if lab.points == 0 and lab not in labs), *labs]
+
+
+def refuse_drafts(labs: list[Lab]) -> None:
+    """Raises UsageError for a lab that is being written still."""
+    for lab in labs:
+        if lab.draft:
+            raise UsageError(f"{lab.id} is a draft\n  mend: finish it, and remove \"draft\" from its lab.json")
