@@ -21,7 +21,10 @@ constinit const Backend* prepared_backend = nullptr;
 
 std::expected<void, const char*> Vm::prepare(const Backend& backend) {
     if (const char* const reason = backend.why_unavailable()) return std::unexpected{reason};
-    if (!backend.start()) return std::unexpected{"no memory for the virtualization hardware"};
+    if (const auto started = backend.start(); !started)
+        return std::unexpected{started.error() == Error::OutOfMemory
+                                   ? "no memory for the virtualization hardware"
+                                   : "the virtualization hardware could not be prepared"};
     prepared_backend = &backend;
     return {};
 }

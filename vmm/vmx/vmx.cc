@@ -105,7 +105,7 @@ std::expected<void, Error> start() {
     machine.io_map = *io;
     machine.msr_map = *msrs;
     fill_io_map(bytes_at<io_map_size>(*io));
-    fill_msr_map(bytes_at<msr_map_size>(*msrs));
+    if (const auto filled = fill_msr_map(bytes_at<msr_map_size>(*msrs)); !filled) return filled;
     for (unsigned cpu = 0; cpu < arch::cpu_count(); ++cpu)
         if (const auto result = start_cpu(cpu); !result) return result;
     machine.started = true;
