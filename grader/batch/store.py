@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -163,7 +164,9 @@ class Store:
         return done.rowcount == 1
 
     def lose_begun(self) -> None:
-        """Marks what was under way when an earlier run ended."""
+        """Marks what was under way when an earlier run ended. Half of a transcript is no evidence."""
+        for digest, number in self._db.execute("SELECT digest, number FROM attempt WHERE state = ?", (BEGUN,)).fetchall():
+            shutil.rmtree(self.evidence(digest, number), ignore_errors=True)
         with self._db:
             self._db.execute("UPDATE attempt SET state = ?, why = 'the run was ended' WHERE state = ?", (LOST, BEGUN))
 

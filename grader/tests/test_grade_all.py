@@ -257,6 +257,7 @@ def test_a_run_killed_at_random_moments_ends_as_one_that_was_not(toy: Tree, tmp_
     with sqlite3.connect(broken / "results.db") as database:
         states = [state for state, in database.execute("SELECT state FROM attempt")]
     assert states.count(GRADED) == 12 and set(states) <= {GRADED, LOST}
+    assert len(list((broken / "evidence").iterdir())) == 12
 
 
 def test_two_runs_into_one_folder_are_refused(toy: Tree, uploads: Path, tmp_path: Path) -> None:
