@@ -13,7 +13,7 @@ import json
 import os
 import re
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import cached_property
@@ -33,6 +33,7 @@ from grader.judge.judging import judge, outcomes
 from grader.judge.unit import run_case
 from grader.mutate import assembly, cxx
 from grader.mutate.edits import Edit
+from grader.mutate.survivors import Listed
 
 KILLED, SURVIVED, EQUIVALENT, STILLBORN = "killed", "survived", "equivalent", "does not build"
 IMPLIED = "implied"
@@ -82,14 +83,15 @@ class Campaign:
         self.mutants = [mutant for task in lab.tasks if keyword in task.id
                         for mutant in self._of(task)]
 
-    def sample(self, count: int, listed: Collection[tuple[str, str, str]]) -> None:
+    def sample(self, count: int, listed: Listed) -> None:
         """Keeps so many of the mutants that are not listed as survivors; which ones follows from their contents."""
         chosen = sorted((one for one in self.mutants if one.key not in listed),
                         key=lambda one: hashlib.sha256(repr(one.key).encode()).digest())[:count]
         self.mutants = [one for one in self.mutants if one in chosen]
 
-    def run(self) -> list[Mutant]:
-        """Judges them all; those that were judged, in order."""
+    def run(self, listed: Listed) -> list[Mutant]:
+        """Judges them all; those that were judged, in order. The listed ones, which somebody has explained, are not
+        booted."""
         waiting = [one for one in self.mutants if not self._remembered(one)]
         while waiting:
             # A grosser edit of the same place waits until the milder one has survived.
@@ -99,7 +101,7 @@ class Campaign:
                     one.verdict = IMPLIED
             waiting = [one for one in waiting if not one.verdict and one not in now]
             self._on_host(now)
-            left = [one for one in now if not one.verdict]
+            left = [one for one in now if not one.verdict and one.key not in listed]
             self._compare(left)
             self._boot([one for one in left if not one.verdict])
             for one in now:

@@ -31,7 +31,7 @@ def faults(lab: Lab, mutants: list[Mutant], listed: Listed, *, whole: bool) -> I
     judged, an explanation of what does not survive."""
     root = lab.folder.parents[1]
     for one in mutants:
-        if one.verdict == SURVIVED and one.key not in listed.survivors:
+        if one.verdict == SURVIVED and one.key not in listed:
             file, was, new = one.key
             place = (root / "solutions-private" / file).relative_to(root)
             yield (f"{place}:{one.edit.line(one.text)}: no test notices this: {one.edit.what}\n"
@@ -51,4 +51,4 @@ def faults(lab: Lab, mutants: list[Mutant], listed: Listed, *, whole: bool) -> I
 def _score(mutants: list[Mutant], listed: Listed) -> tuple[int, int]:
     """How many were noticed, of how many that count: those that are listed as right do not."""
     killed = sum(one.verdict == KILLED for one in mutants)
-    return killed, killed + sum(one.verdict == SURVIVED and one.key not in listed.survivors for one in mutants)
+    return killed, killed + sum(one.verdict == SURVIVED and one.key not in listed for one in mutants)

@@ -14,7 +14,7 @@
     line = "the line, white space folded"
     why = "..."
 
-is one that `nest verify --coverage` finds without a test.
+is one that `nest verify --coverage` finds without a test. What is made of that line needs no entry more.
 """
 
 from __future__ import annotations
@@ -38,6 +38,10 @@ class Listed:
     """by file, was and is: why"""
     unreached: dict[tuple[str, str], str]
     """by file and line: why"""
+
+    def __contains__(self, key: tuple[str, str, str]) -> bool:
+        """Whether this mutant is explained, by file, was and is."""
+        return key in self.survivors or key[:2] in self.unreached
 
 
 def read(root: Path, lab: str) -> Listed:

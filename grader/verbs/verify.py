@@ -106,8 +106,8 @@ def _mutate(labs: list[Lab], seed: int, progress: Progress, keyword: str, sample
             listed = survivors.read(ROOT, one.id)
             campaign = Campaign(one, kit, seed, progress, keyword)
             if sample:
-                campaign.sample(sample, listed.survivors)
-            judged = campaign.run()
+                campaign.sample(sample, listed)
+            judged = campaign.run(listed)
             progress.clear()
             print(*report.table(one, judged, listed), sep="\n")
             faults = list(report.faults(one, judged, listed, whole=not sample))

@@ -65,11 +65,29 @@ class Image {
     }
 
     bool wide() const { return wide_; }
+    /// What its header says, for who asks why it was refused.
+    std::string in_words() const {
+        std::ostringstream text;
+        text << "a file of " << bytes.size() << " bytes: class " << number<std::uint8_t>(4)
+             << " data " << number<std::uint8_t>(5) << " version " << number<std::uint8_t>(6)
+             << " e_type " << number<std::uint16_t>(16) << " e_machine "
+             << number<std::uint16_t>(18) << " e_version " << number<std::uint32_t>(20)
+             << " e_phoff " << (wide_ ? number<std::uint64_t>(32) : number<std::uint32_t>(28))
+             << " e_phentsize " << number<std::uint16_t>(wide_ ? 54 : 42) << " e_phnum "
+             << number<std::uint16_t>(wide_ ? 56 : 44);
+        return text.str();
+    }
 
     std::uint64_t entry;
     Bytes bytes;
 
    private:
+    template <class T>
+    std::uint64_t number(std::uint64_t offset) const {
+        T value;
+        std::memcpy(&value, bytes.data() + offset, sizeof value);
+        return value;
+    }
     void put_header(std::uint64_t at, const ProgramHeader& header, std::uint16_t room) {
         const std::uint64_t flags_at = wide_ ? 4 : 24;
         if (room < (wide_ ? entry_size_64 : entry_size_32)) return;
@@ -171,12 +189,14 @@ class BusyFile final : public kern::Peeker {
     Image other_;
 };
 
+constexpr const char* all_is_right = "the file is as it must be: which check refuses it?";
+
 /// The image is taken, and `right` says yes to what is in it; and so if another file is decoded at
 /// the same time.
 template <class Right>
 void expect_read(const kern::Peeker& file, bool wide, Right right) {
     const auto executable = kern::elf::elf_decode(file);
-    ASSERT_TRUE(succeeds(executable));
+    ASSERT_TRUE(succeeds(executable)) << all_is_right;
     EXPECT_TRUE(right(*executable));
     if (::testing::Test::HasFailure()) return;
     const BusyFile busy{file, wide};
@@ -188,6 +208,7 @@ void expect_read(const kern::Peeker& file, bool wide, Right right) {
 }
 template <class Right>
 void expect_read(const Image& image, Right right) {
+    SCOPED_TRACE(image.in_words());
     const MemoryPeeker file{image.bytes};
     expect_read(file, image.wide(), right);
 }
@@ -229,7 +250,7 @@ TEST(ElfDecode, TakesAnElf64File) {
     const Image image{true, headers};
     const MemoryPeeker file{image.bytes};
     const auto executable = kern::elf::elf_decode(file);
-    ASSERT_TRUE(succeeds(executable));
+    ASSERT_TRUE(succeeds(executable)) << all_is_right << '\n' << image.in_words();
     EXPECT_FALSE(executable->program_headers().empty()) << "no program header was read";
     EXPECT_EQ(&executable->peeker(), &file) << "the file itself, for who loads the segments";
 }

@@ -29,6 +29,24 @@ struct WantedPage {
     Bytes bytes = Bytes(page);
 };
 
+/// A file of 2^40 bytes: the same ones again and again. Their number is no power of two, so that an
+/// offset which has lost its upper bits finds other ones.
+class LargeFile final : public kern::Peeker {
+   public:
+    static constexpr std::uint64_t period = 31 * page;
+    explicit LargeFile(const Bytes& bytes) : bytes_{bytes} {}
+    std::uint64_t size() const override { return 1ULL << 40; }
+    std::expected<void, Error> peek(std::uint64_t offset, std::span<std::byte> out) const override {
+        if (offset > size() || out.size() > size() - offset)
+            return std::unexpected(Error::Truncated);
+        for (auto& byte : out) byte = bytes_[offset++ % period];
+        return {};
+    }
+
+   private:
+    const Bytes& bytes_;
+};
+
 /// A program's memory as the contract describes it, built up segment by segment.
 class MapSegment : public MachineTest {
    protected:
@@ -69,14 +87,17 @@ class MapSegment : public MachineTest {
     /// Maps the segment and notes what must be there.
     void load(const ProgramHeader& header) {
         ASSERT_TRUE(succeeds(map(header))) << in_words(header);
+        note(header, header.p_offset);
+    }
+    /// The segment is mapped: its bytes in the file are those from `offset` on.
+    void note(const ProgramHeader& header, std::uint64_t offset) {
         const Rights rights{.write = (header.p_flags & pf_w) != 0,
                             .execute = (header.p_flags & pf_x) != 0};
         for (std::uint64_t i = 0; i < header.p_memsz; ++i) {
             const std::uint64_t at = header.p_vaddr + i;
             auto& target = wanted_[at / page * page];
             if (i == 0 || at % page == 0) target.rights = target.rights | rights;
-            target.bytes[at % page] =
-                i < header.p_filesz ? contents_[header.p_offset + i] : std::byte{};
+            target.bytes[at % page] = i < header.p_filesz ? contents_[offset + i] : std::byte{};
         }
     }
     /// Brings in a page full of bytes, as an earlier segment might have.
@@ -184,6 +205,10 @@ TEST_F(MapSegment, GivesTheRightsThatTheSegmentHas) {
     std::uint64_t at = some_page();
     for (std::uint32_t flags = 0; flags < 8; ++flags, at += page) load(segment(at, page, flags));
     EXPECT_TRUE(all_is_as_wanted());
+    // Downwards, so that the page behind each segment is there already, and is not the segment's.
+    at += 16 * page;
+    for (std::uint32_t flags = 0; flags < 8; ++flags, at -= page) load(segment(at, page, flags));
+    EXPECT_TRUE(all_is_as_wanted()) << "where the page behind the segment was there before";
 }
 
 TEST_F(MapSegment, LooksAtNoOtherFlags) {
@@ -214,10 +239,26 @@ TEST_F(MapSegment, MapsALargeSegment) {
     EXPECT_TRUE(bytes_are_as_wanted());
 }
 
+TEST_F(MapSegment, MapsFromALargeFile) {
+    const LargeFile file{contents()};
+    std::uint64_t at = some_page();
+    for (const std::uint64_t offset : std::initializer_list<std::uint64_t>{
+             2 * page, 0x9000'0000, 0x7'0000'3000, (1ULL << 40) - 3 * page}) {
+        auto header = segment(at, 2 * page + 5, pf_r | pf_w);
+        header.p_offset = offset;
+        ASSERT_TRUE(succeeds(kern::map_segment(space(), header, file))) << in_words(header);
+        note(header, offset % LargeFile::period);
+        ASSERT_TRUE(bytes_are_as_wanted()) << in_words(header);
+        at += 4 * page;
+    }
+}
+
 TEST_F(MapSegment, MapsTheLastPageThatAProgramMayHave) {
     load(segment(kern::user_layout::end.value() - page, page));
     load(segment(kern::user_layout::begin.value(), page));
     EXPECT_TRUE(bytes_are_as_wanted());
+    load(segment(kern::user_layout::end.value() - 1, 1));
+    EXPECT_TRUE(bytes_are_as_wanted()) << "the last byte alone";
 }
 
 TEST_F(MapSegment, RefusesAddressAndOffsetThatDisagree) {
@@ -239,6 +280,11 @@ TEST_F(MapSegment, RefusesMoreBytesInTheFileThanInMemory) {
         const auto header = with_memsz(segment(some_page(), 5 * page + 1), 5 * page + 1 - more);
         EXPECT_TRUE(fails_with(map(header), Error::BadFormat)) << in_words(header);
     }
+    // Of a file that has so many: the lowest 32 bits of p_filesz alone are less than p_memsz.
+    const LargeFile file{contents()};
+    const auto header = with_memsz(segment(some_page(), (1ULL << 32) + page), 2 * page);
+    EXPECT_TRUE(fails_with(kern::map_segment(space(), header, file), Error::BadFormat))
+        << in_words(header);
     EXPECT_TRUE(bytes_are_as_wanted());
 }
 
@@ -280,6 +326,9 @@ TEST_F(MapSegment, RefusesAFileThatEndsTooEarly) {
         header.p_offset = offset;
         EXPECT_TRUE(fails_with(map(header), Error::Truncated)) << in_words(header);
     }
+    auto none = with_memsz(segment(there, 0, pf_r | pf_w), page);
+    none.p_offset = file_size + page;
+    EXPECT_TRUE(fails_with(map(none), Error::Truncated)) << in_words(none);
     EXPECT_TRUE(all_is_as_wanted()) << "after an error the pages and rights are as before";
     auto last = segment(there + 3 * page, page);
     last.p_offset = file_size - page;
@@ -308,6 +357,9 @@ TEST_F(MapSegment, FillsTheRestWithZeros) {
 
 TEST_F(MapSegment, MapsASegmentThatHasNothingInTheFile) {
     load(with_memsz(segment(some_page(), 0, pf_r | pf_w), 2 * page + 1));
+    auto behind = with_memsz(segment(0x9000'0000, 0, pf_r | pf_w), page);
+    behind.p_offset = file_size;  // none of no bytes is missing
+    load(behind);
     EXPECT_TRUE(bytes_are_as_wanted());
 }
 
@@ -360,14 +412,16 @@ TEST_F(MapSegment, UnitesTheRightsOnASharedPage) {
 }
 
 TEST_F(MapSegment, UnitesRightsPageByPage) {
-    // Of three pages the middle one was there.
-    for (const auto& there : {Rights{.execute = true}, Rights{.write = true}, Rights{}}) {
-        const std::uint64_t base = some_page();
-        put_page(base + page, there);
-        load(segment(base, 3 * page, there.write ? pf_r | pf_x : pf_r | pf_w));
-        EXPECT_TRUE(pages_and_rights_are_as_wanted())
-            << "the middle one of the three pages was there, with " << in_words(there);
-    }
+    // Of three pages one was there: the middle one, then the last, then the first.
+    for (const std::uint64_t which : std::initializer_list<std::uint64_t>{1, 2, 0})
+        for (const auto& there : {Rights{.execute = true}, Rights{.write = true}, Rights{}}) {
+            const std::uint64_t base = some_page();
+            put_page(base + which * page, there);
+            load(segment(base, 3 * page, there.write ? pf_r | pf_x : pf_r | pf_w));
+            EXPECT_TRUE(pages_and_rights_are_as_wanted())
+                << "of the three pages number " << which << ", from 0 on, was there, with "
+                << in_words(there);
+        }
 }
 
 TEST_F(MapSegment, ChangesOnlyItsOwnBytesOfASharedPage) {
