@@ -34,7 +34,7 @@ function(student_program_sources)
 endfunction()
 
 # lab_unit_tests(LAB FLAVOUR SOURCE...): compiles a lab's test files, without linking them: the grader
-# does that with each student's answer. A release has no folder of a later lab, and no tests of it. Hidden
+# does that with each student's answer. Each of them counts its expectations. A release has no folder of a later lab, and no tests of it. Hidden
 # tests, solutions-private/hidden/LAB/unit/*_test.cc and, for ThreadSanitizer, *_race_test.cc, are staff's.
 function(lab_unit_tests lab flavour)
   file(GLOB folder ${CMAKE_SOURCE_DIR}/labs/${lab}-*)
@@ -54,7 +54,8 @@ function(lab_unit_tests lab flavour)
     list(FILTER hidden EXCLUDE REGEX "_race_test\\.cc$")
   endif()
   add_library(${lab}-tests.${flavour} OBJECT ${ARGN} ${hidden})
-  target_compile_options(${lab}-tests.${flavour} PRIVATE ${NEST_FLAGS_${flavour}})
+  target_compile_options(${lab}-tests.${flavour} PRIVATE ${NEST_FLAGS_${flavour}}
+    -include ${CMAKE_SOURCE_DIR}/labs/unit_expectations.hh)
   set_property(GLOBAL APPEND PROPERTY NEST_LAB_TESTS ${lab}-tests.${flavour})
   if(CMAKE_CROSSCOMPILING)  # no grader runs on that machine, so ctest judges the reference answers
     nest_unit_test(${lab}-reference-${flavour} FLAVOUR ${flavour}

@@ -11,12 +11,14 @@ import hashlib
 import json
 import re
 from bisect import bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Iterator
 
 from grader import LabError, UsageError
+from grader.course import expectations
+from grader.course.expectations import Expectations
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMAS = Path(__file__).resolve().parent / "schemas"
@@ -42,6 +44,8 @@ class Test:
     """how many CPUs a boot test needs"""
     hidden: bool = False
     """staff's: no release has it, and students learn its name only"""
+    expectations: Expectations | None = None
+    """of a case on the host: what is evaluated under every answer that passes, if that is known"""
 
     @property
     def kind(self) -> str:
@@ -360,6 +364,7 @@ def load(folder: Path) -> Lab:
     data = decode(folder / "lab.json")
     root = folder.resolve().parents[1]
     hidden = _hidden(data["id"], [task["id"] for task in data["tasks"]], root)
+    known = expectations.read(folder) | expectations.read(hidden_folder(data["id"], root))
     tasks = []
     for task in data["tasks"]:
         tests = tuple(
@@ -367,6 +372,7 @@ def load(folder: Path) -> Lab:
                  test["checks"], test.get("hint", ""), test["read"], test.get("cpus", 1))
             for test in task["tests"])
         tests = _with_hidden(tests, task["id"], hidden, hidden_folder(data["id"], root) / "tests.json")
+        tests = tuple(replace(test, expectations=known.get(test.name)) for test in tests)
         tasks.append(Task(task["id"], task["title"], task["file"], task["header"], task["points"],
                           task["handout"], tests, task.get("vendor"), tuple(task.get("privileged", ()))))
     questions = None

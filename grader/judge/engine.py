@@ -239,7 +239,7 @@ class Engine:
 
         def run() -> Outcome:
             return run_case(program, case.test.local, task=case.test.task, seed=self.settings.seed,
-                            transcript=self.transcript(case, suffix), seconds=seconds)
+                            transcript=self.transcript(case, suffix), seconds=seconds, wanted=case.test.expectations)
 
         found = run()
         if found.lost:

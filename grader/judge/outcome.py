@@ -52,6 +52,8 @@ class Outcome:
     """it failed, and passed when replayed: it stays failed, and staff see it"""
     lost: bool = False
     """the test's process was ended from outside: nothing is known"""
+    evaluated: tuple[int, int] | None = None
+    """of a case on the host whose body ended: at how many places an expectation was evaluated, and how often in all"""
     stub: str = ""
     """for `not written` and `blocked`: the task whose stub was reached, and where it stands"""
 

@@ -4,13 +4,14 @@
 labs/unit_main.cc answers. Each question has a word that was not there before, and comes over a pipe, so nothing
 that the answer under test could find beforehand makes a verdict. Some questions ask for a report; one poisons the
 case first, after which it must have failed. When it comes is drawn for each case. Who swallows failures, or invents
-successes, is wrong at least once.
+successes, is wrong at least once. With the end of the body comes how many expectations were evaluated.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 import select
 import threading
@@ -24,6 +25,9 @@ MOST_BEFORE = 3
 MOST_AFTER = 3
 _LINE_BYTES = 1024
 
+Evaluated = tuple[int, int]
+"""Of the expectations of a case: at how many places one was evaluated, and how often in all"""
+
 
 class Questions:
     """The two pipes of one process, and what came of asking. A context: around the process's life."""
@@ -31,6 +35,8 @@ class Questions:
     def __init__(self, case: str) -> None:
         self.found = NOTHING
         """PASSED, FAILED, FORGED, or nothing was said"""
+        self.evaluated: Evaluated | None = None
+        """how many expectations the process says were evaluated"""
         self._case = case
         self._ours: list[int] = []
         self._theirs: list[int] = []
@@ -70,8 +76,10 @@ class Questions:
             self.found = self._asked()
 
     def _asked(self) -> str:
-        if self._heard() != f"{self._case} ended":
+        ended = re.fullmatch(rf"{re.escape(self._case)} ended (\d+) (\d+)", self._heard())
+        if ended is None:
             return NOTHING
+        self.evaluated = int(ended[1]), int(ended[2])
         before, after = (1 + secrets.randbelow(most) for most in (MOST_BEFORE, MOST_AFTER))
         for i in range(before + after):
             word = secrets.token_hex(8)

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Runs one GoogleTest case in a process of its own and judges how it ended.
 
-A verdict is two things that agree: what the harness in the program says when it is asked (grader/judge/questions.py),
-and an exit status of 0. An answer that ends the process has neither.
+A verdict is three things that agree: what the harness in the program says when it is asked (grader/judge/questions.py),
+an exit status of 0, and as many expectations evaluated as under a right answer, where that number is known
+(grader/course/expectations.py). An answer that ends the process has the first two not, and one that ends the case's
+body early has the third not.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from pathlib import Path
 
 from grader.confine import host_program, sandbox
 from grader.confine.words import clean
+from grader.course.expectations import Expectations
 from grader.course.lab import ROOT
 from grader.judge import outcome
 from grader.judge.outcome import Outcome, shortened, stub_reached
@@ -36,8 +39,8 @@ OFFSET = re.compile(r" \(\w+\+0x[0-9a-f]+\)$")
 
 
 def run_case(program: Path, case: str, *, task: str, seed: int, transcript: Path,
-             seconds: float = CASE_SECONDS) -> Outcome:
-    """Runs `Suite.Case` of the program for a test of `task`."""
+             seconds: float = CASE_SECONDS, wanted: Expectations | None = None) -> Outcome:
+    """Runs `Suite.Case` of the program for a test of `task`. `wanted`: what must have been evaluated if it passes."""
     command = [*host_program.without_randomization(), str(program), f"--gtest_filter={case}"]
     # One schedule alone of an explored case (kern/arch/explore).
     schedule = {name: os.environ[name] for name in ("NEST_SCHEDULE",) if name in os.environ}
@@ -57,7 +60,9 @@ def run_case(program: Path, case: str, *, task: str, seed: int, transcript: Path
     transcript.write_text(clean(f"$ NEST_SEED={seed} {shlex.join(command)}\n{done.stdout}\n"
                           f"--- standard error ---\n{done.stderr}\n--- {done.ended()} ---\n"), encoding="utf-8")
     verdict = _judge(done, asked.found, task)
-    return replace(verdict, seconds=done.seconds, transcript=transcript)
+    if verdict.passed and wanted and (missing := wanted.missing(asked.evaluated)):
+        verdict = Outcome(outcome.FORGED, missing)
+    return replace(verdict, seconds=done.seconds, transcript=transcript, evaluated=asked.evaluated)
 
 
 def _judge(done: sandbox.Completed, found: str, task: str) -> Outcome:

@@ -16,7 +16,7 @@ from grader.judge import outcome
 from grader.judge.questions import FAILED, FORGED, NOTHING, PASSED, Questions
 
 
-def asked(answer: Callable[[str, str], str | None], hello: str = "A.B ended") -> str:
+def asked(answer: Callable[[str, str], str | None], hello: str = "A.B ended 2 3") -> str:
     """What comes of a process that answers so: `answer` takes report or poison, and the word."""
     with Questions("A.B") as questions:
         hear, say = (os.fdopen(os.dup(one), mode) for one, mode in zip(questions.descriptors, "rw"))
@@ -35,7 +35,7 @@ def asked(answer: Callable[[str, str], str | None], hello: str = "A.B ended") ->
 
         run = threading.Thread(target=process)
         run.start()
-        if hello == "A.B ended":
+        if hello == "A.B ended 2 3":
             while run.is_alive() and questions._thread.is_alive():
                 run.join(0.01)
     hear.close()

@@ -65,7 +65,7 @@ class Listener : public testing::EmptyTestEventListener {
     bool poisoned = false, failed = false;
     void OnTestEnd(const testing::TestInfo& info) override {
         failed |= info.result()->Failed();
-        std::fprintf(said_, "%s.%s ended\\n", info.test_suite_name(), info.name());
+        std::fprintf(said_, "%s.%s ended 1 1\\n", info.test_suite_name(), info.name());
         std::fflush(said_);
         char what[16], word[64];
         while (std::fscanf(asked_, "%15s", what) == 1 && std::string(what) != "enough" &&

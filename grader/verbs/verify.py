@@ -16,6 +16,7 @@ from grader.course.lab import ROOT, Lab
 from grader.judge.flaky import differences, runs
 from grader.judge.judging import ALL, machines_of
 from grader.judge.matrix import as_dict, faults, show, show_seen, verify
+from grader.judge.recording import record, unrecorded
 from grader.verbs.output import write
 
 
@@ -36,9 +37,12 @@ from grader.verbs.output import write
               "and none that is listed as right.")
 @click.option("--coverage", is_flag=True, help="Show the lines and branches of the references that no test on the host "
               "reaches.")
+@click.option("--expectations", is_flag=True, help="Record how many expectations each unit test evaluates: after "
+              "each change of a lab's tests.")
 @click.option("--json", "json_file", metavar="FILE", help="Write the matrix as JSON; - is standard output.")
 def command(lab: str | None, seed: int | None, keyword: str, machine: str | None, full: bool,
-            seen: bool, flaky: int | None, mutate: bool, sample: int | None, coverage: bool, json_file: str | None) -> int:
+            seen: bool, flaky: int | None, mutate: bool, sample: int | None, coverage: bool, expectations: bool,
+            json_file: str | None) -> int:
     """Judge the skeleton, the references, every mutant and every variant of LAB, or of every lab.
 
     With --mutate: judge what is made from the references by changing one place at a time.
@@ -61,6 +65,8 @@ def command(lab: str | None, seed: int | None, keyword: str, machine: str | None
         return _coverage(labs, seed, progress)
     if flaky:
         return _flaky(labs, seed, flaky, progress, keyword, machine or ALL)
+    if expectations:
+        return _expectations(labs, seed, progress)
     wrong = 0
     matrices = []
     with workshop(progress) as kit:
@@ -71,6 +77,9 @@ def command(lab: str | None, seed: int | None, keyword: str, machine: str | None
                 show_seen(one, rows)
             matrices.append({"lab": one.id, "seed": seed, "rows": [as_dict(row, one) for row in rows]})
             wrong += show(one, rows) if json_file != "-" else len(faults(one, rows))
+            if json_file != "-" and (names := unrecorded(one)):
+                print(f"note: of {len(names)} unit tests nobody recorded how many expectations they evaluate ({names[0]}"
+                      f"{', ...' * (len(names) > 1)}): ./nest verify {one.id} --expectations")
     if json_file:
         write(json_file, json.dumps(matrices, indent=2) + "\n")
     if json_file != "-":
@@ -92,6 +101,16 @@ def _flaky(labs: list[Lab], seed: int, count: int, progress: Progress, keyword: 
                   sep="\n", flush=True)
             differing += len(lines)
     return POINTS_MISSING if differing else DONE
+
+
+def _expectations(labs: list[Lab], seed: int, progress: Progress) -> int:
+    """Records what each unit test evaluates."""
+    with workshop(progress) as kit:
+        for one in labs:
+            known, unknown = record(one, kit, seed, progress)
+            progress.clear()
+            print(f"{one.id}: recorded of {known} unit tests; of {unknown} it depends on the answer", flush=True)
+    return DONE
 
 
 def _mutate(labs: list[Lab], seed: int, progress: Progress, keyword: str, sample: int | None) -> int:

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: MIT
+"""How many expectations each case on the host evaluates, under every answer that passes it.
+
+The numbers were recorded by `nest verify LAB --expectations` and travel with the tests, in expectations.json of the
+lab's folder, and of the folder of its hidden tests. So they are known too where no reference is. They say of which
+tests they are: once those were changed, nothing is known until it is recorded again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from grader import LabError
+
+FILE = "expectations.json"
+
+
+@dataclass(frozen=True)
+class Expectations:
+    """Of one case, what is the same under every answer that passes it."""
+
+    places: int
+    """at how many places of the tests an expectation is evaluated"""
+    times: int | None
+    """how often in all; None: that depends on the answer"""
+
+    def missing(self, seen: tuple[int, int] | None) -> str:
+        """What is wrong with what was evaluated, at so many places and so often; empty if nothing."""
+        places, times = seen or (0, 0)
+        if places == self.places and self.times in (None, times):
+            return ""
+        return ("the case passed, but not by its expectations: "
+                + (f"{times} were evaluated, and under every right answer it is {self.times}" if places == self.places else
+                   f"they were evaluated at {places} places, and under every right answer it is {self.places}"))
+
+
+def read(folder: Path) -> dict[str, Expectations | None]:
+    """What a folder's file says, by the test's name; None: all of it depends on the answer. Nothing, if the tests are
+    not those that it was recorded of. Raises LabError."""
+    path = folder / FILE
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        if data["of"] != _tests(folder):
+            return {}
+        return {name: entry and Expectations(*entry) for name, entry in data["cases"].items()}
+    except FileNotFoundError:
+        return {}
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
+        raise LabError(f"{path}: damaged ({error}): put it back, or record it by `nest verify LAB --expectations`") from None
+
+
+def write(folder: Path, known: dict[str, Expectations | None]) -> None:
+    """Writes the folder's file, a line for each test; no file if there is nothing to say."""
+    path = folder / FILE
+    if not known:
+        path.unlink(missing_ok=True)
+        return
+    lines = [f"  {json.dumps(name)}: {json.dumps(one and [one.places, one.times])}" for name, one in sorted(known.items())]
+    path.write_text(f'{{"of": "{_tests(folder)}", "cases": {{\n' + ",\n".join(lines) + "\n}}\n", encoding="utf-8")
+
+
+def _tests(folder: Path) -> str:
+    """A digest of a folder's tests: where they were changed, nobody knows what they evaluate."""
+    files = sorted(path for path in (folder / "unit").glob("*") if path.is_file())
+    return hashlib.sha256(repr([(path.name, path.read_bytes()) for path in files]).encode()).hexdigest()[:16]

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: MIT
+"""Records how many expectations each unit test evaluates: `nest verify LAB --expectations`.
+
+Every answer that passes a case is asked, the mutants that do too: what differs between any two of them depends on the
+answer, and is not recorded. So no honest answer, right or wrong, is ever said to have left expectations out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from grader.build.kit import Kit
+from grader.build.workshop import Progress
+from grader.course import expectations
+from grader.course.expectations import Expectations
+from grader.course.lab import Lab, Test, hidden_folder
+from grader.judge.matrix import Row, verify
+from grader.judge.questions import Evaluated
+
+RECORDED = "unit"
+"""Explored cases and races run an answer on stacks of its own, from which it does not reach the case's."""
+CROSSED = " + "
+"""Of several variants together nothing new is learnt."""
+SEEDS = 3
+"""The references and the variants are judged with so many."""
+
+
+def record(lab: Lab, kit: Kit, seed: int, progress: Progress) -> tuple[int, int]:
+    """Writes the lab's files; of how many tests there is a number, and of how many it depends on the answer."""
+    bare = replace(lab, tasks=tuple(replace(task, tests=tuple(
+        replace(test, expectations=None) for test in task.tests if test.kind == RECORDED)) for task in lab.tasks))
+    seen: dict[Test, set[Evaluated]] = {}
+    for run in range(SEEDS):
+        rows = verify(bare, kit, seed + run, progress, machine="", full=True,
+                      chosen=lambda row: CROSSED not in row.name and (
+                          row.kind in ("reference", "variant") or (row.kind == "mutant" and run == 0)))
+        for test, evaluated in _passed(rows):
+            seen.setdefault(test, set()).add(evaluated)
+    known = {test: common(several) for test, several in seen.items()}
+    for hidden, folder in _folders(lab):
+        expectations.write(folder, {test.name: found for test, found in known.items() if test.hidden is hidden})
+    return sum(found is not None for found in known.values()), sum(found is None for found in known.values())
+
+
+def unrecorded(lab: Lab) -> list[str]:
+    """The cases of which nothing was recorded yet."""
+    there = {name for _, folder in _folders(lab) for name in expectations.read(folder)}
+    return [test.name for test in lab.tests if test.kind == RECORDED and test.name not in there]
+
+
+def _folders(lab: Lab) -> tuple[tuple[bool, Path], ...]:
+    """Where the numbers of public and of hidden tests stand."""
+    return (False, lab.folder), (True, hidden_folder(lab.id))
+
+
+def _passed(rows: Iterable[Row]) -> Iterable[tuple[Test, Evaluated]]:
+    for row in rows:
+        for cell in row.cells.values():
+            for one in cell.tests:
+                if one.test.kind == RECORDED and one.outcome.passed and one.outcome.evaluated:
+                    yield one.test, one.outcome.evaluated
+
+
+def common(seen: Iterable[Evaluated]) -> Expectations | None:
+    """What is the same in all of them."""
+    places, times = map(set, zip(*seen))
+    if len(places) > 1 or places == {0}:
+        return None
+    return Expectations(places.pop(), times.pop() if len(times) == 1 else None)
