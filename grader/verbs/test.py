@@ -119,6 +119,8 @@ PARTS = (
          lambda: [[str(ROOT / "nest"), "verify", "--mutate", "--sample", "3"]], fast=False),
     Part("mutants", "all mutants made from the references of every lab: which ones no test notices",
          lambda: [[str(ROOT / "nest"), "verify", "--mutate"]], fast=False, long=True),
+    Part("load", "200 gradings of the references on a host without time: whether a verdict differs (hours)",
+         lambda: [["nice", "-n", "15", PYTHON, "-m", "grader.bench.load"]], fast=False, long=True),
     Part("arm64", "built for an arm64 machine; its host tests, the labs' with the reference answers, under qemu-user",
          _arm64, fast=False, long=True),
 )
