@@ -17,7 +17,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any, Callable, Iterable, Iterator, Sequence
+from typing import IO, Any, Callable, Iterable, Iterator, Sequence, TypeVar
 
 from grader import CannotRun
 from grader.build import reference_objects
@@ -40,6 +40,7 @@ ROOMS = ("kern", "vmm")
 _CONTROL = "int main() { delete new int; }\n"
 BINUTILS = ("ld", "objcopy", "objdump")
 
+T = TypeVar("T")
 Say = Callable[[str], None]
 """Shows one line of progress; what it showed before may be overwritten."""
 
@@ -57,6 +58,8 @@ class Kit:
         self.schedule = schedule
         self._kit = {"programs": {}, **description}
         self._futures: dict[str, Future[Path]] = {}
+        self._asked: dict[tuple[object, ...], Any] = {}
+        """what was asked for before: each answer is read once, so that all of a session is about the same text"""
         self._headers: dict[tuple[str, str], Path] = {}
         """by task file and flavour: what is included first, since it is precompiled"""
         self.handed_in: Path | None = None
@@ -87,6 +90,9 @@ class Kit:
         """Compiles one answer to the task whose file is `file`; the flavour may be a user program's name."""
         if flavour == "explore":
             flavour = "tsan"  # the same objects, linked otherwise
+        return self._once_asked(("object", file, source, flavour), lambda: self._object(file, source, flavour, rank))
+
+    def _object(self, file: str, source: Path, flavour: str, rank: int) -> Future[Path]:
         name = self._shown(source)
         if source.is_dir():
             ready: Future[Path] = Future()
@@ -142,9 +148,12 @@ class Kit:
 
     def program(self, lab: Lab, answers: Answers, flavour: str, rank: int = 0, words: Sequence[str] = ()) -> Future[Path]:
         """Links the lab's unit tests of one flavour (asan, tsan, explore) with the answers; `words` are more of the linker's."""
-        answers, inputs, link, command = self._tests(lab, answers, flavour)
-        return self._link(f"program {lab.id}", answers, flavour, inputs, [*link, *words],
-                          lambda objects, output: [*command(objects, output), *words], rank)
+        def begin() -> Future[Path]:
+            mine, inputs, link, command = self._tests(lab, answers, flavour)
+            return self._link(f"program {lab.id}", mine, flavour, inputs, [*link, *words],
+                              lambda objects, output: [*command(objects, output), *words], rank)
+
+        return self._once_asked(("program", lab.id, answers, flavour, *words), begin)
 
     def _tests(self, lab: Lab, answers: Answers, flavour: str) -> tuple[
             Answers, list[Path], list[str], Callable[[list[Path], Path], list[str]]]:
@@ -231,6 +240,9 @@ class Kit:
 
     def kernel(self, name: str, answers: Answers, rank: int = 0) -> Future[Path]:
         """Links the bootable kernel of this name with those of the answers that stand in its rooms."""
+        return self._once_asked(("kernel", name, answers), lambda: self._kernel(name, answers, rank))
+
+    def _kernel(self, name: str, answers: Answers, rank: int) -> Future[Path]:
         recipe = self._recipe(name)
         rooms = recipe["archives"]
         answers = answers.where(lambda file: Path(file).parts[0] in rooms and file not in self._in_programs)
@@ -269,6 +281,9 @@ class Kit:
 
     def user_program(self, name: str, answers: Answers, rank: int = 0) -> Future[Path]:
         """Links the user program of this name, as kit.json has it, with those of the answers that are in it."""
+        return self._once_asked(("user program", name, answers), lambda: self._user_program(name, answers, rank))
+
+    def _user_program(self, name: str, answers: Answers, rank: int) -> Future[Path]:
         recipe = self._kit["programs"][name]
         answers = answers.where(lambda file: file in recipe["tasks"])
         parts = [Path(path) for path in recipe["objects"] + recipe["archives"]]
@@ -327,6 +342,13 @@ class Kit:
         if flavour in self._kit["programs"]:
             return self._kit["programs"][flavour]["compile"]
         return self._kit["flavours"][flavour]["assemble" if file.endswith(ASSEMBLY) else "compile"]
+
+    def _once_asked(self, what: tuple[object, ...], begin: Callable[[], T]) -> T:
+        """What `begin` gives; of what was asked for before, what it gave then."""
+        key = (*what, self.let_pass)
+        if key not in self._asked:
+            self._asked[key] = begin()
+        return self._asked[key]  # type: ignore[no-any-return]
 
     def _once(self, key: str, make: Callable[..., Path], *after: Future[Any], rank: int) -> Future[Path]:
         if key not in self._futures:
@@ -432,7 +454,8 @@ class Kit:
               finish: Callable[[Path], None] = lambda image: None) -> Future[Path]:
         objects = [self.object(file, source, flavour, rank) for file, source in answers.files]
         # An object is named by its content key, so the key of what is linked is known before.
-        sources = [(file, self._shown(source), content(source), file in self.let_pass) for file, source in answers.files]
+        sources = [(file, self._shown(source), self._once_asked(("content", source), lambda one=source: content(one)),
+                    file in self.let_pass) for file, source in answers.files]
         identity = _identity(inputs)
         key = digest(what, sources, flavour, identity, recipe, self.ground, self._rules,
                      self._kit["flavours"].get(flavour))
