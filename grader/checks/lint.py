@@ -5,6 +5,11 @@
 compile_commands.json, put into clang's words. What was clean is remembered by all that it was made
 from (the file, its headers, the command, the checks, the tools), in a folder that all clones of a user share,
 so that only what has changed is looked at.
+
+Nearly all of the time goes into the headers, of GoogleTest and of the C++ library. So files of one part of a room that
+are compiled alike are looked at together, as one source that includes them. Where there is anything to say, or they
+do not compile together (two may have a helper of the same name), each half is looked at again, down to the file alone:
+what is shown is what clang-tidy says of a file alone.
 """
 
 from __future__ import annotations
@@ -37,6 +42,9 @@ FOR_TESTS = "--checks=-clang-analyzer-*"
 sanitizers watch these files run."""
 
 GOOGLE_TEST = Path("/usr/include/gtest/gtest.h")
+TOGETHER = 8
+"""So many files are looked at together, at most."""
+
 KNOWN_BYTES = 1 << 20
 """Of what is remembered: some 30,000 verdicts."""
 
@@ -156,23 +164,33 @@ class Linter:
         command = [word.replace(str(self.root), "") for word in unit.command]
         return digest("lint", FOR_TESTS, self._version, self._checks, command, files)
 
-    def check(self, unit: Unit) -> list[str] | None:
-        """What is wrong, each with its place and its check's name; None if it was known to be right."""
-        key = self.key(unit)
-        if self.known.get(key):
-            return None
-        done = subprocess.run(
-            [TIDY, "--quiet", f"--config-file={self.root / '.clang-tidy'}",
-             *([FOR_TESTS] if unit.is_test else []), str(self.root / unit.path), "--", *unit.command],
-            cwd=self.root, text=True, capture_output=True, check=False, errors="replace")  # fmt: skip
+    def is_known(self, unit: Unit) -> bool:
+        """Whether the unit was clean before, as it is now."""
+        return self.known.get(self.key(unit)) is not None
+
+    def check(self, units: list[Unit]) -> list[str]:
+        """What is wrong in units that are compiled alike, each finding with its place and its check's name."""
+        first, *others = units
+        with self.known.workplace() as folder:
+            source = self.root / first.path
+            if others:
+                source = folder / ("all_test.cc" if first.is_test else "all.cc")
+                source.write_text("".join(f'#include "{self.root / unit.path}"\n' for unit in units))
+            done = subprocess.run(
+                [TIDY, "--quiet", f"--config-file={self.root / '.clang-tidy'}",
+                 *([FOR_TESTS] if first.is_test else []), str(source), "--", *first.command],
+                cwd=self.root, text=True, capture_output=True, check=False, errors="replace")  # fmt: skip
+            if done.returncode == 0:
+                for unit in units:
+                    clean = folder / "clean"
+                    clean.write_text(unit.path)
+                    self.known.put(self.key(unit), clean)
+        if others and done.returncode != 0:
+            half = len(units) // 2
+            return self.check(units[:half]) + self.check(units[half:])
         found = self._new(done.stdout.replace(f"{self.root}/", ""))
-        if done.returncode == 0:
-            with self.known.workplace() as folder:
-                clean = folder / "clean"
-                clean.write_text(unit.path)
-                self.known.put(key, clean)
-        elif not _FINDING.search(done.stdout):
-            found = [f"{unit.path}:1:1: error: {TIDY} ended with {done.returncode}:\n{done.stderr}"]
+        if done.returncode != 0 and not _FINDING.search(done.stdout):
+            found = [f"{first.path}:1:1: error: {TIDY} ended with {done.returncode}:\n{done.stderr}"]
         return found
 
     def _new(self, output: str) -> list[str]:
@@ -206,16 +224,31 @@ def lint(root: Path, build: Path, known: Cache, only: Iterable[str] = (),
         if missing := wanted - {unit.path for unit in chosen}:
             raise CannotRun(f"no such source: {', '.join(sorted(missing))}")
     linter = Linter(root, known)
-    count = anew = 0
+    anew = [unit for unit in chosen if not linter.is_known(unit)]
+    count = 0
     with ThreadPoolExecutor(cores()) as pool:
-        for found in pool.map(linter.check, chosen):
-            anew += found is not None
-            for finding in found or ():
+        for found in pool.map(linter.check, together(anew)):
+            for finding in found:
                 count += 1
                 show(finding)
     verdict = f"{count} findings" if count else "nothing found"
-    show(f"clang-tidy: {len(chosen)} files, {anew} of them looked at anew: {verdict}")
+    show(f"clang-tidy: {len(chosen)} files, {len(anew)} of them looked at anew: {verdict}")
     return count
+
+
+def together(units: list[Unit]) -> list[list[Unit]]:
+    """The units in groups of one part of a room that are compiled alike. In none are two files of one name: those
+    would answer the same task. Tests come first, since they take longest."""
+    groups: dict[tuple[object, ...], list[list[Unit]]] = {}
+    for unit in sorted(units, key=lambda unit: not unit.is_test):
+        name = Path(unit.path).name
+        alike = groups.setdefault((unit.is_test, Path(unit.path).parent.parts[:2], unit.command), [])
+        group = next((one for one in alike if len(one) < TOGETHER
+                      and name not in {Path(other.path).name for other in one}), None)
+        if group is None:
+            alike.append(group := [])
+        group.append(unit)
+    return [group for alike in groups.values() for group in alike]
 
 
 def known_here() -> Cache:

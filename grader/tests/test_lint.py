@@ -69,6 +69,72 @@ def test_headers_finding_is_shown_once_for_all_that_include_it(root: Path) -> No
     assert count == 1 and shown[0].startswith("kern/a.hh:2:"), shown
 
 
+def also(root: Path, **files: str) -> None:
+    """More sources, compiled as the first is."""
+    database = root / "compile_commands.json"
+    commands = json.loads(database.read_text())
+    for name, text in files.items():
+        (root / f"kern/{name}.cc").write_text(text)
+        commands += [{key: value.replace("a.cc", f"{name}.cc") for key, value in one.items()} for one in commands[:3]]
+    database.write_text(json.dumps(commands))
+
+
+def test_files_are_looked_at_together_and_one_with_a_finding_alone(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    also(root, b=BAD.replace("none()", "other()"), c='#include "kern/a.hh"\n', d="")
+    looked: list[list[str]] = []
+    check = lint.Linter.check
+    monkeypatch.setattr(lint.Linter, "check", lambda self, units: looked.append([unit.path for unit in units])
+                        or check(self, units))
+    for _ in range(2):
+        count, shown = run(root)
+        assert count == 1 and shown[0].startswith("kern/b.cc:2:23: error:"), shown
+    assert looked == [["kern/a.cc", "kern/b.cc", "kern/c.cc", "kern/d.cc"], ["kern/a.cc", "kern/b.cc"],
+                      ["kern/a.cc"], ["kern/b.cc"], ["kern/c.cc", "kern/d.cc"], ["kern/b.cc"]]
+
+
+def test_files_that_do_not_compile_together_are_clean_alone(root: Path) -> None:
+    helper = 'namespace {{ int help() {{ return {0}; }} }}\nint value{0}() {{ return help(); }}\n'
+    also(root, b=helper.format(1), c=helper.format(2))
+    assert run(root) == (0, ["clang-tidy: 3 files, 3 of them looked at anew: nothing found"])
+    assert "0 of them looked at anew" in run(root)[1][-1]
+
+
+@pytest.mark.parametrize("text", [
+    "int dereference(int* p) { if (!p) return *p; return 0; }",  # what the analyzer finds on one path
+    "int dead(int n) { int m = n; m = n + 1; return n; }",
+    "int leaked() { int* p = new int{1}; return *p; }",
+    "int CamelCase() { return 0; }",
+    "int zero(int used, int unused) { return used; }",
+    "long wide(int n) { return n * n; }",
+    "int* null() { return 0; }",
+    "void control() { return; }",
+    "struct Moved { Moved(Moved&&); Moved(const Moved&) = delete; }; void take(Moved); "
+    "void twice(Moved m) { take(static_cast<Moved&&>(m)); take(static_cast<Moved&&>(m)); }",
+])  # fmt: skip
+def test_nothing_is_overlooked_in_files_that_are_looked_at_together(root: Path, text: str) -> None:
+    """The tree's own checks see in an included source what they see in one alone."""
+    shutil.copy(lint.ROOT / ".clang-tidy", root)
+    also(root, b=text + "\n")
+    command = tuple(word for word in lint.units(root, json.loads((root / "compile_commands.json").read_text()))[0].command
+                    if not word.startswith("-m"))
+    linter = lint.Linter(root, Cache(root / "cache"))
+    alone, both = lint.Unit("kern/b.cc", command), [lint.Unit(f"kern/{name}.cc", command) for name in "ab"]
+    seen: list[int] = []
+    real = lint.subprocess.run
+
+    def noted(*rest: object, **more: object) -> object:
+        done = real(*rest, **more)  # type: ignore[call-overload]
+        seen.append(done.returncode)
+        return done
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lint.subprocess, "run", noted)
+        found = linter.check([alone])
+        assert found, "clang-tidy finds nothing in it alone, so this proves nothing"
+        linter.check(both)
+    assert seen[:2] == [1, 1], "it was overlooked"
+
+
 def test_what_clang_cannot_read_is_a_finding(root: Path) -> None:
     (root / "kern/a.cc").write_text("int a = ;\n")
     count, shown = run(root)
