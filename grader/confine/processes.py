@@ -78,10 +78,12 @@ class Child:
         on_stdout: Callable[[bytes], None] | None = None,
         on_stderr: Callable[[bytes], None] | None = None,
         readers: Mapping[int, Callable[[bytes], None]] | None = None,
+        ends_itself: bool = False,
     ) -> None:
         """``readers``: further descriptors to read from while it runs, for example a pipe's other end;
-        the caller closes them."""
+        the caller closes them. ``ends_itself``: at SIGTERM it ends what is below it, and then itself."""
         self.started = time.monotonic()
+        self._ends_itself = ends_itself
         self.killed = ""
         """why it was ended: ``time``, ``memory``, ``processes``, ``output``, ``interrupted``"""
         self._interrupted = threading.Event()
@@ -242,6 +244,8 @@ class Child:
         session, and end a moment after it."""
         if self._process.returncode is not None:
             return
+        if self._ends_itself:
+            self._tell_to_end()
         self._stop()
         family = [fd for pid in descendants(self.pid) if (fd := _pidfd(pid)) is not None]
         self._signal_group()
@@ -252,6 +256,16 @@ class Child:
             gone = select.poll()
             gone.register(fd, select.POLLIN)
             gone.poll(GONE_SECONDS * 1000)
+            os.close(fd)
+
+    def _tell_to_end(self) -> None:
+        fd = _pidfd(self.pid)
+        if fd is not None:
+            with contextlib.suppress(OSError):
+                signal.pidfd_send_signal(fd, signal.SIGTERM)
+                gone = select.poll()
+                gone.register(fd, select.POLLIN)
+                gone.poll(GONE_SECONDS * 1000)
             os.close(fd)
 
     def _stop(self) -> None:

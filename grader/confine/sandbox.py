@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Runs programs that are made of student code, or that read it, where they can do no harm.
 
-With bubblewrap a program sees the system's programs and libraries, what it was given, and nothing
-else: no home, no other process, no network, no file to write but those named. Where bubblewrap cannot
-work (in some containers and chroots) limits on time, memory, processes and output still hold;
-:func:`status` says which it is.
+In a sandbox a program sees the system's programs and libraries, what it was given, and nothing else: no
+home, no other process, no network, no file to write but those named. There are two: bubblewrap, and,
+where that cannot work and staff choose it, own-user. Without one limits on time, memory, processes and
+output still hold; :func:`status` says which it is.
 """
 
 from __future__ import annotations
@@ -12,24 +12,23 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import shutil
 import signal
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from grader import CannotRun
+from grader import CannotRun, UsageError
+from grader.confine import bubblewrap, own_user
 from grader.confine.processes import Child, Limits, dying_with_parent
 
-# What of the system a program may read. Nothing of /etc that names people or holds a secret.
-SYSTEM_FOLDERS = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
-SYSTEM_FILES = ("/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/alternatives")
-TMP_BYTES = 256 << 20
 FILE_BYTES = 1 << 30
 OUTPUT_BYTES = 1 << 20
 DISCARDED_BYTES = 64 << 20
 """A program that prints more than this, most of it thrown away, is ended."""
+
+CHOICE = "NEST_SANDBOX"
+"""The variable that names the sandbox; all that this process starts has the same."""
+NAMES = (bubblewrap.NAME, own_user.NAME)
 
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": "/tmp", "TMPDIR": "/tmp"}
 
@@ -80,6 +79,8 @@ class Status:
     isolated: bool
     detail: str
     mend: str = ""
+    kind: str = ""
+    """the name of the sandbox that works"""
 
 
 def run(
@@ -129,17 +130,20 @@ def run(
                         pass_fds=[*pass_fds, *([report_fd] if is_isolated() else [])],
                         on_stdout=out.add,
                         on_stderr=err.add,
+                        ends_itself=ends_itself(),
                     )
                 )
             except OSError as problem:
                 raise CannotRun(f"{command[0]} does not start: {problem.strerror}\n  mend: {_AGAIN}") from problem
         limits = Limits(timeout, memory_mib, processes, 2 * output_bytes + DISCARDED_BYTES)
-        status = child.wait(limits)
+        ended = child.wait(limits)
+        assert ended is not None
         if is_isolated() and not child.killed:
             _blame_sandbox(report_end, err.text())
-    assert status is not None
+    if ends_itself() and ended < 0:  # the starter was killed
+        own_user.end_leftovers()
     return Completed(
-        returncode=_own_status(status, bool(child.killed)),
+        returncode=_own_status(ended, bool(child.killed)),
         stdout=out.text(),
         stderr=err.text(),
         killed=child.killed,
@@ -149,13 +153,17 @@ def run(
 
 
 def _blame_sandbox(report_end: int, stderr: str) -> None:
-    """Raises CannotRun if bubblewrap ended before it came to the program: its report lacks the program's end."""
+    """Raises CannotRun if the sandbox ended before it came to the program: its report lacks the program's end."""
     try:
-        report = os.read(report_end, 4096)
+        report = os.read(report_end, 4096).decode("utf-8", "replace")
     except BlockingIOError:
-        report = b""
+        report = ""
+    if '"exit-code"' in report:
+        return
     words = [line for line in stderr.splitlines() if line.startswith("bwrap: ")]
-    if b'"exit-code"' not in report and words:
+    if "own-user: " in report:
+        words = ["own-user: " + report.partition("own-user: ")[2]]
+    if words:
         raise CannotRun(f"the sandbox does not start: {words[-1]}\n  mend: {_AGAIN}")
 
 
@@ -170,69 +178,68 @@ def wrap(
 ) -> list[str]:
     """The command that runs ``argv`` in the sandbox, for callers that run it themselves: this process alone.
 
-    ``report_fd``: where bubblewrap, if it works here, says how the program ended. It keeps it from the program.
+    ``report_fd``: where the sandbox, if one works here, says how the program ended. It keeps it from the program.
     """
-    limited = _limited(argv, file_bytes)
+    words = [str(word) for word in argv]
     if not is_isolated():
-        return dying_with_parent(limited)
-    report = [] if report_fd is None else ["--json-status-fd", str(report_fd)]
-    command = ["bwrap", *report, *_base(), "--size", str(TMP_BYTES), "--tmpfs", "/tmp"]
-    # Outer folders first: a bind hides what was bound below it before.
-    binds = [("--ro-bind", path) for path in readable] + [("--bind", path) for path in writable]
-    for option, path in sorted(binds, key=lambda bind: len(Path(bind[1]).absolute().parts)):
-        command += [option, str(Path(path).absolute()), str(Path(path).absolute())]
-    command += ["--chdir", str(Path(cwd).absolute()) if cwd else "/tmp", "--", *limited]
-    return dying_with_parent(command)
+        return dying_with_parent(bubblewrap.limited(words, file_bytes))
+    kind = own_user if status().kind == own_user.NAME else bubblewrap
+    return dying_with_parent(kind.words(words, cwd=cwd, writable=writable, readable=readable, file_bytes=file_bytes,
+                                        report_fd=report_fd))
+
+
+def choose(name: str) -> None:
+    """From here on this process, and what it starts, uses the sandbox of this name."""
+    os.environ[CHOICE] = name
 
 
 def is_isolated() -> bool:
-    """Whether bubblewrap works here."""
+    """Whether there is a sandbox here."""
     return status().isolated
 
 
-@functools.lru_cache(maxsize=1)
+def ends_itself() -> bool:
+    """Whether the command of `wrap` wants to be told to end, and then ends its program: for Child."""
+    return status().kind == own_user.NAME
+
+
 def status() -> Status:
-    """Tries the sandbox once."""
-    if shutil.which("bwrap") is None:
-        return Status(False, "bubblewrap is not installed", "apt-get install bubblewrap")
-    try:
-        tried = subprocess.run(
-            ["bwrap", *_base(), "--", "/bin/true"],
-            capture_output=True,
-            text=True,
-            timeout=10,
-            stdin=subprocess.DEVNULL,
-        )
-    except (OSError, subprocess.TimeoutExpired) as problem:
-        return Status(False, f"bubblewrap does not start: {problem}", _MEND)
-    if tried.returncode != 0:
-        why = tried.stderr.strip().splitlines()[-1:] or [f"it ended with {tried.returncode}"]
-        return Status(False, f"bubblewrap does not work here: {why[0]}",
-                      _APPARMOR_MEND if _apparmor_forbids() else _MEND)
-    return Status(True, "bubblewrap: own files, processes and network")
+    """What there is; each is tried once."""
+    name = os.environ.get(CHOICE) or bubblewrap.NAME
+    if name not in NAMES:
+        raise UsageError(f"there is no sandbox '{name}'; there are: {', '.join(NAMES)}")
+    return _tried(name)
+
+
+def required(*secrets: Path) -> Status:
+    """The sandbox, for programs of people that nobody here knows. ``secrets``: files and folders, beside references
+    and what is built, that they must not read.
+
+    Raises CannotRun if there is none, or if it does not keep a secret.
+    """
+    found = status()
+    if not found.isolated:
+        raise CannotRun(f"programs of others cannot be kept from harm here: {found.detail}\n  mend: {found.mend}")
+    if found.kind == own_user.NAME and (seen := own_user.open_to_others(secrets)):
+        names = " ".join(map(str, seen))
+        raise CannotRun(f"own-user: other users can read {names}\n  mend: chmod -R o-rwx {names}")
+    return found
+
+
+@functools.lru_cache(maxsize=len(NAMES))
+def _tried(name: str) -> Status:
+    if name == own_user.NAME:
+        why, mend = own_user.what_is_wrong()
+        return Status(not why, why or own_user.detail(), mend, name if not why else "")
+    why, mend = bubblewrap.what_is_wrong()
+    if why:
+        other = "; as root there is another sandbox: --sandbox own-user" if os.geteuid() == 0 else ""
+        return Status(False, why, mend + other + _UNTIL_THEN)
+    return Status(True, "bubblewrap: own files, processes and network", "", name)
 
 
 _AGAIN = "again, with less at work on this machine; `nest doctor` tries the sandbox on its own"
-_MEND = (
-    "allow unprivileged user namespaces (sysctl kernel.unprivileged_userns_clone=1), or run outside of "
-    "a container; until then student code runs with limits, but sees this user's files"
-)
-APPARMOR_SWITCH = Path("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")
-_APPARMOR_MEND = (
-    "AppArmor forbids user namespaces to programs without a profile, as in Ubuntu 24.04. Give bubblewrap "
-    "its profile: sudo apt-get install apparmor-profiles && "
-    "sudo install -m 644 /usr/share/apparmor/extra-profiles/bwrap-userns-restrict /etc/apparmor.d/ && "
-    "sudo apparmor_parser -r /etc/apparmor.d/bwrap-userns-restrict; or, for every program and until the next start, "
-    "sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0. Until then grading works, student code runs with "
-    "limits, but sees this user's files"
-)
-
-
-def _apparmor_forbids() -> bool:
-    try:
-        return APPARMOR_SWITCH.read_text().strip() == "1" and os.geteuid() != 0
-    except OSError:
-        return False
+_UNTIL_THEN = "; until then your own answers are graded with limits, but see this user's files"
 
 
 def signal_name(number: int) -> str:
@@ -260,31 +267,8 @@ class _Bounded:
         return self._data.decode("utf-8", "replace")
 
 
-@functools.lru_cache(maxsize=1)
-def _base() -> tuple[str, ...]:
-    options = ["--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
-    for folder in SYSTEM_FOLDERS:
-        path = Path(folder)
-        if path.is_symlink():
-            options += ["--symlink", os.readlink(path), folder]
-        elif path.exists():
-            options += ["--ro-bind", folder, folder]
-    for file in SYSTEM_FILES:
-        options += ["--ro-bind-try", file, file]
-    return (*options, "--proc", "/proc", "--dev", "/dev")
-
-
-def _limited(argv: Sequence[str | Path], file_bytes: int | None) -> list[str]:
-    prlimit = shutil.which("prlimit")
-    words = [str(word) for word in argv]
-    if prlimit is None:
-        return words
-    size = "unlimited" if file_bytes is None else str(file_bytes)
-    return [prlimit, "--core=0", f"--fsize={size}", "--", *words]
-
-
 def _own_status(status: int, killed: bool) -> int:
-    # bwrap, like a shell, says 128 + n for a program that signal n has ended.
+    # A sandbox, like a shell, says 128 + n for a program that signal n has ended.
     if is_isolated() and not killed and 128 < status < 128 + signal.NSIG:
         return 128 - status
     return status

@@ -127,6 +127,7 @@ class RunningQemu(Running):
                         on_stdout=serial,
                         on_stderr=self._keep_stderr,
                         readers={log_end: self._keep_log},
+                        ends_itself=sandbox.ends_itself(),
                     )
                 )
             except OSError as problem:

@@ -147,6 +147,7 @@ class RunningBochs(Running):
                         on_stdout=self._hear,
                         on_stderr=self._keep_log,
                         readers={self._serial_fd: self._serial},
+                        ends_itself=sandbox.ends_itself(),
                     )
                 )
             except OSError as problem:

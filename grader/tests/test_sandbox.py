@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from grader import CannotRun
-from grader.confine import host_program, processes, sandbox
+from grader.confine import bubblewrap, host_program, processes, sandbox
+from grader.tests import own_user_here
 
 PYTHON = "/usr/bin/python3"
 isolated_only = pytest.mark.skipif(not sandbox.is_isolated(), reason=sandbox.status().detail)
@@ -20,14 +21,19 @@ def python(code: str, **options) -> sandbox.Completed:
     return sandbox.run([PYTHON, "-c", code], **options)
 
 
-@pytest.fixture(params=["isolated", "plain"])
+@pytest.fixture(params=["isolated", "own-user", "plain"])
 def mode(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Both grounds: bubblewrap, and its stand-in where it cannot work."""
+    """All grounds: bubblewrap, the sandbox for places where it cannot work, and their stand-in."""
     if request.param == "plain":
         monkeypatch.setattr(sandbox, "status", lambda: sandbox.Status(False, "switched off"))
+    elif request.param == "own-user":
+        request.getfixturevalue("own_user")
     elif not sandbox.is_isolated():
         pytest.skip(sandbox.status().detail)
     return request.param
+
+
+own_user = own_user_here.own_user
 
 
 def test_output_and_status(mode: str) -> None:
@@ -227,8 +233,8 @@ def test_sanitizers_work_inside(mode: str, sanitizer: str, tmp_path: Path) -> No
 
 
 def test_missing_bubblewrap_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sandbox.shutil, "which", lambda _: None)
-    told = sandbox.status.__wrapped__()
+    monkeypatch.setattr(bubblewrap.shutil, "which", lambda _: None)
+    told = sandbox._tried.__wrapped__(bubblewrap.NAME)
     assert not told.isolated and "bubblewrap" in told.detail and "apt-get" in told.mend
 
 
@@ -240,9 +246,9 @@ def test_apparmors_switch_has_its_own_mend(
     bwrap.chmod(0o755)
     (tmp_path / "switch").write_text(f"{switch}\n")
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(sandbox, "APPARMOR_SWITCH", tmp_path / "switch")
-    monkeypatch.setattr(sandbox.os, "geteuid", lambda: user)
-    told = sandbox.status.__wrapped__()
+    monkeypatch.setattr(bubblewrap, "APPARMOR_SWITCH", tmp_path / "switch")
+    monkeypatch.setattr(bubblewrap.os, "geteuid", lambda: user)
+    told = sandbox._tried.__wrapped__(bubblewrap.NAME)
     assert not told.isolated and "setting up uid map" in told.detail
     assert ("apparmor_restrict_unprivileged_userns=0" in told.mend) == apparmor
     assert ("bwrap-userns-restrict" in told.mend) == apparmor
@@ -251,9 +257,8 @@ def test_apparmors_switch_has_its_own_mend(
 def test_parent_death_ends_the_child(mode: str, tmp_path: Path) -> None:
     """A killed nest leaves nothing behind: the pipe's last holder goes with it."""
     reader, writer = os.pipe()
-    plain = "sandbox.status = lambda: sandbox.Status(False, '')\n" if mode == "plain" else ""
     code = (
-        "from grader.confine import sandbox\n" + plain + "sandbox.run(['/usr/bin/python3', '-c', "
+        "from grader.confine import sandbox\n" + own_user_here.SETTINGS[mode] + "sandbox.run(['/usr/bin/python3', '-c', "
         f"'import os, time; os.write({writer}, b\"up\"); time.sleep(1000)'], "
         f"timeout=1000, pass_fds=[{writer}])"
     )
@@ -276,8 +281,7 @@ def test_parent_that_dies_before_the_sandbox_is_bound_to_it(mode: str, tmp_path:
         slow.write_text(f"#!/bin/sh\nprintf up >/dev/fd/{writer}\nread end </dev/fd/{gate}\nexec /usr/bin/{name} \"$@\"\n")
         slow.chmod(0o755)
     code = (
-        f"from grader.confine import sandbox\nstatus = sandbox.Status({mode == 'isolated'}, '')\n"
-        "sandbox.status = lambda: status\n"
+        "from grader.confine import sandbox\n" + own_user_here.SETTINGS[mode] +
         f"sandbox.ENVIRONMENT['PATH'] = {str(tmp_path)!r} + ':/usr/bin:/bin'\n"
         f"sandbox.run(['/bin/sh', '-c', 'printf ran >/dev/fd/{writer}'], timeout=1000, pass_fds=[{writer}, {gate}])"
     )

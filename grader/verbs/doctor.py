@@ -24,6 +24,7 @@ import click
 
 from grader import CANNOT_RUN, DONE, CannotRun
 from grader.verbs import bootstrap
+from grader.verbs.options import sandbox_option
 
 OK = "works"
 LIMITED = "limited"
@@ -128,6 +129,7 @@ SANITIZERS = (("address", "heap-buffer-overflow"), ("thread", "data race"))
 
 @click.command()
 @click.option("--json", "json_file", metavar="FILE", help="Write what was found to FILE; - is standard output.")
+@sandbox_option
 def command(json_file: str | None) -> int:
     """Looks at this machine: what is installed, what works, and the mend for what does not."""
     rows = list(examine())

@@ -18,6 +18,7 @@ from grader.judge import forms
 from grader.judge.for_students import as_dict as for_students_dict
 from grader.judge.judging import grade
 from grader.judge.report import show
+from grader.verbs.options import sandbox_option
 from grader.verbs.output import write
 
 
@@ -30,6 +31,7 @@ from grader.verbs.output import write
               "amd-bochs, or all that the lab names (its first).")
 @click.option("--awards", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
               help="Points that a person has entered with `nest award`.")
+@sandbox_option
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Repeat a run with the same nonces.")
 @click.option("--from", "upload", type=click.Path(exists=True, path_type=Path), metavar="PATH", help="Judge what was handed in: "
               "a folder, a repository or an archive. The tree's own files stay as they are.")
