@@ -22,7 +22,7 @@ from grader import machines
 from grader.bench.measure import MACHINE, WALL_SECONDS, Row
 from grader.build.kernel_image import fill_symbols
 from grader.build.compiling import ASSEMBLY
-from grader.build.kit import read_description
+from grader.build.opening import read_description
 from grader.build.schedule import cores
 from grader.build.workshop import Progress
 from grader.course import lab as labs

@@ -8,41 +8,30 @@ answer that was seen before costs nothing.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import json
 import os
-import tempfile
 from concurrent.futures import Future
-from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any, Callable, Iterable, Iterator, Sequence, TypeVar
+from typing import Any, Callable, Iterable, Sequence, TypeVar
 
 from grader import CannotRun
-from grader.build import reference_objects
+from grader.build import ground, reference_objects
 from grader.build.answers import Answers, content, reference_answers
 from grader.build.cache import Cache, digest
 from grader.build.compiling import ASSEMBLY, COMPILE_SECONDS, Answer, Tools, compiled, judged, words
+from grader.build.disk import disk_words
 from grader.build.failures import BuildFailure
-from grader.build.schedule import Schedule, cores
+from grader.build.ground import ROOMS, identity
+from grader.build.schedule import Schedule
 from grader.confine import sandbox
-from grader.confine.processes import Child, Limits
-from grader.course.lab import ROOT, Lab, load_all
+from grader.course.lab import Lab, load_all
 from grader.gate import Refused, contract, reader, source as rules
 
 LINK_SECONDS = 60.0
-HEADERS = (".hh", ".h", ".inc")
-DISK_WORDS = ("No space left on device", "Disk quota exceeded", "Read-only file system")
-LEAST_FREE_BYTES = 1 << 20
-BUILD_MIB = 500
-ROOMS = ("kern", "vmm")
 _CONTROL = "int main() { delete new int; }\n"
 BINUTILS = ("ld", "objcopy", "objdump")
 
 T = TypeVar("T")
-Say = Callable[[str], None]
-"""Shows one line of progress; what it showed before may be overwritten."""
 
 
 class Kit:
@@ -56,11 +45,11 @@ class Kit:
         self.root = root
         self.cache = cache
         self.schedule = schedule
-        self._kit = {"programs": {}, **description}
+        self.description = {"programs": {}, **description}
         self._futures: dict[str, Future[Path]] = {}
         self._asked: dict[tuple[object, ...], Any] = {}
         """what was asked for before: each answer is read once, so that all of a session is about the same text"""
-        self._headers: dict[tuple[str, str], Path] = {}
+        self.headers: dict[tuple[str, str], Path] = {}
         """by task file and flavour: what is included first, since it is precompiled"""
         self.handed_in: Path | None = None
         """the folder of the submission that is judged: its files are named as if they stood in the tree"""
@@ -74,7 +63,7 @@ class Kit:
     @cached_property
     def compilers(self) -> tuple[str, ...]:
         """Kind, major version and target of the compilers of answers."""
-        return tuple(sorted({reference_objects.describe(self._compiler(flavour)) for flavour in self._kit["flavours"]}))
+        return tuple(sorted({reference_objects.describe(self.compiler(flavour)) for flavour in self.description["flavours"]}))
 
     def begin(self, handed_in: Path | None, let_pass: frozenset[str]) -> None:
         """Turns to another submission, or to the tree's own files. What was built before is kept."""
@@ -84,7 +73,7 @@ class Kit:
     @property
     def files(self) -> dict[str, Path]:
         """Files that the kit built and that no answer changes, such as guests."""
-        return {key: Path(path) for key, path in self._kit["files"].items()}
+        return {key: Path(path) for key, path in self.description["files"].items()}
 
     def object(self, file: str, source: Path, flavour: str, rank: int = 0) -> Future[Path]:
         """Compiles one answer to the task whose file is `file`; the flavour may be a user program's name."""
@@ -93,7 +82,7 @@ class Kit:
         return self._once_asked(("object", file, source, flavour), lambda: self._object(file, source, flavour, rank))
 
     def _object(self, file: str, source: Path, flavour: str, rank: int) -> Future[Path]:
-        name = self._shown(source)
+        name = self.shown(source)
         if source.is_dir():
             ready: Future[Path] = Future()
             ready.set_result(source / reference_objects.name(flavour))
@@ -107,7 +96,7 @@ class Kit:
             return _failed(BuildFailure(f"{name}: {error.strerror}", file=file, stage="does not compile"))
         except Refused as refused:
             return _failed(Answer(file, name, b"", self.root).refused(refused.findings))
-        made = digest("compiled", name, answer.text, self._compiler(flavour), self.flags(file, flavour), self.ground,
+        made = digest("compiled", name, answer.text, self.compiler(flavour), self.flags(file, flavour), self.ground,
                       contract.own_symbols(self._contract, answer.is_assembly))
         key = digest("object", made, self._rules, file in self.let_pass)
         staff = self.cache.get(digest("for staff", key))
@@ -129,10 +118,10 @@ class Kit:
 
         def make() -> Path:
             flavours = ["asan", "tsan"] + ([
-                name for name, recipe in self._kit["programs"].items() if answer.file in recipe["tasks"]] or ["kernel"])
+                name for name, recipe in self.description["programs"].items() if answer.file in recipe["tasks"]] or ["kernel"])
             with self.cache.workplace() as place:
                 seen = words(answer, {one: self._tools(answer.file, one) for one in reversed(flavours)}, place,
-                             self._rooms)
+                             self.rooms)
                 if seen and not self._lets_pass(answer, seen):
                     raise answer.refused(seen)
                 (place / "passed").write_text("")
@@ -149,13 +138,13 @@ class Kit:
     def program(self, lab: Lab, answers: Answers, flavour: str, rank: int = 0, words: Sequence[str] = ()) -> Future[Path]:
         """Links the lab's unit tests of one flavour (asan, tsan, explore) with the answers; `words` are more of the linker's."""
         def begin() -> Future[Path]:
-            mine, inputs, link, command = self._tests(lab, answers, flavour)
+            mine, inputs, link, command = self.tests(lab, answers, flavour)
             return self._link(f"program {lab.id}", mine, flavour, inputs, [*link, *words],
                               lambda objects, output: [*command(objects, output), *words], rank)
 
         return self._once_asked(("program", lab.id, answers, flavour, *words), begin)
 
-    def _tests(self, lab: Lab, answers: Answers, flavour: str) -> tuple[
+    def tests(self, lab: Lab, answers: Answers, flavour: str) -> tuple[
             Answers, list[Path], list[str], Callable[[list[Path], Path], list[str]]]:
         """What a program of unit tests is linked of: those of the answers that are in it, other files, the flavour's
         words, and the command."""
@@ -164,12 +153,12 @@ class Kit:
         mine = {task.file for task in lab.tasks}
         answers = answers.where(lambda file: not file.endswith(ASSEMBLY)
                                 and (file not in self._in_programs or file in mine))
-        tests = [Path(path) for path in self._kit["test_objects"][f"{lab.id}-tests.{flavour}"]]
+        tests = [Path(path) for path in self.description["test_objects"][f"{lab.id}-tests.{flavour}"]]
         # All but `tasks`, the reference answers: vmm, kern, and what only this flavour has.
-        libraries = self._libraries(flavour, [name for name in self._kit["flavours"][flavour]["libraries"]
+        libraries = self._libraries(flavour, [name for name in self.description["flavours"][flavour]["libraries"]
                                               if name != "tasks"])
-        link = self._kit["flavours"][flavour]["link"]
-        compiler = self._compiler(flavour)
+        link = self.description["flavours"][flavour]["link"]
+        compiler = self.compiler(flavour)
 
         def command(objects: list[Path], output: Path) -> list[str]:
             return [compiler, *link, "-o", str(output), *map(str, tests + objects),
@@ -180,8 +169,8 @@ class Kit:
 
     def control(self, flavour: str) -> Path:
         """A program of the flavour that does nothing: where it cannot run, no test can. Raises BuildFailure."""
-        tools = self._kit["flavours"][flavour]
-        words = [self._compiler(flavour), *tools["compile"], *tools["link"]]
+        tools = self.description["flavours"][flavour]
+        words = [self.compiler(flavour), *tools["compile"], *tools["link"]]
         key = digest("control", words, _CONTROL, self.ground)
         if (kept := self.cache.get(key)) is not None:
             return kept
@@ -190,49 +179,9 @@ class Kit:
             done = sandbox.run([*words, "control.cc", "-o", "control"], timeout=COMPILE_SECONDS, cwd=place,
                                writable=[place])
             if not done.ok:
-                self._blame_disk(done.stderr)
+                self.blame_disk(done.stderr)
                 raise BuildFailure(done.stderr, file=None, stage="does not link")
             return self.cache.put(key, place / "control")
-
-    def counting(self, lab: Lab, answers: Answers, file: str, flavour: str, folder: Path) -> Path:
-        """Links the lab's unit tests with the answers, of which the one to `file` counts how often each line and
-        branch is reached, for gcov, in answer.gcda of the folder. Raises BuildFailure."""
-        answers, inputs, _, command = self._tests(lab, answers, flavour)
-        # What the sanitizers look at is a branch too, and not the answer's.
-        flags = [*self.flags(file, flavour), "-O0", "-fno-sanitize=undefined", "-fno-sanitize-address-use-after-scope",
-                 "--coverage", "-fprofile-update=atomic"]
-        counted = self._compiled(folder, file, answers[file], self._shown(answers[file]), flavour, flags)
-        objects = [counted if one == file else self.object(one, path, flavour).result() for one, path in answers.files]
-        done = sandbox.run([*command(objects, folder / "program"), "--coverage"], timeout=LINK_SECONDS, cwd=folder,
-                           writable=[folder], readable=[*objects, *inputs], memory_mib=4096)
-        if not done.ok:
-            raise BuildFailure((done.stdout + done.stderr).strip(), file=None, stage="does not link")
-        return folder / "program"
-
-    def code(self, file: str, source: Path) -> list[bytes]:
-        """The optimized objects of an answer, as it boots and on the host, without debug information: where two
-        answers have the same, no test can tell them apart. Raises BuildFailure."""
-        bare = next((name for name, recipe in self._kit["programs"].items() if file in recipe["tasks"]), "kernel")
-        objects = []
-        for flavour in (bare,) if file.endswith(ASSEMBLY) else (bare, "asan"):
-            flags = [flag for flag in self.flags(file, flavour) if "sanitize" not in flag and not flag.startswith("-g")]
-            with self.cache.workplace() as place:
-                # The name of an object's source stands in it.
-                flags += ["-O2", f"-ffile-prefix-map={source.parent}/="]
-                objects.append(self._compiled(place, file, source, self._shown(source), flavour, flags).read_bytes())
-        return objects
-
-    def precompile(self, file: str, flavour: str, includes: str, folder: Path) -> None:
-        """From here on, answers to the task are compiled behind these #include lines, which are compiled once: of a
-        small answer, nearly all the time goes into the headers."""
-        header = folder / digest(includes, file, self.flags(file, flavour), self.ground) / "first.hh"
-        if not header.with_suffix(".hh.gch").exists():
-            header.parent.mkdir(parents=True, exist_ok=True)
-            header.write_text(includes)
-            with self.cache.workplace() as place:
-                made = self._compiled(place, file, header, str(header), flavour, [*self.flags(file, flavour), "-x", "c++-header"])
-                made.replace(header.with_suffix(".hh.gch"))
-        self._headers[file, flavour] = header
 
     def runs(self, kernel: str) -> str:
         """What a kernel runs: `guests`, `programs` or `vmms`. Raises CannotRun if the kit has none of that name."""
@@ -272,19 +221,19 @@ class Kit:
         sources = reference_answers(labs, self.root)
         if sources is not None:
             return sources, ""
-        found = reference_objects.find(self.root, self._kit)
+        found = reference_objects.find(self.root, self.description)
         return found.answers, found.why_none
 
     def programs(self, kernel: str) -> tuple[str, ...]:
         """The user programs that hold tasks and that boots of this kernel have among their files."""
-        return tuple(name for name, recipe in self._kit["programs"].items() if kernel in recipe["kernels"])
+        return tuple(name for name, recipe in self.description["programs"].items() if kernel in recipe["kernels"])
 
     def user_program(self, name: str, answers: Answers, rank: int = 0) -> Future[Path]:
         """Links the user program of this name, as kit.json has it, with those of the answers that are in it."""
         return self._once_asked(("user program", name, answers), lambda: self._user_program(name, answers, rank))
 
     def _user_program(self, name: str, answers: Answers, rank: int) -> Future[Path]:
-        recipe = self._kit["programs"][name]
+        recipe = self.description["programs"][name]
         answers = answers.where(lambda file: file in recipe["tasks"])
         parts = [Path(path) for path in recipe["objects"] + recipe["archives"]]
         flags = recipe["flags"]
@@ -299,49 +248,46 @@ class Kit:
     @cached_property
     def _in_programs(self) -> frozenset[str]:
         """The tasks' files that are parts of user programs, and not of a kernel."""
-        return frozenset(file for recipe in self._kit["programs"].values() for file in recipe["tasks"])
+        return frozenset(file for recipe in self.description["programs"].values() for file in recipe["tasks"])
 
     def _recipe(self, kernel: str) -> dict[str, Any]:
-        kernels = self._kit["kernels"]
+        kernels = self.description["kernels"]
         if kernel not in kernels:
             raise CannotRun(f"this tree builds no kernel '{kernel}'; it builds: {', '.join(sorted(kernels))}\n"
                             "  mend: a lab.json's \"kernel\" is the name given to nest_kit_kernel()")
         return kernels[kernel]
 
-    def _compiler(self, flavour: str) -> str:
+    def compiler(self, flavour: str) -> str:
         """The flavour's compiler, or a user program's: where this is no x86-64 machine, there are two."""
-        return (self._kit["programs"].get(flavour) or self._kit["flavours"][flavour])["compiler"]
+        return (self.description["programs"].get(flavour) or self.description["flavours"][flavour])["compiler"]
 
     @cached_property
     def ground(self) -> str:
         """What every compilation of an answer rests on: the compilers and the tree's headers."""
-        compilers = _identity(sorted({Path(self._compiler(flavour)).resolve() for flavour in self._kit["flavours"]}))
-        headers = []
-        for room in ROOMS:
-            for folder, _, names in sorted(os.walk(self.root / room)):
-                for name in sorted(names):
-                    if name.endswith(HEADERS):
-                        path = Path(folder, name)
-                        headers.append((str(path.relative_to(self.root)), path.read_bytes()))
-        return digest(compilers, headers)
+        return ground.of_compilers_and_headers(self.root, [self.compiler(flavour) for flavour in self.description["flavours"]])
+
+    @cached_property
+    def _contract(self) -> contract.Ground:
+        return ground.contract_of(self.description, self.cache)
 
     def _root_of(self, source: Path) -> Path:
         """The folder that stands for the tree's root where this answer is."""
         return self.handed_in if self.handed_in and source.is_relative_to(self.handed_in) else self.root
 
-    def _shown(self, source: Path) -> str:
+    def shown(self, source: Path) -> str:
+        """How an answer's own file is called in messages."""
         root = self._root_of(source)
         return str(source.relative_to(root)) if source.is_relative_to(root) else str(source)
 
     def _libraries(self, flavour: str, rooms: Iterable[str]) -> list[Path]:
-        libraries = self._kit["flavours"][flavour]["libraries"]
+        libraries = self.description["flavours"][flavour]["libraries"]
         return [Path(libraries[name]) for name in rooms]
 
     def flags(self, file: str, flavour: str) -> list[str]:
         """The words with which an answer to this task is compiled."""
-        if flavour in self._kit["programs"]:
-            return self._kit["programs"][flavour]["compile"]
-        return self._kit["flavours"][flavour]["assemble" if file.endswith(ASSEMBLY) else "compile"]
+        if flavour in self.description["programs"]:
+            return self.description["programs"][flavour]["compile"]
+        return self.description["flavours"][flavour]["assemble" if file.endswith(ASSEMBLY) else "compile"]
 
     def _once_asked(self, what: tuple[object, ...], begin: Callable[[], T]) -> T:
         """What `begin` gives; of what was asked for before, what it gave then."""
@@ -370,7 +316,7 @@ class Kit:
             if made is None:
                 made = self.cache.put(compiled_key, compiled(
                     answer, tools, contract.own_symbols(ground, answer.is_assembly), place,
-                    [*self._rooms, *(header.parent for header in self._headers.values())], self._blame_disk))
+                    [*self.rooms, *(header.parent for header in self.headers.values())], self.blame_disk))
             found, for_staff = judged(
                 made, answer, tools, flavour, lambda name: contract.may_have(name, ground, known, flavour),
                 self._privileged.get(answer.file, frozenset()))
@@ -384,15 +330,15 @@ class Kit:
             return self.cache.put(key, place / "passed.o")
 
     @cached_property
-    def _rooms(self) -> list[Path]:
+    def rooms(self) -> list[Path]:
         """What a compiler may read of the tree."""
         return [self.root / room for room in ROOMS if (self.root / room).is_dir()]
 
     def _tools(self, file: str, flavour: str) -> Tools:
-        binutils = self._kit["binutils"]["kernel" if flavour in self._kit["programs"] or flavour == "kernel" else "host"]
-        header = self._headers.get((file, flavour))
+        binutils = self.description["binutils"]["kernel" if flavour in self.description["programs"] or flavour == "kernel" else "host"]
+        header = self.headers.get((file, flavour))
         flags = [*self.flags(file, flavour), *(["-include", str(header)] if header else [])]
-        return Tools(self._compiler(flavour), flags, *(binutils[one] for one in BINUTILS))
+        return Tools(self.compiler(flavour), flags, *(binutils[one] for one in BINUTILS))
 
     @cached_property
     def _rules(self) -> str:
@@ -400,28 +346,6 @@ class Kit:
         here = Path(__file__).parent
         return digest([path.read_text() for path in (*sorted((here.parent / "gate").glob("*.py")), here / "compiling.py")],
                       sorted(self._privileged.items()))
-
-    @cached_property
-    def _contract(self) -> contract.Ground:
-        """What the kit's own objects define, and what they lack."""
-        parts = [Path(path) for recipe in self._kit["kernels"].values() for path in recipe["objects"]]
-        parts += [Path(path) for recipe in self._kit["programs"].values() for path in recipe["objects"] + recipe["archives"]]
-        parts += [Path(path) for name, path in self._kit["flavours"]["kernel"]["libraries"].items() if name in ROOMS]
-        host = [Path(path) for flavour in ("asan", "tsan")
-                for name, path in self._kit["flavours"][flavour]["libraries"].items() if name in ROOMS]
-        key = digest("contract", _identity([*parts, *host]), Path(contract.__file__).read_text())
-        kept = self.cache.get(key)
-        if kept is None:
-            nm = self._kit["binutils"]["kernel"]["nm"]
-            scripts = {Path(word) for recipe in self._kit["kernels"].values() for word in recipe["flags"]
-                       if word.endswith(".ld")}
-            ground = contract.ground_of(parts, nm, scripts)
-            more = contract.ground_of(host, self._kit["binutils"]["host"]["nm"])
-            with self.cache.workplace() as place:
-                (place / "made").write_text(json.dumps([more.defined | ground.defined, sorted(ground.lacking)]))
-                kept = self.cache.put(key, place / "made")
-        defined, lacking = json.loads(kept.read_text())
-        return contract.Ground(defined, frozenset(lacking))
 
     @cached_property
     def _tasks(self) -> dict[str, Any]:
@@ -434,31 +358,16 @@ class Kit:
     def _privileged(self) -> dict[str, frozenset[str]]:
         return {file: frozenset(task.privileged) for file, task in self._tasks.items() if task.privileged}
 
-    def _compiled(self, place: Path, file: str, source: Path, name: str, flavour: str, flags: list[str]) -> Path:
-        """Compiles an answer of staff's own, past the gate, into a folder."""
-        output = place / "answer.o"
-        done = sandbox.run(
-            [self._compiler(flavour), *flags, f"-ffile-prefix-map={self.root}/=", f"-iquote{(self.root / file).parent}",
-             "-fdiagnostics-color=never", "-c", name, "-o", str(output)],
-            timeout=COMPILE_SECONDS, cwd=self.root, writable=[place], readable=[*self._rooms, source])
-        if not done.ok:
-            self._blame_disk(done.stderr)
-            text = (done.stdout + done.stderr).strip()
-            if done.killed or done.returncode < 0 or not text:
-                text += f"\nthe compiler {done.ended()}"
-            raise BuildFailure(text.strip(), file=file, stage="does not compile")
-        return output
-
     def _link(self, what: str, answers: Answers, flavour: str, inputs: list[Path], recipe: Any,
               command: Callable[[list[Path], Path], list[str]], rank: int,
               finish: Callable[[Path], None] = lambda image: None) -> Future[Path]:
         objects = [self.object(file, source, flavour, rank) for file, source in answers.files]
         # An object is named by its content key, so the key of what is linked is known before.
-        sources = [(file, self._shown(source), self._once_asked(("content", source), lambda one=source: content(one)),
+        sources = [(file, self.shown(source), self._once_asked(("content", source), lambda one=source: content(one)),
                     file in self.let_pass) for file, source in answers.files]
-        identity = _identity(inputs)
-        key = digest(what, sources, flavour, identity, recipe, self.ground, self._rules,
-                     self._kit["flavours"].get(flavour))
+        before = identity(inputs)
+        key = digest(what, sources, flavour, before, recipe, self.ground, self._rules,
+                     self.description["flavours"].get(flavour))
 
         def make(*built: Path) -> Path:
             with self.cache.workplace() as place:
@@ -466,10 +375,10 @@ class Kit:
                 # No -lgtest from anywhere but the system, and no reference: only what is named here.
                 done = sandbox.run(command(list(built), output), timeout=LINK_SECONDS, cwd=place,
                                    writable=[place], readable=[*built, *inputs], memory_mib=4096)
-                if identity != _identity(inputs):
+                if before != identity(inputs):
                     raise CannotRun("another nest has rebuilt the kit in the meantime\n  mend: again")
                 if not done.ok:
-                    self._blame_disk(done.stderr)
+                    self.blame_disk(done.stderr)
                     text = (done.stdout + done.stderr).strip() or f"the linker {done.ended()}"
                     raise BuildFailure(text.replace(f"{self.root}/", ""), file=None,
                                        stage="does not link")
@@ -478,7 +387,8 @@ class Kit:
 
         return self._once(key, make, *objects, rank=rank)
 
-    def _blame_disk(self, text: str) -> None:
+    def blame_disk(self, text: str) -> None:
+        """Raises CannotRun if the disk is to blame for what a tool said."""
         if trouble := disk_words(text, self.cache.folder):
             raise CannotRun(trouble)
 
@@ -487,133 +397,3 @@ def _failed(failure: BuildFailure) -> Future[Path]:
     future: Future[Path] = Future()
     future.set_exception(failure)
     return future
-
-
-def _identity(paths: list[Path]) -> list[tuple[str, int, int]]:
-    return [(str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in paths]
-
-
-@contextmanager
-def open_kit(schedule: Schedule, say: Say, root: Path = ROOT, settings: tuple[str, ...] = (), *,
-             fresh: bool = False) -> Iterator[Kit]:
-    """Brings the kit up to date and keeps it as it is while it is used. ``settings``: of CMake's cache, as
-    NAME:TYPE=VALUE, what the build folder must have been configured with; it keeps them. ``fresh``: nothing that was
-    made from answers before is used.
-
-    Raises CannotRun if the tree's own code does not build.
-    """
-    build = root / "build"
-    try:
-        build.mkdir(parents=True, exist_ok=True)
-        lock = open(build / ".nest-lock", "w")
-    except OSError as error:
-        raise disk_trouble(error, build) from error
-    with lock, contextlib.ExitStack() as stack:
-        try:
-            _up_to_date(root, build / "cmake", lock, say, settings)
-            cache = build / "cache"
-            if fresh:
-                cache = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=".fresh-", dir=build)))
-            kit = Kit(read_description(root), root, Cache(cache), schedule)
-        except OSError as error:
-            raise disk_trouble(error, build) from error
-        yield kit
-
-
-def read_description(root: Path) -> dict[str, Any]:
-    """What kit.json says. CMake writes paths into it as they are, so a root with a quote in its name needs help."""
-    text = (root / "build" / "cmake" / "kit.json").read_text()
-    description: dict[str, Any] = json.loads(text.replace(str(root), json.dumps(str(root), ensure_ascii=False)[1:-1]))
-    return description
-
-
-def _up_to_date(root: Path, folder: Path, lock: IO[str], say: Say, settings: tuple[str, ...]) -> None:
-    """Leaves with a shared lock: any number may use a kit, and one may build it while none does."""
-    _take(lock, fcntl.LOCK_SH, say)
-    if _is_configured(folder, settings) and "no work to do" in _tool(
-            ["ninja", "-n", "-C", str(folder), "kit"], root, lambda line: None):
-        return
-    fcntl.flock(lock, fcntl.LOCK_UN)
-    _take(lock, fcntl.LOCK_EX, say)
-    _make(root, folder, say, settings)
-    fcntl.flock(lock, fcntl.LOCK_SH)
-
-
-def _is_configured(folder: Path, settings: tuple[str, ...]) -> bool:
-    """Whether the build folder has been configured, with these settings."""
-    if not (folder / "build.ninja").exists():
-        return False
-    return not settings or set(settings) <= set((folder / "CMakeCache.txt").read_text().splitlines())
-
-
-def disk_trouble(error: OSError, where: Path) -> CannotRun:
-    """An error of the disk as a message with its mend."""
-    return CannotRun(f"cannot write in {error.filename or where}: {error.strerror}\n"
-                     "  mend: nest keeps what it builds in the tree's folder build/; make room there, "
-                     "or work in a copy of the tree on a disk that can be written")
-
-
-def disk_words(text: str, folder: Path) -> str:
-    """What is wrong with the disk by a failed tool's output, which worked in ``folder``, with the mend; else empty.
-
-    A tool that maps its output into memory dies on a full disk without a word.
-    """
-    line = next((line.strip() for line in text.splitlines() if any(words in line for words in DISK_WORDS)), "")
-    with contextlib.suppress(OSError):
-        status = os.statvfs(folder)
-        if not line and status.f_bavail * status.f_frsize < LEAST_FREE_BYTES:
-            line = "no space left"
-    return line and (f"{folder}: {line}\n  mend: make room there (a whole build takes {BUILD_MIB} MiB), or work in a "
-                     "copy of the tree on another disk")
-
-
-def _take(lock: IO[str], kind: int, say: Say) -> None:
-    try:
-        fcntl.flock(lock, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        say("waiting for another nest, which is at work in this tree")
-        fcntl.flock(lock, kind)
-
-
-def _make(root: Path, folder: Path, say: Say, settings: tuple[str, ...]) -> None:
-    if not _is_configured(folder, settings):
-        say("configuring the build")
-        _tool(["cmake", "--preset", "default", *(f"-D{setting}" for setting in settings)], root, lambda line: None)
-
-    def progress(line: str) -> None:
-        if line.startswith("["):
-            say(f"building the kit {line.partition(']')[0]}]")
-
-    _tool(["ninja", "-C", str(folder), "-j", str(cores()), "kit"], root, progress)
-
-
-def _tool(argv: list[str], cwd: Path, line_seen: Say) -> str:
-    """Runs a build tool of ours; the output, which is shown only where it fails."""
-    output = bytearray()
-    pending = bytearray()
-
-    def add(data: bytes) -> None:
-        output.extend(data)
-        pending.extend(data)
-        *lines, rest = bytes(pending).split(b"\n")
-        pending[:] = rest
-        for line in lines:
-            line_seen(line.decode("utf-8", "replace"))
-
-    try:
-        with Child(argv, cwd=cwd, env=dict(os.environ), stdin=None, pass_fds=(),
-                   on_stdout=add, on_stderr=add) as child:
-            status = child.wait(Limits(3600, None, None, 1 << 30))
-    except FileNotFoundError:
-        raise CannotRun(f"{argv[0]} is not installed\n  mend: ./nest setup") from None
-    if status != 0:
-        if child.killed == "interrupted":
-            raise KeyboardInterrupt
-        if trouble := disk_words(output.decode("utf-8", "replace"), cwd / "build"):
-            raise CannotRun(trouble)
-        text = output.decode("utf-8", "replace").strip().splitlines()
-        shown = [line for line in text if not line.startswith("[")] or text
-        raise CannotRun("\n".join([*shown[-60:], f"{' '.join(argv)} ended with {status}: the tree's own "
-                                   "code does not build\n  mend: undo what was changed beside the "
-                                   "tasks' files, or remove build/ and try again"]))
-    return output.decode("utf-8", "replace")

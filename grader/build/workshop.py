@@ -12,7 +12,8 @@ import threading
 from contextlib import contextmanager
 from typing import Iterator
 
-from grader.build.kit import Kit, open_kit
+from grader.build.kit import Kit
+from grader.build.opening import open_kit
 from grader.build.schedule import Schedule
 from grader.confine.processes import stop_all
 from grader.course.lab import ROOT

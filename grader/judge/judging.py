@@ -18,7 +18,8 @@ from typing import Any, Mapping, Sequence
 from grader import CannotRun, UsageError
 from grader import machines
 from grader.build.answers import Answers, content, own_answers
-from grader.build.kit import Kit, disk_trouble
+from grader.build.disk import disk_trouble
+from grader.build.kit import Kit
 from grader.build.workshop import Progress, workshop
 from grader.course import lab as labs_module
 from grader.course import questions

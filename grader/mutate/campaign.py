@@ -20,9 +20,12 @@ from functools import cached_property
 from pathlib import Path
 
 from grader import CannotRun
+from grader.build import unjudged
 from grader.build.answers import Answers, reference_answers
 from grader.build.cache import digest
-from grader.build.kit import ASSEMBLY, BuildFailure, Kit
+from grader.build.compiling import ASSEMBLY
+from grader.build.failures import BuildFailure
+from grader.build.kit import Kit
 from grader.build.workshop import Progress
 from grader.confine import host_program, sandbox
 from grader.course import lab as labs_module
@@ -163,7 +166,7 @@ class Campaign:
         includes = "".join(line for line in one.text.splitlines(keepends=True) if line.startswith("#include"))
         if (one.task.file, flavour) not in self._precompiled:
             self._precompiled.add((one.task.file, flavour))
-            self.kit.precompile(one.task.file, flavour, includes, self.kit.root / "build" / "mutate" / "first")
+            unjudged.precompile(self.kit, one.task.file, flavour, includes, self.kit.root / "build" / "mutate" / "first")
 
     def _cases(self, program: Path, one: Mutant, tests: list[Test]) -> str:
         """The first test that fails; the one that failed last time goes first.
@@ -215,9 +218,9 @@ class Campaign:
         file = one.task.file
         with self._lock:
             if file not in self._code:
-                self._code[file] = self.kit.code(file, self.references[file])
+                self._code[file] = unjudged.code(self.kit, file, self.references[file])
         try:
-            return self.kit.code(file, one.path) == self._code[file]
+            return unjudged.code(self.kit, file, one.path) == self._code[file]
         except BuildFailure:
             return False
 

@@ -13,7 +13,9 @@ from pathlib import Path
 
 from grader import CannotRun
 from grader.build.answers import reference_answers
-from grader.build.kit import ASSEMBLY, Kit
+from grader.build import unjudged
+from grader.build.compiling import ASSEMBLY
+from grader.build.kit import Kit
 from grader.confine import host_program
 from grader.course import lab as labs_module
 from grader.course.lab import Lab, Task
@@ -48,7 +50,7 @@ def unreached(lab: Lab, kit: Kit, seed: int) -> Iterator[Unreached]:
                 folder = kit.root / "build" / "mutate" / "coverage" / f"{task.id}.{flavour}"
                 shutil.rmtree(folder, ignore_errors=True)
                 folder.mkdir(parents=True)
-                _run(kit.counting(lab, references, task.file, flavour, folder), cases, seed)
+                _run(unjudged.counting(kit, lab, references, task.file, flavour, folder), cases, seed)
                 _add(lines, _counts(folder, references[task.file].name))
         yield from _gaps(task, lines, references[task.file].read_text(encoding="utf-8").splitlines())
 

@@ -20,7 +20,7 @@ from typing import Any
 
 from grader import CannotRun
 from grader.build import reference_objects
-from grader.build.kit import read_description
+from grader.build.opening import read_description
 from grader.build.schedule import cores
 from grader.course.lab import Lab
 from grader.release.contents import PRIVATE

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from grader.build import kit
+from grader.build import opening
 from grader.course.lab import ROOT
 from grader.verbs.test import STRICT
 
@@ -43,9 +43,9 @@ def test_settings_are_made_once_and_kept(tmp_path: Path, monkeypatch: pytest.Mon
             (folder / "CMakeCache.txt").write_text("\n".join(word[2:] for word in argv if word.startswith("-D")))
         return "no work to do"
 
-    monkeypatch.setattr(kit, "_tool", tool)
+    monkeypatch.setattr(opening, "_tool", tool)
     for settings, wanted in ((), 0), (STRICT, 1), (STRICT, 1), ((), 1):
-        with kit.open_kit(None, lambda _: None, tmp_path, settings):  # type: ignore[arg-type]
+        with opening.open_kit(None, lambda _: None, tmp_path, settings):  # type: ignore[arg-type]
             assert [argv[0] for argv in ran].count("cmake") == wanted
 
 

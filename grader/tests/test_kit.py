@@ -10,7 +10,8 @@ import pytest
 
 from grader.build.answers import Answers, own_answers
 from grader.build.cache import Cache
-from grader.build.kit import Kit, read_description
+from grader.build.kit import Kit
+from grader.build.opening import read_description
 from grader.build.schedule import Schedule
 from grader.course.lab import load_all
 from grader.gate import reader

@@ -14,7 +14,7 @@ import pytest
 
 from grader import CannotRun
 from grader import machines
-from grader.build import kit
+from grader.build import disk, opening
 from grader.build.iso import grub_iso
 from grader.confine import host_program
 from grader.course.lab import ROOT
@@ -63,7 +63,7 @@ def test_kit_that_cmake_wrote_in_a_folder_with_an_odd_name(tmp_path: Path) -> No
     root = tmp_path / ODD
     (root / "build" / "cmake").mkdir(parents=True)
     (root / "build" / "cmake" / "kit.json").write_text(f'{{"flags": ["-I{root}", "-fmacro-prefix-map={root}/="]}}')
-    assert kit.read_description(root) == {"flags": [f"-I{root}", f"-fmacro-prefix-map={root}/="]}
+    assert opening.read_description(root) == {"flags": [f"-I{root}", f"-fmacro-prefix-map={root}/="]}
 
 
 def test_depfile_in_a_folder_with_an_odd_name(tmp_path: Path) -> None:
@@ -179,22 +179,22 @@ def test_full_disk_is_named_where_the_tree_is_built(tmp_path: Path, text: str) -
     (tmp_path / "build").mkdir()
     tool = ["/bin/sh", "-c", "printf '%s' \"$0\"; exit 1", text]
     with pytest.raises(CannotRun) as caught:
-        kit._tool(tool, tmp_path, lambda line: None)
+        opening._tool(tool, tmp_path, lambda line: None)
     assert f"{tmp_path}/build: {text.strip()}" in str(caught.value) and "make room there" in str(caught.value)
     assert "undo what was changed" not in str(caught.value)
 
 
 def test_tool_that_dies_on_a_full_disk_without_a_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kit, "LEAST_FREE_BYTES", 1 << 62)
+    monkeypatch.setattr(disk, "LEAST_FREE_BYTES", 1 << 62)
     (tmp_path / "build").mkdir()
     with pytest.raises(CannotRun, match="build: no space left"):
-        kit._tool(["/bin/sh", "-c", "kill -BUS $$"], tmp_path, lambda line: None)
+        opening._tool(["/bin/sh", "-c", "kill -BUS $$"], tmp_path, lambda line: None)
 
 
 def test_other_failures_of_the_build_are_not_the_disks(tmp_path: Path) -> None:
     (tmp_path / "build").mkdir()
     with pytest.raises(CannotRun, match="undo what was changed"):
-        kit._tool(["/bin/sh", "-c", "echo error; exit 1"], tmp_path, lambda line: None)
+        opening._tool(["/bin/sh", "-c", "echo error; exit 1"], tmp_path, lambda line: None)
 
 
 def test_no_program_is_run_among_the_temporary_files(monkeypatch: pytest.MonkeyPatch) -> None:
