@@ -152,9 +152,12 @@ class LabPlugin:
         for rank, item in enumerate(items):
             first.setdefault(case_of(item).label, rank)
         units: dict[str, list[Case]] = {}
+        on_host: dict[str, list[Case]] = {}
         for one in map(case_of, items):
-            if one.first_only and one.test.kind not in ("race", "boot"):
-                units.setdefault(one.label, []).append(one)
+            if one.test.kind != "boot":
+                on_host.setdefault(one.label, []).append(one)
+                if one.first_only and one.test.kind != "race":
+                    units.setdefault(one.label, []).append(one)
         for one in map(case_of, items):
             if one.first_only and one.test.kind == "race":
                 # Where the others on the host find something, the sanitizer for threads is not asked.
@@ -162,8 +165,7 @@ class LabPlugin:
         for item in boots:
             case = case_of(item)
             if item not in self.late:
-                before = [one for one in map(case_of, items) if one.test.kind != "boot"
-                          and one.label == case.label] if case.first_only else []
+                before = on_host.get(case.label, []) if case.first_only else []
                 rank = last[case.label] if before else first[case.label]
                 self.engine.start(case, rank, item.module, before)  # type: ignore[attr-defined]
         for rank, item in enumerate(items):
