@@ -172,13 +172,16 @@ class Linter:
         """What is wrong in units that are compiled alike, each finding with its place and its check's name."""
         first, *others = units
         with self.known.workplace() as folder:
-            source = self.root / first.path
+            source, words = self.root / first.path, first.command
             if others:
+                # The analyzer follows paths in the file that it is given, and in others only if told so.
+                words = (*words, "-Xclang", "-analyzer-opt-analyze-headers")
                 source = folder / ("all_test.cc" if first.is_test else "all.cc")
-                source.write_text("".join(f'#include "{self.root / unit.path}"\n' for unit in units))
+                source.write_text("".join(f'#include "{self.root / unit.path}"  // NOLINT(bugprone-suspicious-include)\n'
+                                          for unit in units))
             done = subprocess.run(
                 [TIDY, "--quiet", f"--config-file={self.root / '.clang-tidy'}",
-                 *([FOR_TESTS] if first.is_test else []), str(source), "--", *first.command],
+                 *([FOR_TESTS] if first.is_test else []), str(source), "--", *words],
                 cwd=self.root, text=True, capture_output=True, check=False, errors="replace")  # fmt: skip
             if done.returncode == 0:
                 for unit in units:

@@ -119,6 +119,7 @@ def test_nothing_is_overlooked_in_files_that_are_looked_at_together(root: Path, 
                     if not word.startswith("-m"))
     linter = lint.Linter(root, Cache(root / "cache"))
     alone, both = lint.Unit("kern/b.cc", command), [lint.Unit(f"kern/{name}.cc", command) for name in "ab"]
+    (root / "kern/c.cc").write_text("")
     seen: list[int] = []
     real = lint.subprocess.run
 
@@ -132,7 +133,8 @@ def test_nothing_is_overlooked_in_files_that_are_looked_at_together(root: Path, 
         found = linter.check([alone])
         assert found, "clang-tidy finds nothing in it alone, so this proves nothing"
         linter.check(both)
-    assert seen[:2] == [1, 1], "it was overlooked"
+        assert not linter.check([both[0], lint.Unit("kern/c.cc", command)])
+    assert seen == [1, 1, 0, 1, 0], "it was overlooked, or something is found in two clean files together"
 
 
 def test_what_clang_cannot_read_is_a_finding(root: Path) -> None:
