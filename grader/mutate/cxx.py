@@ -24,7 +24,7 @@ OTHER_OPERATORS = {
 DROPPED = {"&&": "a condition dropped", "||": "a condition dropped", "|": "a flag or right dropped",
            "&": "a mask dropped"}
 WIDTHS = (32, 16, 8)
-WIDE = ("ULONG", "ULONGLONG", "LONG", "LONGLONG")
+WIDE = ("ULONG", "ULONGLONG")
 STATEMENTS = ("CALL_EXPR", "UNEXPOSED_EXPR", "BINARY_OPERATOR", "COMPOUND_ASSIGNMENT_OPERATOR", "UNARY_OPERATOR",
               "CSTYLE_CAST_EXPR", "CONTINUE_STMT", "BREAK_STMT")
 LOOPS = ("FOR_STMT", "WHILE_STMT", "DO_STMT", "CXX_FOR_RANGE_STMT")
@@ -339,7 +339,8 @@ class _File:
                 self.add(self.begin(one), self.end(two), f"{self.of(two)}{between}{self.of(one)}", "arguments swapped")
 
     def wide(self, cursor: Any, parents: list[Any]) -> None:
-        """A value of 64 bits goes through a narrower type."""
+        """A value of 64 bits goes through a narrower type: an address or a size. What has a sign is an answer, and
+        its errors and counts fit into any type."""
         parent = parents[-1]
         kind = cursor.type.get_canonical().kind.name
         dependent = kind == "DEPENDENT" and cursor.kind.name == "MEMBER_REF_EXPR"
@@ -352,10 +353,9 @@ class _File:
         if parent.kind.name in ("UNARY_OPERATOR", "COMPOUND_ASSIGNMENT_OPERATOR") or (
                 cursor.kind.name == "BINARY_OPERATOR" and parent.kind.name != "VAR_DECL"):
             return
-        sign = "u" if kind.startswith("U") or dependent else ""
         milder = None
         for bits in WIDTHS:
-            milder = self.replace(cursor, f"static_cast<std::{sign}int{bits}_t>({text})", f"{bits} bits wide", milder)
+            milder = self.replace(cursor, f"static_cast<std::uint{bits}_t>({text})", f"{bits} bits wide", milder)
 
 
 def _step(increment: str) -> str:
@@ -370,7 +370,7 @@ def _class(cursor: Any) -> str:
     """Arguments of the same class can stand in each other's place."""
     kind = cursor.type.get_canonical()
     name = kind.get_pointee() if kind.kind.name in ("LVALUEREFERENCE", "RVALUEREFERENCE") else kind
-    if name.kind.name in (*WIDE, "INT", "UINT", "SHORT", "USHORT", "UCHAR"):
+    if name.kind.name in (*WIDE, "LONG", "LONGLONG", "INT", "UINT", "SHORT", "USHORT", "UCHAR"):
         return "an integer"
     return str(name.get_canonical().spelling).replace("const ", "")
 
