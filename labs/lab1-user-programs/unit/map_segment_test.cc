@@ -29,13 +29,13 @@ struct WantedPage {
     Bytes bytes = Bytes(page);
 };
 
-/// A file of 2^40 bytes: the same ones again and again. Their number is no power of two, so that an
-/// offset which has lost its upper bits finds other ones.
+/// A file of 2^40 bytes and four pages: the same bytes again and again. Their number is no power of
+/// two, so that an offset which has lost its upper bits finds other ones.
 class LargeFile final : public kern::Peeker {
    public:
     static constexpr std::uint64_t period = 31 * page;
     explicit LargeFile(const Bytes& bytes) : bytes_{bytes} {}
-    std::uint64_t size() const override { return 1ULL << 40; }
+    std::uint64_t size() const override { return (1ULL << 40) + 4 * page; }
     std::expected<void, Error> peek(std::uint64_t offset, std::span<std::byte> out) const override {
         if (offset > size() || out.size() > size() - offset)
             return std::unexpected(Error::Truncated);
@@ -327,8 +327,10 @@ TEST_F(MapSegment, RefusesAFileThatEndsTooEarly) {
         EXPECT_TRUE(fails_with(map(header), Error::Truncated)) << in_words(header);
     }
     auto none = with_memsz(segment(there, 0, pf_r | pf_w), page);
-    none.p_offset = file_size + page;
-    EXPECT_TRUE(fails_with(map(none), Error::Truncated)) << in_words(none);
+    for (const std::uint64_t offset : {file_size + page, std::uint64_t{1} << 40}) {
+        none.p_offset = offset;
+        EXPECT_TRUE(fails_with(map(none), Error::Truncated)) << in_words(none);
+    }
     EXPECT_TRUE(all_is_as_wanted()) << "after an error the pages and rights are as before";
     auto last = segment(there + 3 * page, page);
     last.p_offset = file_size - page;

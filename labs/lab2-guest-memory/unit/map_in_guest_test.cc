@@ -202,6 +202,9 @@ TEST_F(MapInGuest, MoreOfTheFileThanMemoryIsInvalid) {
         EXPECT_TRUE(is_error(map({.gpa = some_page(), .memsz = memsz, .filesz = memsz + 1}),
                              Failure::invalid_argument))
             << "memsz " << memsz << ", filesz one more";
+    EXPECT_TRUE(is_error(map({.gpa = some_page(), .memsz = page, .filesz = (1ULL << 32) + page}),
+                         Failure::invalid_argument))
+        << "memsz 0x1000, filesz 0x100001000";
     EXPECT_EQ(world().guest_pages().size(), 0U) << "pages of the guest, after errors";
 }
 
@@ -211,7 +214,11 @@ TEST_F(MapInGuest, SumsThatWrapAreInvalid) {
           Region{.gpa = greatest - page + 1, .memsz = page, .filesz = page},
           Region{.gpa = 4 * page, .memsz = greatest, .filesz = page},
           Region{.gpa = 4 * page, .memsz = page, .filesz = page, .offset = greatest - page + 1},
-          Region{.gpa = 4 * page, .memsz = page, .filesz = 1, .offset = greatest}})
+          Region{.gpa = 4 * page, .memsz = page, .filesz = 1, .offset = greatest},
+          Region{.gpa = 4 * page,
+                 .memsz = 1ULL << 32,
+                 .filesz = 1ULL << 32,
+                 .offset = greatest - (1ULL << 32) + 1}})
         EXPECT_TRUE(is_error(map(region), Failure::invalid_argument))
             << "gpa " << hex(region.gpa) << ", memsz " << hex(region.memsz) << ", filesz "
             << hex(region.filesz) << ", offset " << hex(region.offset);
@@ -226,11 +233,24 @@ TEST_F(MapInGuest, SumsThatJustFitAreTheKernelsAffair) {
         << "offset + filesz is 2^64 - 1, which is no error of its own; but the file is shorter";
 }
 
+TEST_F(MapInGuest, ARegionMayBeLargerThanTheGuest) {
+    const Bytes bytes = random().bytes(page);
+    for (const std::uint64_t memsz : {1ULL << 32, (1ULL << 32) + 1, (1ULL << 44) + page}) {
+        FakeWorld fresh;
+        fresh.put_file("file", bytes);
+        EXPECT_TRUE(is_error(user::map_in_guest(FakeWorld::guest, FakeWorld::guest_bytes - page,
+                                                memsz, fresh.open("file"), page, 0, all),
+                             Failure::bad_address))
+            << "memsz " << hex(memsz) << ", of which the first page alone is the guest's memory";
+    }
+}
+
 TEST_F(MapInGuest, AFileThatIsTooShortIsRefused) {
     for (const Region& region :
          {Region{.gpa = 8 << 20, .memsz = page, .filesz = page, .offset = file_size() - page + 1},
           Region{.gpa = 16 << 20, .memsz = 1, .filesz = 1, .offset = file_size()},
           Region{.gpa = 24 << 20, .memsz = 60 * page, .filesz = 60 * page},
+          Region{.gpa = 40 << 20, .memsz = 1ULL << 32, .filesz = 1ULL << 32},
           Region{.gpa = 32 << 20, .memsz = 2 * page, .filesz = page, .offset = 1ULL << 40}}) {
         EXPECT_TRUE(is_error(map(region), Failure::bad_format))
             << "filesz " << hex(region.filesz) << " from " << hex(region.offset) << " of "
@@ -287,6 +307,10 @@ TEST_F(MapInGuest, WhatTheKernelRefusesIsHandedOn) {
     EXPECT_TRUE(is_error(map({.gpa = 0x20'0000, .memsz = page, .filesz = page, .perm = all + 1}),
                          Failure::invalid_argument))
         << "there is no such right";
+    EXPECT_TRUE(
+        is_error(map({.gpa = 0x20'0000, .memsz = page, .filesz = page, .perm = (1ULL << 32) + all}),
+                 Failure::invalid_argument))
+        << "there is no such right, in bit 32";
     EXPECT_TRUE(
         is_error(user::map_in_guest(FakeWorld::guest + 1, 0x30'0000, page, file(), page, 0, all),
                  Failure::not_found))

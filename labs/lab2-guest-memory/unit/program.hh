@@ -30,7 +30,7 @@ inline constexpr std::size_t call_kinds = 7;
 class FakeWorld {
    public:
     static constexpr std::int64_t self = 0x1'0501, guest = 0x1'0602;
-    static constexpr std::uint64_t guest_bytes = 64 << 20;
+    static constexpr std::uint64_t guest_bytes = 5ULL << 30;  // more than 32 bits can count
 
     /// A page of the guest: which frame it shows.
     struct GuestPage {
