@@ -204,14 +204,21 @@ def _rich(results: Results, out: IO[str]) -> None:
                 known = label.startswith("  ") and label.strip() and not label.startswith("   ")
                 console.print(Text(label, style="cyan" if known else "") + Text(rest), soft_wrap=True)
             console.print()
-    head, *rows, total = table(results)
-    shown = Table(box=None, pad_edge=False, show_footer=True)
-    for i, (name, foot) in enumerate(zip(head, total)):
-        shown.add_column(name, foot, justify="right" if 0 < i < len(head) - 1 else "left")
     styles = ["green" if all(test.passed for test in task.tests) else "red" for task in results.tasks]
     styles += ["yellow" if one.state == PENDING else "" for one in results.questions]
-    for row, style in zip(rows, styles):
-        shown.add_row(*(Text(cell) for cell in row), style=style)
-    console.print(shown)
+    head, *rows, total = table(results)
+    least = [max(map(len, " ".join(column).split()), default=0) for column in zip(head, *rows, total)]
+    if sum(least) + 2 * (len(least) - 1) > console.width:  # a cell's words would be broken
+        for row, style in zip([*rows, total], [*styles, ""]):
+            console.print(Text(row[0], style=style), soft_wrap=True)
+            console.print(Text("  " + ", ".join(f"{name} {cell}".strip() for name, cell in zip(head[1:], row[1:]) if cell)),
+                          soft_wrap=True)
+    else:
+        shown = Table(box=None, pad_edge=False, show_footer=True)
+        for i, (name, foot) in enumerate(zip(head, total)):
+            shown.add_column(name, foot, min_width=least[i], justify="right" if 0 < i < len(head) - 1 else "left")
+        for row, style in zip(rows, styles):
+            shown.add_row(*(Text(cell) for cell in row), style=style)
+        console.print(shown)
     for line in closing(results):
         console.print(Text(line))

@@ -168,10 +168,15 @@ def nest_without_python(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
+@pytest.mark.parametrize("whose", ["staff's", "a student's"])
 def test_the_line_without_python_is_enough_for_every_verb(
-        machine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    wanted = {"python3", *bootstrap_on(machine, monkeypatch).needed(["setup"])}
-    wanted = wanted.union(*bootstrap_on(machine, monkeypatch).PACKAGES.values())
+        machine: str, whose: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = bootstrap_on(machine, monkeypatch)
+    wanted = {"python3", *here.STUDENT}
+    if whose == "staff's":
+        wanted = wanted.union(*here.PACKAGES.values())
+        (tmp_path / "grader" / "verbs").mkdir(parents=True)
+        (tmp_path / "grader" / "verbs" / "test.py").touch()
     done = subprocess.run(
         ["/bin/sh", nest_without_python(tmp_path)], capture_output=True, text=True,
         env=bare(tmp_path, uname=f"echo {machine}", apt_get="exit 1", sudo="exit 1"))
@@ -181,6 +186,22 @@ def test_the_line_without_python_is_enough_for_every_verb(
     assert update.removeprefix("sudo ") == "apt-get update"
     assert words[:4] == "apt-get install -y --no-install-recommends".split()
     assert sorted(words[4:]) == sorted(wanted), "the list in ./nest and PACKAGES in grader/verbs/bootstrap.py differ"
+
+
+@pytest.mark.parametrize(("user", "sudo", "begins"), [
+    ("0", True, "apt-get update && apt-get install"),
+    ("1000", True, "sudo apt-get update && sudo apt-get install"),
+    ("1000", False, "su -c 'apt-get update && apt-get install"),
+])
+def test_the_line_without_python_fits_the_user(user: str, sudo: bool, begins: str, tmp_path: Path) -> None:
+    programs = {"uname": "echo x86_64", "apt_get": "exit 1"} | ({"sudo": "exit 1"} if sudo else {})
+    environment = bare(tmp_path, **programs)
+    (tmp_path / "id").unlink()
+    (tmp_path / "id").write_text(f"#!/bin/sh\necho {user}\n")
+    (tmp_path / "id").chmod(0o755)
+    done = subprocess.run(["/bin/sh", nest_without_python(tmp_path)], capture_output=True, text=True, env=environment)
+    line = done.stderr.splitlines()[-1]
+    assert done.returncode == 3 and line.startswith(begins) and line.count("'") == 2 * begins.count("'")
 
 
 def test_without_python_and_apt_the_container_is_the_mend(tmp_path: Path) -> None:
@@ -237,8 +258,8 @@ def test_the_line_to_run_fits_the_user(machine: Path, monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize("words, says", [
     (["frob"], "there is no verb 'frob'; the verbs are: "),
-    (["grade"], "which lab? The labs are: lab1-"),
-    (["run", "lab99", "--machine", "amd-qemu"], "there is no lab 'lab99'; the labs are: lab1-"),
+    (["grade"], "which lab? The labs are: lab0-"),
+    (["run", "lab99", "--machine", "amd-qemu"], "there is no lab 'lab99'; the labs are: lab0-"),
     (["grade", "lab1", "--json", "/no such folder/x.json"], "--json /no such folder/x.json: no file can be written there"),
     (["grade", "lab1", "--junit=/"], "--junit /: no file can be written there"),
 ])

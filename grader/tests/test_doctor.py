@@ -166,6 +166,13 @@ def test_exit_status_tells_whether_grading_can_work(capsys: pytest.CaptureFixtur
     assert "grading cannot work here: c" in out and "mend: install it" in out and "[odd]" in out
 
 
+def test_a_student_is_not_told_of_staffs_tools(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor.bootstrap, "module", lambda verb: Path("/nonexistent" if verb in ("test", "verify") else "/"))
+    kept = {tool.name for tool in doctor.TOOLS if doctor._is_ours(tool.needed_for)}
+    assert "clang-tidy-19" not in kept and {"g++", "gdb", "doxygen", "ccache"} <= kept
+    assert not doctor._is_ours("verify --mutate") and doctor._is_ours("grading") and doctor._is_ours("fast builds")
+
+
 def test_everything_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "_sanitizer", lambda name, *_: Row(name, "grading", OK, ""))
     rows = list(doctor.examine())

@@ -258,6 +258,10 @@ def main() -> int:
     if sys.argv[1:] == ["--packages"]:
         print(*dict.fromkeys(TEST), sep="\n")
         return 0
+    sys.path[0:0] = [str(ROOT)]
+    from grader.verbs.narrow import fold_terminals
+
+    fold_terminals()
     if why := refused(sys.argv[1:]):
         print(f"nest: {why}", file=sys.stderr)
         return 2
@@ -268,7 +272,6 @@ def main() -> int:
     status = prepare(packages, ROOT / "build")
     if status:
         return status
-    sys.path[0:0] = [str(ROOT)]
     from grader.verbs.cli import main as command
 
     return command()

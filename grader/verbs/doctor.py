@@ -154,9 +154,11 @@ def examine() -> Iterator[Row]:
     yield _system(bootstrap.system())
     yield _python()
     for module, package, needed_for in MODULES:
-        yield _module(module, package, needed_for)
+        if _is_ours(needed_for):
+            yield _module(module, package, needed_for)
     for tool in TOOLS:
-        yield _tool(tool)
+        if _is_ours(tool.needed_for):
+            yield _tool(tool)
     yield _file("GoogleTest", "/usr/include/gtest/gtest.h", "libgtest-dev", "grading")
     yield _grub()
     yield _guarded("sandbox", "isolation", _sandbox)
@@ -172,6 +174,12 @@ def examine() -> Iterator[Row]:
     yield _room("room in /dev/shm", Path("/dev/shm"), SHM_MIB, "mount -o remount,size=1G /dev/shm")
     yield _room("room for build/", Path(__file__).resolve().parents[2], DISK_MIB, "make room on this disk")
     yield _terminal()
+
+
+def _is_ours(needed_for: str) -> bool:
+    """Whether this tree has what something is needed for: a release has no verbs of staff."""
+    verb = needed_for.partition(" ")[0]
+    return verb not in bootstrap.PACKAGES or bootstrap.module(verb).exists()
 
 
 def _guarded(name: str, needed_for: str, look: Callable[[str], Row]) -> Row:
@@ -348,25 +356,14 @@ def _terminal() -> Row:
 
 
 def show(rows: list[Row]) -> None:
-    """A table, then one line."""
-    if sys.stdout.isatty():
-        from rich import box
-        from rich.console import Console
-        from rich.markup import escape
-        from rich.table import Table
-
-        colours = {OK: "green", LIMITED: "yellow", MISSING: "red"}
-        table = Table(box=box.SIMPLE_HEAD)
-        for head in ("", "for", "", "found", "mend"):
-            table.add_column(head, overflow="fold")
-        for row in rows:
-            state = f"[{colours[row.state]}]{row.state}[/]"
-            table.add_row(row.name, row.needed_for, state, escape(row.detail), escape(row.mend))
-        Console().print(table)
-    else:
-        for row in rows:
-            mend = f"  mend: {row.mend}" if row.mend else ""
-            print(f"{row.state:<8} {row.name:<24} {row.needed_for:<12} {row.detail}{mend}")
+    """A line for each, below it the mend where one is needed; then the conclusion."""
+    colours = {OK: "green", LIMITED: "yellow", MISSING: "red"} if sys.stdout.isatty() else {}
+    for row in rows:
+        state = click.style(row.state, fg=colours.get(row.state)) + " " * (8 - len(row.state))
+        needed = f" (for {row.needed_for})" if row.state != OK else ""
+        print(f"{state} {row.name}: {row.detail}{needed}")
+        if row.mend:
+            print(f"{'':8} mend: {row.mend}")
     stopping = [row.name for row in rows if row.stops_grading]
     if stopping:
         print(f"grading cannot work here: {', '.join(stopping)}")

@@ -11,9 +11,8 @@ from grader.course import lab as labs_module
 
 @click.command(short_help="List the labs and how far you are.")
 def command() -> None:
-    """List the labs: points, tasks, and how many tasks are written."""
+    """List the labs: points, and how many of the tasks are written."""
     for lab in labs_module.load_all():
         written = sum(not is_stub(task) for task in lab.tasks)
-        draft = " (a draft: no release has it)" * lab.draft
-        print(f"{lab.id}  {lab.title}{draft}: {lab.points or 'no'} points, {written} of {len(lab.tasks)} tasks written; "
-              f"read labs/{lab.folder.name}/handout.md")
+        print(f"{lab.id}  {lab.title:<24}  {lab.points or 'no':>3} points  {written} of {len(lab.tasks)} written{"; a draft" * lab.draft}")
+    print("read labs/LAB-NAME/handout.md, or the pages that ./nest handouts builds")
