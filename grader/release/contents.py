@@ -25,7 +25,7 @@ ROOMS = ("build", "confine", "course", "evidence", "gate", "gdb", "intake", "jud
 """Of grader/, what students have. A new room is staff's until it is named here."""
 VERBS = ("debug", "doctor", "grade", "handouts", "labs", "pack", "run", "setup", "update", "whoami")
 """The students' verbs. A new one is staff's until it is named here."""
-BESIDE_VERBS = ("__init__", "bootstrap", "cli", "debug_bochs", "options", "output")
+BESIDE_VERBS = ("__init__", "bootstrap", "cli", "debug_bochs", "narrow", "options", "output")
 """The other files of grader/verbs that they need."""
 
 

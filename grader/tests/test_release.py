@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import datetime
 import gzip
@@ -92,6 +93,22 @@ def test_new_verbs_and_rooms_are_staffs_until_somebody_says_otherwise() -> None:
     verbs = {path.stem for path in tracked() if path.parent.as_posix() == "grader/verbs" and contents.is_released(path, LABS)}
     assert verbs == {*contents.VERBS, *contents.BESIDE_VERBS}, "a name that no file has"
     assert not verbs & {"award", "bench", "release", "test", "verify"}
+
+
+def test_what_goes_along_imports_nothing_that_stays() -> None:
+    """A new file beside the verbs, or a new room, that students' code needs has to be named."""
+    files = set(tracked())
+    for path in files:
+        if path.suffix != ".py" or path.parts[0] != "grader" or not contents.is_released(path, LABS):
+            continue
+        for found in ast.walk(ast.parse((ROOT / path).read_text())):
+            names = [found.module or ""] if isinstance(found, ast.ImportFrom) else []
+            names += [f"{names[0]}.{alias.name}" for alias in found.names] if names else []
+            names += [alias.name for alias in found.names] if isinstance(found, ast.Import) else []
+            for name in names:
+                wanted = PurePosixPath(*name.split(".")).with_suffix(".py")
+                if wanted in files:
+                    assert contents.is_released(wanted, LABS), f"{path} imports {name}"
 
 
 def test_the_first_hour_goes_along_always() -> None:
