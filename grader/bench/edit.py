@@ -8,6 +8,7 @@ on as many cores, without a grader.
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import time
@@ -27,6 +28,7 @@ from grader.build.schedule import cores
 from grader.build.workshop import Progress
 from grader.course import lab as labs
 from grader.course.lab import ROOT, Lab
+from grader.testkit.boot import KEEP_MODULES
 
 EDITS = 5
 UNIT_FLAVOURS = ("asan", "explore", "tsan")
@@ -73,7 +75,8 @@ def _copied_tree() -> Iterator[Path]:
 
 
 def _grade(tree: Path, lab: Lab) -> None:
-    done = subprocess.run([tree / "nest", "grade", lab.id], cwd=tree, capture_output=True, text=True)
+    done = subprocess.run([tree / "nest", "grade", lab.id], cwd=tree, capture_output=True, text=True,
+                          env={**os.environ, KEEP_MODULES: "1"})
     if done.returncode:
         raise CannotRun(f"nest grade {lab.id} ended with {done.returncode} where the references were "
                         f"expected to pass:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")

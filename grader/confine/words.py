@@ -4,6 +4,18 @@
 from __future__ import annotations
 
 
+MOST_KEPT = 24 << 10
+"""characters of one transcript: what a program says beyond that is the same again"""
+
+
+def kept(text: str) -> str:
+    """The text as a transcript keeps it: clean, and of one that is too long its beginning and its end."""
+    if len(text) > MOST_KEPT:
+        left_out = len(text) - MOST_KEPT
+        text = f"{text[:MOST_KEPT // 2]}\n[... {left_out} characters are left out ...]\n{text[-MOST_KEPT // 2:]}"
+    return clean(text)
+
+
 def clean(text: str) -> str:
     """The text as it may be kept and shown: lines of characters that can be printed, with tabs. Any other is written as
     Python writes it, ``\\x1b``: no terminal obeys it, and no form of a result (XML 1.0 has no control characters, no

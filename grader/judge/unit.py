@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from grader.confine import host_program, sandbox
-from grader.confine.words import clean
+from grader.confine.words import kept
 from grader.course.expectations import Expectations
 from grader.course.lab import ROOT
 from grader.judge import outcome
@@ -57,7 +57,7 @@ def run_case(program: Path, case: str, *, task: str, seed: int, transcript: Path
     if done.killed == "interrupted":
         raise KeyboardInterrupt
     transcript.parent.mkdir(parents=True, exist_ok=True)
-    transcript.write_text(clean(f"$ NEST_SEED={seed} {shlex.join(command)}\n{done.stdout}\n"
+    transcript.write_text(kept(f"$ NEST_SEED={seed} {shlex.join(command)}\n{done.stdout}\n"
                           f"--- standard error ---\n{done.stderr}\n--- {done.ended()} ---\n"), encoding="utf-8")
     verdict = _judge(done, asked.found, task)
     if verdict.passed and wanted and (missing := wanted.missing(asked.evaluated)):

@@ -11,6 +11,7 @@ then it looks at its boot module (grader/evidence/checksums.py).
 from __future__ import annotations
 
 import importlib
+import os
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from grader import machines
-from grader.confine.words import clean
+from grader.confine.words import kept
 from grader.evidence import second_level
 from grader.evidence.memory import EvidenceError, PhysicalMemory
 from grader.evidence.second_level import Leaf
@@ -30,6 +31,9 @@ from grader.testkit.images import file_system_image
 from grader.testkit.plans import PlanLine, plan_text
 from grader.testkit.took_place import departure
 
+KEEP_MODULES = "NEST_KEEP_MODULES"
+"""With this in the environment module.img stays, for who boots by hand what stands in ``command``. Else it goes: megabytes
+for each boot, which the seed makes again."""
 SERIAL_BYTES = 8 << 20
 """A kernel that prints more is stopped."""
 READERS = {"guests": "grader.evidence.vms", "programs": "grader.evidence.programs", "vmms": "grader.evidence.guests",
@@ -67,7 +71,7 @@ class BootResult:
     departure: str
     """how what the kernel published departs from the plan (grader/testkit/took_place.py); empty if it does not"""
     transcript: Path
-    """the folder that holds serial.txt, plan, module.img, command, and if there is something to say
+    """the folder that holds serial.txt, plan, command, module.img if NEST_KEEP_MODULES is set, and if there is something to say
     registers.txt and emulator.txt (what the emulator had to say, and its last words)"""
 
     def vm(self, name: str) -> VmRecord:
@@ -163,6 +167,8 @@ def run_boot(
                 registers = hung.describe(running, kernel, known)
         finally:
             _keep(transcript_dir / "serial.txt", serial.decode("utf-8", "replace"))
+            if not os.environ.get(KEEP_MODULES):
+                module.unlink(missing_ok=True)
         seconds = running.seconds
         complaints = running.complaints()
     if not serial and end.reason not in (machines.INTERRUPTED, machines.KILLED):
@@ -206,6 +212,6 @@ def _evidence(kernel: Path, memory: PhysicalMemory, runs: str) -> tuple[Any, str
 
 def _keep(path: Path, text: str) -> None:
     if text:
-        path.write_text(clean(text), encoding="utf-8")
+        path.write_text(kept(text), encoding="utf-8")
     else:
         path.unlink(missing_ok=True)

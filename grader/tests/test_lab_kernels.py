@@ -14,6 +14,8 @@ from grader.verbs.debug import place_of
 
 LABS = load_all()
 BUILD_SECONDS = 1800
+MOST_TRANSCRIPTS = 2_000_000
+"""Bytes of one run."""
 WANTED = {
     "guests": "[gkernel] gkernel: {} CPUs",
     "programs": "Hello world!",
@@ -78,6 +80,9 @@ def test_every_stub_is_reached_and_named(lab: Lab, tmp_path: Path) -> None:
     out = tmp_path / "result.json"
     done = nest("grade", lab.id, "--machine", "all", "--json", str(out))
     assert done.returncode == 1, done.stdout + done.stderr
-    tasks = json.loads(out.read_text())["extra_data"]["tasks"]
+    result = json.loads(out.read_text())["extra_data"]
+    kept = [path.stat().st_size for path in (ROOT / result["transcripts"]).rglob("*") if path.is_file()]
+    assert kept and sum(kept) < MOST_TRANSCRIPTS
+    tasks = result["tasks"]
     assert {task["id"]: (task["state"], task["score"]) for task in tasks} == {
         task.id: ("not written", 0) for task in lab.tasks}

@@ -46,6 +46,19 @@ def boot(folder: Path, code: str, **options) -> BootResult:
     )  # fmt: skip
 
 
+def test_a_transcript_is_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The module, which the seed makes again, goes; of what was printed the beginning and the end stay."""
+    result = boot(tmp_path, say("begin" + "x" * 40_000 + "end\n") + power_off(0))
+    folder = tmp_path / "transcript"
+    serial = (folder / "serial.txt").read_text()
+    assert len(result.serial) > 40_000 and serial.startswith("begin") and "characters are left out" in serial
+    assert "end\n" in serial and sum(path.stat().st_size for path in folder.iterdir()) < 32 << 10
+    assert not (folder / "module.img").exists()
+    monkeypatch.setenv("NEST_KEEP_MODULES", "1")
+    boot(tmp_path, power_off(0))
+    assert (folder / "module.img").stat().st_size > 0
+
+
 @pytest.mark.parametrize("status", [0, 42, 69, 120])
 def test_power_off_gives_its_status(tmp_path: Path, machine: str, status: int) -> None:
     result = boot(tmp_path, power_off(status), machine=machine)
