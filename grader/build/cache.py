@@ -17,9 +17,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Iterator
 
-LIMIT_BYTES = 1 << 30
-IN_USE_SECONDS = 3600
-
 
 def digest(*parts: object) -> str:
     """A key from the parts' representations."""
@@ -60,9 +57,10 @@ class Cache:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def trim(self, limit: int = LIMIT_BYTES, in_use: float = IN_USE_SECONDS) -> None:
+    def trim(self, limit: int, in_use: float) -> None:
         """Removes the entries that were unused for longest until the rest fits into `limit` bytes,
-        but none that another grading may just be using, and work that was never finished."""
+        but none that was used within `in_use` seconds, since another grading may want it, and work that was
+        never finished."""
         now = time.time()
         entries = []
         for room in os.scandir(self.folder):

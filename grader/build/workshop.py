@@ -16,9 +16,14 @@ from grader.build.kit import Kit
 from grader.build.opening import open_kit
 from grader.build.schedule import Schedule
 from grader.confine.processes import stop_all
+from grader.course import release
 from grader.course.lab import ROOT
 
 
+STAFFS_CACHE = (1 << 30, 3600.0)
+STUDENTS_CACHE = (192 << 20, 900.0)
+"""Bytes that what was built from answers may take, and for how many seconds an entry is surely kept. A student's whole
+build folder stays below 400 MB."""
 EVERY_SECONDS = 10.0
 """In a pipe a line says so often where the work is."""
 
@@ -77,7 +82,7 @@ def workshop(progress: Progress, settings: tuple[str, ...] = (), *, fresh: bool 
     try:
         with open_kit(schedule, progress, ROOT, settings, fresh=fresh) as kit:
             yield kit
-            kit.cache.trim()
+            kit.cache.trim(*(STUDENTS_CACHE if release.read() else STAFFS_CACHE))
     finally:
         progress.clear()
         main = threading.current_thread() is threading.main_thread()

@@ -259,7 +259,7 @@ def known_here() -> Cache:
     home = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
     try:
         known = Cache(home / "nestling" / "lint")
-        known.trim(KNOWN_BYTES)
+        known.trim(KNOWN_BYTES, 3600)
     except (OSError, RuntimeError):  # no home, or one that cannot be written
         known = Cache(ROOT / "build" / "cache")
     return known
