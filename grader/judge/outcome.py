@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 from grader.build.answers import content
 from grader.confine.words import clean
-from grader.course.lab import ROOT
+from grader.course.lab import ROOT, load_all
 
 SKIPPED = "skipped"
 """another test of the same answers failed before, and that was enough"""
@@ -88,9 +89,18 @@ def stub_reached(text: str, task: str) -> Outcome | None:
 
 
 def _is_stub(owner: str, file: str) -> bool:
-    """Whether a file, named from the root of the tree or of the disk, holds the task's stub."""
+    """Whether a file, named from the root of the tree or of the disk, holds the task's stub, and is called as that
+    task's file: any file may hold the words."""
+    if Path(file).name != _file_names().get(owner):
+        return False
     texts = (content(root / file) for root in (ROOT, Path("/")))
     return any(f'todo("{owner}")'.encode() in text for text in texts if text is not None)
+
+
+@cache
+def _file_names() -> dict[str, str]:
+    """By task: how its file is called."""
+    return {task.id: Path(task.file).name for lab in load_all() for task in lab.tasks}
 
 
 def shortened(text: str, lines: int = SHOWN_LINES, columns: int = SHOWN_COLUMNS) -> str:

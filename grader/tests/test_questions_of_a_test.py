@@ -104,11 +104,16 @@ def test_process_may_work_with_memory_and_read_and_nothing_else(tmp_path: Path) 
 
 
 def test_stub_is_believed_only_where_it_stands(tmp_path: Path) -> None:
-    stub = tmp_path / "a.cc"
-    stub.write_text('int f() { todo("lab1.f"); }\n')
-    line = f"TODO lab1.f: {stub}:1 is not written yet"
-    found = outcome.stub_reached(line, "lab1.f")
+    stub = tmp_path / "elf_decode.cc"
+    stub.write_text('int f() { todo("lab1.elf_decode"); todo("lab5.load_page"); }\n')
+    line = f"TODO lab1.elf_decode: {stub}:1 is not written yet"
+    found = outcome.stub_reached(line, "lab1.elf_decode")
     assert found is not None and found.kind == outcome.NOT_WRITTEN
-    for forged in (line.replace("lab1.f", "lab2.g"), line.replace("a.cc", "b.cc"), line.replace("a.cc", "a\x1b[31m.cc")):
-        assert outcome.stub_reached(forged, "lab1.f") is None
-    assert outcome.stub_reached("TODO lab9.z: x.cc:1 is not written yet\n" + line, "lab1.f") == found
+    endless = tmp_path / "endless" / "elf_decode.cc"
+    endless.mkdir(parents=True)
+    os.mkfifo(endless / "pipe")
+    for forged in (line.replace("lab1.elf_decode", "lab1.map_segment"), line.replace("elf_decode.cc", "b.cc"),
+                   line.replace("elf_decode.cc", "elf_decode\x1b[31m.cc"), line.replace("lab1.elf_decode", "lab5.load_page"),
+                   line.replace(str(stub), str(endless))):
+        assert outcome.stub_reached(forged, "lab1.elf_decode") is None
+    assert outcome.stub_reached("TODO lab9.z: x.cc:1 is not written yet\n" + line, "lab1.elf_decode") == found
