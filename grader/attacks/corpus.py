@@ -9,8 +9,8 @@ What must happen (``must``):
 - ``no more``: no test passes that the same answer without the attack (parts/wrong_...) does not pass.
 
 ``says`` is a regular expression that the words of the first failed test hold. ``plant`` makes something other
-than a file of text in the answer's place. ``boots``: the booted tests count too. ``before`` tells how many
-tests passed before it was contained: "x of y".
+than a file of text in the answer's place, or (``replace``) what a file in git cannot hold, or holds many times.
+``boots``: the booted tests count too. ``before`` tells how many tests passed before it was contained: "x of y".
 
 Each attack has a session of its own, in which the lab's other tasks are judged too, with the references: whatever an
 attack does, they keep all their points.
@@ -22,6 +22,7 @@ import json
 import os
 import re
 import shutil
+import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -79,8 +80,21 @@ class Attack:
             answer.write_bytes((reference(task)).read_bytes() + b"// \xe4\xff\n")
         else:
             source = next(FOLDER.joinpath(self.name).glob("answer.*"))
-            answer.write_text(whole(source.read_text()))
+            text = whole(source.read_text())
+            for mark, by in plant.get("replace", {}).items():
+                text = text.replace(mark, by if isinstance(by, str) else by[0] * by[1])
+            answer.write_bytes(text.encode())
+            if "objects" in plant:
+                _make_objects(answer)
         return answer
+
+
+def _make_objects(answer: Path) -> None:
+    """Puts a folder of objects in the answer's place, as compiled references are."""
+    source = answer.rename(answer.with_name("source.cc"))
+    answer.mkdir()
+    for flavour in ("asan", "tsan", "kernel"):
+        subprocess.run(["g++", "-std=c++23", f"-I{ROOT}", "-c", source, "-o", answer / f"{flavour}.o"], check=True)
 
 
 def whole(text: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 from grader.build.failures import BuildFailure
@@ -20,7 +21,10 @@ ASSEMBLY = ".S"
 REFUSED = "is refused"
 _FILE_BLOCKS = 32 << 11
 """of 512 bytes: what the compiler, and a bomb in an answer, may write in one file"""
+_PREPROCESSED_BLOCKS = 8 << 11
 LISTING_BYTES = 32 << 20
+SHOWN = 12
+"""So many findings of one kind are looked for and shown."""
 _TOO_BIG, _NO_TOOL = 119, 120
 
 
@@ -60,7 +64,7 @@ class Answer:
     def refused(self, findings: Sequence[Finding]) -> BuildFailure:
         """The failure for what the gate found."""
         lines = [f"{self.name}:{one.line}: {one.text}" if one.line else f"{self.name}: {one.text}" for one in findings]
-        return BuildFailure("\n".join(dict.fromkeys(lines[:12])), file=self.file, stage=REFUSED)
+        return BuildFailure("\n".join(dict.fromkeys(lines[:SHOWN])), file=self.file, stage=REFUSED)
 
 
 def command(answer: Answer, tools: Tools, name: str) -> list[str]:
@@ -73,20 +77,24 @@ def command(answer: Answer, tools: Tools, name: str) -> list[str]:
 
 
 def words(answer: Answer, by_flavour: dict[str, Tools], place: Path, readable: list[Path]) -> list[Finding]:
-    """What the file's own lines may not hold once macros are replaced, in all flavours. They run at once."""
+    """What the file's own lines may not hold once macros are replaced, in all flavours. They run at once.
+
+    Raises BuildFailure where the preprocessor does not get to its end: nothing of it is judged then, nor compiled."""
     name = answer.put(place)
-    script = " & ".join(
-        f"{shlex.join([*command(answer, tools, name), '-E', '-o', f'own-{i}.ii'])} 2>/dev/null"
-        for i, tools in enumerate(by_flavour.values())) + " & wait"
-    sandbox.run(["/bin/sh", "-c", f"ulimit -f {_FILE_BLOCKS}; {script}"], timeout=PREPROCESS_SECONDS, cwd=place,
-                writable=[place], readable=readable)
+    script = "".join(
+        f"({shlex.join([*command(answer, tools, name), '-E', '-o', f'own-{i}.ii'])} 2>said-{i} && mv own-{i}.ii whole-{i}) & "
+        for i, tools in enumerate(by_flavour.values())) + "wait"
+    done = sandbox.run(["/bin/sh", "-c", f"ulimit -f {_PREPROCESSED_BLOCKS}; {script}"], timeout=PREPROCESS_SECONDS,
+                       cwd=place, writable=[place], readable=readable)
     texts = {}
     for i, flavour in enumerate(by_flavour):
-        path = place / f"own-{i}.ii"
-        if path.is_file():
-            texts[flavour] = path.read_text(encoding="utf-8", errors="replace")
-    if len(texts) < len(by_flavour):
-        return []  # the compiler says what is wrong with it
+        path = place / f"whole-{i}"
+        if not path.is_file():
+            said = (place / f"said-{i}").read_text(encoding="utf-8", errors="replace") if done.ok else ""
+            if not said or "File size limit" in said:
+                said = f"the preprocessor does not get to its end: macros make too much of it (it {done.ended()})"
+            raise BuildFailure(_named(said, answer, name).strip(), file=answer.file, stage="does not compile")
+        texts[flavour] = path.read_text(encoding="utf-8", errors="replace")
     return source.preprocessed_findings(texts, name)
 
 
@@ -124,7 +132,8 @@ def judged(made: Path, answer: Answer, tools: Tools, flavour: str, may_have: Cal
         found = objects.read(made)
     except objects.NoObject as problem:
         return [Finding(0, f"its object cannot be read: {problem}")], []
-    out = list(objects.findings(found, flavour, answer.is_assembly, may_have, Path(answer.file).parent.name))
+    # Of findings without number the first are enough.
+    out = list(islice(objects.findings(found, flavour, answer.is_assembly, may_have, Path(answer.file).parent.name), SHOWN))
     for_staff: list[str] = []
     if found.machine == objects.X86_64:
         done = sandbox.run([tools.objdump, "-d", "-w", "-z", str(made)], timeout=PREPROCESS_SECONDS, readable=[made],
@@ -132,13 +141,15 @@ def judged(made: Path, answer: Answer, tools: Tools, flavour: str, may_have: Cal
         if not done.ok or done.truncated:
             return [*out, Finding(0, f"its code cannot be read: objdump {done.ended()}")], []
         listed = code.instructions(done.stdout)
-        out += code.findings(listed, about, answer.is_assembly)
+        out += islice(code.findings(listed, about, answer.is_assembly), SHOWN)
         executable = [one for one in found.sections if one.executable and one.size]
         if answer.is_assembly:
             out += code.closed(listed, {one.name: one.size for one in executable})
         if flavour not in ("asan", "tsan"):
             for one in executable:
                 for_staff += [f"{answer.name}: {what}" for what in code.hidden(listed, one.name, one.data)]
+    if len(for_staff) > SHOWN:
+        for_staff[SHOWN:] = [f"{answer.name}: and {len(for_staff) - SHOWN} more of that kind"]
     return out, for_staff
 
 

@@ -114,7 +114,7 @@ def may_have(name: str, ground: Ground, words: frozenset[str], flavour: str, lac
     if re.fullmatch(RUNTIME, name) or re.fullmatch(SANITIZERS.get(flavour, r"(?!)"), name):
         return True
     if name in ground.lacking and lacking_too:  # another task's function, as the header has it
-        spelled = _demangled(name)
+        spelled = demangled(name)
     elif name in ground.defined:
         spelled = ground.defined[name]
     else:
@@ -123,7 +123,8 @@ def may_have(name: str, ground: Ground, words: frozenset[str], flavour: str, lac
 
 
 @lru_cache(maxsize=256)
-def _demangled(name: str) -> str:
+def demangled(name: str) -> str:
+    """A name in words."""
     return subprocess.run(["c++filt", name], capture_output=True, text=True, check=True).stdout.strip()
 
 

@@ -27,6 +27,8 @@ _ASSEMBLY = re.compile(
 _SANITIZERS_OWN = re.compile(r"\.(init|fini)_array\.(00099|0|1)")
 _SANITIZERS_FUNCTIONS = re.compile(r"_sub_[ID]_00099_\d+|[at]san\.module_[cd]tor")
 _NAME = re.compile(r"[\w.$@]*")
+NAME_LETTERS = 160
+"""The longest name of an answer's own choice that is put into words, which may double with each ten letters."""
 _TLS_RELOCATIONS = {16, 17, 18, 19, 20, 21, 22, 23, 34, 35, 36}
 _IRELATIVE = 37
 X86_64, _AARCH64 = 62, 183
@@ -124,9 +126,9 @@ def findings(found: Object, flavour: str, assembly: bool, may_have: Callable[[st
         yield from _symbol(symbol)
     for name in found.undefined:
         if not may_have(name):
-            from grader.gate.contract import _demangled
+            from grader.gate.contract import demangled
 
-            spelled = _demangled(name) if _NAME.fullmatch(name) else repr(name)
+            spelled = demangled(name) if _NAME.fullmatch(name) and len(name) <= NAME_LETTERS else _shown(name)
             yield Finding(0, f"it calls or uses {spelled}, which is no part of the task's contract: the header that the "
                           "task names, and what it includes, say what there is")
     yield from _relocations(found)
@@ -156,11 +158,11 @@ def _symbol(one: Symbol) -> Iterator[Finding]:
     if not _NAME.fullmatch(one.name):
         yield Finding(0, f"the symbol {_shown(one.name)} is no name")
     elif one.kind == 10:
-        yield Finding(0, f"{one.name} is an ifunc: its resolver would run before main")
+        yield Finding(0, f"{_shown(one.name)} is an ifunc: its resolver would run before main")
     elif one.kind == 6:
-        yield Finding(0, f"{one.name} is a variable of a thread's own")
+        yield Finding(0, f"{_shown(one.name)} is a variable of a thread's own")
     elif one.section in (0xFFF1, 0xFFF2) and one.name:
-        yield Finding(0, f"{one.name} is a symbol without a section")
+        yield Finding(0, f"{_shown(one.name)} is a symbol without a section")
 
 
 def _relocations(found: Object) -> Iterator[Finding]:
@@ -193,4 +195,4 @@ def _before_main(found: Object) -> Iterator[Finding]:
 
 
 def _shown(name: str) -> str:
-    return name if _NAME.fullmatch(name) else ascii(name[:60])
+    return (name if len(name) <= 60 else f"{name[:60]}...") if _NAME.fullmatch(name) else ascii(name[:60])

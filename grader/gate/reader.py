@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 from pathlib import Path
 
@@ -19,6 +20,9 @@ FILE_BYTES = 1 << 20
 _LAST = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 _FOLDER = os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
 _BOM = b"\xef\xbb\xbf"
+_NAMES = {"\0": "a zero byte", "\r": "a carriage return that ends no line"}
+_UNSEEN = re.compile("[\0\r\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+"""What is no text; what ends a line to some and not to others; what changes the direction of text."""
 
 
 def read(path: Path, root: Path) -> bytes:
@@ -74,10 +78,12 @@ def _text(data: bytes, name: str) -> bytes:
         raise Refused([Finding(0, f"{name} has more than 1 MiB")])
     data = data.removeprefix(_BOM).replace(b"\r\n", b"\n")
     try:
-        data.decode("utf-8")
+        text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise Refused([Finding(line, f"{name} is not UTF-8 here: save it with that encoding")]) from None
-    if (at := data.find(b"\0")) >= 0:
-        raise Refused([Finding(data.count(b"\n", 0, at) + 1, f"{name} has a zero byte here: it is no text")])
+    if (unseen := _UNSEEN.search(text)) is not None:
+        line = text.count("\n", 0, unseen.start()) + 1
+        raise Refused([Finding(line, f"{name} has {_NAMES.get(unseen[0], 'a character')} here, by which a reader "
+                               f"and a compiler see two texts ({ascii(unseen[0])}): leave it out")])
     return data

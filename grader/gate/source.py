@@ -7,6 +7,9 @@ walk up the stack. Comments and literals are not words.
 
 Two texts are looked at: the file, whose directives and names are judged as they stand; and, where macros or
 conditions are in it, the file's own lines as the preprocessor leaves them, which must be the same in every flavour.
+
+Where a compiler and this reader could see different words in a text, the text is refused. And each text is read once
+from its beginning to its end, whatever it holds: what does not end, a comment or a literal, ends with the text or line.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ STACK = {"__builtin_frame_address", "__builtin_return_address", "__builtin_extra
          "__builtin_return", "__builtin_dwarf_cfa", "__builtin_stack_address", "longjmp", "setjmp", "_setjmp",
          "siglongjmp", "sigsetjmp", "__builtin_init_dwarf_reg_size_table", "__builtin_frob_return_addr"}
 SEGMENTS = {"__seg_fs", "__seg_gs", "__builtin_thread_pointer", "__thread", "thread_local", "_Thread_local"}
-FLAVOUR = re.compile(r"__SANITIZE_\w+|__has_feature|__has_extension|__SANITIZER_\w+")
+FLAVOUR = re.compile(r"__SANITIZE_\w+|__has_feature|__has_extension|__SANITIZER_\w+|__([atlm]san|ubsan|sanitizer|interceptor)_\w+")
 ATTRIBUTES = re.compile(
     r"(__)?(no_sanitize\w*|no_address_safety_analysis|disable_sanitizer_instrumentation|optimize|optnone|target"
     r"|target_clones|target_version|section|code_seg|alias|ifunc|weakref|constructor|destructor|init_priority|naked"
@@ -37,12 +40,12 @@ KNOWN = {"include", "pragma", "define", "undef", "error", "warning", "line", "im
          "sccs", "assert", "unassert", "embed", *CONDITIONS}
 
 _TOKEN = re.compile(
-    r"""(?P<space>[ \t\f\v]+)|(?P<newline>\n)|(?P<comment>//[^\n]*|/\*.*?\*/)
-    |(?P<raw>(?:u8|[uUL])?R"(?P<mark>[^()\\\s]{0,16})\(.*?\)(?P=mark)"\w*)
-    |(?P<literal>(?:u8|[uUL])?(?:"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')\w*)
+    r"""(?P<space>[ \t\f\v]+)|(?P<newline>\n)|(?P<comment>//[^\n]*|/\*.*?(?:\*/|\Z))
+    |(?P<raw>(?:u8|[uUL])?R"(?P<mark>[^()\\\s]{0,16})\(.*?(?:\)(?P=mark)"\w*|\Z))
+    |(?P<literal>(?:u8|[uUL])?(?:"(?:[^"\\\n]|\\[^\n])*(?:"\w*)?|'(?:[^'\\\n]|\\[^\n])*(?:'\w*)?))
     |(?P<number>\.?\d(?:[eEpP][+-]|'?[\w.])*)
     |(?P<word>[^\W\d]\w*)
-    |(?P<punctuation>\#\#|%:%:|%:|\[\[|\]\]|::|.)""", re.DOTALL | re.VERBOSE)
+    |(?P<punctuation>\#\#|%:%:|%:|\[\[|\]\]|<:(?!:(?![:>]))|::|.)""", re.DOTALL | re.VERBOSE)
 
 
 class Token(NamedTuple):
@@ -69,7 +72,7 @@ def tokens(text: str) -> list[Token]:
 
 def _spliced(text: str) -> tuple[str, list[int]]:
     """The text with lines that end in a backslash joined, and for each line of it its number in the file."""
-    out: list[str] = []
+    out: list[list[str]] = []
     numbers: list[int] = []
     joining = False
     for number, line in enumerate(text.split("\n"), 1):
@@ -77,12 +80,12 @@ def _spliced(text: str) -> tuple[str, list[int]]:
         goes_on = bare.endswith("\\")
         piece = bare[:-1] if goes_on else line
         if joining:
-            out[-1] += piece
+            out[-1].append(piece)
         else:
-            out.append(piece)
+            out.append([piece])
             numbers.append(number)
         joining = goes_on
-    return "\n".join(out), numbers
+    return "\n".join(map("".join, out)), numbers
 
 
 class Directive(NamedTuple):
@@ -114,8 +117,19 @@ def findings(text: str) -> list[Finding]:
                     "write it behind, or with a name in capitals")
             for one in seen if one.name in ("define", "undef") and one.line < last and one.words
             and not re.fullmatch(r"(?!NEST_|GTEST_)[A-Z][A-Z0-9_]*", one.words[0].text)]
+    out += _raw_strings(found, text)
     out += _words(found)
     return sorted(set(out), key=lambda one: one.line)
+
+
+def _raw_strings(found: list[Token], text: str) -> Iterator[Finding]:
+    """A raw string over several lines may hold what looks like a line marker; and the compiler takes back, in a raw
+    string, what a backslash at the end of a line has joined, and may see another end than _spliced()."""
+    joins = re.search(r"\\[ \t\f\v]*\n", text) is not None
+    for token in found:
+        if token.kind == "raw" and (joins or "\n" in token.text):
+            yield Finding(token.line, "a raw string, over several lines or where lines end in a backslash: write it as "
+                          "an ordinary string")
 
 
 def is_plain(text: str) -> bool:
@@ -136,8 +150,10 @@ def _directive(one: Directive) -> Iterator[Finding]:
         target = "".join(token.text for token in one.words)
         if target.startswith(('"/', "</")) or ".." in target.strip("\"<>").split("/"):
             yield Finding(one.line, f"#include {target} leaves the tree: write a path from the root")
-        if "__FILE__" in target:
-            yield Finding(one.line, "a file that includes itself has no end")
+        if not re.fullmatch(r'["<][^"<>]*[">]', target):
+            yield Finding(one.line, f"#include {target[:40]}: a macro may name any file: write the name itself")
+        elif not re.search(r'(\.hh?|\.inc|[<"/][^.]*)[">]$', target):
+            yield Finding(one.line, f"#include {target} is no header: a task stands alone in its file")
         if re.match(r'["<](gtest|gmock)/', target):
             yield Finding(one.line, "the tests' own library is no part of a task: leave its header out")
     elif one.name == "pragma":
@@ -152,6 +168,8 @@ def _pragma(words: str, line: int) -> Iterator[Finding]:
 
 def _words(found: list[Token]) -> Iterator[Finding]:
     for i, token in enumerate(found):
+        if token.text == "<:":
+            yield Finding(token.line, "<: is another spelling of [: write that")
         if token.kind != "word":
             continue
         word = token.text
@@ -178,8 +196,7 @@ def _attributes(found: list[Token]) -> Iterator[Finding]:
         token = found[i]
         if token.text in ("__attribute__", "__attribute", "__declspec"):
             opens, closes, depth, i = "(", ")", 0, i + 1
-        elif token.text == "[[" or (token.text == "[" and i + 1 < len(found) and found[i + 1].text == "[") or (
-                token.text == "<:" and i + 1 < len(found) and found[i + 1].text == "<:"):
+        elif token.text == "[[" or (token.text == "[" and i + 1 < len(found) and found[i + 1].text == "["):
             opens, closes, depth = "[", "]", 0
         else:
             i += 1
@@ -217,8 +234,9 @@ def preprocessed_findings(by_flavour: Mapping[str, str], name: str) -> list[Find
     lines = {flavour: own_lines(text, name) for flavour, text in by_flavour.items()}
     out = []
     (first, ground), *others = lines.items()
+    numbers = [number for number, _ in ground]
+    out += [Finding(numbers[one.line - 1], one.text) for one in _words(tokens("\n".join(line for _, line in ground)))]
     for number, line in ground:
-        out += [Finding(number, one.text) for one in _words(tokens(line))]
         if (one := re.match(r"\s*#\s*pragma\s+(.*)", line)) is not None:
             out += list(_pragma(" ".join(one[1].split()), number))
     for flavour, mine in others:

@@ -76,9 +76,12 @@ def test_what_is_no_file_of_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / "big.cc").write_bytes(b" " * ((1 << 20) + 1))
     (tmp_path / "latin.cc").write_bytes(b"int a;\nint \xe4;\n")
     (tmp_path / "zeros.cc").write_bytes(b"int a;\n\0")
+    (tmp_path / "return.cc").write_bytes(b"int a; // \\\r\r\nint b;\n")
+    (tmp_path / "turned.cc").write_text("int a; // \u202e } \u2066\n")
     for name, words in (("link.cc", "link"), ("nowhere.cc", "link"), ("zero.cc", "link"), ("way/in.cc", "way is a link"),
                         ("pipe.cc", "not a regular file"), ("folder", "not a regular file"), ("big.cc", "1 MiB"),
                         ("latin.cc", "2: latin.cc is not UTF-8"), ("zeros.cc", "2: zeros.cc has a zero byte"),
+                        ("return.cc", "1: return.cc has a carriage return"), ("turned.cc", "1: turned.cc has a character"),
                         ("folder/../good.cc", "leaves its folder")):
         assert words in refusal(tmp_path / name, tmp_path), name
     assert "not a regular file" in refusal(Path("/dev/zero"), tmp_path)
@@ -106,6 +109,12 @@ def test_what_is_no_file_of_text_is_refused(tmp_path: Path) -> None:
     ("#include \"../a.hh\"", "leaves the tree"),
     ("#include <gtest/gtest.h>", "tests' own library"),
     ("#define private public\n#include \"vmm/vm.hh\"", "before an #include"),
+    ("#define FILE \"/proc/self/environ\"\n#include FILE", "2: #include FILE: a macro may name any file"),
+    ("#include \"kern/elf/elf_decode.cc\"", "is no header"),
+    ("<:<: gnu::constructor :>:> void f();", "<: is another spelling"),
+    ("int a;\nauto s = R\"(\n# 1 \"a.hh\"\n)\";", "2: a raw string"),
+    ("auto s = R\"( )\\\n\" )\"; asm(\"\"); auto t = R\"( )\";", "a raw string"),
+    ("void __asan_set_shadow_00(long, long);", "__asan_set_shadow_00: an answer is the same"),
 ])  # fmt: skip
 def test_words_that_have_no_use_in_a_task(text: str, words: str) -> None:
     found = [f"{one.line}: {one.text}" for one in source.findings(text)]
@@ -114,7 +123,7 @@ def test_words_that_have_no_use_in_a_task(text: str, words: str) -> None:
 
 @pytest.mark.parametrize("text", [
     "// asm, __SANITIZE_ADDRESS__ and #line\n/* __builtin_frame_address */\n",
-    "const char* const words = \"asm(\\\"nop\\\") #line\"; const char* raw = R\"x(\n#line 3\n)x\";",
+    "const char* const words = \"asm(\\\"nop\\\") #line\"; const char* raw = R\"x(#line 3)x\"; a<::b> c;",
     "int target = 0, section = 1, optimize = 2, constructor = 3, alias = 4; int b = a[target[c]];",
     "[[nodiscard, maybe_unused]] static int f(); __attribute__((noinline, packed)) int g();",
     "#pragma once\n#pragma GCC diagnostic push\n#pragma GCC diagnostic ignored \"-Wshadow\"\n#pragma GCC unroll 4\n",
@@ -123,6 +132,13 @@ def test_words_that_have_no_use_in_a_task(text: str, words: str) -> None:
 ])  # fmt: skip
 def test_ordinary_words_are_let_in(text: str) -> None:
     assert source.findings(text) == []
+
+
+@pytest.mark.parametrize("piece", ["/* ", 'R"x(', "'\\", '"\\'])
+def test_what_does_not_end_is_one_word(piece: str) -> None:
+    """Or each piece would be read to the end of the text, and a file of a MiB would take a day."""
+    assert len(source.tokens(piece * 100)) <= 1
+    assert len(source.tokens(f"{piece * 100}\nint a;")) <= 5
 
 
 def test_own_lines_must_be_the_same_in_all_flavours() -> None:
@@ -134,6 +150,8 @@ def test_own_lines_must_be_the_same_in_all_flavours() -> None:
     assert source.preprocessed_findings({"kernel": '# 3 "vmm/a.cc"\nasm("");\n'}, "vmm/a.cc")[0].line == 3
     assert source.is_plain("#include <array>\nint a = b;") and not source.is_plain("int a = SIZE;")
     assert not source.is_plain("#if 1\n#endif")
+    two = '# 1 "vmm/a.cc"\nauto s = "\\"" "(";\nasm("");\n'
+    assert [one.line for one in source.preprocessed_findings({"kernel": two}, "vmm/a.cc")] == [2]
 
 
 LISTING = """
