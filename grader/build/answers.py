@@ -16,6 +16,10 @@ from grader.course.lab import ROOT, Lab
 from grader.gate import Refused, reader
 
 
+COMPILED = "references"
+"""The folder of compiled references, from the root."""
+
+
 @dataclass(frozen=True)
 class Answers:
     """For each task file of the tree, the file that answers it."""
@@ -59,11 +63,16 @@ def reference_answers(labs: list[Lab], root: Path = ROOT) -> Answers | None:
     return Answers.of(files) if all(path.is_file() for path in files.values()) else None
 
 
+def is_compiled(path: Path, root: Path = ROOT) -> bool:
+    """Whether it is a folder of objects that staff have made. One in the place of a student's file is none."""
+    return path.is_relative_to(root / COMPILED) and path.is_dir()
+
+
 def content(path: Path, root: Path = ROOT) -> bytes | None:
-    """A file's text as the gate reads it, those of a folder's objects by name, or None if it cannot be read or is
+    """A file's text as the gate reads it, those of a reference's objects by name, or None if it cannot be read or is
     refused."""
     try:
-        if path.is_dir() and not path.is_symlink():
+        if is_compiled(path, root):
             return b"".join(one.name.encode() + one.read_bytes() for one in sorted(path.iterdir()))
         return reader.read(path, root)
     except (OSError, Refused):

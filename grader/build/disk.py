@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import tempfile
 from pathlib import Path
 
 from grader import CannotRun
@@ -12,6 +13,7 @@ from grader import CannotRun
 _WORDS = ("No space left on device", "Disk quota exceeded", "Read-only file system")
 LEAST_FREE_BYTES = 1 << 20
 _BUILD_MIB = 500
+_ANSWER_BYTES = 64 << 20
 
 
 def disk_trouble(error: OSError, where: Path) -> CannotRun:
@@ -33,3 +35,13 @@ def disk_words(text: str, folder: Path) -> str:
             line = "no space left"
     return line and (f"{folder}: {line}\n  mend: make room there (a whole build takes {_BUILD_MIB} MiB), or work in a "
                      "copy of the tree on another disk")
+
+
+def has_room(folder: Path) -> bool:
+    """Whether what an answer is made into can be written there."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as tried:
+            os.posix_fallocate(tried.fileno(), 0, _ANSWER_BYTES)
+    except OSError:
+        return False
+    return True

@@ -16,10 +16,10 @@ from typing import Any, Callable, Iterable, Sequence, TypeVar
 
 from grader import CannotRun
 from grader.build import ground, reference_objects
-from grader.build.answers import Answers, content, reference_answers
+from grader.build.answers import Answers, content, is_compiled, reference_answers
 from grader.build.cache import Cache, digest
 from grader.build.compiling import ASSEMBLY, COMPILE_SECONDS, Answer, Tools, compiled, judged, words
-from grader.build.disk import disk_words
+from grader.build.disk import disk_words, has_room
 from grader.build.failures import BuildFailure
 from grader.build.ground import ROOMS, identity
 from grader.build.schedule import Schedule
@@ -83,7 +83,7 @@ class Kit:
 
     def _object(self, file: str, source: Path, flavour: str, rank: int) -> Future[Path]:
         name = self.shown(source)
-        if source.is_dir():
+        if is_compiled(source, self.root):
             ready: Future[Path] = Future()
             ready.set_result(source / reference_objects.name(flavour))
             return ready
@@ -388,8 +388,9 @@ class Kit:
         return self._once(key, make, *objects, rank=rank)
 
     def blame_disk(self, text: str) -> None:
-        """Raises CannotRun if the disk is to blame for what a tool said."""
-        if trouble := disk_words(text, self.cache.folder):
+        """Raises CannotRun if the disk is to blame for what a tool said. An answer can make a tool say anything, as by an
+        #error: so it is believed only of a disk without room."""
+        if (trouble := disk_words(text, self.cache.folder)) and not has_room(self.cache.folder):
             raise CannotRun(trouble)
 
 

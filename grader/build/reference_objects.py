@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any, Mapping
 
 from grader import CannotRun
-from grader.build.answers import Answers
+from grader.build.answers import COMPILED, Answers
 
-FOLDER = "references"
+FOLDER = COMPILED
 INDEX = "index.json"
 ROOMS = ("kern", "vmm")
 HEADERS = (".hh", ".h", ".inc")

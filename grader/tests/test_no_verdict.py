@@ -158,10 +158,20 @@ def test_full_disk_while_one_answer_is_compiled_costs_nobody_a_point(tree: Tree)
     assert tree.grade()[1].returncode == 0
     tree.write("vmm/half.cc", HALF + "// yet another\n")
     tree.write("grader/build/compiling.py", text + FULL)
+    disk = tree.root / "grader/build/disk.py"
+    tree.write("grader/build/disk.py", disk.read_text() + "\n\ndef has_room(folder):\n    return False\n")
     result, done = tree.grade()
     assert done.returncode == 3 and "Traceback" not in done.stderr, done.stderr
     assert (result["score"], result["extra_data"]["not_judged"]) == (10, 20), done.stdout
     assert "half.o: No space left on device" in done.stdout and "mend: make room there" in done.stdout
+
+
+def test_words_of_an_answer_fill_no_disk(tree: Tree) -> None:  # noqa: F811
+    tree.solve()
+    tree.write("vmm/half.cc", '#error No space left on device\n')
+    result, done = tree.grade()
+    assert done.returncode == 1 and result["score"] == 10, done.stdout
+    assert "vmm/half.cc:1:2: error: #error No space left on device" in done.stdout
 
 
 KILLS_ITSELF = """
