@@ -43,6 +43,8 @@ DENIED = ("evidence", "power_off", r"\b(un)?poison", r"\b(read|write)_msr", r"\b
           r"\btriple_fault", "arch::fake::", "testing::")
 """Of what headers declare: the end of the machine, its ports and registers, the fake one of the tests, what judges."""
 _DENIED = re.compile("|".join(DENIED), re.IGNORECASE)
+_FOR_TESTS = re.compile(r"\bfail_from\b|\bHeldDevice\b|probe|::plan::|\b(run|start)_programs?\b")
+"""What tests make happen, and an answer could undo: failures that are injected, reads that are held, steps of a plan."""
 EVERYWHERE = ("kern/lib/todo.hh", "kern/lib/panic.hh", "kern/lib/print.hh", "kern/mm/frame_allocator.hh")
 """What every answer may call: to stop with words, to print while one searches, and to take a frame."""
 _INCLUDE = re.compile(r'^[ \t]*#[ \t]*include\s*"([^"\n]+)"', re.MULTILINE)
@@ -119,7 +121,7 @@ def may_have(name: str, ground: Ground, words: frozenset[str], flavour: str, lac
         spelled = ground.defined[name]
     else:
         return False
-    return not _DENIED.search(spelled) and last_word(spelled) in words
+    return not _DENIED.search(spelled) and not _FOR_TESTS.search(spelled) and last_word(spelled) in words
 
 
 @lru_cache(maxsize=256)

@@ -190,6 +190,10 @@ def test_names() -> None:
     assert contract.may_have("_Z1fv", ground, words, "kernel") and contract.may_have("memcpy", ground, words, "kernel")
     for name in ("vmm_evidence", "_Z9power_offv", "_Z1gv", "write", "_exit", "__asan_report_load8"):
         assert not contract.may_have(name, ground, words, "kernel"), name
+    hooks = contract.Ground({"_Z1f": "kern::FrameAllocator::fail_from(unsigned long)", "_Z1g": "vmm::HeldDevice::hold()",
+                             "_Z1h": "vmm::svm_probe", "_Z1i": "kern::FrameAllocator::free(unsigned long)"}, frozenset())
+    every = frozenset({"fail_from", "hold", "svm_probe", "free"})
+    assert [name for name in hooks.defined if contract.may_have(name, hooks, every, "asan")] == ["_Z1i"]
     assert contract.may_have("__asan_report_load8", ground, words, "asan")
     assert not contract.may_have("__asan_unpoison_memory_region", ground, words, "asan")
 
