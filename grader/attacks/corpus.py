@@ -42,6 +42,8 @@ FOLDER = Path(__file__).parent
 PARTS = FOLDER / "parts"
 PLANTED = ROOT / "build" / "attacks"
 NEIGHBOUR = "neighbour"
+OTHER_BUILD = Path(os.environ["NEST_BUILD"]) if "NEST_BUILD" in os.environ else None
+"""A build folder whose kit is taken in the place of the tree's, as that of another compiler."""
 _PART = re.compile(r"^//@ (\w+)$", re.MULTILINE)
 
 

@@ -23,7 +23,7 @@ WITHOUT_NEIGHBOURS = {lab.id for lab in load_all() if all(test.kind == "boot" fo
 @pytest.fixture(scope="module")
 def found(request: pytest.FixtureRequest) -> Iterator[Found]:
     chosen = [item.callspec.params["attack"] for item in request.session.items if hasattr(item, "callspec")]
-    with workshop(Progress()) as kit:
+    with workshop(Progress(), other=corpus.OTHER_BUILD) as kit:
         yield corpus.carry_out(kit, [one for one in chosen if isinstance(one, Attack)])
 
 

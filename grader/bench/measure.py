@@ -269,11 +269,31 @@ def samples_of(lines: Iterable[tuple[float, str]]) -> tuple[Samples, Samples]:
             {key: tuple(values) for key, values in by_us.items()})
 
 
+def gate(kit: Kit, progress: Progress) -> Iterator[Row]:
+    """The gate alone, over each reference in C++ and all its flavours; the compiler's time is not in it."""
+    answers = reference_answers(lab.load_all())
+    if answers is None:
+        raise CannotRun("there are no reference answers in this tree")
+    flavours = ("kernel", "asan", "tsan")
+    files = [(file, path) for file, path in answers.files if file.endswith(".cc") and "/program/" not in file]
+    samples = []
+    for file, path in files:
+        progress(f"the gate: {file}")
+        for flavour in flavours:
+            kit.look_again(file, path, flavour)  # compiled, if it was not
+        started = time.perf_counter()
+        for flavour in flavours:
+            kit.look_again(file, path, flavour)
+        samples.append((time.perf_counter() - started) * 1e3)
+    yield Row("gate", "the gate looks at one answer in three flavours", "its bound", "ms", tuple(samples), (50.0,), 1.0)
+
+
 MEASUREMENTS = (
     ([row.name for row in IN_THE_HYPERVISOR], in_the_hypervisor),
     ([row.name for row in ON_INTEL] + [INSTRUCTIONS[INTEL].name], on_intel),
     ([INSTRUCTIONS[MACHINE].name], instructions_on_amd),
     ([row.name for row in IN_THE_PROCESS_LAYER], in_the_process_layer),
     (["first-byte"], first_byte),
+    (["gate"], gate),
 )
 """what can be measured together, by the names of the rows"""

@@ -329,6 +329,15 @@ class Kit:
             os.link(made, place / "passed.o")
             return self.cache.put(key, place / "passed.o")
 
+    def look_again(self, file: str, source: Path, flavour: str) -> None:
+        """Lets the gate look once more at an answer's words and at its object, which is compiled: for measurements."""
+        answer = Answer(file, self.shown(source), reader.read(source, self.root), self.root)
+        if not answer.is_assembly:
+            rules.findings(answer.text.decode())
+        known = contract.known_words(self.root, self._header(file))
+        judged(self.object(file, source, flavour).result(), answer, self._tools(file, flavour), flavour,
+               lambda name: contract.may_have(name, self._contract, known, flavour), self._privileged.get(file, frozenset()))
+
     @cached_property
     def rooms(self) -> list[Path]:
         """What a compiler may read of the tree."""

@@ -51,9 +51,10 @@ def open_kit(schedule: Schedule, say: Say, root: Path = ROOT, settings: tuple[st
         yield kit
 
 
-def read_description(root: Path) -> dict[str, Any]:
-    """What kit.json says. CMake writes paths into it as they are, so a root with a quote in its name needs help."""
-    text = (root / "build" / "cmake" / "kit.json").read_text()
+def read_description(root: Path, folder: Path | None = None) -> dict[str, Any]:
+    """What kit.json says, of the build folder or of another. CMake writes paths into it as they are, so a root with a
+    quote in its name needs help."""
+    text = ((folder or root / "build" / "cmake") / "kit.json").read_text()
     description: dict[str, Any] = json.loads(text.replace(str(root), json.dumps(str(root), ensure_ascii=False)[1:-1]))
     return description
 

@@ -9,11 +9,13 @@ import shutil
 import signal
 import sys
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from typing import Iterator
 
+from grader.build.cache import Cache
 from grader.build.kit import Kit
-from grader.build.opening import open_kit
+from grader.build.opening import open_kit, read_description
 from grader.build.schedule import Schedule
 from grader.confine.processes import stop_all
 from grader.course import release
@@ -75,12 +77,13 @@ class Progress:
 
 @contextmanager
 def workshop(progress: Progress, settings: tuple[str, ...] = (), *, fresh: bool = False,
-             threads: int | None = None) -> Iterator[Kit]:
+             threads: int | None = None, other: Path | None = None) -> Iterator[Kit]:
     """A kit that is up to date and a schedule to work with it, of so many threads, else one a core; see open_kit. At
-    the end nothing runs any more."""
+    the end nothing runs any more. `other`: the kit of another build folder, as it stands, in the place of the tree's."""
     schedule = Schedule(threads)
     try:
-        with open_kit(schedule, progress, ROOT, settings, fresh=fresh) as kit:
+        with (open_kit(schedule, progress, ROOT, settings, fresh=fresh) if other is None
+              else nullcontext(Kit(read_description(ROOT, other), ROOT, Cache(other / "cache"), schedule))) as kit:
             yield kit
             kit.cache.trim(*(STUDENTS_CACHE if release.read() else STAFFS_CACHE))
     finally:
