@@ -20,45 +20,46 @@ FILE = "expectations.json"
 
 @dataclass(frozen=True)
 class Expectations:
-    """Of one case, what is the same under every answer that passes it."""
+    """Of one case, what holds under every answer that passes it."""
 
     places: int
-    """at how many places of the tests an expectation is evaluated"""
+    """at how many places of the tests an expectation is evaluated; at least, where `times` is None"""
     times: int | None
-    """how often in all; None: that depends on the answer"""
+    """how often in all; None: the numbers depend on the answer"""
 
     def missing(self, seen: tuple[int, int] | None) -> str:
         """What is wrong with what was evaluated, at so many places and so often; empty if nothing."""
         places, times = seen or (0, 0)
-        if places == self.places and self.times in (None, times):
+        if (places, times) == (self.places, self.times) or (self.times is None and places >= self.places):
             return ""
         return ("the case passed, but not by its expectations: "
                 + (f"{times} were evaluated, and under every right answer it is {self.times}" if places == self.places else
-                   f"they were evaluated at {places} places, and under every right answer it is {self.places}"))
+                   f"they were evaluated at {places} places, and under every right answer it is {self.places}"
+                   + " or more" * (self.times is None)))
 
 
-def read(folder: Path) -> dict[str, Expectations | None]:
-    """What a folder's file says, by the test's name; None: all of it depends on the answer. Nothing, if the tests are
-    not those that it was recorded of. Raises LabError."""
+def read(folder: Path) -> dict[str, Expectations]:
+    """What a folder's file says, by the test's name; nothing, if the tests are not those that it was recorded of.
+    Raises LabError."""
     path = folder / FILE
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         if data["of"] != _tests(folder):
             return {}
-        return {name: entry and Expectations(*entry) for name, entry in data["cases"].items()}
+        return {name: Expectations(*entry) for name, entry in data["cases"].items()}
     except FileNotFoundError:
         return {}
     except (ValueError, TypeError, AttributeError, KeyError) as error:
         raise LabError(f"{path}: damaged ({error}): put it back, or record it by `nest verify LAB --expectations`") from None
 
 
-def write(folder: Path, known: dict[str, Expectations | None]) -> None:
+def write(folder: Path, known: dict[str, Expectations]) -> None:
     """Writes the folder's file, a line for each test; no file if there is nothing to say."""
     path = folder / FILE
     if not known:
         path.unlink(missing_ok=True)
         return
-    lines = [f"  {json.dumps(name)}: {json.dumps(one and [one.places, one.times])}" for name, one in sorted(known.items())]
+    lines = [f"  {json.dumps(name)}: {json.dumps([one.places, one.times])}" for name, one in sorted(known.items())]
     path.write_text(f'{{"of": "{_tests(folder)}", "cases": {{\n' + ",\n".join(lines) + "\n}}\n", encoding="utf-8")
 
 

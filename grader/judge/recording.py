@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: MIT
 """Records how many expectations each unit test evaluates: `nest verify LAB --expectations`.
 
-Every answer that passes a case is asked, the mutants that do too: what differs between any two of them depends on the
-answer, and is not recorded. So no honest answer, right or wrong, is ever said to have left expectations out.
+Every answer that passes a case is asked, the mutants that do too: where any two of them differ, the numbers depend on
+the answer, and only the least is recorded. So no honest answer, right or wrong, is said to have left expectations out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,7 +28,7 @@ SEEDS = 3
 
 
 def record(lab: Lab, kit: Kit, seed: int, progress: Progress) -> tuple[int, int]:
-    """Writes the lab's files; of how many tests there is a number, and of how many it depends on the answer."""
+    """Writes the lab's files; of how many tests, and of how many of them the numbers depend on the answer."""
     bare = replace(lab, tasks=tuple(replace(task, tests=tuple(
         replace(test, expectations=None) for test in task.tests if test.kind == RECORDED)) for task in lab.tasks))
     seen: dict[Test, set[Evaluated]] = {}
@@ -41,7 +41,7 @@ def record(lab: Lab, kit: Kit, seed: int, progress: Progress) -> tuple[int, int]
     known = {test: common(several) for test, several in seen.items()}
     for hidden, folder in _folders(lab):
         expectations.write(folder, {test.name: found for test, found in known.items() if test.hidden is hidden})
-    return sum(found is not None for found in known.values()), sum(found is None for found in known.values())
+    return len(known), sum(found.times is None for found in known.values())
 
 
 def unrecorded(lab: Lab) -> list[str]:
@@ -63,9 +63,7 @@ def _passed(rows: Iterable[Row]) -> Iterable[tuple[Test, Evaluated]]:
                     yield one.test, one.outcome.evaluated
 
 
-def common(seen: Iterable[Evaluated]) -> Expectations | None:
-    """What is the same in all of them."""
-    places, times = map(set, zip(*seen))
-    if len(places) > 1 or places == {0}:
-        return None
-    return Expectations(places.pop(), times.pop() if len(times) == 1 else None)
+def common(seen: Collection[Evaluated]) -> Expectations:
+    """What holds in all of them."""
+    places, times = min(seen)
+    return Expectations(places, times if len(seen) == 1 else None)

@@ -72,7 +72,7 @@ def test_case_that_leaves_expectations_out_is_forged(tree: Tree) -> None:  # noq
     """Each of the toy's cases says that it evaluates one."""
     folder = tree.root / "labs/lab1-toy"
     one = Expectations(1, 1)
-    known = {"unit:Twice.OfThree": one, "unit:Half.OfFour": one, "unit:Half.RefusesOdd": one, "unit:Twice.OfZero": None}
+    known = {"unit:Twice.OfThree": one, "unit:Half.OfFour": one, "unit:Half.RefusesOdd": one}
     expectations.write(folder, known)
     result, done = tree.grade("--reference")
     assert (done.returncode, result["score"]) == (0, 30), done.stdout
@@ -84,14 +84,18 @@ def test_case_that_leaves_expectations_out_is_forged(tree: Tree) -> None:  # noq
     assert tree.grade("--reference")[0]["score"] == 30
 
 
-def test_what_depends_on_the_answer_is_not_recorded() -> None:
+def test_what_depends_on_the_answer_is_recorded_as_the_least() -> None:
     assert common({(2, 7)}) == Expectations(2, 7)
-    assert common({(2, 7), (2, 9)}) == Expectations(2, None)
-    assert common({(2, 7), (1, 7)}) is None and common({(0, 0)}) is None
+    assert common({(2, 9), (2, 7)}) == Expectations(2, None)
+    assert common({(2, 7), (1, 9)}) == Expectations(1, None)
+    assert not Expectations(2, None).missing((2, 5)) and not Expectations(2, None).missing((3, 3))
+    assert "at 1 places, and under every right answer it is 2 or more" in Expectations(2, None).missing((1, 9))
+    assert "3 were evaluated" in Expectations(2, 7).missing((2, 3)) and Expectations(2, 7).missing((3, 7))
+    assert Expectations(1, 1).missing(None)
 
 
 def test_record_is_read_as_it_was_written(tmp_path: Path) -> None:
-    known = {"unit:A.B": Expectations(2, 7), "unit:A.C": Expectations(2, None), "unit:A.D": None}
+    known = {"unit:A.B": Expectations(2, 7), "unit:A.C": Expectations(2, None)}
     assert expectations.read(tmp_path) == {}
     expectations.write(tmp_path, known)
     assert expectations.read(tmp_path) == known

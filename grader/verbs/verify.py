@@ -109,7 +109,7 @@ def _expectations(labs: list[Lab], seed: int, progress: Progress) -> int:
         for one in labs:
             known, unknown = record(one, kit, seed, progress)
             progress.clear()
-            print(f"{one.id}: recorded of {known} unit tests; of {unknown} it depends on the answer", flush=True)
+            print(f"{one.id}: recorded of {known} unit tests; of {unknown} the numbers depend on the answer", flush=True)
     return DONE
 
 
