@@ -57,6 +57,21 @@ def test_part_that_fails_shows_what_it_said(run) -> None:
                          "nest test: 1 of 2 parts passed; failed: a"]
 
 
+def test_commands_of_one_part_may_run_side_by_side(run, tmp_path: Path) -> None:
+    line = tmp_path / "line"
+    os.mkfifo(line)
+    # Each waits for the other one, and both are told of, also where one fails.
+    scripts = [f"echo hello >{line}; exit 2", f"cat {line}"]
+    status, lines = run(Part("two", "two", lambda: [["sh", "-c", script] for script in scripts], at_once=True))
+    assert status == 1 and lines[:2] == ["two: FAILED: sh ended with 2", "two: hello"]
+
+
+def test_each_file_of_tests_is_in_one_process() -> None:
+    dealt = [[word for word in argv if word.endswith(".py")] for argv in verb._pytest(False, 2)]
+    assert sorted(dealt[0] + dealt[1]) == sorted(name for name in verb._pytest(False)[0] if name.endswith(".py"))
+    assert abs(len(dealt[0]) - len(dealt[1])) < 2 and not set(dealt[0]) & set(dealt[1])
+
+
 def test_ci_closes_with_the_times_of_its_steps_and_their_parts(tmp_path: Path) -> None:
     (tmp_path / ".ci").mkdir()
     shutil.copy(ROOT / ".ci" / "run", tmp_path / ".ci")

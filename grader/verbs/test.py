@@ -35,6 +35,8 @@ class Part:
     """only with --long, or by its name"""
     built: bool = False
     """wants the whole tree built, which is a part of its own and comes first"""
+    at_once: bool = False
+    """its commands run side by side; else one after the other, up to one that fails"""
     beside: int | None = None
     """the niceness with which it runs beside the others; None: it has its turn"""
 
@@ -76,10 +78,13 @@ def _python_tests(tests: list[str]) -> list[str]:
 KERNELS = ("kern/", "vmm/")
 
 
-def _pytest(of_kernels: bool) -> list[list[str]]:
-    return [_python_tests([name for name in sources(".py")
-                           if Path(name).name.startswith("test_") and not name.startswith(("labs/", "grader/attacks/"))
-                           and name.startswith(KERNELS) == of_kernels])]
+def _pytest(of_kernels: bool, processes: int = 1) -> list[list[str]]:
+    """So many commands, among which the files are dealt out, the large ones first: they take longest."""
+    files = [name for name in sources(".py")
+             if Path(name).name.startswith("test_") and not name.startswith(("labs/", "grader/attacks/"))
+             and name.startswith(KERNELS) == of_kernels]
+    files.sort(key=lambda name: -(ROOT / name).stat().st_size)
+    return [_python_tests(files[at::processes]) for at in range(processes)]
 
 
 def _ctest(preset: str = "default") -> list[str]:
@@ -113,7 +118,8 @@ PARTS = (
     Part("lint", "clang-tidy (minutes at first; then only what has changed)",
          lambda: [[PYTHON, "-m", "grader.checks.lint"]], fast=False, beside=19),
     Part("boots", "boots of the kernel", lambda: _pytest(True), fast=False, built=True, beside=0),
-    Part("pytest", "the grader's tests", lambda: _pytest(False), fast=False, built=True),
+    Part("pytest", "the grader's tests, as many processes as there are processors",
+         lambda: _pytest(False, cores()), fast=False, built=True, at_once=True),
     Part("attacks", "answers that want points for nothing, and right ones in many styles",
          lambda: [_python_tests(["grader/attacks"])], fast=False, long=True, built=True),
     Part("clang", "all of it built by clang++: the C++ unit tests, boots of the kernel, what the gate lets in", _clang,
@@ -142,7 +148,8 @@ def command(fast: bool, with_long: bool, only: tuple[str, ...]) -> int:
     """Run all of the project's own tests; show each runner's closing line, and at the end how long each part took.
 
     Those that one processor is enough for (boots) run beside the others, and so does what only reads the tree (lint), on
-    what the others leave of the processors. There is never more than one emulator for each processor. With --fast all
+    what the others leave of the processors. The grader's tests are dealt out among as many processes as there are
+    processors. There is never more than one emulator for each processor. With --fast all
     is done in less than a minute, once the tree is built.
     """
     names = [part.name for part in PARTS]
@@ -198,26 +205,40 @@ def _shown(result: Result, progress: Progress) -> Result:
 
 def _run(part: Part, before: tuple[str, ...] = ()) -> Result:
     """Runs one part; ``before`` are words before each of its commands."""
-    said = []
-    passed = True
     started = time.monotonic()
-    for argv in part.argv():
-        output = bytearray()
+    said: list[str] = []
+    passed = True
+    commands = part.argv()
+    with ThreadPoolExecutor(len(commands)) as pool:
+        running = [pool.submit(_command, part, [*before, *argv], argv[0]) for argv in commands] if part.at_once else []
         try:
-            with Child([*before, *argv], cwd=ROOT,
-                       env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUTF8": "1"},
-                       on_stdout=output.extend, on_stderr=output.extend) as child:
-                status = child.wait(Limits())
-        except FileNotFoundError:
-            status, output = 127, bytearray(f"{argv[0]} is not installed\n".encode())
-        lines = output.decode("utf-8", "replace").rstrip().splitlines()
-        if status != 0:
-            passed = False
-            said += [*lines[-SHOWN_LINES:], f"{part.name}: FAILED: {Path(argv[0]).name} ended with {status}"]
-            break
-        if argv[0] not in ("cmake", "ninja") or part is BUILD:
-            said.append(f"{part.name}: {_closing(lines) or 'nothing to complain about'}")
+            for at, argv in enumerate(commands):
+                done, lines = running[at].result() if running else _command(part, [*before, *argv], argv[0])
+                said += lines
+                passed = passed and done
+                if not passed and not running:
+                    break
+        except KeyboardInterrupt:
+            stop_all()  # or the pool waits
+            raise
     return Result(part, passed, time.monotonic() - started, "\n".join(said))
+
+
+def _command(part: Part, argv: list[str], program: str) -> tuple[bool, list[str]]:
+    """Runs one command of a part: whether it ended with 0, and what is to be shown of it."""
+    output = bytearray()
+    try:
+        with Child(argv, cwd=ROOT, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUTF8": "1"},
+                   on_stdout=output.extend, on_stderr=output.extend) as child:
+            status = child.wait(Limits())
+    except FileNotFoundError:
+        status, output = 127, bytearray(f"{program} is not installed\n".encode())
+    lines = output.decode("utf-8", "replace").rstrip().splitlines()
+    if status != 0:
+        return False, [*lines[-SHOWN_LINES:], f"{part.name}: FAILED: {Path(program).name} ended with {status}"]
+    if program in ("cmake", "ninja") and part is not BUILD:
+        return True, []
+    return True, [f"{part.name}: {_closing(lines) or 'nothing to complain about'}"]
 
 
 def _closing(lines: list[str]) -> str:
