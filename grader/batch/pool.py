@@ -28,14 +28,16 @@ LAST_WORDS = 2000
 class Pool:
     """So many workers."""
 
-    def __init__(self, results: Path, jobs: int | None = None) -> None:
+    def __init__(self, results: Path, jobs: int | None = None, cpus: int | None = None) -> None:
+        """``cpus``: so many processors for all of them together."""
         self._results = results
-        self._jobs = jobs or cores()
+        self._cpus = cpus or cores()
+        self._jobs = jobs or self._cpus
 
     def judged(self, items: Sequence[Item]) -> Iterator[tuple[Item, str]]:
         """Each item once it is judged, in the order in which they end, and why there is no result; empty if there is
         one in the inbox."""
-        round_ = _Round(self._results, items, max(1, cores() // self._jobs))
+        round_ = _Round(self._results, items, max(1, self._cpus // self._jobs))
         threads = [threading.Thread(target=round_.feed, daemon=True) for _ in range(min(self._jobs, len(items)))]
         for thread in threads:
             thread.start()

@@ -21,6 +21,7 @@ from grader.batch.store import FAILED, GRADED, NOT_JUDGED
 from grader.batch.work import Item
 from grader.build.kit import Kit
 from grader.build.workshop import Progress, workshop
+from grader.confine import sandbox
 from grader.course import lab as labs
 from grader.course.lab import ROOT
 from grader.judge import for_students, forms
@@ -35,7 +36,8 @@ class Silent(Progress):
 
 
 def serve(results: Path, lines: Iterable[str], out: TextIO, threads: int | None = None) -> None:
-    """Judges until there are no more lines."""
+    """Judges until there are no more lines. Raises CannotRun where programs of others cannot be kept from harm."""
+    sandbox.required(results)
     with workshop(Silent(), threads=threads) as kit:
         for line in lines:
             if line.strip():

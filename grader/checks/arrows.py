@@ -62,7 +62,7 @@ ASSEMBLY_FILES = (*INLINE_ASSEMBLY, "vmm/svm", "vmm/vmx", "vmm/bench", "vmm/test
 
 _ALL_BUT_VERBS = (
     "confine", "course", "evidence", "gate", "machines", "build", "testkit", "judge", "mutate", "bench", "checks",
-    "student", "release", "intake", "batch",
+    "student", "release", "intake", "batch", "cluster",
 )  # fmt: skip
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "confine": (),
@@ -80,6 +80,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "student": ("course",),
     "intake": ("confine", "course"),
     "batch": ("confine", "course", "build", "judge", "intake"),
+    "cluster": ("batch", "course"),
     "release": ("course", "build"),
     "verbs": _ALL_BUT_VERBS,
     "attacks": ("build", "course", "judge"),

@@ -84,6 +84,11 @@ def what_is_wrong() -> tuple[str, str]:
     return "", ""
 
 
+def visible(paths: Iterable[Path]) -> list[Path]:
+    """Those that programs can read although nobody gave them: none where Landlock keeps them to what they were given."""
+    return [] if landlock.version() else open_to_others(paths)
+
+
 def open_to_others(paths: Iterable[Path]) -> list[Path]:
     """Those that other users may read or enter."""
     return [path for path in paths if path.exists() and path.stat().st_mode & stat.S_IRWXO]

@@ -220,7 +220,7 @@ def required(*secrets: Path) -> Status:
     found = status()
     if not found.isolated:
         raise CannotRun(f"programs of others cannot be kept from harm here: {found.detail}\n  mend: {found.mend}")
-    if found.kind == own_user.NAME and (seen := own_user.open_to_others(secrets)):
+    if found.kind == own_user.NAME and (seen := own_user.visible(secrets)):
         names = " ".join(map(str, seen))
         raise CannotRun(f"own-user: other users can read {names}\n  mend: chmod -R o-rwx {names}")
     return found

@@ -236,28 +236,41 @@ def test_one_upload_is_judged_without_touching_the_tree(toy: Tree, uploads: Path
 
 
 def test_a_run_killed_at_random_moments_ends_as_one_that_was_not(toy: Tree, tmp_path: Path) -> None:
-    up = tmp_path / "up"
-    for number in range(12):
-        put(up / f"s{number:02}", {**FILES, "vmm/half.cc": f"{HALF}// {number}\n".encode()})
+    killed_run(toy, tmp_path, submissions=12, kills=4)
+
+
+def killed_run(toy: Tree, place: Path, submissions: int, kills: int) -> None:
+    """Kills a run again and again, lets it end, and compares it with one that nobody killed."""
+    up = place / "up"
+    for number in range(submissions):
+        wrong = b"int half(int) { return 1; }" if number % 5 == 4 else HALF.encode()
+        put(up / f"s{number:03}", {**FILES, "vmm/half.cc": wrong + f"// {number}\n".encode()})
     words = [str(toy.root / "nest"), "grade-all", str(up), "--lab", "lab1", "--salt", "s"]
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    whole, broken = place / "whole", place / "broken"
+    started = time.monotonic()
     assert subprocess.run([*words, "--out", str(whole)], capture_output=True).returncode == 0
+    most = (time.monotonic() - started) * 2 / kills
     chance = random.Random(4)
-    for _ in range(4):
+    under_way = 0
+    for kill in range(kills):
         child = subprocess.Popen([*words, "--out", str(broken)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                                  start_new_session=True)
-        _until(lambda: len(list(broken.glob("evidence/*"))) >= 1 or child.poll() is not None)
-        time.sleep(chance.random())
+        if kill % 2 == 0:  # the others are killed also while they begin
+            before = len(list(broken.glob("evidence/*")))
+            _until(lambda: len(list(broken.glob("evidence/*"))) > before or child.poll() is not None)
+        time.sleep(chance.random() * most)
+        under_way += child.poll() is None
         os.kill(child.pid, signal.SIGKILL)
         child.wait()
+    assert under_way > kills // 2, "most of them were killed after their end"
     _until(lambda: not toy_tree.processes_in(broken))
     last = subprocess.run([*words, "--out", str(broken)], capture_output=True, text=True)
     assert last.returncode == 0, last.stdout + last.stderr
-    assert verdicts(broken) == verdicts(whole)
+    assert verdicts(broken) == verdicts(whole) and len(verdicts(whole)) == submissions
     with sqlite3.connect(broken / "results.db") as database:
         states = [state for state, in database.execute("SELECT state FROM attempt")]
-    assert states.count(GRADED) == 12 and set(states) <= {GRADED, LOST}
-    assert len(list((broken / "evidence").iterdir())) == 12
+    assert states.count(GRADED) == submissions and set(states) <= {GRADED, LOST}
+    assert len(list((broken / "evidence").iterdir())) == submissions
 
 
 def test_two_runs_into_one_folder_are_refused(toy: Tree, uploads: Path, tmp_path: Path) -> None:

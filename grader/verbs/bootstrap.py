@@ -35,7 +35,7 @@ CLASS = (*GRADE, "git", "python3-yaml")
 MUTATE = ("python3-clang-19",)
 """For `nest verify --mutate`: clang's library, and Python's way to it."""
 LONG = {"arm64": ("g++-aarch64-linux-gnu", "qemu-user", "googletest"), "clang": ("clang-19", "libclang-rt-19-dev"),
-        "mutants": MUTATE}
+        "mutants": MUTATE, "slurm": ("slurm-wlm", "munge")}
 """For the long parts of `nest test`."""
 
 PACKAGES: dict[str, tuple[str, ...]] = {

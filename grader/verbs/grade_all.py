@@ -15,10 +15,16 @@ from grader.batch.pool import Pool
 from grader.batch.show import Watch, summary
 from grader.batch.store import opened
 from grader.build.workshop import Progress, workshop
+from grader.cluster.slurm import Slurm
+from grader.confine import sandbox
 from grader.course import lab as labs
 from grader.intake import platforms, uploads
 from grader.intake.submission import Submission
 from grader.judge.judging import machines_of
+from grader.verbs.options import sandbox_option
+
+
+EXECUTORS = ("local", "slurm")
 
 
 def _shard(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, int] | None:
@@ -38,14 +44,17 @@ def _shard(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
 @click.option("--roster", type=click.Path(dir_okay=False, path_type=Path), metavar="CSV", help="The class: a column id, and "
               "perhaps name, group and handed_in.")
 @click.option("--jobs", type=click.IntRange(1), help="So many submissions at once (one a core).")
+@click.option("--executor", type=click.Choice(EXECUTORS), default=EXECUTORS[0], help="Who judges: workers on this machine, or "
+              "the tasks of a Slurm job array. Tree and RESULTS must then stand on a disk that all nodes share.")
+@sandbox_option
 @click.option("--only", multiple=True, metavar="STUDENT", help="Only this one's. May be repeated.")
 @click.option("--regrade-failed", "again", is_flag=True, help="Judge again what could not be judged through our fault.")
 @click.option("--machine", metavar="MACHINE", help="Where booted tests run, as in `nest grade`.")
 @click.option("--salt", metavar="TEXT", help="What the nonces follow from; else drawn once, and kept with the results.")
 @click.option("--shard", callback=_shard, metavar="I/N", help="Judge only this share, without the database: for the nodes of "
               "any queue. Then grade-all without --shard takes the results in.")
-def command(folder: Path, lab_name: str, results: Path, roster: Path | None, jobs: int | None, only: tuple[str, ...],
-            again: bool, machine: str | None, salt: str | None, shard: tuple[int, int] | None) -> int:
+def command(folder: Path, lab_name: str, results: Path, roster: Path | None, jobs: int | None, executor: str,
+            only: tuple[str, ...], again: bool, machine: str | None, salt: str | None, shard: tuple[int, int] | None) -> int:
     """Judge each submission in DIR: folders, zip and tar archives, and git repositories, named by student, or as
     Gradescope, Canvas and Moodle name them.
 
@@ -57,8 +66,12 @@ def command(folder: Path, lab_name: str, results: Path, roster: Path | None, job
     known = platforms.read_roster(roster) if roster else None
     found, nobodys = uploads.read_all(folder, lab, known)
     wanted = _only(found, only)
+    if executor == "local":
+        sandbox.required(folder)
     results.mkdir(parents=True, exist_ok=True)
     results = results.resolve()
+    if executor == "local":
+        sandbox.required(results)
     plan = batch.Plan(lab.id, machine or "", batch.salt_of(results, salt))
     batch.keep_files(results, wanted)
     progress = Progress()
@@ -74,7 +87,8 @@ def command(folder: Path, lab_name: str, results: Path, roster: Path | None, job
             store.take_submissions(found)
         watch = Watch(store, progress)
         started = time.monotonic()
-        batch.run(store, plan, [one.digest for one in wanted if one.files], Pool(results, jobs), watch, again=again)
+        workers = Pool(results, jobs) if executor == "local" else Slurm(results, jobs)
+        batch.run(store, plan, [one.digest for one in wanted if one.files], workers, watch, again=again)
         progress.clear()
         return CANNOT_RUN if summary(store, nobodys, time.monotonic() - started, sys.stdout) else DONE
 

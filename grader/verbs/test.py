@@ -81,7 +81,7 @@ KERNELS = ("kern/", "vmm/")
 def _pytest(of_kernels: bool, processes: int = 1) -> list[list[str]]:
     """So many commands, among which the files are dealt out, the large ones first: they take longest."""
     files = [name for name in sources(".py")
-             if Path(name).name.startswith("test_") and not name.startswith(("labs/", "grader/attacks/"))
+             if Path(name).name.startswith("test_") and not name.startswith(("labs/", "grader/attacks/", "grader/tests/long/"))
              and name.startswith(KERNELS) == of_kernels]
     files.sort(key=lambda name: -(ROOT / name).stat().st_size)
     return [_python_tests(files[at::processes]) for at in range(processes)]
@@ -122,6 +122,10 @@ PARTS = (
          lambda: _pytest(False, cores()), fast=False, built=True, at_once=True),
     Part("attacks", "answers that want points for nothing, and right ones in many styles",
          lambda: [_python_tests(["grader/attacks"])], fast=False, long=True, built=True),
+    Part("slurm", "a class graded by a cluster of one node, with Slurm's real daemons",
+         lambda: [_python_tests(["grader/tests/long/test_slurm.py"])], fast=False, long=True, built=True),
+    Part("killed", "a class's run killed at many moments ends as one that was not",
+         lambda: [_python_tests(["grader/tests/long/test_killed.py"])], fast=False, long=True, built=True),
     Part("clang", "all of it built by clang++: the C++ unit tests, boots of the kernel, what the gate lets in", _clang,
          fast=False, long=True),
     Part("reference", "the reference answers of every lab, on all its machines",
