@@ -92,7 +92,19 @@ def cluster(folder: Path) -> Iterator[Mapping[str, str]]:
                 logs = "\n".join(f"{path.name}: {path.read_text(errors='replace')[-500:]}" for path in folder.glob("*.log"))
                 raise DoesNotStart(f"the node is not idle after {SECONDS:.0f} s, but: {said}\n{logs}")
             time.sleep(0.2)
-        yield environment
+        try:
+            yield environment
+        finally:
+            _end_jobs(environment)
+
+
+def _end_jobs(environment: Mapping[str, str]) -> None:
+    """While the daemons are there: a job outlives them."""
+    subprocess.run(["scancel", f"--user={os.getuid()}"], env=environment, capture_output=True, check=False)
+    until = time.monotonic() + SECONDS
+    while time.monotonic() < until and subprocess.run(
+            ["squeue", "--noheader"], env=environment, capture_output=True, check=False).stdout:
+        time.sleep(0.2)
 
 
 def _states(environment: Mapping[str, str]) -> str:
