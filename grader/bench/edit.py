@@ -40,10 +40,10 @@ def grade_after_edit(progress: Progress) -> Row:
     """Measures both sides, in turn."""
     lab = max(labs.load_all(), key=lambda one: one.points)
     ours, floor = [], []
-    with _copied_tree() as tree:
+    with copied_tree() as tree:
         progress("grading a copy of the tree for the first time")
         _grade(tree, lab)
-        by_hand = _ByHand(tree, lab)
+        by_hand = ByHand(tree, lab)
         edited = tree / lab.tasks[-1].file
         for turn in range(EDITS):
             progress(f"grading after an edit [{turn + 1}/{EDITS}]")
@@ -51,7 +51,7 @@ def grade_after_edit(progress: Progress) -> Row:
             started = time.perf_counter()
             _grade(tree, lab)
             ours.append(time.perf_counter() - started)
-            modules = _boots_used(tree, lab)
+            modules = boots_used(tree, lab)
             edited.write_text(f"{edited.read_text()}// edit {time.time_ns()}\n")
             started = time.perf_counter()
             by_hand.judge(edited, modules)
@@ -61,7 +61,7 @@ def grade_after_edit(progress: Progress) -> Row:
 
 
 @contextmanager
-def _copied_tree() -> Iterator[Path]:
+def copied_tree() -> Iterator[Path]:
     tree = ROOT / "build" / "bench-tree"
     shutil.rmtree(tree, ignore_errors=True)
     shutil.copytree(ROOT, tree, symlinks=True,
@@ -82,14 +82,14 @@ def _grade(tree: Path, lab: Lab) -> None:
                         f"expected to pass:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
 
 
-def _boots_used(tree: Path, lab: Lab) -> list[Path]:
+def boots_used(tree: Path, lab: Lab) -> list[Path]:
     """The boot modules of the newest run, one a boot."""
     runs = (tree / "build" / "transcripts" / lab.id).iterdir()
     newest = max((run for run in runs if not run.is_symlink()), key=lambda run: run.stat().st_mtime_ns)
     return sorted(newest.rglob("module.img"))
 
 
-class _ByHand:
+class ByHand:
     """What has to be done for one edited file, with the commands of the kit."""
 
     def __init__(self, tree: Path, lab: Lab) -> None:

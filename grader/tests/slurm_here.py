@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""A cluster of one node on this machine: real munged, slurmctld and slurmd, which listen on 127.0.0.1 alone."""
+"""A cluster of one node on this machine: real munged, slurmctld and slurmd, which listen on 127.0.0.1 alone.
+
+``python3 -m grader.tests.slurm_here COMMAND...`` runs a command beside one.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,8 @@ import secrets
 import shutil
 import socket
 import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -131,3 +136,10 @@ def _free_ports(count: int) -> list[int]:
         for one in found:
             one.bind(("127.0.0.1", 0))
         return [one.getsockname()[1] for one in found]
+
+
+if __name__ == "__main__":
+    if why := missing():
+        sys.exit(why)
+    with tempfile.TemporaryDirectory(prefix="nest-slurm-") as place, cluster(Path(place)) as found:
+        sys.exit(subprocess.run(sys.argv[1:], env=found, check=False).returncode)

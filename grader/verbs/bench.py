@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 import click
 
+from grader.bench.classes import NAMES, SUBMISSIONS, grading_a_class
 from grader.bench.edit import grade_after_edit
 from grader.bench.measure import MEASUREMENTS, Row
 from grader.build.workshop import Progress, workshop
@@ -19,7 +20,9 @@ from grader.verbs.output import write
 @click.command(short_help="Measure what README promises.")
 @click.option("--json", "json_file", metavar="FILE", help="Write the rows as JSON; - is standard output.")
 @click.option("-k", "keyword", metavar="TEXT", default="", help="Only rows whose names contain TEXT.")
-def command(json_file: str | None, keyword: str) -> int:
+@click.option("--submissions", type=click.IntRange(1), default=SUBMISSIONS, show_default=True, help="How large the class is that "
+              "is graded.")
+def command(json_file: str | None, keyword: str, submissions: int) -> int:
     """Measure, both sides of each row in one run, and print medians.
 
     Ends with 0 also where a bound is missed: a table is a measurement, not a test.
@@ -32,6 +35,8 @@ def command(json_file: str | None, keyword: str) -> int:
                 rows += [row for row in measure(kit, progress) if keyword in row.name]
     if not keyword or keyword in "grade-after-edit":
         rows.append(grade_after_edit(progress))
+    if any(keyword in name for name in NAMES):
+        rows += grading_a_class(progress, submissions, keyword)
     progress.clear()
     if json_file:
         write(json_file, json.dumps([row.as_dict() for row in rows], indent=2) + "\n")

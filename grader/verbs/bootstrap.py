@@ -48,7 +48,7 @@ PACKAGES: dict[str, tuple[str, ...]] = {
     "doctor": COMMAND,
     "grade": GRADE,
     "verify": GRADE,
-    "bench": RUN + ("python3-pytest",),
+    "bench": tuple(dict.fromkeys((*RUN, *CLASS))),
     "run": RUN,
     "debug": (*RUN, GDB),
     "handouts": HANDOUTS,
