@@ -3,12 +3,17 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 from pathlib import Path
 from typing import Any
 
+from grader.judge import outcome
 from grader.judge.failures import failure_text, read, transcript
 from grader.judge.results import Results, TaskResult, TestResult
+
+ERRORS = (outcome.CRASHED, outcome.TIMEOUT, outcome.NOT_BUILT, outcome.REFUSED, outcome.FORGED)
+"""Outcomes that JUnit calls errors: no test could say that the answer is wrong."""
 
 
 def as_dict(results: Results) -> dict[str, Any]:
@@ -85,25 +90,57 @@ def to_json(results: Results, made: dict[str, Any] | None = None) -> str:
     return json.dumps(validated(made or as_dict(results)), indent=2, ensure_ascii=False) + "\n"
 
 
-def to_junit(results: Results) -> str:
-    """The result as JUnit XML: a suite for each task."""
+def to_junit(data: dict[str, Any], when: str, host: str = "localhost") -> str:
+    """A result, as as_dict() gives it, as JUnit XML [Apache Ant's JUnit.xsd; Jenkins's junit-10.xsd]: a suite a task.
+
+    A failure is an answer that a test found wrong; an error one that let no test say so (it crashed, hung, was not
+    built). What was not judged is skipped. `when`: the moment at which it was judged, in ISO 8601.
+    """
     from xml.etree import ElementTree as xml
 
-    top = xml.Element("testsuites", name=f"{results.lab.id} {results.lab.title}",
-                      tests=str(len(results.tests)), time=f"{results.seconds:.3f}",
-                      failures=str(sum(not one.passed and one.judged for one in results.tests)),
-                      skipped=str(sum(not one.judged for one in results.tests)))
-    for task in results.tasks:
-        suite = xml.SubElement(top, "testsuite", name=task.task.id, tests=str(len(task.tests)),
-                               failures=str(sum(not one.passed and one.judged for one in task.tests)),
-                               skipped=str(sum(not one.judged for one in task.tests)))
-        for one in task.tests:
-            case = xml.SubElement(suite, "testcase", classname=task.task.id, name=one.test.name,
-                                  time=f"{one.outcome.seconds:.3f}")
-            if not one.judged:
-                xml.SubElement(case, "skipped", message=one.detail)
-            elif not one.passed:
-                failure = xml.SubElement(case, "failure", message=one.test.checks, type=one.kind)
-                failure.text = failure_text(results, one)
+    more = data["extra_data"]
+    properties = {"lab": more["lab"], "title": more["title"], "answers": more["answers"], "seed": str(more["seed"]),
+                  "machines": " ".join(one["name"] for one in more["machines"]), "points": f"{data['score']:g}",
+                  "max_points": f"{data['max_score']:g}", "points_pending": f"{more['pending']:g}",
+                  "points_not_judged": f"{more['not_judged']:g}"}
+    top = xml.Element("testsuites")
+    for index, task in enumerate(more["tasks"]):
+        tests = [test for test in data["tests"] if test["extra_data"]["task"] == task["id"]]
+        kinds = [_junit_kind(test) for test in tests]
+        suite = xml.SubElement(
+            top, "testsuite", name=task["id"], package=more["lab"], id=str(index), timestamp=_without_zone(when),
+            hostname=host or "localhost", tests=str(len(tests)), failures=str(kinds.count("failure")),
+            errors=str(kinds.count("error")), skipped=str(kinds.count("skipped")),
+            time=f"{sum(test['extra_data']['seconds'] for test in tests):.3f}")
+        listed = xml.SubElement(suite, "properties")
+        for name, value in {**properties, "task": task["id"], "task_points": f"{task['score']:g}",
+                            "task_max_points": f"{task['max_score']:g}", "counts": str(task["counts"]).lower()}.items():
+            xml.SubElement(listed, "property", name=name, value=value)
+        for test, kind in zip(tests, kinds):
+            found = test["extra_data"]
+            case = xml.SubElement(suite, "testcase", classname=task["id"], name=test["name"],
+                                  time=f"{found['seconds']:.3f}")
+            if kind == "skipped":
+                xml.SubElement(case, "skipped", message=found["detail"])
+            elif kind:
+                xml.SubElement(case, kind, message=found["checks"], type=found["outcome"]).text = test["output"]
+        for name in ("system-out", "system-err"):
+            xml.SubElement(suite, name)
     xml.indent(top)
     return '<?xml version="1.0" encoding="utf-8"?>\n' + xml.tostring(top, encoding="unicode") + "\n"
+
+
+def _junit_kind(test: dict[str, Any]) -> str:
+    """How JUnit calls what came of a test; empty for one that passed."""
+    kind = test["extra_data"]["outcome"]
+    if kind == outcome.NOT_JUDGED:
+        return "skipped"
+    return "" if test["status"] == "passed" else "error" if kind in ERRORS else "failure"
+
+
+def _without_zone(when: str) -> str:
+    """A moment as JUnit has it: in UTC, to the second, without a zone."""
+    moment = datetime.datetime.fromisoformat(when)
+    if moment.tzinfo is not None:
+        moment = moment.astimezone(datetime.timezone.utc)
+    return moment.replace(tzinfo=None).isoformat(timespec="seconds")

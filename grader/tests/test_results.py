@@ -258,8 +258,8 @@ def test_no_verdict_is_neither_right_nor_wrong_and_says_so_everywhere() -> None:
     data = forms.validated(forms.as_dict(graded(Outcome(P), none, none)))
     assert (data["score"], data["max_score"], data["extra_data"]["not_judged"]) == (1, 3, 2)
     assert data["extra_data"]["notes"] == ["odd"] and "2 not judged" in data["output"]
-    junit = forms.to_junit(graded(Outcome(P), none, Outcome(F)))
-    assert 'failures="1" skipped="1"' in junit and junit.count("<skipped ") == 1
+    junit = forms.to_junit(forms.as_dict(graded(Outcome(P), none, Outcome(F))), "2026-11-27T10:00:00")
+    assert 'failures="1" errors="0" skipped="1"' in junit and junit.count("<skipped ") == 1
 
 
 def test_failures_that_look_alike_are_shown_once_and_named() -> None:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import datetime
+import platform
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -62,7 +64,8 @@ def command(lab: str, reference: bool, task: str | None, keyword: str, machine: 
     if json_file:
         write(json_file, forms.to_json(results, for_students_dict(results) if for_students else None))
     if junit_file:
-        write(junit_file, forms.to_junit(results))
+        begun = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(seconds=results.seconds)
+        write(junit_file, forms.to_junit(forms.as_dict(results), begun.isoformat(), platform.node()))
     show(results, sys.stderr if "-" in (json_file, junit_file) else sys.stdout)
     return results.status
 
