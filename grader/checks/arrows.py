@@ -62,7 +62,7 @@ ASSEMBLY_FILES = (*INLINE_ASSEMBLY, "vmm/svm", "vmm/vmx", "vmm/bench", "vmm/test
 
 _ALL_BUT_VERBS = (
     "confine", "course", "evidence", "gate", "machines", "build", "testkit", "judge", "mutate", "bench", "checks",
-    "student", "release", "intake", "batch", "cluster",
+    "student", "release", "intake", "batch", "cluster", "export", "overview",
 )  # fmt: skip
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "confine": (),
@@ -82,6 +82,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "batch": ("confine", "course", "build", "judge", "intake"),
     "cluster": ("batch", "course"),
     "release": ("course", "build"),
+    "export": ("confine", "course", "build", "judge", "intake", "batch", "release"),
+    "overview": ("confine", "course", "judge", "batch"),
     "verbs": _ALL_BUT_VERBS,
     "attacks": ("build", "course", "judge"),
     "tests": (*_ALL_BUT_VERBS, "verbs"),

@@ -28,12 +28,14 @@ RUN = (*COMMAND, *BUILD, *EMULATE, *GRUB)
 GDB = "gdb" if IS_X86_64 else "gdb-multiarch"
 HANDOUTS = (*COMMAND, *BUILD, "doxygen", "graphviz", "python3-jinja2")
 TEST = (*GRADE, *RUN, *HANDOUTS, "clang-format-19", "clang-tidy-19", GDB,
-        "python3-defusedxml", "git")
+        "python3-defusedxml", "git", "similarity-tester")
 STUDENT = (*GRADE, *RUN, *HANDOUTS, GDB, "git")
 """For all verbs of a student's tree."""
 CLASS = (*GRADE, "git", "python3-yaml")
 MUTATE = ("python3-clang-19",)
 """For `nest verify --mutate`: clang's library, and Python's way to it."""
+REPORT = (*COMMAND, "python3-jinja2", "similarity-tester")
+"""For `nest report`: the page, and a look for submissions that are alike."""
 LONG = {"arm64": ("g++-aarch64-linux-gnu", "qemu-user", "googletest"), "clang": ("clang-19", "libclang-rt-19-dev"),
         "mutants": MUTATE, "slurm": ("slurm-wlm", "munge")}
 """For the long parts of `nest test`."""
@@ -60,6 +62,8 @@ PACKAGES: dict[str, tuple[str, ...]] = {
     "compare": COMMAND,
     "update": (*COMMAND, "git"),
     "release": TEST,
+    "export": COMMAND,
+    "report": REPORT,
 }
 """What each verb needs. Of an unknown verb the command itself will speak."""
 
@@ -142,6 +146,12 @@ handouts: Build the pages for students.
 test: Run the project's own tests.
 verify: Prove that a lab's tests tell right answers from wrong ones.
 bench: Measure what README promises.
+grade-all: Judge a class's submissions to a lab. Usage: nest grade-all DIR --lab LAB --out RESULTS
+replay: Judge one of a class's submissions once more. Usage: nest replay STUDENT --results RESULTS
+compare: Show which verdicts differ between two gradings of a class. Usage: nest compare OLD NEW
+work: A worker of grade-all. Nobody types it.
+export: Put a class's results into other systems' forms. Usage: nest export FORMAT --results RESULTS --out OUT
+report: Show a class's results on one page for staff. Usage: nest report --results RESULTS --out class.html
 release: Make the students' tree, without answers, and prove it. Usage: nest release OUT"""
 
 

@@ -34,6 +34,8 @@ ALL_VERBS = {
     "replay": ("grader.verbs.replay", "Judge one of a class's submissions once more, and show both results."),
     "compare": ("grader.verbs.compare", "Show which verdicts differ between two gradings of a class."),
     "work": ("grader.verbs.work", "A worker of grade-all. Nobody types it."),
+    "export": ("grader.verbs.export", "Put a class's results into other systems' forms."),
+    "report": ("grader.verbs.report", "Show a class's results on one page for staff."),
     "release": ("grader.verbs.release", "Make the students' tree, without answers, and prove it."),
 }
 """Each verb's module, which has a click command `command`, and its line of help."""
