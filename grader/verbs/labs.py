@@ -14,5 +14,6 @@ def command() -> None:
     """List the labs: points, and how many of the tasks are written."""
     for lab in labs_module.load_all():
         written = sum(not is_stub(task) for task in lab.tasks)
-        print(f"{lab.id}  {lab.title:<24}  {lab.points or 'no':>3} points  {written} of {len(lab.tasks)} written{"; a draft" * lab.draft}")
+        print(f"{lab.id}  {lab.title:<24}  {lab.points or 'no':>3} points  {written} of {len(lab.tasks)} written"
+              + "; a draft" * lab.draft)
     print("read labs/LAB-NAME/handout.md, or the pages that ./nest handouts builds")
