@@ -74,7 +74,7 @@ class _Round:
                     try:
                         why = self._hand_over(worker, item)
                     except OSError as error:
-                        why = f"the worker cannot be spoken to: {error}"
+                        why = f"cannot talk to the worker: {error}"
                     if self.stopping.is_set():
                         return
                     self.ended.put((item, why))

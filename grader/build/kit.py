@@ -385,7 +385,7 @@ class Kit:
                 done = sandbox.run(command(list(built), output), timeout=LINK_SECONDS, cwd=place,
                                    writable=[place], readable=[*built, *inputs], memory_mib=4096)
                 if before != identity(inputs):
-                    raise CannotRun("another nest has rebuilt the kit in the meantime\n  mend: again")
+                    raise CannotRun("another nest rebuilt the kit meanwhile\n  mend: run it again")
                 if not done.ok:
                     self.blame_disk(done.stderr)
                     text = (done.stdout + done.stderr).strip() or f"the linker {done.ended()}"

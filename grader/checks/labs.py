@@ -77,7 +77,7 @@ def _check_lab(root: Path, lab: Lab) -> Iterator[Finding]:
         if macro not in ("TEST", "TEST_F", "TYPED_TEST"):
             yield Finding(where, line, f"{macro} makes cases that a lab.json cannot name")
         if test in existing:
-            yield Finding(where, line, f"{test} stands twice")
+            yield Finding(where, line, f"{test} appears twice")
         existing[test] = path, line
     try:
         existing |= {test: (path, line) for place in places for test, path, line in boot_tests(place)}
@@ -149,7 +149,7 @@ def _strangers(root: Path, labs: list[Lab]) -> Iterator[Finding]:
         yield Finding(
             path.relative_to(root).as_posix(), 1,
             f"is no task's file; only those, {', '.join(f'{one}/' for one in EXTRA_FOLDERS[:-1])} and "
-            f"{EXTRA_FOLDERS[-1]}/ belong into {PRIVATE}",
+            f"{EXTRA_FOLDERS[-1]}/ belong in {PRIVATE}",
         )  # fmt: skip
 
 

@@ -84,7 +84,7 @@ def main(argv: list[str]) -> int:
     sys.stdout.write(done.stdout)
     sys.stderr.write(done.stderr)
     if has_no_place(done):
-        print(f"the sanitizer of {argv[0]} finds no place in memory, in {STARTS} starts\n  mend: {MEND}", file=sys.stderr)
+        print(f"the sanitizer of {argv[0]} could not be placed in memory in {STARTS} starts\n  mend: {MEND}", file=sys.stderr)
         return CANNOT_RUN
     return done.returncode if done.returncode >= 0 else 128 - done.returncode
 

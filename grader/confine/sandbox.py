@@ -238,7 +238,7 @@ def _tried(name: str) -> Status:
     return Status(True, "bubblewrap: own files, processes and network", "", name)
 
 
-_AGAIN = "again, with less at work on this machine; `nest doctor` tries the sandbox on its own"
+_AGAIN = "run it again when this machine is less busy; `nest doctor` tries the sandbox on its own"
 _UNTIL_THEN = "; until then your own answers are graded with limits, but see this user's files"
 
 

@@ -227,7 +227,7 @@ def decode(path: Path) -> dict[str, Any]:
     except RecursionError:
         raise LabError(f"{path}:1: nested too deeply") from None
     if seen_twice:
-        raise LabError(f"{path}:1: the key '{seen_twice[0]}' stands twice in one object")
+        raise LabError(f"{path}:1: the key '{seen_twice[0]}' appears twice in one object")
     good = ROOT / "build" / ".labs" / hashlib.sha256(
         repr((path.resolve().parent.name, text, (SCHEMAS / "lab.json").read_text(),
               Path(__file__).read_text())).encode()).hexdigest()
@@ -283,10 +283,10 @@ def _semantic_faults(data: dict[str, Any], path: Path) -> Iterator[tuple[tuple[s
             yield ("machines",), f"has no machine with {vendor}'s CPUs, which tasks are for"
     for i, machine in enumerate(data.get("mutants_on", [])):
         if machine not in data["machines"]:
-            yield ("mutants_on", i), f"'{machine}' is none of the lab's machines"
+            yield ("mutants_on", i), f"'{machine}' is not one of the lab's machines"
     for i, one in enumerate(asked):
         if one["id"] in [other["id"] for other in asked[:i]]:
-            yield ("questions", "ask", i, "id"), f"'{one['id']}' stands twice"
+            yield ("questions", "ask", i, "id"), f"'{one['id']}' appears twice"
     ids: set[str] = set()
     files: set[str] = set()
     names: set[str] = set()
@@ -296,7 +296,7 @@ def _semantic_faults(data: dict[str, Any], path: Path) -> Iterator[tuple[tuple[s
             yield (*at, "id"), f"should start with '{data['id']}.'"
         for key, seen in (("id", ids), ("file", files)):
             if task[key] in seen:
-                yield (*at, key), f"'{task[key]}' stands twice"
+                yield (*at, key), f"'{task[key]}' appears twice"
             seen.add(task[key])
         if ".." in Path(task["file"]).parts:
             yield (*at, "file"), "leaves its room"
@@ -315,7 +315,7 @@ def _semantic_faults(data: dict[str, Any], path: Path) -> Iterator[tuple[tuple[s
             if "cpus" in test and not test["name"].startswith("boot:"):
                 yield (*at, "tests", j, "cpus"), "is for boot tests: the others run on no machine"
             if test["name"] in names:
-                yield (*at, "tests", j, "name"), f"'{test['name']}' stands twice"
+                yield (*at, "tests", j, "name"), f"'{test['name']}' appears twice"
             names.add(test["name"])
 
 

@@ -147,7 +147,7 @@ class NestWalk(gdb.Command):
         if not 1 <= len(words) <= 3:
             raise gdb.GdbError("nest walk GPA [ROOT [npt|ept|page]]")
         if not gdb.selected_inferior().pid:
-            raise gdb.GdbError("there is no machine any more")
+            raise gdb.GdbError("the machine has gone")
         gpa = _number(gdb.parse_and_eval(words[0]))
         if len(words) > 1:
             name = words[2] if len(words) > 2 else "npt"

@@ -150,7 +150,7 @@ def closing(results: Results) -> Iterator[str]:
     yield from (f"let pass by --let-pass: {line}" for text in results.let_passed for line in text.splitlines())
     for here in results.machines:
         if here.machine not in results.lab.machines:
-            yield (f"{here.machine} is none of {results.lab.id}'s machines ({', '.join(results.lab.machines)}): "
+            yield (f"{here.machine} is not one of {results.lab.id}'s machines ({', '.join(results.lab.machines)}): "
                    "what fails there may be its fault, not yours")
     if results.partial:
         yield f"only {len(results.tests)} of {len(results.lab.tests)} tests were selected"

@@ -70,8 +70,8 @@ def _judge(done: sandbox.Completed, found: str, task: str) -> Outcome:
     if passed and done.ok:
         return Outcome(outcome.PASSED)
     if done.timed_out:
-        return Outcome(outcome.TIMEOUT, f"did not end within {done.seconds:.0f} s: a loop without end, or a wait "
-                       "for something that nobody does\n" + shortened(done.stdout + done.stderr, 8))
+        return Outcome(outcome.TIMEOUT, f"did not end within {done.seconds:.0f} s: an endless loop, or a wait "
+                       "for something that never happens\n" + shortened(done.stdout + done.stderr, 8))
     if host_program.has_no_place(done):
         return Outcome(outcome.NOT_JUDGED, "the sanitizer of this test cannot work here: the system puts other things "
                        f"at the addresses that it wants\nmend: {host_program.MEND}")
@@ -80,8 +80,8 @@ def _judge(done: sandbox.Completed, found: str, task: str) -> Outcome:
         if stub:
             return stub
     if found == FORGED:
-        return Outcome(outcome.FORGED, "the test's verdict does not hold: asked after the case had ended, the process "
-                       "said what was not so")
+        return Outcome(outcome.FORGED, "this verdict cannot be trusted: asked after the case had ended, the process "
+                       "gave a false answer")
     report = sanitizer_report(done.stderr)
     if report:
         return Outcome(outcome.CRASHED, report)
@@ -91,7 +91,7 @@ def _judge(done: sandbox.Completed, found: str, task: str) -> Outcome:
         return Outcome(outcome.CRASHED, f"the test's process {done.ended()}\n"
                        + shortened(case_text(done.stdout) + done.stderr, 12))
     if failed:
-        return Outcome(outcome.FAILED, shortened(case_text(done.stdout)) or "failed without a word")
+        return Outcome(outcome.FAILED, shortened(case_text(done.stdout)) or "failed without a message")
     if passed:
         return Outcome(outcome.FAILED, f"the case passed, but its process {done.ended()}\n"
                        + shortened(done.stderr, 12))

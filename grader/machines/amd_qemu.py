@@ -157,7 +157,7 @@ class RunningQemu(Running):
                 f"{PROGRAM} ended before the kernel ran: {words}",
                 "`nest doctor` tries the machine on its own and says what is missing",
             )
-        return End(DIED, detail=f"QEMU {exit_in_words(status)}" + (f": {words}" if words else " without a word"))
+        return End(DIED, detail=f"QEMU {exit_in_words(status)}" + (f": {words}" if words else ", and said nothing"))
 
     def _ended_by_itself(self) -> End:
         """After QEMU's own good end, which is a reset, or a power-off by ACPI."""

@@ -188,7 +188,7 @@ class RunningBochs(Running):
                 f"{bochs_command.PROGRAM} ended before the kernel ran: {words or f'with {status}'}",
                 "`nest doctor` tries the machine on its own and says what is missing",
             )
-        return End(DIED, detail=f"Bochs {exit_in_words(status)}" + (f": {words}" if words else " without a word"))
+        return End(DIED, detail=f"Bochs {exit_in_words(status)}" + (f": {words}" if words else ", and said nothing"))
 
     def registers(self) -> str:
         """In the form of QEMU's ``info registers -a``. Bochs ends here, once its memory is read."""

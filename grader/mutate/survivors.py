@@ -54,7 +54,7 @@ def read(root: Path, lab: str) -> Listed:
     except tomllib.TOMLDecodeError as problem:
         raise CannotRun(f"{path}: {problem}") from problem
     if strange := set(data) - {"survivor", "unreached"}:
-        raise CannotRun(f"{path}: '{strange.pop()}' is none of survivor, unreached")
+        raise CannotRun(f"{path}: '{strange.pop()}' is neither survivor nor unreached")
     return Listed(path, _by(path, data.get("survivor", []), "file", "was", "is"),
                   _by(path, data.get("unreached", []), "file", "line"))
 

@@ -38,7 +38,7 @@ def file_system_image(files: Mapping[str, bytes]) -> bytes:
     for name, data in files.items():
         encoded = name.encode()
         if not 0 < len(encoded) < 48 or b"\0" in encoded or b"/" in encoded:
-            raise ValueError(f"file name {name!r}: 1 to 47 bytes are wanted, with no '/' in them")
+            raise ValueError(f"file name {name!r}: it needs 1 to 47 bytes, without '/'")
         directory += _FS_ENTRY.pack(encoded, (start + len(contents)) // BLOCK_SIZE, len(data))
         contents += data
         contents += bytes(-len(contents) % PAGE_SIZE)

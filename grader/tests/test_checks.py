@@ -168,7 +168,7 @@ def test_missing_file_is_found(tree: Path, name: str, words: str) -> None:
         ("unit/two_test.cc", "\nTEST(Two, Works) {}\n", "two_test.cc:2: unit:Two.Works belongs to no"),
         ("unit/two_test.cc", "TEST_P(One, All) {}\n", "TEST_P makes cases that a lab.json cannot name"),
         ("unit/two_test.cc", "TYPED_TEST(Two, Works) {}\n", "unit:Two.Works belongs to no"),
-        ("unit/two_test.cc", "TEST(One, Works) {}\n", "stands twice"),
+        ("unit/two_test.cc", "TEST(One, Works) {}\n", "appears twice"),
         ("unit/one_test.cc", "// TEST\n", "there is no test unit:One.Works"),
         ("boot/test_two.py", "def test_x(booted): ...\n", "boot:test_two.py::test_x belongs to no"),
         ("boot/test_two.py", "def (:\n", "is not Python"),

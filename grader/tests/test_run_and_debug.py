@@ -169,7 +169,7 @@ def test_debugger_stops_at_a_place_and_walks(tmp_path: Path) -> None:
 def test_walk_without_a_machine_is_refused(tmp_path: Path) -> None:
     kernel = tiny_kernel.build(tmp_path, power_off(0))
     _, text = debug(kernel, "continue", "nest walk 0")
-    assert "there is no machine any more" in text
+    assert "the machine has gone" in text
 
 
 def test_walk_without_evidence_is_refused(tmp_path: Path) -> None:

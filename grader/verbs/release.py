@@ -77,7 +77,7 @@ def chosen(all_labs: list[Lab], names: str | None, until: str | None) -> list[La
         last = labs_module.find(until)
         refuse_drafts([last])
         if last not in labs:
-            raise UsageError(f"--until {until} is none of the labs that --labs names")
+            raise UsageError(f"--until {until} is not one of the labs that --labs names")
         labs = labs[:labs.index(last) + 1]
     # Whoever begins the course with a later lab begins with the same first hour.
     return [*(lab for lab in all_labs if lab.points == 0 and lab not in labs), *labs]

@@ -21,7 +21,7 @@ Problem set_page(Gpa& out, std::string_view text) {
 }
 
 Problem set_hold(HoldPlan& hold, std::string_view text) {
-    if (hold.kind != HoldPlan::Kind::None) return "stands twice";
+    if (hold.kind != HoldPlan::Kind::None) return "appears twice";
     if (const auto problem = set_page(hold.page, take_until(text, ':'))) return problem;
     const auto what = take_until(text, ':');
     if (what == "until") {
