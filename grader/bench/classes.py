@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from grader import CannotRun
-from grader.bench.edit import ByHand, boots_used, copied_tree
+from grader.bench.edit import ByHand, boots_used, copied_tree, edited_task
 from grader.bench.measure import Row
 from grader.build.workshop import Progress
 from grader.course import lab as labs
@@ -43,13 +43,13 @@ def grading_a_class(progress: Progress, count: int, keyword: str) -> Iterator[Ro
         progress(f"grading {count} right submissions")
         right = one.seconds("right", one.answers(range(count)))
         if keyword in "class-right":
-            by_hand = ByHand(tree, lab)
-            modules, edited = boots_used(tree, lab), tree / lab.tasks[-1].file
+            task = edited_task(lab)
+            by_hand, modules, edited = ByHand(tree, lab, task), boots_used(tree, lab), tree / task.file
             floor = []
             for number in range(count):
                 progress(f"the same by hand [{number + 1}/{count}]")
                 edited.write_text(f"{edited.read_text()}// {number}\n")
-                floor.append(_timed(lambda: by_hand.judge(edited, modules)))
+                floor.append(_timed(lambda: by_hand.judge(modules)))
             yield Row("class-right", f"nest grade-all: {count} right submissions of {lab.id}",
                       "compile, link, run, boot by hand", "s", (right,), (sum(floor),), 1.5)
         if keyword in "class-hostile":

@@ -4,7 +4,10 @@
 import pytest
 
 from grader import CannotRun
+from grader.bench import edit
 from grader.bench import measure as bench
+from grader.build.workshop import Progress
+from grader.course.lab import load_all
 
 
 def test_lines_are_put_together_with_the_time_at_which_they_end() -> None:
@@ -35,3 +38,15 @@ def test_rows_have_units_and_bounds() -> None:
 def test_names_are_one_rows_each() -> None:
     names = [name for some, _ in bench.MEASUREMENTS for name in some]
     assert len(names) == len(set(names))
+
+
+def test_each_lab_has_a_row_for_an_edit_of_a_task_that_counts() -> None:
+    edited = {lab.id: edit.edited_task(lab) for lab in load_all()}
+    for lab in load_all():
+        assert lab.counted(edited[lab.id]), lab.id
+    assert edited["lab3"].file.startswith("vmm/vmx/")
+
+
+def test_no_copy_of_the_tree_is_made_for_rows_that_are_not_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(edit, "_copied_tree", lambda: pytest.fail("a copy"))
+    assert list(edit.grade_after_edit(Progress(), "instructions")) == []

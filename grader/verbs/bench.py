@@ -33,8 +33,7 @@ def command(json_file: str | None, keyword: str, submissions: int) -> int:
         for names, measure in MEASUREMENTS:
             if any(keyword in name for name in names):
                 rows += [row for row in measure(kit, progress) if keyword in row.name]
-    if not keyword or keyword in "grade-after-edit":
-        rows.append(grade_after_edit(progress))
+    rows += grade_after_edit(progress, keyword)
     if any(keyword in name for name in NAMES):
         rows += grading_a_class(progress, submissions, keyword)
     progress.clear()
