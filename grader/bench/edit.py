@@ -83,14 +83,21 @@ def edited_task(lab: Lab) -> Task:
 def copied_tree() -> Iterator[Path]:
     tree = ROOT / "build" / "bench-tree"
     shutil.rmtree(tree, ignore_errors=True)
-    shutil.copytree(ROOT, tree, symlinks=True,
-                    ignore=shutil.ignore_patterns("build", ".git", "__pycache__"))
     try:
-        for task in (task for one in labs.load_all(tree) for task in one.tasks):
-            shutil.copyfile(tree / "solutions-private" / task.file, tree / task.file)
+        copy(tree)
         yield tree
     finally:
         shutil.rmtree(tree, ignore_errors=True)
+
+
+def copy(tree: Path) -> None:
+    """Copies this tree without what was built in it; its answers are the references."""
+    def left_out(folder: str, names: list[str]) -> set[str]:
+        return {"__pycache__", *(("build", ".git") if Path(folder) == ROOT else ())} & set(names)
+
+    shutil.copytree(ROOT, tree, symlinks=True, ignore=left_out)
+    for task in (task for one in labs.load_all(tree) for task in one.tasks):
+        shutil.copyfile(tree / "solutions-private" / task.file, tree / task.file)
 
 
 def _grade(tree: Path, lab: Lab) -> None:

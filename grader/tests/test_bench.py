@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: MIT
 """What `nest bench` makes of the lines that its kernels print."""
 
+import subprocess
+from pathlib import Path
+
 import pytest
 
 from grader import CannotRun
 from grader.bench import edit
 from grader.bench import measure as bench
 from grader.build.workshop import Progress
-from grader.course.lab import load_all
+from grader.course.lab import ROOT, load_all
 
 
 def test_lines_are_put_together_with_the_time_at_which_they_end() -> None:
@@ -50,3 +53,12 @@ def test_each_lab_has_a_row_for_an_edit_of_a_task_that_counts() -> None:
 def test_no_copy_of_the_tree_is_made_for_rows_that_are_not_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(edit, "_copied_tree", lambda: pytest.fail("a copy"))
     assert list(edit.grade_after_edit(Progress(), "instructions")) == []
+
+
+def test_copy_of_the_tree_is_whole_and_answered(tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    edit.copy(tree)
+    done = subprocess.run([tree / "nest", "labs"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and "lab1" in done.stdout, done.stderr
+    assert (tree / "grader" / "build").is_dir() and not (tree / "build" / "cmake").exists()
+    assert (tree / "vmm/pager/load_page.cc").read_bytes() == (ROOT / "solutions-private/vmm/pager/load_page.cc").read_bytes()
