@@ -74,7 +74,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "testkit": ("confine", "evidence", "machines"),
     "judge": ("confine", "course", "evidence", "machines", "build", "testkit"),
     "mutate": ("confine", "course", "build", "judge"),
-    "bench": ("course", "machines", "build", "testkit"),
+    "bench": ("confine", "course", "machines", "build", "testkit"),
     "checks": ("course", "build", "gate"),
     "gdb": ("evidence",),
     "student": ("course",),
