@@ -7,7 +7,7 @@ from (the file, its headers, the command, the checks, the tools), in a folder th
 so that only what has changed is looked at.
 
 Nearly all of the time goes into the headers, of GoogleTest and of the C++ library. So files of one part of a room that
-are compiled alike are looked at together, as one source that includes them. Where there is anything to say, or they
+are compiled alike are looked at together, as one source. Where there is anything to say, or they
 do not compile together (two may have a helper of the same name), each half is looked at again, down to the file alone:
 what is shown is what clang-tidy says of a file alone.
 """
@@ -172,16 +172,14 @@ class Linter:
         """What is wrong in units that are compiled alike, each finding with its place and its check's name."""
         first, *others = units
         with self.known.workplace() as folder:
-            source, words = self.root / first.path, first.command
+            source = self.root / first.path
             if others:
-                # The analyzer follows paths in the file that it is given, and in others only if told so.
-                words = (*words, "-Xclang", "-analyzer-opt-analyze-headers")
+                # Their text and no #include: the analyzer follows paths in the file itself alone.
                 source = folder / ("all_test.cc" if first.is_test else "all.cc")
-                source.write_text("".join(f'#include "{self.root / unit.path}"  // NOLINT(bugprone-suspicious-include)\n'
-                                          for unit in units))
+                source.write_text("\n".join(self._files.text(unit.path) for unit in units), encoding="utf-8")
             done = subprocess.run(
                 [TIDY, "--quiet", f"--config-file={self.root / '.clang-tidy'}",
-                 *([FOR_TESTS] if first.is_test else []), str(source), "--", *words],
+                 *([FOR_TESTS] if first.is_test else []), str(source), "--", *first.command],
                 cwd=self.root, text=True, capture_output=True, check=False, errors="replace")  # fmt: skip
             if done.returncode == 0:
                 for unit in units:
