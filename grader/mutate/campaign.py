@@ -252,6 +252,9 @@ class Campaign:
     @cached_property
     def _last(self) -> dict[str, str]:
         """By mutant: the test that noticed it last time, whatever has changed since."""
+        return self._read_last()
+
+    def _read_last(self) -> dict[str, str]:
         try:
             return dict(json.loads(self._memory.read_text()))
         except (OSError, ValueError):
@@ -300,7 +303,7 @@ class Campaign:
         if one.by:
             self._last[str(one.path)] = one.by
             new = self._memory.with_suffix(f".{os.getpid()}")
-            new.write_text(json.dumps(self._last))
+            new.write_text(json.dumps(self._read_last() | self._last))  # others may work on other tasks
             new.replace(self._memory)
 
 
