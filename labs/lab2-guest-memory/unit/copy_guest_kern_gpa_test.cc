@@ -90,6 +90,11 @@ std::uint64_t rights_of(std::uint32_t flags) {
 
 class CopyGuestKernGpa : public ProgramTest {
    protected:
+    void SetUp() override {
+        // So that the kernel's descriptor is not 0, as its first offset is.
+        world().put_file("other", other_);
+        (void)world().open("other");
+    }
     std::int64_t copy(const KernelFile& kernel) { return copy(kernel.bytes()); }
     std::int64_t copy(Bytes bytes) {
         contents_ = std::move(bytes);
@@ -140,6 +145,7 @@ class CopyGuestKernGpa : public ProgramTest {
 
    private:
     Bytes contents_;
+    Bytes other_ = Bytes(1);
 };
 
 TEST_F(CopyGuestKernGpa, LoadsCodeAndData) {
@@ -160,6 +166,13 @@ TEST_F(CopyGuestKernGpa, PhysicalAddressesCount) {
     EXPECT_TRUE(is_done(user::copy_guest_kern_gpa(FakeWorld::guest, "kernel")))
         << "p_vaddr is " << hex(kernel.segments[0].p_vaddr) << ", p_paddr "
         << hex(kernel.segments[0].p_paddr);
+    for (auto& segment : kernel.segments) segment.p_paddr += 1ULL << 32;
+    FakeWorld high;
+    high.put_file("kernel", kernel.bytes());
+    EXPECT_TRUE(is_done(user::copy_guest_kern_gpa(FakeWorld::guest, "kernel")))
+        << "p_paddr is " << hex(kernel.segments[0].p_paddr);
+    EXPECT_TRUE(high.guest_pages().contains(kernel.segments[0].p_paddr))
+        << "the guest has no page at p_paddr, " << hex(kernel.segments[0].p_paddr);
 }
 
 TEST_F(CopyGuestKernGpa, TheFlagsBecomeRights) {
@@ -304,6 +317,13 @@ TEST_F(CopyGuestKernGpa, AnEmptySegmentHasNoPages) {
     copy_and_compare(kernel);
 }
 
+TEST_F(CopyGuestKernGpa, ASegmentOfZerosNeedsNoFile) {
+    KernelFile kernel;
+    kernel.segments = {load(greatest - 9, 0x60'0000, 0, page)};
+    ASSERT_TRUE(is_done(copy(kernel))) << "p_filesz is 0, p_memsz 0x1000, and p_offset 2^64 - 10";
+    EXPECT_TRUE(guest_has_zeros(0x60'0000, 0x60'1000));
+}
+
 TEST_F(CopyGuestKernGpa, AShortReadIsNotTheEnd) {
     world().read_at_most(random().between(9, 40));
     copy_and_compare(usual_kernel());
@@ -383,10 +403,13 @@ TEST_F(CopyGuestKernGpa, SegmentsWithBadNumbers) {
     };
     for (const auto& [what, segment] :
          {Bad{"p_filesz is greater than p_memsz", load(page, 0x80'0000, page + 1, page)},
+          Bad{"p_filesz is greater than p_memsz", load(page, 0x80'0000, (1ULL << 32) + page, page)},
           Bad{"p_filesz is 1 and p_memsz 0", load(page, 0x80'0000, 1, 0)},
           Bad{"p_paddr + p_memsz wraps", load(page, greatest - page + 1, page, page)},
           Bad{"p_paddr + p_memsz wraps", load(page, 0x80'0000, page, greatest)},
           Bad{"p_offset + p_filesz wraps", load(greatest - 9, 0x80'0000, 10, 10)},
+          Bad{"p_offset + p_filesz wraps",
+              load(greatest - (1ULL << 32) + 1, 0x80'0000, 1ULL << 32, 1ULL << 32)},
           Bad{"p_offset + p_filesz wraps", load(greatest, 0x80'0000, page, page)}}) {
         const elf::ProgramHeader last = segment;
         expect_bad([&last](KernelFile& kernel) { kernel.segments.push_back(last); },
@@ -396,12 +419,24 @@ TEST_F(CopyGuestKernGpa, SegmentsWithBadNumbers) {
 
 TEST_F(CopyGuestKernGpa, ASegmentThatTheFileHasNot) {
     KernelFile kernel = usual_kernel();
-    kernel.segments.push_back(load(kernel.size - page + 1, 0x80'0000, page, page));
-    EXPECT_TRUE(is_error(copy(kernel), Failure::bad_format));
+    constexpr std::uint64_t much = (1ULL << 32) + page;
+    for (const auto& segment :
+         {load(kernel.size - page + 1, 0x80'0000, page, page), load(much, 0x80'0000, page, page),
+          load(page, 0x80'0000, much, much)}) {
+        kernel.segments.push_back(segment);
+        FakeWorld fresh;
+        fresh.put_file("kernel", kernel.bytes());
+        EXPECT_TRUE(
+            is_error(user::copy_guest_kern_gpa(FakeWorld::guest, "kernel"), Failure::bad_format))
+            << "p_offset " << hex(segment.p_offset) << ", p_filesz " << hex(segment.p_filesz)
+            << ", and the file has " << hex(kernel.size) << " bytes";
+        kernel.segments.pop_back();
+    }
 }
 
 TEST_F(CopyGuestKernGpa, ASegmentBeyondTheGuestsMemory) {
-    for (const std::uint64_t paddr : {FakeWorld::guest_bytes, kernel_base + 0x20'0000}) {
+    for (const std::uint64_t paddr :
+         {FakeWorld::guest_bytes, kernel_base + 0x20'0000, greatest - page}) {
         KernelFile kernel = usual_kernel();
         kernel.segments = {load(page, paddr, page, page), load(page, 0x30'0000, page, page)};
         FakeWorld fresh;  // whoever maps the other one first must find its page free each time
@@ -410,20 +445,29 @@ TEST_F(CopyGuestKernGpa, ASegmentBeyondTheGuestsMemory) {
             is_error(user::copy_guest_kern_gpa(FakeWorld::guest, "kernel"), Failure::bad_address))
             << "p_paddr " << hex(paddr);
     }
+    KernelFile kernel = usual_kernel();
+    kernel.segments = {load(page, FakeWorld::guest_bytes - page, page, (1ULL << 32) + 1)};
+    FakeWorld fresh;
+    fresh.put_file("kernel", kernel.bytes());
+    EXPECT_TRUE(
+        is_error(user::copy_guest_kern_gpa(FakeWorld::guest, "kernel"), Failure::bad_address))
+        << "p_memsz is 0x100000001, and its first page is the guest's last";
 }
 
 TEST_F(CopyGuestKernGpa, AnErrorOfAnySegmentIsHandedOn) {
-    for (const Call call : {Call::page_alloc, Call::ept_map, Call::read})
+    for (const auto& [call, name] : {std::pair{Call::page_alloc, "page_alloc"},
+                                     {Call::ept_map, "sys_ept_map"},
+                                     {Call::read, "read"},
+                                     {Call::seek, "seek"}})
         for (unsigned number = 1; number <= 5; ++number) {
             FakeWorld fresh;
             fresh.put_file("kernel", usual_kernel().bytes());
             fresh.fail(call, number, Failure::out_of_memory);
-            EXPECT_TRUE(is_error(user::copy_guest_kern_gpa(FakeWorld::guest, "kernel"),
-                                 Failure::out_of_memory))
-                << (call == Call::read      ? "read"
-                    : call == Call::ept_map ? "sys_ept_map"
-                                            : "page_alloc")
-                << " number " << number << " failed";
+            const auto answer = user::copy_guest_kern_gpa(FakeWorld::guest, "kernel");
+            // Who reads on where he has stopped needs no seek.
+            if (call == Call::seek && fresh.calls(call) < number) break;
+            EXPECT_TRUE(is_error(answer, Failure::out_of_memory))
+                << name << " number " << number << " failed";
         }
 }
 
