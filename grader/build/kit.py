@@ -93,7 +93,8 @@ class Kit:
             return _failed(BuildFailure("there is no such file", file=file, stage="was not handed in"
                                         if self._root_of(source) == self.handed_in else "does not compile"))
         except OSError as error:
-            return _failed(BuildFailure(f"{name}: {error.strerror}", file=file, stage="does not compile"))
+            mend = f"\nmend: git checkout -- {file} brings back the last one committed" * isinstance(error, FileNotFoundError)
+            return _failed(BuildFailure(f"{name}: {error.strerror}{mend}", file=file, stage="does not compile"))
         except Refused as refused:
             return _failed(Answer(file, name, b"", self.root).refused(refused.findings))
         made = digest("compiled", name, answer.text, self.compiler(flavour), self.flags(file, flavour), self.ground,

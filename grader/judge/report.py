@@ -52,8 +52,11 @@ def failures(results: Results, task: TaskResult) -> Iterator[tuple[str, str]]:
     """A title and a text for each failure that is worth its room."""
     if task.state not in ("graded", "not written"):
         where = "" if task.state == "does not link" else f" {task.task.file}"
-        yield f"TASK {task.task.id}{where} {task.state}{_lost(task)}", "\n".join(
-            f"  {line}" for line in task.note.splitlines()[1:])
+        lines = task.note.splitlines()[1:]
+        if task.state == "does not link":
+            lines.insert(0, f"is the function in {task.task.file}, with the namespace, the name and the arguments of its "
+                            f"declaration in {task.task.header}?")
+        yield f"TASK {task.task.id}{where} {task.state}{_lost(task)}", "\n".join(f"  {line}" for line in lines)
         return
     if task.state == "not written":
         yield f"TASK {task.note}{_lost(task)}", (

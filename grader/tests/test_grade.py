@@ -141,10 +141,13 @@ def test_missing_or_empty_file_never_takes_the_reference(tree: Tree, content: st
         (tree.root / "vmm/half.cc").unlink()
     else:
         tree.write("vmm/half.cc", content)
-    result, _ = tree.grade()
+    result, done = tree.grade()
     assert scores(result) == {"lab1.twice": 10, "lab1.half": 0}
     assert result["extra_data"]["tasks"][1]["state"] == (
         "does not compile" if content is None else "does not link")
+    assert ("mend: git checkout -- vmm/half.cc" if content is None else
+            "is the function in vmm/half.cc, with the namespace, the name and the arguments of its declaration in vmm/"
+            ) in done.stdout
 
 
 @needs_isolation
