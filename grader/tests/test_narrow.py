@@ -75,6 +75,18 @@ def test_screens(words: list[str]) -> None:
     assert said.strip() and not wide, "\n".join(wide)
 
 
+@pytest.mark.parametrize(("words", "says"), [
+    (["update"], "nest: missing argument 'FROM'"),
+    (["grade", "lab0", "--nosuch"], "nest: no such option: --nosuch"),
+    (["run", "lab0", "--machine", "nosuch"], "nest: invalid value for '--machine': 'nosuch' is not one of 'amd-qemu'"),
+])
+def test_wrong_usage_is_told_in_the_words_of_every_error(words: list[str], says: str) -> None:
+    done = subprocess.run([ROOT / "nest", *words], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and done.stdout == ""
+    first, second = done.stderr.splitlines()
+    assert first.startswith(says) and second == f"  mend: ./nest {words[0]} --help says what there is"
+
+
 @pytest.mark.parametrize("machines", [("amd-qemu",), ("amd-qemu", "intel-bochs")])
 def test_a_verdict(machines: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", str(COLUMNS))

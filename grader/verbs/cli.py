@@ -110,7 +110,10 @@ def main() -> int:
         sys.stdout.flush()
         return status if isinstance(status, int) else DONE
     except click.ClickException as error:
-        error.show()
+        words = error.format_message().rstrip(".")
+        context = error.ctx if isinstance(error, click.UsageError) else None
+        print(f"nest: {words[:1].lower()}{words[1:]}\n  mend: ./{context.command_path if context else 'nest'} --help says "
+              "what there is", file=sys.stderr)
         return WRONG_USAGE
     except (KeyboardInterrupt, click.Abort):
         _end_children()
