@@ -79,7 +79,7 @@ def findings(found: list[Instruction], about: frozenset[str], assembly: bool) ->
 def closed(found: list[Instruction], sizes: dict[str, int]) -> Iterator[Finding]:
     """For assembly: whether the code of each section ends where the section ends, and jumps stay at instructions of it.
 
-    A jump to a name outside has a relocation, which the contract judges."""
+    A jump to a name outside has a relocation, which the contract judges. Where RET and IRET go, nobody sees here."""
     by_section: dict[str, list[Instruction]] = {}
     for one in found:
         by_section.setdefault(one.section, []).append(one)
@@ -89,6 +89,8 @@ def closed(found: list[Instruction], sizes: dict[str, int]) -> Iterator[Finding]
         if end != sizes.get(section, end):
             yield Finding(0, f"{section}: its last instruction is cut off")
         for one in mine:
+            if _INDIRECT.match(_PREFIXES.sub("", one.text)):
+                yield Finding(0, f"{section}+{one.address:#x}: jumps to where a register says: write the place's name")
             if (jump := _JUMP.match(_PREFIXES.sub("", one.text))) is not None:
                 target = int(jump[2], 16)
                 relocated = target == one.address + one.length  # a relocation's field is still 0

@@ -174,6 +174,9 @@ def test_instructions() -> None:
     assert ["syscall" in refused[0], "mov" in refused[1], "iretq" in refused[2], len(refused)] == [True, True, True, 3]
     assert len(list(code.findings(found, frozenset({"iret"}), assembly=True))) == 2
     assert "jumps to 0x6" in next(code.closed(found, {".text": 0x11})).text
+    register = [code.Instruction(".text", 0, 2, text) for text in ("jmp    *%rax", "notrack call *(%rcx)", "ret")]
+    assert ["where a register says" in one.text for one in code.closed(register[:2], {".text": 2})] == [True, True]
+    assert not list(code.closed(register[2:], {".text": 2}))
     assert any("cut off" in one.text for one in code.closed(found, {".text": 0x12}))
     data = bytes.fromhex("0f05 0f22d8 b80f050000 75fa f348ab 48cf")
     assert code.hidden(found, ".text", data) == [".text+0x6: the bytes of SYSCALL inside an instruction"]
