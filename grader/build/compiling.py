@@ -23,6 +23,8 @@ _FILE_BLOCKS = 32 << 11
 """of 512 bytes: what the compiler, and a bomb in an answer, may write in one file"""
 _PREPROCESSED_BLOCKS = 8 << 11
 LISTING_BYTES = 32 << 20
+_DIED = ("signal terminated", "due to signal", "File size limit")
+"""What g++ and clang++ say of a preprocessor that was ended."""
 SHOWN = 12
 """So many findings of one kind are looked for and shown."""
 _TOO_BIG, _NO_TOOL = 119, 120
@@ -79,7 +81,8 @@ def command(answer: Answer, tools: Tools, name: str) -> list[str]:
 def words(answer: Answer, by_flavour: dict[str, Tools], place: Path, readable: list[Path]) -> list[Finding]:
     """What the file's own lines may not hold once macros are replaced, in all flavours. They run at once.
 
-    Raises BuildFailure where the preprocessor does not get to its end: nothing of it is judged then, nor compiled."""
+    A flavour that the preprocessor finds an error in is left out, since it will not compile. Raises BuildFailure where
+    the preprocessor does not get to its end, which the compiler might: nothing is judged then, nor compiled."""
     name = answer.put(place)
     script = "".join(
         f"({shlex.join([*command(answer, tools, name), '-E', '-o', f'own-{i}.ii'])} 2>said-{i} && mv own-{i}.ii whole-{i}) & "
@@ -91,11 +94,12 @@ def words(answer: Answer, by_flavour: dict[str, Tools], place: Path, readable: l
         path = place / f"whole-{i}"
         if not path.is_file():
             said = (place / f"said-{i}").read_text(encoding="utf-8", errors="replace") if done.ok else ""
-            if not said or "File size limit" in said:
-                said = f"the preprocessor does not get to its end: macros make too much of it (it {done.ended()})"
-            raise BuildFailure(_named(said, answer, name).strip(), file=answer.file, stage="does not compile")
+            if "error: " in said and not any(words in said for words in _DIED):
+                continue
+            raise BuildFailure(f"the preprocessor does not get to its end: macros make too much of it (it {done.ended()})",
+                               file=answer.file, stage="does not compile")
         texts[flavour] = path.read_text(encoding="utf-8", errors="replace")
-    return source.preprocessed_findings(texts, name)
+    return source.preprocessed_findings(texts, name) if texts else []
 
 
 def compiled(answer: Answer, tools: Tools, keep: Sequence[str], place: Path, readable: list[Path],
