@@ -115,9 +115,14 @@ def file_bytes(file: object, offset: int, size: int) -> bytes:
 def findings(found: Object, flavour: str, assembly: bool, may_have: Callable[[str], bool],
              room: str = "") -> Iterator[Finding]:
     """What the object may not hold. `room`: the folder of the task's file, whose fragments it may be."""
-    for section in found.sections:
+    begun = {one.section for one in found.symbols if one.bound == 1 and one.value == 0}
+    for number, section in enumerate(found.sections):
         if assembly and re.fullmatch(rf"(\.rela)?\.text\.{room}_asm_\w+\.\d\d", section.name):
-            continue  # a fragment of the world switch: docs/design.md, "The world switch in fragments"
+            # A fragment of the world switch: docs/design.md, "The world switch in fragments". The task's own begin with
+            # a name that the others know.
+            if section.kind == "SHT_PROGBITS" and number not in begun:
+                yield Finding(0, f"{section.name} is no fragment of this task: leave it to those who write it")
+            continue
         yield from _section(section, flavour, assembly)
     zeros = sum(one.size for one in found.sections if one.kind == "SHT_NOBITS")
     if zeros > ZEROS_BYTES:
