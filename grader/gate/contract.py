@@ -25,7 +25,7 @@ RUNTIME = (
     r"|_ZSt\d+__throw_\w+|_ZSt9terminatev|_ZSt21__glibcxx_assert_fail\w+|__cxa_guard_(acquire|release|abort)"
     r"|_ZNKSt6__\w+|_ZNSt8__detail\w+|_ZSt18_Rb_tree_\w+|_ZSt29_Rb_tree_\w+|_ZSt28_Rb_tree_\w+"
     r"|_ZNSt15__exception_ptr\w+|_ZNSt7__cxx1112basic_string\w+|_ZNKSt7__cxx1112basic_string\w+"
-    r"|_GLOBAL_OFFSET_TABLE_"
+    r"|_GLOBAL_OFFSET_TABLE_|__aarch64_(cas|swp|ldadd|ldclr|ldeor|ldset)\d+_\w+"
 )
 """Of the compiler and of the standard library's headers: nothing that has to do with files, time or processes."""
 SANITIZERS = {

@@ -48,6 +48,13 @@ def test_every_function_of_the_machine_is_denied_or_said_to_be_harmless() -> Non
     assert "enter_cpu" in fakes and not {name for name in fakes if may_have(f"kern::arch::fake::{name}(unsigned int)")}
 
 
+@pytest.mark.parametrize("name", ["__aarch64_cas8_acq_rel", "__aarch64_ldadd8_relax", "__aarch64_swp4_acq"])
+def test_atomics_of_arm64_are_the_compilers(name: str) -> None:
+    """g++ calls libgcc for what x86-64 does in one instruction."""
+    assert contract.may_have(name, contract.Ground({}, frozenset()), frozenset(), "asan")
+    assert not contract.may_have("__aarch64_other", contract.Ground({}, frozenset()), frozenset(), "asan")
+
+
 def refusal(path: Path, root: Path) -> str:
     with pytest.raises(Refused) as caught:
         reader.read(path, root)
