@@ -20,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from grader import CannotRun
-from grader.batch.work import Item, inbox_file
+from grader.batch.work import INBOX, Item, inbox_file
 from grader.course.lab import ROOT
 
 SHARDS = "shards"
@@ -61,7 +61,8 @@ class Slurm:
                 looks += 1
                 ended = _ended(job) if looks % ASK_EVERY == 0 else ""
                 # Looked at after Slurm was asked: what was left before the end is there.
-                for item in [one for one in waiting if inbox_file(self._results, one).exists()]:
+                there = self._inbox()
+                for item in [one for one in waiting if inbox_file(self._results, one).name in there]:
                     waiting.pop(item).unlink(missing_ok=True)
                     yield item, ""
                 if ended:
@@ -72,6 +73,14 @@ class Slurm:
         finally:
             _cancel(folder.name)
             shutil.rmtree(folder, ignore_errors=True)
+
+    def _inbox(self) -> set[str]:
+        """The names in the inbox. A network file system asks its server for a listing, and for a single name that it has
+        missed before it may not."""
+        try:
+            return set(os.listdir(self._results / INBOX))
+        except FileNotFoundError:
+            return set()
 
     def _submitted(self, folder: Path, tasks: int) -> str:
         """Hands the array in; its number."""
