@@ -18,7 +18,8 @@ import pytest
 from grader import CannotRun, UsageError
 from grader.confine import landlock, own_user as kind, sandbox, users
 from grader.confine.processes import Child, Limits
-from grader.tests import own_user_here
+from grader.tests import own_user_here, toy_tree
+from grader.tests.test_intake import put
 
 PYTHON = "/usr/bin/python3"
 ROOT = Path(__file__).resolve().parents[2]
@@ -240,3 +241,27 @@ def test_without_namespaces_staff_may_choose_it(own_user: Path) -> None:
     told = done.stdout.splitlines()
     assert "programs of others cannot be kept from harm here: bubblewrap does not work here" in told[0], done
     assert "--sandbox own-user" in told[1] and told[2:] == ["own-user", "2"]
+
+
+def test_a_class_is_graded_where_there_are_no_namespaces_once_staff_have_chosen(tmp_path: Path) -> None:
+    """From the refusal, mend by mend, to all points."""
+    if os.geteuid() != 0:
+        pytest.skip("own-user wants root")
+    toy = toy_tree.make(tmp_path / "tree")
+    (toy.root / "solutions-private").chmod(0o755)
+    put(tmp_path / "up" / "ann", {"vmm/twice.cc": toy_tree.TWICE.encode(), "vmm/half.cc": toy_tree.HALF.encode()})
+    command = [PYTHON, "-m", "grader.tests.docker_rules", str(toy.root / "nest"), "grade-all", str(tmp_path / "up"), "--lab", "lab1",
+               "--out", str(tmp_path / "results")]
+
+    def run(*words: str) -> tuple[int, str]:
+        env = {name: value for name, value in os.environ.items() if name != sandbox.CHOICE}
+        done = subprocess.run([*command, *words], cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+        return done.returncode, done.stdout + done.stderr
+
+    status, said = run()
+    assert status == 3 and "programs of others cannot be kept from harm here" in said and "--sandbox own-user" in said, said
+    status, said = run("--sandbox", "own-user")
+    assert status == 3 and f"chmod -R o-rwx {toy.root}/solutions-private" in said, said
+    subprocess.run(["chmod", "-R", "o-rwx", toy.root / "solutions-private"], check=True)
+    status, said = run("--sandbox", "own-user")
+    assert status == 0 and "30 of 30" in said, said
