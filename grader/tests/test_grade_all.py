@@ -4,10 +4,8 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import shutil
-import signal
 import sqlite3
 import subprocess
 import time
@@ -249,7 +247,7 @@ def killed_run(toy: Tree, place: Path, submissions: int, kills: int) -> None:
     whole, broken = place / "whole", place / "broken"
     started = time.monotonic()
     assert subprocess.run([*words, "--out", str(whole)], capture_output=True).returncode == 0
-    most = (time.monotonic() - started) * 2 / kills
+    most = (time.monotonic() - started) / kills
     chance = random.Random(4)
     under_way = 0
     for kill in range(kills):
@@ -260,7 +258,7 @@ def killed_run(toy: Tree, place: Path, submissions: int, kills: int) -> None:
             _until(lambda: len(list(broken.glob("evidence/*"))) > before or child.poll() is not None)
         time.sleep(chance.random() * most)
         under_way += child.poll() is None
-        os.kill(child.pid, signal.SIGKILL)
+        child.kill()
         child.wait()
     assert under_way > kills // 2, "most of them were killed after their end"
     _until(lambda: not toy_tree.processes_in(broken))
