@@ -20,7 +20,11 @@ file(RELATIVE_PATH up ${CMAKE_BINARY_DIR} ${CMAKE_SOURCE_DIR})
 set(NEST_NAMES_FLAGS -ffile-prefix-map=${CMAKE_SOURCE_DIR}/= -ffile-prefix-map=${CMAKE_BINARY_DIR}=.
     -ffile-prefix-map=${up}=)
 
-set(NEST_COMMON_FLAGS -std=c++23 -Wall -Wextra -Wshadow -fno-exceptions -fno-rtti
+# Ubuntu's compilers define _FORTIFY_SOURCE by themselves. Then <string.h> calls __memcpy_chk in the place of memcpy:
+# a bare machine has no such function, and neither sanitizers nor kern/arch/explore stand before it.
+set(NEST_NO_FORTIFY -U_FORTIFY_SOURCE)
+
+set(NEST_COMMON_FLAGS -std=c++23 -Wall -Wextra -Wshadow -fno-exceptions -fno-rtti ${NEST_NO_FORTIFY}
     ${NEST_NAMES_FLAGS} -I${CMAKE_SOURCE_DIR})
 if(NEST_DEBUG)
   list(APPEND NEST_COMMON_FLAGS -DNEST_DEBUG=1)

@@ -4,7 +4,7 @@
 # -mno-red-zone is left out on purpose: no interrupt uses a user program's stack.
 set(NEST_FLAGS_user -std=c++23 -g -O1 -Wall -Wextra -Wshadow -fno-exceptions -fno-rtti -ffreestanding
     -fno-pic -fno-pie -fno-stack-protector -fno-threadsafe-statics -fno-asynchronous-unwind-tables
-    -fcf-protection=none -fno-omit-frame-pointer -fno-use-cxa-atexit
+    -fcf-protection=none -fno-omit-frame-pointer -fno-use-cxa-atexit ${NEST_NO_FORTIFY}
     ${NEST_NAMES_FLAGS} -I${CMAKE_SOURCE_DIR})
 set(NEST_USER_SCRIPT ${CMAKE_SOURCE_DIR}/kern/user/user.ld)
 set(NEST_USER_LINK_FLAGS -z max-page-size=4096 -z noexecstack -static -nostdlib --build-id=none

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections import Counter
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from grader.build.cache import Cache
 from grader.build.kit import Kit
 from grader.build.opening import read_description
 from grader.build.schedule import Schedule
-from grader.course.lab import load_all
+from grader.course.lab import ROOT, load_all
 from grader.gate import reader
 from grader.tests import toy_tree
 
@@ -39,3 +40,13 @@ def test_an_answer_is_read_once_in_a_session(tmp_path: Path, monkeypatch: pytest
     # For each flavour's object, and for the name of what is linked.
     assert set(opened) == {"vmm/twice.cc", "vmm/half.cc", "solutions-private/vmm/half.cc"}
     assert set(opened.values()) == {3}
+
+
+@pytest.mark.skipif(not (ROOT / "build/cmake/kit.json").exists(), reason="the kit is not configured")
+def test_what_a_compiler_fortifies_by_itself_is_not_fortified_here() -> None:
+    """As Ubuntu's does: a bare machine has no __memcpy_chk, and no sanitizer stands before it."""
+    kit = read_description(ROOT)
+    for name, recipe in {**kit["flavours"], **kit["programs"]}.items():
+        macros = subprocess.run([recipe["compiler"], "-D_FORTIFY_SOURCE=3", *recipe["compile"], "-x", "c++", "-E", "-dM", "/dev/null"],
+                                capture_output=True, text=True, check=True).stdout
+        assert "__cplusplus" in macros and "_FORTIFY_SOURCE" not in macros, name
