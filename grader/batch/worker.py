@@ -56,8 +56,6 @@ def judged(kit: Kit, results: Path, item: Item) -> dict[str, Any]:
         found = grade_with(kit, Asked(
             lab, lab.tasks, machines_of(lab, item.machine or None), item.seed,
             handed_in=results / "submissions" / item.digest, transcripts=evidence, all_together=False), Silent())
-        for image in evidence.rglob("module.img"):
-            image.unlink()  # megabytes, and `nest replay` makes it again from the same nonce
         columns = {
             "state": NOT_JUDGED if found.not_judged or not all(one.judged for one in found.tests) else GRADED,
             "score": found.score, "max_score": found.max_score, "pending": found.pending, "not_judged": found.not_judged,
