@@ -40,6 +40,17 @@ inline constexpr std::array<std::uint64_t Registers::*, 16> general_registers{
     &Registers::r12, &Registers::r13, &Registers::r14, &Registers::r15,
 };
 
+/// What the default sizes of addresses and operands are, by the code segment [amd/vol2 4.7.3].
+enum class CodeSize : std::uint8_t { Bits16, Bits32, Bits64 };
+
+/// The hidden part of a segment register.
+struct SegmentRegister {
+    std::uint64_t base = 0;   ///< a linear address
+    std::uint32_t limit = 0;  ///< the last offset in it, in bytes
+};
+/// The numbers that instructions have for the segment registers [amd/vol3 1.2.4].
+enum class SegmentName : std::uint8_t { Es, Cs, Ss, Ds, Fs, Gs };
+
 /// The guest's system registers, as the guest sees them: what the host adds is taken out.
 struct SystemRegisters {
     ///@{
@@ -54,8 +65,9 @@ struct SystemRegisters {
     /// The selector.
     std::uint16_t cs = 0, ss = 0;
     ///@}
-    bool code_is_64_bit = false;   ///< long mode is active, and CS.L is set
-    unsigned privilege_level = 0;  ///< CPL, 0 to 3
+    std::array<SegmentRegister, 6> segments{};  ///< by SegmentName
+    CodeSize code_size = CodeSize::Bits16;      ///< Bits64: long mode is active, and CS.L is set
+    unsigned privilege_level = 0;               ///< CPL, 0 to 3
 };
 
 /// What the host makes happen in the guest before its next instruction.
@@ -159,6 +171,8 @@ class VcpuBackend {
 struct Backend {
     std::string_view name;      ///< "AMD SVM"
     const EntryFormat* format;  ///< of its second-level tables
+    /// How this vendor answers CPUID beyond the highest leaf, see CpuidPolicy.
+    bool cpuid_beyond_is_highest_basic = false;
     /// Nothing if this machine has what we need, else the reason in words: "this CPU has no SVM".
     const char* (*why_unavailable)();
     /// Takes the frames that it needs for good (account kernel). Errors: OutOfMemory.

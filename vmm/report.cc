@@ -26,11 +26,20 @@ void print_exit(const Exit& exit) {
     }
 }
 
+const char* code_in_words(CodeSize size) {
+    switch (size) {
+        case CodeSize::Bits16: return "16-bit";
+        case CodeSize::Bits32: return "32-bit";
+        case CodeSize::Bits64: return "64-bit";
+    }
+    return "";
+}
+
 void print_registers(Vcpu& vcpu) {
     const Registers& r = vcpu.registers();
     const SystemRegisters s = vcpu.backend().system_registers();
     kprint("  rip {:016x}  rflags {:016x}  cs {:04x} ss {:04x}  ring {} {}\n", r.rip, r.rflags,
-           s.cs, s.ss, s.privilege_level, s.code_is_64_bit ? "64-bit" : "16- or 32-bit");
+           s.cs, s.ss, s.privilege_level, code_in_words(s.code_size));
     kprint("  rax {:016x}  rbx {:016x}  rcx {:016x}  rdx {:016x}\n", r.rax, r.rbx, r.rcx, r.rdx);
     kprint("  rsi {:016x}  rdi {:016x}  rbp {:016x}  rsp {:016x}\n", r.rsi, r.rdi, r.rbp, r.rsp);
     kprint("  r8  {:016x}  r9  {:016x}  r10 {:016x}  r11 {:016x}\n", r.r8, r.r9, r.r10, r.r11);

@@ -47,6 +47,20 @@ class X2Apic {
                                                                       std::uint64_t value,
                                                                       std::uint64_t now);
 
+    /// How its registers are reached [amd/vol2 16.9].
+    enum class Mode : std::uint8_t {
+        Disabled,  ///< not at all: it is off
+        Xapic,     ///< in a page of memory
+        X2apic,    ///< by MSRs
+    };
+    /// At first X2apic, as firmware may leave it. INIT does not change it.
+    Mode mode() const { return mode_; }
+    /// One that is disabled forgets its state, as after a reset.
+    void set_mode(Mode mode) {
+        if (mode == Mode::Disabled) reset();
+        mode_ = mode;
+    }
+
     /// Its x2APIC identifier.
     std::uint32_t id() const { return id_; }
     /// Cluster in the upper half, one bit of 16 in the lower.
@@ -104,6 +118,7 @@ class X2Apic {
     bool is_requested(std::uint8_t vector) const;
 
     std::uint32_t id_;
+    Mode mode_ = Mode::X2apic;
     std::array<std::atomic<std::uint32_t>, words> requested_{};  // IRR
     std::array<std::uint32_t, words> in_service_{};              // ISR
     std::uint8_t task_priority_ = 0;

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 // The exits that need a few lines each.
+#include "kern/arch/arch.hh"
 #include "vmm/exits/exits.hh"
+#include "vmm/exits/guest_cpuid.hh"
+#include "vmm/exits/handle_msr_access.hh"
 #include "vmm/vm.hh"
 
 namespace vmm::exits {
@@ -14,6 +17,22 @@ constexpr bool has_error_code(std::uint8_t number) {
 
 Handled handle(Vcpu&, const Exit&, const exit::Unknown& reason) {
     return std::unexpected{ExitFailure{reason.name != nullptr ? reason.name : "unknown exit"}};
+}
+
+Handled handle(Vcpu& vcpu, const Exit& exit, const exit::Cpuid&) {
+    constexpr std::uint64_t hz_per_khz = 1000;
+    guest_cpuid(
+        cpuid_policy(vcpu.vm().backend().cpuid_beyond_is_highest_basic),
+        {.vcpu_index = vcpu.index(),
+         .vcpu_count = vcpu.vm().vcpu_count(),
+         .timestamp_khz = static_cast<std::uint32_t>(kern::arch::timestamp_rate() / hz_per_khz)},
+        vcpu.registers());
+    vcpu.backend().skip_instruction(exit);
+    return {};
+}
+
+Handled handle(Vcpu& vcpu, const Exit& exit, const exit::MsrAccess& access) {
+    return handle_msr_access(vcpu, exit, access);
 }
 
 Handled handle(Vcpu& vcpu, const Exit& exit, const exit::Halt&) {

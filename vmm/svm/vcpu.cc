@@ -84,7 +84,15 @@ SystemRegisters SvmVcpu::system_registers() const {
             .cs_base = is_64_bit(save) ? 0 : save.cs.base,
             .cs = save.cs.selector,
             .ss = save.ss.selector,
-            .code_is_64_bit = is_64_bit(save),
+            .segments = {{{save.es.base, save.es.limit},
+                          {save.cs.base, save.cs.limit},
+                          {save.ss.base, save.ss.limit},
+                          {save.ds.base, save.ds.limit},
+                          {save.fs.base, save.fs.limit},
+                          {save.gs.base, save.gs.limit}}},
+            .code_size = is_64_bit(save)                                ? CodeSize::Bits64
+                         : (save.cs.attributes & segment::size_32) != 0 ? CodeSize::Bits32
+                                                                        : CodeSize::Bits16,
             .privilege_level = save.cpl};
 }
 
@@ -337,6 +345,7 @@ namespace vmm {
 const Backend svm_backend{
     .name = "AMD SVM",
     .format = &npt_format,
+    .cpuid_beyond_is_highest_basic = false,
     .why_unavailable = svm::why_unavailable,
     .start = svm::start,
     .enable_on_this_cpu = svm::enable_on_this_cpu,

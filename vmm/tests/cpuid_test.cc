@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "vmm/exits/cpuid.hh"
+#include "vmm/exits/guest_cpuid.hh"
 
 #include <gtest/gtest.h>
 
@@ -23,7 +23,11 @@ class Cpuid : public testing::Test {
             fake::set_cpuid(leaf, 0, {.eax = ~0U, .ebx = ~0U, .ecx = ~0U, .edx = ~0U});
     }
     kern::arch::CpuidResult ask(std::uint32_t leaf, std::uint32_t subleaf = 0) {
-        return guest_cpuid({.vcpu_index = 2, .vcpu_count = 4, .timestamp_khz = 123}, leaf, subleaf);
+        Registers registers{.rax = leaf, .rcx = subleaf};
+        guest_cpuid(cpuid_policy(false), {.vcpu_index = 2, .vcpu_count = 4, .timestamp_khz = 123},
+                    registers);
+        const auto low = [](std::uint64_t value) { return static_cast<std::uint32_t>(value); };
+        return {low(registers.rax), low(registers.rbx), low(registers.rcx), low(registers.rdx)};
     }
 };
 

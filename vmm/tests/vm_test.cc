@@ -13,6 +13,7 @@
 #include "kern/arch/host/fake.hh"
 #include "vmm/hypercall.hh"
 #include "vmm/pager/kernel_vm.hh"
+#include "vmm/tests/support/fake_vcpu.hh"
 #include "vmm/tests/support/pager_fixture.hh"
 
 namespace vmm {
@@ -20,75 +21,17 @@ namespace {
 
 namespace fake = kern::arch::fake;
 
-/// A guest that is a C++ function: it is asked for the next exit.
-class FakeVcpu final : public VcpuBackend {
-   public:
-    using Guest = std::function<Exit(FakeVcpu&)>;
-
-    void start_protected_mode(Gpa entry, std::uint32_t eax, std::uint32_t ebx) override {
-        registers = {
-            .rax = eax, .rbx = ebx, .rip = entry.value(), .rflags = 2, .cr8 = registers.cr8};
-    }
-    void start_real_mode(std::uint8_t vector) override {
-        registers = {.rip = std::uint64_t{vector} << 12, .rflags = 2, .cr8 = registers.cr8};
-        startups.push_back(vector);
-    }
-    SystemRegisters system_registers() const override { return {.efer = efer, .pat = 0}; }
-    void set_efer(std::uint64_t value) override { efer = value; }
-    void set_pat(std::uint64_t) override {}
-    std::uint64_t tsc_offset() const override { return offset; }
-    void set_tsc_offset(std::uint64_t value) override { offset = value; }
-    unsigned privilege_level() const override { return ring; }
-    void enter_cpu() override { ++entered; }
-    void leave_cpu() override { ++left; }
-    Exit run() override {
-        EXPECT_FALSE(fake::interrupts_enabled()) << "a timer could go off unseen";
-        kern::arch::restore_interrupts(true);
-        if (return_requested()) return {.reason = exit::ExternalInterrupt{}};
-        pending = false;
-        return guest(*this);
-    }
-    bool can_inject_interrupt() const override {
-        return can_inject() && (registers.rflags & rflags::interrupt_enable) != 0;
-    }
-    bool can_inject() const override { return !pending; }
-    bool can_inject_nmi() const override { return !pending && !in_nmi_handler; }
-    void inject(const Event& event) override {
-        EXPECT_TRUE(can_inject()) << "an event was lost";
-        pending = true;
-        injected.push_back(event.vector);
-    }
-    void request_interrupt_window(bool wanted) override { window = wanted; }
-    void skip_instruction(const Exit&) override { ++registers.rip; }
-    void flush_tlb() override { ++flushes; }
-
-    Guest guest;
-    std::uint64_t efer = 0;
-    std::uint64_t offset = 0;
-    unsigned ring = 0;
-    bool in_nmi_handler = false;
-    bool window = false;
-    bool pending = false;
-    int entered = 0, left = 0;
-    std::atomic<int> flushes = 0;
-    std::vector<std::uint8_t> injected, startups;
-};
+using test::FakeVcpu;
 
 std::vector<FakeVcpu::Guest>* guests_to_be = nullptr;
 
-const Backend fake_backend{
-    .name = "fake",
-    .format = &npt_format,
-    .why_unavailable = [] { return static_cast<const char*>(nullptr); },
-    .start = [] { return std::expected<void, Error>{}; },
-    .enable_on_this_cpu = [] { return std::expected<void, Error>{}; },
-    .create_vcpu = [](const GuestMemory&) -> std::expected<std::unique_ptr<VcpuBackend>, Error> {
+const Backend fake_backend = test::fake_backend(
+    [](const GuestMemory&) -> std::expected<std::unique_ptr<VcpuBackend>, Error> {
         auto vcpu = std::make_unique<FakeVcpu>();
         vcpu->guest = guests_to_be->front();
         guests_to_be->erase(guests_to_be->begin());
         return vcpu;
-    },
-};
+    });
 
 Exit exits_with(auto reason) {
     return {.reason = reason};

@@ -25,10 +25,14 @@ TEST(VmxSystemRegisters, AreWhatTheGuestSees) {
     EXPECT_EQ(seen.cs_base, 0U) << "64-bit code has none";
     EXPECT_EQ(seen.cs, 8U);
     EXPECT_EQ(seen.ss, 0x10U);
-    EXPECT_TRUE(seen.code_is_64_bit);
+    EXPECT_EQ(seen.code_size, CodeSize::Bits64);
+    EXPECT_EQ(seen.segments[1].base, 0x5000U) << "CS, as it is in the VMCS";
+    EXPECT_EQ(seen.segments[2].limit, 0xffff'ffffU) << "SS";
     EXPECT_EQ(seen.privilege_level, 3U);
     vmcs.change(Field::guest_cs_access_rights, 0, access_rights::long_mode);
-    EXPECT_FALSE(read_system_registers(vmcs, 0).code_is_64_bit) << "compatibility mode";
+    EXPECT_EQ(read_system_registers(vmcs, 0).code_size, CodeSize::Bits16) << "compatibility mode";
+    vmcs.change(Field::guest_cs_access_rights, access_rights::size_32, 0);
+    EXPECT_EQ(read_system_registers(vmcs, 0).code_size, CodeSize::Bits32);
     EXPECT_EQ(read_system_registers(vmcs, 0).cs_base, 0x5000U);
 }
 

@@ -23,12 +23,23 @@ std::uint64_t seen_by_guest(const Vmcs& vmcs, Field field, Field mask, Field sha
     return (vmcs.read(field) & ~hosts) | (vmcs.read(shadow) & hosts);
 }
 
+CodeSize code_size(const Vmcs& vmcs) {
+    if (is_64_bit(vmcs)) return CodeSize::Bits64;
+    return (vmcs.read(Field::guest_cs_access_rights) & access_rights::size_32) != 0
+               ? CodeSize::Bits32
+               : CodeSize::Bits16;
+}
+
+SegmentRegister segment(const Vmcs& vmcs, Field base, Field limit) {
+    return {.base = vmcs.read(base), .limit = static_cast<std::uint32_t>(vmcs.read(limit))};
+}
+
+}  // namespace
+
 bool is_64_bit(const Vmcs& vmcs) {
     return (vmcs.read(Field::guest_efer) & efer::long_mode_active) != 0 &&
            (vmcs.read(Field::guest_cs_access_rights) & access_rights::long_mode) != 0;
 }
-
-}  // namespace
 
 void set_guest_cr0(Vmcs& vmcs, std::uint64_t value) {
     vmcs.write(Field::cr0_read_shadow, value);
@@ -52,7 +63,13 @@ SystemRegisters read_system_registers(const Vmcs& vmcs, std::uint64_t cr2) {
             .cs_base = is_64_bit(vmcs) ? 0 : vmcs.read(Field::guest_cs_base),
             .cs = static_cast<std::uint16_t>(vmcs.read(Field::guest_cs_selector)),
             .ss = static_cast<std::uint16_t>(vmcs.read(Field::guest_ss_selector)),
-            .code_is_64_bit = is_64_bit(vmcs),
+            .segments = {{segment(vmcs, Field::guest_es_base, Field::guest_es_limit),
+                          segment(vmcs, Field::guest_cs_base, Field::guest_cs_limit),
+                          segment(vmcs, Field::guest_ss_base, Field::guest_ss_limit),
+                          segment(vmcs, Field::guest_ds_base, Field::guest_ds_limit),
+                          segment(vmcs, Field::guest_fs_base, Field::guest_fs_limit),
+                          segment(vmcs, Field::guest_gs_base, Field::guest_gs_limit)}},
+            .code_size = code_size(vmcs),
             .privilege_level = privilege_level_of(vmcs.read(Field::guest_ss_access_rights))};
 }
 

@@ -22,6 +22,9 @@ void set_guest_cr0(Vmcs& vmcs, std::uint64_t value);
 void set_guest_cr4(Vmcs& vmcs, std::uint64_t value);
 ///@}
 
+/// Whether the guest's code segment is a 64-bit one.
+bool is_64_bit(const Vmcs& vmcs);
+
 /// A guest's CPL, by its SS access rights: SS.DPL is the CPL, also where SS is unusable
 /// [intel/vol3c 25.4.1].
 constexpr unsigned privilege_level_of(std::uint64_t ss_access_rights) {

@@ -350,8 +350,7 @@ void VmxVcpu::request_interrupt_window(bool wanted) {
 [[gnu::hot]] void VmxVcpu::skip_instruction(const Exit& exit) {
     const std::uint64_t from = registers.rip;
     registers.rip += exit.instruction_length;
-    if (from <= lower_half && registers.rip > lower_half &&
-        !read_system_registers(vmcs_, 0).code_is_64_bit)
+    if (from <= lower_half && registers.rip > lower_half && !is_64_bit(vmcs_))
         registers.rip &= lower_half;
     registers.rflags &= ~rflags::resume;
     // Nobody has begun a shadow since the exit, but one may have ended.
@@ -371,6 +370,7 @@ namespace vmm {
 const Backend vmx_backend{
     .name = "Intel VMX",
     .format = &ept_format,
+    .cpuid_beyond_is_highest_basic = true,
     .why_unavailable = vmx::why_unavailable,
     .start = vmx::start,
     .enable_on_this_cpu = vmx::enable_on_this_cpu,

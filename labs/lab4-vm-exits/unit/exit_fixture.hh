@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "kern/arch/host/fake.hh"
+#include "labs/unit_fixture.hh"
+#include "vmm/exits/exits.hh"
+#include "vmm/pager/kernel_vm_pager.hh"
+#include "vmm/tests/support/fake_vcpu.hh"
+#include "vmm/vm.hh"
+
+/// A virtual machine that does not run: the cases put its vCPUs where an exit leaves them, and call
+/// a handler.
+namespace lab {
+
+using vmm::Exit;
+using vmm::Registers;
+using vmm::Vcpu;
+using vmm::test::FakeVcpu;
+
+class ExitTest : public ::testing::Test {
+   protected:
+    static constexpr unsigned vcpus = 2;
+
+    void SetUp() override {
+        kern::arch::fake::reset();
+        ASSERT_TRUE(vmm::Vm::prepare(backend));
+        pager_ = std::move(*vmm::KernelVmPager::create(vmm::npt_format));
+        vm_ = std::move(*vmm::Vm::create(*pager_, {.name = "test", .vcpu_count = vcpus}));
+        for (unsigned index = 0; index < vcpus; ++index) vcpu(index).make_runnable();
+    }
+
+    vmm::KernelVmPager& pager() { return *pager_; }
+    vmm::Vm& vm() { return *vm_; }
+    Vcpu& vcpu(unsigned index = 0) { return vm_->vcpu(index); }
+    /// The hardware under it.
+    FakeVcpu& fake(unsigned index = 0) { return static_cast<FakeVcpu&>(vcpu(index).backend()); }
+    Registers& registers(unsigned index = 0) { return vcpu(index).registers(); }
+
+    /// All registers that a general instruction can have for itself get values of their own, the
+    /// upper halves too.
+    void fill_registers(unsigned index = 0) {
+        Registers& all = registers(index);
+        for (const auto each : vmm::general_registers)
+            all.*each = random().next() | 0x8000'0000'8000'0000;
+        all.rip = 0x1000;
+        all.rflags = 2;
+    }
+
+   private:
+    static constexpr vmm::Backend backend = vmm::test::fake_backend(
+        [](const vmm::GuestMemory&)
+            -> std::expected<std::unique_ptr<vmm::VcpuBackend>, kern::Error> {
+            return std::make_unique<FakeVcpu>();
+        });
+    std::unique_ptr<vmm::KernelVmPager> pager_;
+    std::unique_ptr<vmm::Vm> vm_;
+};
+
+/// The general registers, RIP and RFLAGS that differ.
+inline ::testing::AssertionResult same_registers(const Registers& seen, const Registers& wanted) {
+    static constexpr const char* names[] = {"RAX", "RCX", "RDX", "RBX", "RSP", "RBP", "RSI", "RDI",
+                                            "R8",  "R9",  "R10", "R11", "R12", "R13", "R14", "R15"};
+    std::string words;
+    const auto compare = [&words](const char* name, std::uint64_t is, std::uint64_t should) {
+        if (is != should)
+            words += std::string{name} + " is " + hex(is) + ", wanted " + hex(should) + "; ";
+    };
+    for (std::size_t i = 0; i < vmm::general_registers.size(); ++i)
+        compare(names[i], seen.*vmm::general_registers[i], wanted.*vmm::general_registers[i]);
+    compare("RIP", seen.rip, wanted.rip);
+    compare("RFLAGS", seen.rflags, wanted.rflags);
+    if (words.empty()) return ::testing::AssertionSuccess();
+    return ::testing::AssertionFailure() << words;
+}
+
+}  // namespace lab
