@@ -58,8 +58,14 @@ class GuestMemory {
         /// Whether the guest's entries are what they were.
         bool still_holds() const;
 
+        /// Nothing has been read.
+        void clear() { count_ = 0; }
+        /// An entry of `size` bytes, 4 or 8, stands at `place` and held `value`. At most 4.
+        void add(Hpa place, unsigned size, std::uint64_t value) {
+            entries_[count_++] = {place, size, value};
+        }
+
        private:
-        friend class GuestMemory;
         struct Entry {
             Hpa place;
             unsigned size;  // bytes
@@ -68,11 +74,9 @@ class GuestMemory {
         std::array<Entry, 4> entries_{};
         unsigned count_ = 0;
     };
-    /// Where `gva` lies: a walk of the guest's page tables (paging off, 32-bit, PAE, 4 levels,
-    /// large pages), each step through gpa2hpa. It does not check permissions, nor set accessed
-    /// bits. Errors: NotFound (not present at some level, or a table or the page not in memory),
-    /// OutOfRange (4 levels: not canonical; else: beyond 4 GiB), Unsupported (5 levels).
-    /// [amd/vol2 5.1 to 5.3]
+    /// Where `gva` lies: walk_guest, which only looks, and gpa2hpa. Errors: NotFound (not present at
+    /// some level, or a table or the page not in memory), OutOfRange (4 levels: not canonical; else:
+    /// beyond 4 GiB), Unsupported (5 levels).
     /// @param walk if not null, gets what has been read
     std::expected<Hpa, Error> gva2hpa(Gva gva, const GuestPaging& paging,
                                       Walk* walk = nullptr) const;
