@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: MIT
+#include <algorithm>
 #include <array>
 #include <cstddef>
+#include <span>
+#include <variant>
 
 #include "kern/lib/print.hh"
+#include "vmm/exits/decode_access.hh"
 #include "vmm/read_guest.hh"
 #include "vmm/vm.hh"
 
@@ -48,6 +52,34 @@ void print_registers(Vcpu& vcpu) {
     kprint("  efer {:x}  cs base {:x}\n", s.efer, s.cs_base);
 }
 
+const char* in_words(MemoryAccess::Operation operation) {
+    switch (operation) {
+        case MemoryAccess::Operation::Load: return "Load";
+        case MemoryAccess::Operation::Store: return "Store";
+        case MemoryAccess::Operation::And: return "And";
+        case MemoryAccess::Operation::Or: return "Or";
+        case MemoryAccess::Operation::Xor: return "Xor";
+        case MemoryAccess::Operation::Compare: return "Compare";
+        case MemoryAccess::Operation::Test: return "Test";
+        case MemoryAccess::Operation::Exchange: return "Exchange";
+    }
+    return "";
+}
+
+/// What the instruction does with its memory, if that is what it exited for and can be told.
+void print_access(Vcpu& vcpu, std::span<const std::byte> code) {
+    if (vcpu.history().size() == 0) return;
+    const auto* const fault = std::get_if<exit::NestedPageFault>(&vcpu.history().back(0).reason);
+    if (fault == nullptr || fault->fetch || fault->in_guest_walk) return;
+    const SystemRegisters system = vcpu.backend().system_registers();
+    const auto access = decode_access(
+        code.first(std::min(code.size(), longest_instruction)),
+        {.code = system.code_size, .registers = vcpu.registers(), .segments = system.segments});
+    if (access)
+        kprint("  access      {} of {} bytes at {}\n", in_words(access->operation), access->size,
+               access->memory.address);
+}
+
 void print_code(Vcpu& vcpu) {
     constexpr std::size_t count = 16;
     std::array<std::byte, count> code;
@@ -64,6 +96,7 @@ void print_code(Vcpu& vcpu) {
         kprint("  bytes at rip: none, the page is not present\n");
     else
         kprint("  bytes at rip: {}\n", std::string_view{text.data(), length});
+    print_access(vcpu, std::span{code}.first(got));
 }
 
 bool is_like(const Exit& a, const Exit& b) {

@@ -28,27 +28,6 @@ Opcode opcode_of(std::uint64_t code, std::uint64_t information) {
     return {};
 }
 
-bool is_legacy_prefix(std::uint8_t byte) {
-    switch (byte) {
-        case 0x26:  // ES
-        case 0x2e:  // CS
-        case 0x36:  // SS
-        case 0x3e:  // DS
-        case 0x64:  // FS
-        case 0x65:  // GS
-        case 0x66:  // operand size
-        case 0x67:  // address size
-        case 0xf0:  // LOCK
-        case 0xf2:  // REPNE
-        case 0xf3:  // REP
-            return true;
-        default: return false;
-    }
-}
-
-constexpr std::uint8_t rex = 0x40;  // bits 7:4
-constexpr std::uint8_t rex_kind = 0xf0;
-constexpr std::uint8_t rex_b = 1U << 0;
 constexpr std::uint8_t modrm_rm = 7;
 constexpr std::uint8_t extended = 8;  // what REX.B adds to a register's number
 
@@ -61,14 +40,8 @@ std::optional<Instruction> decode_instruction(std::uint64_t exit_code,
         return std::to_integer<std::uint8_t>(bytes[at]);
     };
     if (bytes.size() > longest_instruction) bytes = bytes.first(longest_instruction);
-    std::size_t at = 0;
-    std::uint8_t last_rex = 0;  // counts only right before the opcode
-    for (; at < bytes.size(); ++at) {
-        const std::uint8_t byte = byte_at(at);
-        const bool is_rex = is_64_bit && (byte & rex_kind) == rex;
-        if (!is_rex && !is_legacy_prefix(byte)) break;
-        last_rex = is_rex ? byte : 0;
-    }
+    const Prefixes prefixes = read_prefixes(bytes, is_64_bit ? CodeSize::Bits64 : CodeSize::Bits32);
+    std::size_t at = prefixes.count;
     const Opcode opcode = opcode_of(exit_code, exit_information);
     if (opcode.count == 0 || bytes.size() - at < opcode.count + std::size_t{opcode.has_source})
         return std::nullopt;
@@ -77,9 +50,9 @@ std::optional<Instruction> decode_instruction(std::uint64_t exit_code,
     at += opcode.count;
     if (!opcode.has_source) return Instruction{.length = static_cast<std::uint8_t>(at)};
     const std::uint8_t source = byte_at(at) & modrm_rm;
-    return Instruction{
-        .length = static_cast<std::uint8_t>(at + 1),
-        .source = static_cast<std::uint8_t>((last_rex & rex_b) != 0 ? source + extended : source)};
+    return Instruction{.length = static_cast<std::uint8_t>(at + 1),
+                       .source = static_cast<std::uint8_t>(
+                           (prefixes.rex & rex::b) != 0 ? source + extended : source)};
 }
 
 }  // namespace vmm::svm

@@ -6,12 +6,10 @@
 #include <optional>
 #include <span>
 
+#include "vmm/exits/instruction.hh"
 #include "vmm/svm/exits.hh"
 
 namespace vmm::svm {
-
-/// The most bytes that an instruction has, prefixes included.
-inline constexpr std::size_t longest_instruction = 15;
 
 /// What the host has to know of an instruction that it does in the guest's place.
 struct Instruction {

@@ -409,6 +409,7 @@ def test_a_guest_that_goes_wrong_is_reported(
     if "wanted-rip" in facts:
         assert rip == int(facts["wanted-rip"], 16)
         assert f"\n  bytes at rip: {facts['bytes']}" in report
+    assert ("\n  access      Load of 4 bytes at 0xc0000000\n" in report) == (name == "hole")
     exits = int(facts["exits"], 16)
     history = report.split(f"\n  virtual CPU 0: {exits} exits")[1].splitlines()[1:]
     listed = [line for line in history if line.startswith("    rip ")]
