@@ -7,8 +7,8 @@ namespace vmm {
 
 std::expected<void, Error> msr_permissions(const MsrMapFormat& format, std::span<std::byte> map,
                                            std::uint32_t msr, MsrExits exits) {
-    const auto range = std::find_if(
-        format.ranges.begin(), format.ranges.end(), [msr](const MsrRange& one) {
+    const auto range =
+        std::find_if(format.ranges.begin(), format.ranges.end(), [msr](const MsrRange& one) {
             return msr >= one.first && msr - one.first <= msrs_per_range - 1;
         });
     if (range == format.ranges.end()) return std::unexpected(Error::OutOfRange);
