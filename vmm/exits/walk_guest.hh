@@ -37,13 +37,16 @@ struct WalkFault {
 
 /// Entries of a guest's page tables, of either size [amd/vol2 5.3, 5.4].
 namespace guest_entry {
+///@{
+/// The bit of this name.
 inline constexpr std::uint64_t present = 1U << 0;
 inline constexpr std::uint64_t write = 1U << 1;
 inline constexpr std::uint64_t user = 1U << 2;
 inline constexpr std::uint64_t accessed = 1U << 5;
 inline constexpr std::uint64_t dirty = 1U << 6;
-inline constexpr std::uint64_t large = 1U << 7;  ///< PS: of a table's entry above level 1
+inline constexpr std::uint64_t large = 1U << 7;  // PS, above level 1
 inline constexpr std::uint64_t no_execute = 1ULL << 63;
+///@}
 /// Address bits that no guest has, see guest_physical_end.
 inline constexpr std::uint64_t beyond_memory = 0x000f'ffff'ffff'f000 & ~(guest_physical_end - 1);
 }  // namespace guest_entry
