@@ -170,7 +170,7 @@ REGISTERS = (
 )  # fmt: skip
 _CANONICAL = (1 << 47) - 1
 _BITS = {
-    "RFLAGS": 0x8D5, "SYSENTER_CS": 0xFFFF, "SFMASK": 0xFFFF_FFFF,
+    "RFLAGS": 0x24_08D5, "SYSENTER_CS": 0xFFFF, "SFMASK": 0xFFFF_FFFF,
     **dict.fromkeys(
         ("SYSENTER_ESP", "SYSENTER_EIP", "LSTAR", "CSTAR", "FS base", "GS base", "KernelGSBase"),
         _CANONICAL,
@@ -210,6 +210,11 @@ class Changed:
 def rounds_seen(booted: BootResult, record: GuestRecord, image: GuestImage) -> int:
     """How many round trips the guest has made."""
     return int.from_bytes(read(booted, record, image.symbol("round").paddr, 8), "little")
+
+
+def answer_seen(booted: BootResult, record: GuestRecord, image: GuestImage) -> int:
+    """RAX behind the CPUID that the guest executes at its end, with all upper 32 bits set."""
+    return int.from_bytes(read(booted, record, image.symbol("round_trip_answer").paddr, 8), "little")
 
 
 def changed_registers(

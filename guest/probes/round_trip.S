@@ -5,7 +5,7 @@
 // up or changes shows with its name and round.
 //
 // A round: the MSRs that nobody but the world switch keeps apart (FS and GS base, those of SYSCALL and
-// SYSENTER), the sixteen general registers and the arithmetic flags get their values; OUT to a port
+// SYSENTER), the sixteen general registers and the harmless flags get their values; OUT to a port
 // without a device leaves the guest and changes no register; then all are stored. The stores and loads
 // between are MOVs to fixed addresses, which need no register and change no flag.
 //
@@ -17,7 +17,7 @@
 #define ROUNDS 1024
 #define VALUES 27                           // 16 registers, in the order of their numbers, flags, MSRs
 #define ROW (VALUES * 8)
-#define FLAGS 0x8d5                         // CF, PF, AF, ZF, SF, OF; DF and IF would be in the way
+#define FLAGS 0x2408d5                      // CF, PF, AF, ZF, SF, OF, AC, ID; DF and IF would be in the way
 #define FLAGS_SLOT 128
 #define MSR_SLOTS 136
 #define CANONICAL 0x7fffffffffff
@@ -136,9 +136,11 @@ next_round:
     cmpl $ROUNDS, round
     jb next_round
 
-    // The end: the hypercall exit (vmm/hypercall.hh), in the words of this CPU's vendor.
-    xor %eax, %eax
+    // An exit that the host answers in RAX, all of it: CPUID clears the upper half.
+    movabs $0xffffffff00000000, %rax
     cpuid
+    movq %rax, round_trip_answer
+    // The end: the hypercall exit (vmm/hypercall.hh), in the words of this CPU's vendor.
     mov %ebx, %esi
     xor %eax, %eax
     mov $EXIT_STATUS, %ebx
@@ -177,7 +179,7 @@ descriptor_table_pointer:
     // What the harness fills in.
     .section .data
     .balign 4096
-    .global round_trip_wanted, round_trip_seen, round
+    .global round_trip_wanted, round_trip_seen, round_trip_answer, round
     .type round_trip_wanted, @object
     .size round_trip_wanted, ROUNDS * ROW
 round_trip_wanted:
@@ -197,6 +199,10 @@ row:
     .type round, @object
     .size round, 8
 round:
+    .skip 8
+    .type round_trip_answer, @object
+    .size round_trip_answer, 8
+round_trip_answer:
     .skip 8
     .skip 256
 stack_top:

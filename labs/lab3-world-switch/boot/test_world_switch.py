@@ -18,7 +18,7 @@ from grader.testkit.images import GuestImage, Segment, elf_image
 from grader.testkit.plans import RunPlan
 from grader.testkit.records import GuestEnd, GuestRecord, ProgramEnd
 from grader.testkit.user_guests import (
-    KERNEL, REGISTERS, ROUND_TRIP, ROUND_TRIP_STATUS, ROUNDS, VMM, Changed, arguments,
+    KERNEL, REGISTERS, ROUND_TRIP, ROUND_TRIP_STATUS, ROUNDS, VMM, Changed, answer_seen, arguments,
     changed_registers, check_digests, common_files, end_of, record_of, records_of, results_of,
     round_trip_file, rounds_seen,
 )  # fmt: skip
@@ -353,6 +353,13 @@ def test_rax_for_the_exit_handlers(
 ) -> None:
     """lab3.svm_rax_rflags: RAX reaches the host, and its answers in RAX reach the guest."""
     _kernel_ran(booted, nonce, guests)
+    image = GuestImage(round_trip_file(nonce, guests))
+    for record in _ran(booted, "rounds"):
+        seen = answer_seen(booted, record, image)
+        assert seen >> 32 == 0, (
+            f"the guest executed CPUID with RAX 0xffffffff00000000, and found {seen:#x} in RAX behind it; wanted: "
+            "the host's answer, whose upper 32 bits are 0"
+        )
 
 
 def test_rax_and_the_flags(booted: BootResult, nonce: str, guests: Mapping[str, bytes]) -> None:
