@@ -91,8 +91,8 @@ inline constexpr std::uint16_t max_guest_segments = 16;
 ///
 /// @param guest  of env_mkguest
 /// @param name   of the file
-/// @return 0, or an error: of open(); bad_format, for what is named above; of map_in_guest, as it
-///         came. If several segments cannot be mapped, it is the error of any of them: in which
+/// @return 0, or an error: of open(), seek() or read(), as it came; bad_format, for what is named
+///         above; of map_in_guest, as it came. If several segments cannot be mapped, it is the error of any of them: in which
 ///         order they are mapped is open. Segments that were mapped before such an error stay, and
 ///         nothing is mapped at `utemp`.
 std::int64_t copy_guest_kern_gpa(std::int64_t guest, std::string_view name);
