@@ -35,7 +35,7 @@ SANITIZERS = {
             r"|(un)?poison_stack_memory|allocas_unpoison|alloca_poison|set_shadow_\w\w|mem(cpy|move|set)"
             r"|shadow_memory_dynamic_address|before_dynamic_init|after_dynamic_init|poison_cxx_array_cookie"
             r"|load_cxx_array_cookie)"
-            r"|__ubsan_handle_\w+|__ubsan_vptr_type_cache",
+            r"|__(start|stop)_asan_globals|___asan_globals_registered|__ubsan_handle_\w+|__ubsan_vptr_type_cache",
     "tsan": r"__tsan_(init|func_entry|func_exit|(unaligned_)?(read|write|read_write)(\d+|_range)(_pc)?|volatile_\w+"
             r"|vptr_(read|update)|atomic\d*_\w+|mem(cpy|move|set))",
 }

@@ -26,6 +26,8 @@ _ASSEMBLY = re.compile(
     r"|shstrtab|comment)|" + _DEBUG)
 _SANITIZERS_OWN = re.compile(r"\.(init|fini)_array\.(00099|0|1)")
 _SANITIZERS_FUNCTIONS = re.compile(r"_sub_[ID]_00099_\d+|[at]san\.module_[cd]tor")
+_CLANGS_FLAG = ("___asan_globals_registered", 0xFFF2, 8)
+"""Of AddressSanitizer by clang: one word of zeros for the whole program."""
 _NAME = re.compile(r"[\w.$@]*")
 NAME_LETTERS = 160
 """The longest name of an answer's own choice that is put into words, which may double with each ten letters."""
@@ -166,7 +168,7 @@ def _symbol(one: Symbol) -> Iterator[Finding]:
         yield Finding(0, f"{_shown(one.name)} is an ifunc: its resolver would run before main")
     elif one.kind == 6:
         yield Finding(0, f"{_shown(one.name)} is a variable of a thread's own")
-    elif one.section in (0xFFF1, 0xFFF2) and one.name:
+    elif one.section in (0xFFF1, 0xFFF2) and one.name and (one.name, one.section, one.size) != _CLANGS_FLAG:
         yield Finding(0, f"{_shown(one.name)} is a symbol without a section")
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from grader.course.lab import ROOT
-from grader.gate import Refused, code, contract, reader, source
+from grader.gate import Refused, code, contract, objects, reader, source
 from grader.tests.test_grade import pattern, tree  # noqa: F401
 from grader.tests.toy_tree import HALF, TWICE, Tree
 
@@ -46,6 +48,24 @@ def test_every_function_of_the_machine_is_denied_or_said_to_be_harmless() -> Non
     assert {name for name in names if may_have(f"kern::arch::{name}(unsigned int)")} == ARCH_HARMLESS
     fakes = declared("kern/arch/host/fake.hh")
     assert "enter_cpu" in fakes and not {name for name in fakes if may_have(f"kern::arch::fake::{name}(unsigned int)")}
+
+
+@pytest.mark.parametrize("compiler", ["g++", "clang++-19"])
+@pytest.mark.parametrize(("flavour", "word"), [("asan", "address,undefined"), ("tsan", "thread")])
+def test_sanitizers_of_both_compilers_are_let_in(tmp_path: Path, compiler: str, flavour: str, word: str) -> None:
+    """Each marks the variables of an object in its own way."""
+    if shutil.which(compiler) is None:
+        pytest.skip(f"no {compiler} here")
+    (tmp_path / "a.cc").write_text("static int table[5]{1, 2, 3, 4, 5};\nint look(int i) { return table[i]++; }\n")
+    (tmp_path / "keep").write_text("_Z4looki\n")
+    for command in ([compiler, "-O1", "-fno-pie", f"-fsanitize={word}", "-fno-sanitize-recover=all", "-c", "a.cc", "-o", "a.o"],
+                    ["ld", "-r", "--force-group-allocation", "-z", "noexecstack", "-o", "grouped.o", "a.o"],
+                    ["objcopy", "--keep-global-symbols=keep", "grouped.o", "answer.o"]):
+        subprocess.run(command, cwd=tmp_path, check=True)
+    none = contract.Ground({}, frozenset())
+    found = objects.findings(objects.read(tmp_path / "answer.o"), flavour, False,
+                             lambda name: contract.may_have(name, none, frozenset(), flavour), "mm")
+    assert [one.text for one in found] == []
 
 
 @pytest.mark.parametrize("name", ["__aarch64_cas8_acq_rel", "__aarch64_ldadd8_relax", "__aarch64_swp4_acq"])
