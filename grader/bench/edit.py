@@ -127,7 +127,8 @@ class ByHand:
         self.files = [task.file for one in labs.load_all(tree) for task in one.tasks]
         self.flavours = [one for one in KINDS if f"{lab.id}-tests.{one}" in self.kit["test_objects"]]
         self._all(lambda f=file, o=flavour: self._compile(f, o) for file in self.files for flavour in self._compiled(file))
-        self._kernel(0)
+        # Of a file in assembly no test program is made again.
+        self._all([lambda: self._kernel(0), *(lambda o=flavour: self._program(o) for flavour in self.flavours)])
 
     def judge(self, modules: list[Path]) -> None:
         """Compiles the file, links what it is part of, alone and together with the other own files where it boots, and
