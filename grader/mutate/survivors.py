@@ -66,7 +66,9 @@ def _by(path: Path, entries: list[dict[str, Any]], *names: str) -> dict[Any, str
         last = entry.get(names[-1])
         for one in last if isinstance(last, list) and last else [last]:
             texts = {**entry, names[-1]: one}
-            if set(texts) != {*names, "why"} or not all(isinstance(text, str) and text for text in texts.values()):
-                raise CannotRun(f"{path}: an entry wants {', '.join(names)} and why, each a text that is not empty; it is {entry}")
+            if set(texts) != {*names, "why"} or not all(
+                    isinstance(text, str) and (text or name == "is") for name, text in texts.items()):
+                raise CannotRun(f"{path}: an entry wants {', '.join(names)} and why, each a text that is not empty (`is` may "
+                                f"be, where all was dropped); it is {entry}")
             found[tuple(" ".join(texts[name].split()) for name in names)] = texts["why"]
     return found

@@ -103,6 +103,8 @@ def test_the_list_of_survivors(tmp_path: Path) -> None:
     assert survivors.read(tmp_path, "lab1").survivors == {("a.cc", "x < y", "x <= y"): "never equal"}
     path.write_text("[[survivor]]\nfile = 'a.cc'\nwas = 'x'\nis = ['y', ' z']\nwhy = 'both'\n")
     assert survivors.read(tmp_path, "lab1").survivors == {("a.cc", "x", "y"): "both", ("a.cc", "x", "z"): "both"}
+    path.write_text("[[survivor]]\nfile = 'a.S'\nwas = 'nop'\nis = ''\nwhy = 'it does nothing'\n")
+    assert ("a.S", "nop", "") in survivors.read(tmp_path, "lab1")
     for text in ("[[survivor]]\nfile = 'a.cc'\n", "[[survivor]]\nfile = 'a.cc'\nwas = 'x'\nis = []\nwhy = 'none'\n",
                  "[[other]]\n", "=", "[[unreached]]\nfile = 'a'\nline = 'b'\nwhy = ''\n"):
         path.write_text(text)
