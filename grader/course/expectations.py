@@ -3,19 +3,21 @@
 
 The numbers were recorded by `nest verify LAB --expectations` and travel with the tests, in expectations.json of the
 lab's folder, and of the folder of its hidden tests. So they are known too where no reference is. They say of which
-tests they are: once those were changed, nothing is known until it is recorded again.
+tests they are: once those were changed, nothing is known of them until it is recorded again.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from grader import LabError
 
 FILE = "expectations.json"
+_CASE = re.compile(r"^(?:TYPED_)?TEST\w*\(\s*(\w+)\s*,\s*(\w+)\s*\)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -39,14 +41,12 @@ class Expectations:
 
 
 def read(folder: Path) -> dict[str, Expectations]:
-    """What a folder's file says, by the test's name; nothing, if the tests are not those that it was recorded of.
-    Raises LabError."""
+    """What a folder's file says, by the test's name; nothing of tests that were changed since. Raises LabError."""
     path = folder / FILE
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-        if data["of"] != _tests(folder):
-            return {}
-        return {name: Expectations(*entry) for name, entry in data["cases"].items()}
+        same = {case for case, file in _tests(folder).items() if data["of"].get(file.name) == _digest(file)}
+        return {name: Expectations(*entry) for name, entry in data["cases"].items() if _case(name) in same}
     except FileNotFoundError:
         return {}
     except (ValueError, TypeError, AttributeError, KeyError) as error:
@@ -59,11 +59,25 @@ def write(folder: Path, known: dict[str, Expectations]) -> None:
     if not known:
         path.unlink(missing_ok=True)
         return
-    lines = [f"  {json.dumps(name)}: {json.dumps([one.places, one.times])}" for name, one in sorted(known.items())]
-    path.write_text(f'{{"of": "{_tests(folder)}", "cases": {{\n' + ",\n".join(lines) + "\n}}\n", encoding="utf-8")
+    files = sorted(set(_tests(folder).values()))
+    of = [f"  {json.dumps(file.name)}: {json.dumps(_digest(file))}" for file in files]
+    cases = [f"  {json.dumps(name)}: {json.dumps([one.places, one.times])}" for name, one in sorted(known.items())]
+    path.write_text('{"of": {\n' + ",\n".join(of) + '\n}, "cases": {\n' + ",\n".join(cases) + "\n}}\n", encoding="utf-8")
 
 
-def _tests(folder: Path) -> str:
-    """A digest of a folder's tests: where they were changed, nobody knows what they evaluate."""
-    files = sorted(path for path in (folder / "unit").glob("*") if path.is_file())
-    return hashlib.sha256(repr([(path.name, path.read_bytes()) for path in files]).encode()).hexdigest()[:16]
+def _tests(folder: Path) -> dict[str, Path]:
+    """By `Suite.Case`, the file of the folder's tests that it stands in."""
+    return {f"{suite}.{case}": file for file in sorted((folder / "unit").glob("*.cc"))
+            for suite, case in _CASE.findall(file.read_text(encoding="utf-8", errors="replace"))}
+
+
+def _case(name: str) -> str:
+    """`Suite.Case` of `unit:Suite/Type.Case`."""
+    suite, _, case = name.partition(":")[2].partition(".")
+    return f"{suite.partition('/')[0]}.{case}"
+
+
+def _digest(file: Path) -> str:
+    """Of one of the tests' files, and of the headers beside it: where they were changed, nobody knows what is evaluated."""
+    texts = [one.read_bytes() for one in (file, *sorted(file.parent.glob("*.hh")))]
+    return hashlib.sha256(repr(texts).encode()).hexdigest()[:16]

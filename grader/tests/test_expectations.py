@@ -71,6 +71,8 @@ def test_what_was_evaluated_is_counted(program: Path, case: str, evaluated: tupl
 def test_case_that_leaves_expectations_out_is_forged(tree: Tree) -> None:  # noqa: F811
     """Each of the toy's cases says that it evaluates one."""
     folder = tree.root / "labs/lab1-toy"
+    cases = "TEST(Twice, OfThree) {}\nTEST(Half, OfFour) {}\nTEST_F(Half, RefusesOdd) {}\n"
+    tree.write("labs/lab1-toy/unit/toy_test.cc", cases)
     one = Expectations(1, 1)
     known = {"unit:Twice.OfThree": one, "unit:Half.OfFour": one, "unit:Half.RefusesOdd": one}
     expectations.write(folder, known)
@@ -80,7 +82,9 @@ def test_case_that_leaves_expectations_out_is_forged(tree: Tree) -> None:  # noq
     result, done = tree.grade("--reference")
     assert (done.returncode, result["score"]) == (1, 26) and kinds(result, "lab1.twice")["unit:Twice.OfThree"] == "forged"
     assert "they were evaluated at 1 places, and under every right answer it is 2" in done.stdout
-    tree.write("labs/lab1-toy/unit/another_test.cc", "// of other tests nothing was recorded\n")
+    tree.write("labs/lab1-toy/unit/another_test.cc", "TEST(Other, Case) {}\n")
+    assert tree.grade("--reference")[0]["score"] == 26
+    tree.write("labs/lab1-toy/unit/toy_test.cc", cases + "// of changed tests nothing is known\n")
     assert tree.grade("--reference")[0]["score"] == 30
 
 
@@ -95,12 +99,20 @@ def test_what_depends_on_the_answer_is_recorded_as_the_least() -> None:
 
 
 def test_record_is_read_as_it_was_written(tmp_path: Path) -> None:
-    known = {"unit:A.B": Expectations(2, 7), "unit:A.C": Expectations(2, None)}
+    known = {"unit:A.B": Expectations(2, 7), "unit:C/Npt.D": Expectations(2, None)}
     assert expectations.read(tmp_path) == {}
+    (tmp_path / "unit").mkdir()
+    for name, text in (("a_test.cc", "TEST_F(A,\n       B) {}\n"), ("c_test.cc", "TYPED_TEST(C, D) {}\n")):
+        (tmp_path / "unit" / name).write_text(text)
     expectations.write(tmp_path, known)
     assert expectations.read(tmp_path) == known
-    of = json.loads((tmp_path / expectations.FILE).read_text())["of"]
-    for damaged in ("[", "[]", "{}", f'{{"of": "{of}", "cases": {{"unit:A.B": 3}}}}', f'{{"of": "{of}", "cases": []}}'):
+    of = json.dumps(json.loads((tmp_path / expectations.FILE).read_text())["of"])
+    for damaged in ("[", "[]", "{}", f'{{"of": {of}, "cases": {{"unit:A.B": 3}}}}', f'{{"of": {of}, "cases": []}}'):
         (tmp_path / expectations.FILE).write_text(damaged)
         with pytest.raises(LabError, match="--expectations"):
             expectations.read(tmp_path)
+    expectations.write(tmp_path, known)
+    (tmp_path / "unit/a_test.cc").write_text("TEST_F(A, B) {}\n")
+    assert list(expectations.read(tmp_path)) == ["unit:C/Npt.D"]
+    (tmp_path / "unit/tables.hh").write_text("// of all of them\n")
+    assert expectations.read(tmp_path) == {}
