@@ -107,13 +107,11 @@ class Kit:
 
     def _words(self, answer: Answer, rank: int) -> list[Future[Path]]:
         """What must be known of an answer's words before any flavour of it is compiled."""
-        if answer.is_assembly:
-            return []
         text = answer.text.decode()
-        found = rules.findings(text)
+        found = rules.assembly_findings(text) if answer.is_assembly else rules.findings(text)
         if found and not self._lets_pass(answer, found):
             return [_failed(answer.refused(found))]
-        if found or rules.is_plain(text):
+        if found or answer.is_assembly or rules.is_plain(text):
             return []
         key = digest("words", answer.name, answer.text, self.ground, self._rules, answer.file in self.let_pass)
 

@@ -122,6 +122,13 @@ def findings(text: str) -> list[Finding]:
     return sorted(set(out), key=lambda one: one.line)
 
 
+def assembly_findings(text: str) -> list[Finding]:
+    """What the text of a task in assembly may not hold. Its code is judged in the object."""
+    return [Finding(number, f"{found[0]} takes another file in: a task stands alone in its file")
+            for number, line in enumerate(text.split("\n"), 1)
+            if (found := re.search(r"(?<![\w.])\.(incbin|include)\b", line)) is not None]
+
+
 def _raw_strings(found: list[Token], text: str) -> Iterator[Finding]:
     """A raw string over several lines may hold what looks like a line marker; and the compiler takes back, in a raw
     string, what a backslash at the end of a line has joined, and may see another end than _spliced()."""

@@ -209,6 +209,11 @@ def test_instructions() -> None:
     assert code.hidden(found, ".text", data) == [".text+0x6: the bytes of SYSCALL inside an instruction"]
 
 
+def test_assembly_takes_no_other_file_in() -> None:
+    found = source.assembly_findings('    nop\n    .incbin "/etc/ld.so.conf"\n#include "vmm/vmx/asm_vmrun.h"\n  .include "a"\n')
+    assert [(one.line, one.text.split()[0]) for one in found] == [(2, ".incbin"), (4, ".include")]
+
+
 def test_names() -> None:
     for spelled, word in (("kern::Frame::~Frame()", "Frame"), ("kern::map<int (*)(int)>(unsigned long) const", "map"),
                           ("vmm::Gpa::operator+(unsigned long) const", "Gpa"), ("vmm_evidence", "vmm_evidence"),
