@@ -110,12 +110,16 @@ class _Class:
         argv = self._command("killed", answers, "--jobs", "1")
         evidence = self.place / "killed.out" / "evidence"
 
-        def begin(count: int) -> float:
+        def names() -> set[str]:
+            return set(os.listdir(evidence)) if evidence.is_dir() else set()
+
+        def begin() -> float:
+            before = names()
             started = time.perf_counter()
             run = subprocess.Popen(argv, cwd=self.tree, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                                    start_new_session=True)
             try:
-                while not evidence.is_dir() or len(os.listdir(evidence)) < count:
+                while names() <= before:
                     if run.poll() is not None:
                         raise CannotRun("the run that was to be killed has ended by itself")
                     time.sleep(0.01)
@@ -124,8 +128,8 @@ class _Class:
                 run.send_signal(signal.SIGKILL)
                 run.wait()
 
-        begin(1)
-        return begin(2)
+        begin()
+        return begin()
 
     def _command(self, name: str, answers: Iterable[str], *words: str) -> list[str]:
         uploads = self.place / name

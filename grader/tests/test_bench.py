@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from grader import CannotRun
-from grader.bench import edit
+from grader.bench import classes, edit
 from grader.bench import measure as bench
 from grader.build.workshop import Progress
 from grader.course.lab import ROOT, load_all
@@ -39,7 +39,7 @@ def test_rows_have_units_and_bounds() -> None:
 
 
 def test_names_are_one_rows_each() -> None:
-    names = [name for some, _ in bench.MEASUREMENTS for name in some]
+    names = [name for some, _ in bench.MEASUREMENTS for name in some] + [*classes.NAMES]
     assert len(names) == len(set(names))
 
 
@@ -51,7 +51,7 @@ def test_each_lab_has_a_row_for_an_edit_of_a_task_that_counts() -> None:
 
 
 def test_no_copy_of_the_tree_is_made_for_rows_that_are_not_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(edit, "_copied_tree", lambda: pytest.fail("a copy"))
+    monkeypatch.setattr(edit, "copied_tree", lambda: pytest.fail("a copy"))
     assert list(edit.grade_after_edit(Progress(), "instructions")) == []
 
 
@@ -62,3 +62,11 @@ def test_copy_of_the_tree_is_whole_and_answered(tmp_path: Path) -> None:
     assert done.returncode == 0 and "lab1" in done.stdout, done.stderr
     assert (tree / "grader" / "build").is_dir() and not (tree / "build" / "cmake").exists()
     assert (tree / "vmm/pager/load_page.cc").read_bytes() == (ROOT / "solutions-private/vmm/pager/load_page.cc").read_bytes()
+
+
+def test_a_class_is_of_different_answers_and_the_hostile_ones_never_end(tmp_path: Path) -> None:
+    lab = max(load_all(), key=lambda one: one.points)
+    of_lab = classes._Class(ROOT, lab, tmp_path)
+    right = list(of_lab.answers(range(3)))
+    assert len(set(right)) == 3
+    assert of_lab.hung(0).count("for (volatile int i = 0;;)") == 1 and "for (volatile" not in right[0]
