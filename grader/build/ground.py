@@ -42,16 +42,19 @@ def contract_of(description: dict[str, Any], cache: Cache) -> contract.Ground:
     parts += [Path(path) for name, path in description["flavours"]["kernel"]["libraries"].items() if name in ROOMS]
     host = [Path(path) for flavour in ("asan", "tsan")
             for name, path in description["flavours"][flavour]["libraries"].items() if name in ROOMS]
-    key = digest("contract", identity([*parts, *host]), Path(contract.__file__).read_text())
+    tests = [Path(path) for name, paths in description["test_objects"].items() if name.endswith(".asan") for path in paths]
+    key = digest("contract", identity([*parts, *host, *tests]), Path(contract.__file__).read_text(), Path(__file__).read_text())
     kept = cache.get(key)
     if kept is None:
-        nm = description["binutils"]["kernel"]["nm"]
+        nm = description["binutils"]["host"]["nm"]
         scripts = {Path(word) for recipe in description["kernels"].values() for word in recipe["flags"]
                    if word.endswith(".ld")}
-        ground = contract.ground_of(parts, nm, scripts)
-        more = contract.ground_of(host, description["binutils"]["host"]["nm"])
+        ground = contract.ground_of(parts, description["binutils"]["kernel"]["nm"], scripts)
+        defined = contract.ground_of(host, nm).defined | ground.defined
+        # A task that only other tasks call is named by its tests alone.
+        called = {name for name in contract.ground_of(tests, nm).lacking if contract.OURS.match(name)} - defined.keys()
         with cache.workplace() as place:
-            (place / "made").write_text(json.dumps([more.defined | ground.defined, sorted(ground.lacking)]))
+            (place / "made").write_text(json.dumps([defined, sorted(ground.lacking | called)]))
             kept = cache.put(key, place / "made")
     defined, lacking = json.loads(kept.read_text())
     return contract.Ground(defined, frozenset(lacking))

@@ -45,6 +45,8 @@ DENIED = ("evidence", "power_off", r"\b(un)?poison", r"\b(read|write)_msr", r"\b
 _DENIED = re.compile("|".join(DENIED), re.IGNORECASE)
 _FOR_TESTS = re.compile(r"\bfail_from\b|\bHeldDevice\b|probe|::plan::|\b(run|start)_programs?\b")
 """What tests make happen, and an answer could undo: failures that are injected, reads that are held, steps of a plan."""
+OURS = re.compile(r"_ZN(4kern|3vmm)")
+"""Functions of the tree's own rooms, as they are mangled."""
 EVERYWHERE = ("kern/lib/todo.hh", "kern/lib/panic.hh", "kern/lib/print.hh", "kern/mm/frame_allocator.hh")
 """What every answer may call: to stop with words, to print while one searches, and to take a frame."""
 _INCLUDE = re.compile(r'^[ \t]*#[ \t]*include\s*"([^"\n]+)"', re.MULTILINE)
