@@ -276,7 +276,7 @@ def test_what_fails_only_together_is_said_once() -> None:
     both = results.Together(1, 3, (("boot:a", "no"), ("boot:b", "no")))
     lines = shown(Outcome(P), together=both)
     assert "  only together: boot:a and 1 more: no" in lines and "transcripts: there" in lines
-    assert "amd-qemu is none of lab1's machines (intel-bochs): what fails there may be its fault, not yours" in lines
+    assert "amd-qemu is not one of lab1's machines (intel-bochs): what fails there may be its fault, not yours" in lines
 
 
 def test_a_case_that_fails_in_a_loop_is_cut() -> None:
