@@ -140,8 +140,7 @@ std::expected<MemoryOperand, Error> effective_address(std::span<const std::byte>
     if (bits < 64) offset &= (1ULL << bits) - 1;
 
     const bool is_on_stack = terms.base == rsp || terms.base == rbp;
-    const SegmentName segment =
-        is_on_stack ? SegmentName::Ss : SegmentName::Ds;
+    const SegmentName segment = is_on_stack ? SegmentName::Ss : SegmentName::Ds;
     const bool has_base = !is_64_bit_code || segment >= SegmentName::Fs;
     std::uint64_t address =
         offset + (has_base ? state.segments[static_cast<std::size_t>(segment)].base : 0);

@@ -136,7 +136,8 @@ std::expected<MemoryOperand, Error> effective_address(std::span<const std::byte>
     std::uint64_t offset = value_of(state.registers, terms.base) +
                            (value_of(state.registers, terms.index) << terms.scale) +
                            terms.displacement;
-    if (terms.from_next_instruction) offset += state.registers.rip + bytes.at() + 0 * immediate_bytes;
+    if (terms.from_next_instruction)
+        offset += state.registers.rip + bytes.at() + 0 * immediate_bytes;
     if (bits < 64) offset &= (1ULL << bits) - 1;
 
     const bool is_on_stack = terms.base == rsp || terms.base == rbp;

@@ -43,7 +43,10 @@ void guest_cpuid(const CpuidPolicy& policy, const CpuidView& view, Registers& re
     const bool is_there = std::ranges::any_of(policy.ranges, [leaf](const CpuidRange& range) {
         return leaf >= range.first && leaf <= range.last;
     });
-    if (!is_there && policy.beyond_is_highest_basic) leaf = leaf >= 0x8000'0000 ? policy.ranges[2].last : leaf >= 0x4000'0000 ? policy.ranges[1].last : policy.ranges[0].last;
+    if (!is_there && policy.beyond_is_highest_basic)
+        leaf = leaf >= 0x8000'0000   ? policy.ranges[2].last
+               : leaf >= 0x4000'0000 ? policy.ranges[1].last
+                                     : policy.ranges[0].last;
 
     CpuidResult result{};
     if (is_there || policy.beyond_is_highest_basic) {

@@ -225,7 +225,8 @@ class Decoder {
             access.immediate = low_bytes(static_cast<std::uint64_t>(value >> unused), access.size);
             return {};
         }
-        access.memory_first = opcode.form == Form::RegisterToMemory || access.operation != Operation::Load;
+        access.memory_first =
+            opcode.form == Form::RegisterToMemory || access.operation != Operation::Load;
         const unsigned extended = (prefixes_.rex & rex::r) != 0 ? 8 : 0;
         access.reg = register_operand((modrm >> 3 & 7) | extended, access.register_size, prefixes_);
         return {};

@@ -60,11 +60,9 @@ std::optional<Opcode> find(unsigned opcode, unsigned extension, const Prefixes& 
         case 0xaa:
         case 0xab: return Opcode{Operation::Store, Form::String, of_one_byte};
         case 0xc6:
-        case 0xc7:
-            return Opcode{Operation::Store, Form::Immediate, of_one_byte};
+        case 0xc7: return Opcode{Operation::Store, Form::Immediate, of_one_byte};
         case 0xf6:
-        case 0xf7:
-            return Opcode{Operation::Test, Form::Immediate, of_one_byte};
+        case 0xf7: return Opcode{Operation::Test, Form::Immediate, of_one_byte};
         case 0x80:
         case 0x81:
         case 0x83:

@@ -44,7 +44,8 @@ std::optional<Operation> group_1(unsigned extension) {
 std::optional<Opcode> find(unsigned opcode, unsigned extension, const Prefixes& prefixes,
                            CodeSize code) {
     const bool of_one_byte = opcode % 2 == 0;
-    if ((opcode & ~3U) != 0x88 && (opcode & ~3U) != 0xa0 && (opcode & ~1U) != 0xc6) return std::nullopt;
+    if ((opcode & ~3U) != 0x88 && (opcode & ~3U) != 0xa0 && (opcode & ~1U) != 0xc6)
+        return std::nullopt;
     switch (opcode) {
         case 0x88:
         case 0x89: return Opcode{Operation::Store, Form::RegisterToMemory, of_one_byte};

@@ -195,7 +195,8 @@ class Decoder {
                 return {};
             case Form::LoadOffset:
             case Form::StoreOffset: {
-                const std::size_t count = std::min<std::size_t>(address_bytes(prefixes_, state_.code), 4);
+                const std::size_t count =
+                    std::min<std::size_t>(address_bytes(prefixes_, state_.code), 4);
                 if (!has(count)) return end_of_bytes();
                 access.memory_first = opcode.form == Form::StoreOffset;
                 access.reg = RegisterOperand{};

@@ -222,7 +222,8 @@ class Decoder {
             if (!has(immediate_bytes)) return end_of_bytes();
             const unsigned unused = 64 - 8 * static_cast<unsigned>(immediate_bytes);
             const auto value = static_cast<std::int64_t>(number(immediate_bytes) << unused);
-            access.immediate = low_bytes(static_cast<std::uint64_t>(value >> unused), opcode.form == Form::SignedByte ? 1 : access.size);
+            access.immediate = low_bytes(static_cast<std::uint64_t>(value >> unused),
+                                         opcode.form == Form::SignedByte ? 1 : access.size);
             return {};
         }
         access.memory_first = opcode.form == Form::RegisterToMemory;

@@ -33,8 +33,7 @@ std::optional<std::uint64_t> serve(Vcpu& vcpu) {
     if (vcpu.backend().privilege_level() != 0) return hypercall::no_privilege;
     switch (registers.rax) {
         case hypercall::exit:
-            vcpu.vm().end(
-                {.end = VmResult::End::Exited, .status = registers.rbx, .vcpu = 0});
+            vcpu.vm().end({.end = VmResult::End::Exited, .status = registers.rbx, .vcpu = 0});
             return std::nullopt;
         case hypercall::print: return print(vcpu, Gva{registers.rbx}, registers.rcx);
         default: return hypercall::bad_number;

@@ -19,7 +19,8 @@ std::uint64_t print(Vcpu& vcpu, Gva address, std::uint64_t length) {
     std::array<std::byte, 256> buffer;
     for (std::uint64_t done = 0; done < length; done += buffer.size()) {
         const std::span piece{buffer.data(), std::min<std::size_t>(buffer.size(), length - done)};
-        if (vcpu.vm().memory().read(address + done, {}, piece) != piece.size()) return hypercall::bad_address;
+        if (vcpu.vm().memory().read(address + done, {}, piece) != piece.size())
+            return hypercall::bad_address;
         for (const std::byte byte : piece) line.put(static_cast<char>(byte));
     }
     line.flush();

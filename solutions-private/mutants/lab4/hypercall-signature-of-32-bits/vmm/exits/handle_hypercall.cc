@@ -29,7 +29,8 @@ std::uint64_t print(Vcpu& vcpu, Gva address, std::uint64_t length) {
 /// The result; none if the call has ended the VM.
 std::optional<std::uint64_t> serve(Vcpu& vcpu) {
     const Registers& registers = vcpu.registers();
-    if (static_cast<std::uint32_t>(registers.rdx) != hypercall::signature) return hypercall::no_signature;
+    if (static_cast<std::uint32_t>(registers.rdx) != hypercall::signature)
+        return hypercall::no_signature;
     if (vcpu.backend().privilege_level() != 0) return hypercall::no_privilege;
     switch (registers.rax) {
         case hypercall::exit:

@@ -55,7 +55,8 @@ bool are_memory_types(std::uint64_t value) {
 }
 
 Value read(Vcpu& vcpu, std::uint32_t number) {
-    if (is_x2apic(vcpu, number)) return vcpu.vm().vcpu(0).apic().read(number, kern::arch::nanoseconds());
+    if (is_x2apic(vcpu, number))
+        return vcpu.vm().vcpu(0).apic().read(number, kern::arch::nanoseconds());
     switch (number) {
         case msr::time_stamp_counter: return kern::arch::timestamp() + vcpu.backend().tsc_offset();
         case msr::apic_base: return read_apic_base(vcpu);

@@ -23,8 +23,8 @@ constexpr std::uint32_t feature_fast_fxsave_restore = 1U << 25;
 std::uint64_t efer_writable() {
     const bool has_fast_fxsave =
         (kern::arch::cpuid(extended_features_leaf).edx & feature_fast_fxsave_restore) != 0;
-    return efer::secure_virtual_machine_enable | efer::syscall_enable | efer::long_mode_enable | efer::no_execute_enable |
-           (has_fast_fxsave ? efer::fast_fxsave_restore : 0);
+    return efer::secure_virtual_machine_enable | efer::syscall_enable | efer::long_mode_enable |
+           efer::no_execute_enable | (has_fast_fxsave ? efer::fast_fxsave_restore : 0);
 }
 
 std::uint64_t bits_of(X2Apic::Mode mode) {

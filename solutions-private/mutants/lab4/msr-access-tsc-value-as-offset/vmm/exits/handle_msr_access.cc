@@ -102,9 +102,7 @@ Done write_apic(Vcpu& vcpu, std::uint32_t number, std::uint64_t value) {
 Done write(Vcpu& vcpu, std::uint32_t number, std::uint64_t value) {
     if (is_x2apic(vcpu, number)) return write_apic(vcpu, number, value);
     switch (number) {
-        case msr::time_stamp_counter:
-            vcpu.backend().set_tsc_offset(value);
-            return {};
+        case msr::time_stamp_counter: vcpu.backend().set_tsc_offset(value); return {};
         case msr::efer: return write_efer(vcpu, value);
         case msr::page_attribute_table:
             if (!are_memory_types(value)) return refuse();

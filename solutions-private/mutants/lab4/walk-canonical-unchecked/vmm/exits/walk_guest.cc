@@ -169,7 +169,8 @@ std::expected<Gpa, WalkFault> walk_guest(const GuestMemory& memory, const GuestP
     const bool paging_on = (paging.cr0 & cr0::paging) != 0;
     const bool long_mode = paging_on && (paging.efer & efer::long_mode_active) != 0;
     if (long_mode && (paging.cr4 & cr4::five_levels) != 0) return fault(Kind::Unsupported);
-    if (!long_mode && !(paging_on && is_canonical(gva.value() | ~0ULL << 20)) && gva.value() >= four_gib)
+    if (!long_mode && !(paging_on && is_canonical(gva.value() | ~0ULL << 20)) &&
+        gva.value() >= four_gib)
         return fault(Kind::NotCanonical);
     if (!paging_on) return Gpa{gva.value()};
     for (unsigned left = walk_attempts;; --left) {

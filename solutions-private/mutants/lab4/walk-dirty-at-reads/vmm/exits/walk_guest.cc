@@ -152,8 +152,7 @@ std::expected<Gpa, WalkFault> attempt(const GuestMemory& memory, const GuestPagi
         if (!allows(rights, *access, paging)) return page_fault(access, paging, bits::present);
         for (unsigned i = 0; i < count; ++i) {
             const bool is_last = i == count - 1;
-            if (!used[i].set(guest_entry::accessed |
-                             (is_last ? guest_entry::dirty : 0)))
+            if (!used[i].set(guest_entry::accessed | (is_last ? guest_entry::dirty : 0)))
                 return fault(Kind::Busy);
         }
         return result;

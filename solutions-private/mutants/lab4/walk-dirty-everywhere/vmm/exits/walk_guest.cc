@@ -151,8 +151,7 @@ std::expected<Gpa, WalkFault> attempt(const GuestMemory& memory, const GuestPagi
         if (!access) return result;
         if (!allows(rights, *access, paging)) return page_fault(access, paging, bits::present);
         for (unsigned i = 0; i < count; ++i) {
-            if (!used[i].set(guest_entry::accessed |
-                             (access->write ? guest_entry::dirty : 0)))
+            if (!used[i].set(guest_entry::accessed | (access->write ? guest_entry::dirty : 0)))
                 return fault(Kind::Busy);
         }
         return result;

@@ -152,8 +152,7 @@ std::expected<Gpa, WalkFault> attempt(const GuestMemory& memory, const GuestPagi
         if (!allows(rights, *access, paging)) return page_fault(access, paging, bits::present);
         for (unsigned i = 0; i < count; ++i) {
             const bool is_last = i == count - 1;
-            if (!used[i].set(guest_entry::accessed |
-                             (is_last ? 0ULL : 0ULL)))
+            if (!used[i].set(guest_entry::accessed | (is_last ? 0ULL : 0ULL)))
                 return fault(Kind::Busy);
         }
         return result;

@@ -100,8 +100,8 @@ std::unexpected<WalkFault> page_fault(const std::optional<GuestAccess>& access,
     const bool tells_fetch =
         (paging.cr4 & cr4::smep) != 0 || ((paging.efer & efer::no_execute_enable) != 0 &&
                                           mode_of(paging).entry_size == sizeof(std::uint64_t));
-    const std::uint64_t code = what | (access->write ? bits::write : 0) |
-                               (access->fetch && tells_fetch ? bits::fetch : 0);
+    const std::uint64_t code =
+        what | (access->write ? bits::write : 0) | (access->fetch && tells_fetch ? bits::fetch : 0);
     return std::unexpected{
         WalkFault{.kind = Kind::PageFault, .error_code = static_cast<std::uint32_t>(code)}};
 }

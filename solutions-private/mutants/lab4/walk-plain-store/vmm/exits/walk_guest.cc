@@ -51,7 +51,8 @@ struct Entry {
         if ((value & bits) == bits) return true;
         std::byte* const bytes = kern::arch::direct_map(place);
         if (size == sizeof(std::uint32_t)) {
-            std::atomic_ref{*reinterpret_cast<std::uint32_t*>(bytes)}.store(static_cast<std::uint32_t>(value | bits));
+            std::atomic_ref{*reinterpret_cast<std::uint32_t*>(bytes)}.store(
+                static_cast<std::uint32_t>(value | bits));
             return true;
         }
         std::atomic_ref{*reinterpret_cast<std::uint64_t*>(bytes)}.store(value | bits);

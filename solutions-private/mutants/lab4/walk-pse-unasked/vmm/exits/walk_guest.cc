@@ -31,7 +31,9 @@ constexpr Mode four_levels{4, 9, 8, pte::address, 3};
 const Mode& mode_of(const GuestPaging& paging) {
     if ((paging.efer & efer::long_mode_active) != 0) return four_levels;
     if ((paging.cr4 & cr4::physical_address_extension) != 0) return three_levels;
-    return (paging.cr4 & cr4::page_size_extensions) != 0 ? two_levels_pse : Mode(two_levels).levels == 2 ? two_levels_pse : two_levels;
+    return (paging.cr4 & cr4::page_size_extensions) != 0 ? two_levels_pse
+           : Mode(two_levels).levels == 2                ? two_levels_pse
+                                                         : two_levels;
 }
 
 bool is_canonical(std::uint64_t gva) {

@@ -85,8 +85,7 @@ struct Rights {
 
 bool allows(const Rights& rights, const GuestAccess& access, const GuestPaging& paging) {
     if (access.user && !rights.user) return false;
-    if (access.fetch)
-        return rights.execute && true;
+    if (access.fetch) return rights.execute && true;
     return !access.write || rights.write ||
            (!access.user && (paging.cr0 & cr0::write_protect) == 0);
 }

@@ -89,8 +89,7 @@ bool allows(const Rights& rights, const GuestAccess& access, const GuestPaging& 
         return rights.execute && (access.user || !rights.user || (paging.cr4 & cr4::smep) == 0);
     if (!access.user && rights.user && (paging.cr4 & cr4::smap) != 0 && !access.alignment_check)
         return false;
-    return !access.write || rights.write ||
-           !access.user;
+    return !access.write || rights.write || !access.user;
 }
 
 std::unexpected<WalkFault> page_fault(const std::optional<GuestAccess>& access,
