@@ -38,11 +38,6 @@ constexpr std::uint8_t rex_kind = 0xf0;
 
 }  // namespace
 
-/// The gate lets an answer call those tasks alone that given code names, and decode_access calls this
-/// one.
-extern decltype(effective_address)* const decode_access_may_call;
-decltype(effective_address)* const decode_access_may_call = effective_address;
-
 Prefixes read_prefixes(std::span<const std::byte> bytes, CodeSize code) {
     Prefixes prefixes;
     for (const std::byte each : bytes) {
