@@ -89,11 +89,11 @@ class Kit:
             return ready
         try:
             answer = Answer(file, name, reader.read(source, self._root_of(source)), self.root)
-        except FileNotFoundError:
-            return _failed(BuildFailure("there is no such file", file=file, stage="was not handed in"
-                                        if self._root_of(source) == self.handed_in else "does not compile"))
         except OSError as error:
-            mend = f"\nmend: git checkout -- {file} brings back the last one committed" * isinstance(error, FileNotFoundError)
+            missing = isinstance(error, FileNotFoundError)
+            if missing and self._root_of(source) == self.handed_in:
+                return _failed(BuildFailure("there is no such file", file=file, stage="was not handed in"))
+            mend = f"\nmend: git checkout -- {file} brings back the last one committed" * missing
             return _failed(BuildFailure(f"{name}: {error.strerror}{mend}", file=file, stage="does not compile"))
         except Refused as refused:
             return _failed(Answer(file, name, b"", self.root).refused(refused.findings))
@@ -190,10 +190,14 @@ class Kit:
         """Links the bootable kernel of this name with those of the answers that stand in its rooms."""
         return self._once_asked(("kernel", name, answers), lambda: self._kernel(name, answers, rank))
 
+    def boots(self, kernel: str, file: str) -> bool:
+        """Whether a kernel is linked with the answer to the task of this file."""
+        return Path(file).parts[0] in self._recipe(kernel)["archives"] and file not in self._in_programs
+
     def _kernel(self, name: str, answers: Answers, rank: int) -> Future[Path]:
         recipe = self._recipe(name)
         rooms = recipe["archives"]
-        answers = answers.where(lambda file: Path(file).parts[0] in rooms and file not in self._in_programs)
+        answers = answers.where(lambda file: self.boots(name, file))
         libraries = self._libraries("kernel", rooms)
         boot = [Path(path) for path in recipe["objects"]]
         flags = recipe["flags"]

@@ -64,8 +64,8 @@ def is_stub(task: Task, root: Path = ROOT) -> bool:
 def build(say: Say, lab: Lab, *, reference: bool = False, own: Task | None = None) -> LabKernel:
     """Builds the lab's kernel; raises CannotRun or BuildFailure.
 
-    Tasks of the labs that it builds on, if they are stubs still, are taken from the references, where
-    there are any; with ``own`` this lab's other tasks too, so that the kernel comes as far as that task.
+    Tasks of the labs that it builds on, and of others that this kernel is linked with, if they are stubs still, are
+    taken from the references, where there are any; with ``own`` this lab's other tasks too, so that the kernel comes as far as that task.
     """
     labs = load_all()
     answers = own_answers(labs)
@@ -78,7 +78,8 @@ def build(say: Say, lab: Lab, *, reference: bool = False, own: Task | None = Non
                                 + (f": {without}" if without else "") + "\n  mend: leave out --reference")
             answers = references.over(answers)
         else:
-            below = [task for one in labs if one.id in lab.builds_on for task in one.tasks]
+            below = [task for one in labs if one != lab for task in one.tasks
+                     if one.id in lab.builds_on or kit.boots(lab.kernel, task.file)]
             beside = [task for task in lab.tasks if own is not None and task != own]
             there = [task for task in [*below, *beside] if task.file in references]
             answers = _caught_up(answers, references, there, say)

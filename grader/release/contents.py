@@ -19,7 +19,7 @@ STAFFS = (PRIVATE, ".ci", "docs", "guest/tests", "kern/bench", "kern/tests", "vm
 """Folders: answers, and the project's own tests and measurements."""
 SUPPORT = ("kern/tests/support", "vmm/tests/support")
 """What the labs' own tests are made with, inside those."""
-STAFFS_FILES = ("README.md", "grader/judge/matrix.py", "grader/judge/recording.py", "cmake/checks.cmake", "cmake/arm64.cmake")
+STAFFS_FILES = ("README.md", "grader/judge/matrix.py", "grader/judge/flaky.py", "grader/judge/recording.py", "cmake/checks.cmake", "cmake/arm64.cmake")
 """Single files; README.md is another one in a release."""
 ROOMS = ("build", "confine", "course", "evidence", "gate", "gdb", "intake", "judge", "machines", "student", "testkit", "verbs")
 """Of grader/, what students have. A new room is staff's until it is named here."""

@@ -275,7 +275,8 @@ def test_what_cannot_be_meant_is_refused_before_anything_is_installed(
 
 @pytest.mark.parametrize("words", [["grade", "lab1"], ["grade", "--task", "x", "labs/lab1-user-programs/"], ["verify"],
                                    ["run", "user-programs"], ["grade", "lab1", "--json", "-"], [], ["labs"],
-                                   ["grade", "--help"], ["help", "grade"], ["bench", "--json", "x.json"]])
+                                   ["grade", "--help"], ["help", "grade"], ["bench", "--json", "x.json"],
+                                   ["verify", "--mutate", "--sample", "3"], ["verify", "-k", "half"]])
 def test_what_can_be_meant_is_not_refused(words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert bootstrap.refused(words) == ""

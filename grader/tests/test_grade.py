@@ -342,11 +342,11 @@ def test_a_boot_that_hung_gets_less_when_it_is_replayed(tree: Tree) -> None:
 @needs_isolation
 def test_sandbox_that_does_not_start_is_not_charged_to_the_answer(tree: Tree) -> None:
     tree.solve()
-    grader = (tree.root / "grader/confine/sandbox.py").read_text()
-    tree.write("grader/confine/sandbox.py", grader.replace('"--tmpfs", "/tmp"]', '"--tmpfs", "/tmp", "--bind", "/gone", "/gone"]'))
+    grader = (tree.root / "grader/confine/bubblewrap.py").read_text()
+    tree.write("grader/confine/bubblewrap.py", grader.replace('"--tmpfs", "/tmp"]', '"--tmpfs", "/tmp", "--bind", "/gone", "/gone"]'))
     done = tree.nest("grade", "lab1")
-    assert done.returncode == 3 and "the sandbox does not start: bwrap: Can't find source path /gone" in done.stderr
-    assert "mend:" in done.stderr and "of 30 points" not in done.stdout and "Traceback" not in done.stderr
+    assert done.returncode == 3 and "the sandbox does not start: bwrap: Can't find source path /gone" in done.stdout
+    assert "mend:" in done.stdout and "0 of 30 points judged" in done.stdout and "Traceback" not in done.stderr
 
 
 def test_a_disk_that_cannot_be_written_is_named(tree: Tree) -> None:

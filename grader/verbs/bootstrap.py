@@ -28,7 +28,7 @@ RUN = (*COMMAND, *BUILD, *EMULATE, *GRUB)
 GDB = "gdb" if IS_X86_64 else "gdb-multiarch"
 HANDOUTS = (*COMMAND, *BUILD, "doxygen", "graphviz", "python3-jinja2")
 TEST = (*GRADE, *RUN, *HANDOUTS, "clang-format-19", "clang-tidy-19", GDB,
-        "python3-defusedxml", "git", "similarity-tester")
+        "python3-defusedxml", "git", "similarity-tester", "python3-yaml")
 STUDENT = (*GRADE, *RUN, *HANDOUTS, GDB, "git")
 """For all verbs of a student's tree."""
 CLASS = (*GRADE, "git", "python3-yaml")
@@ -106,8 +106,10 @@ def refused(argv: list[str]) -> str:
     labs = [folder.parent.name for folder in sorted((ROOT / "labs").glob("*/lab.json"))]
     names = {name for folder in labs for name in (folder, folder.partition("-")[0], folder.partition("-")[2])}
     if verb in TAKE_A_LAB and not names & {word.rstrip("/").rpartition("/")[2] for word in rest}:
-        what = f"there is no lab '{rest[0]}'" if rest else "which lab?"
-        if rest or verb != "verify":
+        # What follows an option may be its value.
+        named = [word for before, word in zip(argv, argv[1:]) if word in rest and not before.startswith("-")]
+        what = f"there is no lab '{(named or rest)[0]}'" if rest else "which lab?"
+        if named or verb != "verify":
             return f"{what} The labs are: {', '.join(labs) or 'none'}".replace("' The", "'; the")
     for option in WRITE:
         for before, word in zip(["", *argv], argv):

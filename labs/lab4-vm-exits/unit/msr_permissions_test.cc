@@ -48,9 +48,8 @@ std::string in_words(const Vendor& vendor, std::uint32_t msr, MsrExits exits) {
 bool bit_at(const Bytes& map, std::size_t bit) {
     return (map[bit / 8] >> (bit % 8) & std::byte{1}) != std::byte{};
 }
-void set_bit(Bytes& map, std::size_t bit, bool value) {
-    const std::byte mask = std::byte{1} << (bit % 8);
-    map[bit / 8] = value ? map[bit / 8] | mask : map[bit / 8] & ~mask;
+void set_bit(Bytes& wanted, std::size_t number, bool one) {
+    if (bit_at(wanted, number) != one) wanted[number / 8] ^= std::byte(1U << number % 8);
 }
 
 /// A map with any contents.

@@ -65,7 +65,7 @@ struct Walker {
         if (is_pointer) return down<Entry>(seen & pte::address, 2, rights);
 
         const bool ps = level > 1 && (seen & guest_entry::large) != 0;
-        bool is_last = level == 1;
+        bool is_last = level <= 1;
         if (sizeof(Entry) == 4)
             is_last = is_last || (ps && (paging.cr4 & cr4::page_size_extensions) != 0);
         else
