@@ -58,7 +58,7 @@ def write(wanted: Wanted, say: Say) -> Release:
     first = 0
     if before is None:
         wanted.out.mkdir(parents=True, exist_ok=True)
-        git(wanted.out, "init", "--quiet", "--initial-branch=main")
+        git(wanted.out, "init", "--template=", "--quiet", "--initial-branch=main")
     else:
         ids = [lab.id for lab in wanted.labs]
         if before.until not in ids:
