@@ -204,11 +204,14 @@ def test_no_network_and_no_other_process() -> None:
 def test_sanitizers_work_inside(mode: str, sanitizer: str, tmp_path: Path) -> None:
     source = tmp_path / "a.cc"
     source.write_text(
-        "#include <cstdlib>\n#include <thread>\n"
+        "#include <atomic>\n#include <cstdlib>\n#include <thread>\n"
         "int counter;\n"
+        "std::atomic<bool> counted;\n"
         "int main(int count, char**) {\n"
         "  char* text = static_cast<char*>(std::malloc(8));\n"
-        "  std::thread other{[] { ++counter; }};\n"
+        # Later in time and not ordered: found each time.
+        "  std::thread other{[] { ++counter; counted.store(true, std::memory_order_relaxed); }};\n"
+        "  while (!counted.load(std::memory_order_relaxed)) {}\n"
         "  if (count > 1) ++counter;\n"
         "  other.join();\n"
         "  if (count > 1) text[8] = 1;\n"

@@ -112,12 +112,15 @@ MACHINES = (("amd-qemu", "grading"), ("intel-bochs", "labs 2 and 3"), ("amd-boch
 
 # A program that a sanitizer must let through, and one line more that it must not.
 SANITIZED = """
+#include <atomic>
 #include <cstdlib>
 #include <thread>
 int counter;
+std::atomic<bool> counted;
 int main(int count, char**) {
     char* text = static_cast<char*>(std::malloc(8));
-    std::thread other{[] { ++counter; }};
+    std::thread other{[] { ++counter; counted.store(true, std::memory_order_relaxed); }};
+    while (!counted.load(std::memory_order_relaxed)) {}
     if (count > 1) ++counter;
     other.join();
     if (count > 1) text[8] = 1;
