@@ -27,17 +27,17 @@ GRUB = ("grub-pc-bin", "grub-common", "xorriso", "mtools") if IS_X86_64 else ()
 RUN = (*COMMAND, *BUILD, *EMULATE, *GRUB)
 GDB = "gdb" if IS_X86_64 else "gdb-multiarch"
 HANDOUTS = (*COMMAND, *BUILD, "doxygen", "graphviz", "python3-jinja2")
+MUTATE = ("python3-clang-19",)
+"""For `nest verify --mutate`: clang's library, and Python's way to it."""
 TEST = (*GRADE, *RUN, *HANDOUTS, "clang-format-19", "clang-tidy-19", GDB,
-        "python3-defusedxml", "git", "similarity-tester", "python3-yaml")
+        "python3-defusedxml", "git", "similarity-tester", "python3-yaml", *MUTATE)
 STUDENT = (*GRADE, *RUN, *HANDOUTS, GDB, "git")
 """For all verbs of a student's tree."""
 CLASS = (*GRADE, "git", "python3-yaml")
-MUTATE = ("python3-clang-19",)
-"""For `nest verify --mutate`: clang's library, and Python's way to it."""
 REPORT = (*COMMAND, "python3-jinja2", "similarity-tester")
 """For `nest report`: the page, and a look for submissions that are alike."""
 LONG = {"arm64": ("g++-aarch64-linux-gnu", "qemu-user", "googletest"), "clang": ("clang-19", "libclang-rt-19-dev"),
-        "mutants": MUTATE, "slurm": ("slurm-wlm", "munge")}
+        "slurm": ("slurm-wlm", "munge")}
 """For the long parts of `nest test`."""
 
 PACKAGES: dict[str, tuple[str, ...]] = {
