@@ -81,7 +81,7 @@ def keep_files(results: Path, submissions: Sequence[Submission]) -> None:
             making.rename(target)
 
 
-def to_judge(plan: Plan, digests: Sequence[str], states: dict[str, list[str]], *, again: bool = False) -> list[str]:
+def to_judge(digests: Sequence[str], states: dict[str, list[str]], *, again: bool = False) -> list[str]:
     """Of these contents those that are not judged, and whose judging has not failed too often. `again`: however often."""
     def is_open(digest: str) -> bool:
         tried = states.get(digest, [])
@@ -124,7 +124,7 @@ def run(store: Store, plan: Plan, digests: Sequence[str], executor: Executor,
     store.lose_begun()
     for turn in range(TRIES):
         states = store.states()
-        open_ones = to_judge(plan, digests, states, again=again and turn == 0)
+        open_ones = to_judge(digests, states, again=again and turn == 0)
         items = [item(plan, digest, store.begin(digest, seed(plan, digest), _now())) for digest in open_ones]
         if not items:
             return

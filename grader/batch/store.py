@@ -107,7 +107,7 @@ class Store:
         self._db = connection
 
     def meta(self, key: str) -> str:
-        """What the run as a whole keeps under this key; empty if nothing. `lab` is always there."""
+        """What the run as a whole keeps under this key; empty if nothing. `lab` is always there, and `machine`."""
         found = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return found[0] if found else ""
 

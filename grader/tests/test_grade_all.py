@@ -302,6 +302,21 @@ def test_what_cannot_be_meant_is_refused(toy: Tree, uploads: Path, tmp_path: Pat
     assert done.returncode == 2 and said in done.stderr, done.stdout + done.stderr
 
 
+def test_another_machine_wants_another_folder_and_a_replay_knows_all_of_them(toy: Tree, uploads: Path, tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    words = ["grade-all", str(uploads), "--lab", "lab1", "--out", str(results), "--only", "ann"]
+    assert toy.nest(*words, "--machine", "all").returncode == 0
+    done = toy.nest(*words, "--machine", "intel-bochs")
+    assert done.returncode == 2 and "was begun on all" in done.stderr, done.stdout + done.stderr
+    with opened(results) as store:
+        one = store.row("ann").attempt
+        assert one
+        store._db.execute("UPDATE attempt SET machine = 'amd-qemu intel-bochs'")
+        store._db.commit()
+    again = toy.nest("replay", "ann", "--results", str(results))
+    assert again.returncode == 0 and "every verdict is the same as then" in again.stdout, again.stdout + again.stderr
+
+
 def test_only_one_student_is_judged_anew_and_the_others_stay(toy: Tree, uploads: Path, tmp_path: Path) -> None:
     results = tmp_path / "results"
     toy.nest("grade-all", str(uploads), "--lab", "lab1", "--out", str(results))

@@ -13,7 +13,7 @@ from grader import CANNOT_RUN, DONE, UsageError
 from grader.batch import run as batch
 from grader.batch.pool import Pool
 from grader.batch.show import Watch, summary
-from grader.batch.store import opened
+from grader.batch.store import Store, opened
 from grader.build.workshop import Progress, workshop
 from grader.cluster.slurm import Slurm
 from grader.confine import sandbox
@@ -80,6 +80,7 @@ def command(folder: Path, lab_name: str, results: Path, roster: Path | None, job
     if shard:
         return _judge_shard(results, plan, wanted, shard, Pool(results, jobs))
     with batch.only_writer(results), opened(results, lab=lab.id) as store:
+        _same_machine(store, machine or lab.usual_machine)
         if only:
             for one in wanted:
                 store.take_submission(one)
@@ -91,6 +92,14 @@ def command(folder: Path, lab_name: str, results: Path, roster: Path | None, job
         batch.run(store, plan, [one.digest for one in wanted if one.files], workers, watch, again=again)
         progress.clear()
         return CANNOT_RUN if summary(store, nobodys, time.monotonic() - started, sys.stdout) else DONE
+
+
+def _same_machine(store: Store, machine: str) -> None:
+    """Results of several machines in one folder would not be one class's. Raises UsageError."""
+    if (before := store.meta("machine")) not in ("", machine):
+        raise UsageError(f"{store.folder} was begun on {before}, and this would be on {machine}\n"
+                         f"  mend: --machine {before}, or another folder with --out")
+    store.set_meta("machine", machine)
 
 
 def _only(found: list[Submission], only: tuple[str, ...]) -> list[Submission]:
@@ -107,7 +116,7 @@ def _judge_shard(results: Path, plan: batch.Plan, wanted: list[Submission], shar
     if (results / "results.db").exists():
         with opened(results) as store:
             states = store.states()
-    items = [batch.item(plan, digest, len(states.get(digest, [])) + 1) for digest in batch.to_judge(plan, digests, states)]
+    items = [batch.item(plan, digest, len(states.get(digest, [])) + 1) for digest in batch.to_judge(digests, states)]
     failed = 0
     for done, (item, why) in enumerate(pool.judged(items), 1):
         print(f"[{done}/{len(items)}] {item.digest} {why or 'done'}", flush=True)

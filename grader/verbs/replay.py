@@ -12,10 +12,12 @@ from grader import DONE, POINTS_MISSING, UsageError
 from grader.batch.compare import differences
 from grader.batch.show import in_words
 from grader.batch.store import opened
+from grader.confine import sandbox
 from grader.course import lab as labs
 from grader.judge import forms
-from grader.judge.judging import grade
+from grader.judge.judging import ALL, grade
 from grader.judge.report import show
+from grader.verbs.options import sandbox_option
 
 
 @click.command(short_help="Judge one of a class's submissions once more, and show both results.")
@@ -23,11 +25,13 @@ from grader.judge.report import show
 @click.option("--results", required=True, type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="RESULTS",
               help="The folder that `nest grade-all --out` wrote.")
 @click.option("--test", "keyword", default="", metavar="TEST", help="Only tests whose names match, as in `nest grade -k`.")
+@sandbox_option
 def command(student: str, results: Path, keyword: str) -> int:
     """Judge STUDENT's submission once more with the same nonces, and show what it got then and now.
 
     Nothing is kept of it: the results stay as they are. Ends with 1 if a verdict differs.
     """
+    sandbox.required(results)
     with opened(results) as store:
         row = store.row(student)
         lab = labs.find(store.meta("lab"))
@@ -41,7 +45,8 @@ def command(student: str, results: Path, keyword: str) -> int:
             print(f"  evidence: {store.evidence(one.digest, one.number)}")
     then = row.attempt
     assert then is not None
-    now = grade(lab, keyword=keyword, machine=then.machine or None, seed=then.seed, handed_in=store.handed_in(row.digest).resolve())
+    now = grade(lab, keyword=keyword, machine=ALL if " " in then.machine else then.machine or None, seed=then.seed,
+                handed_in=store.handed_in(row.digest).resolve())
     show(now, sys.stdout)
     if then.result is None:
         return DONE
