@@ -325,3 +325,14 @@ def test_hidden_tests_guard_points_and_are_marked(tmp_path: Path) -> None:
                                                              "name": "unit:A.B", "checks": "x", "read": "#x"}]}))
     with pytest.raises(Exception, match="has no test 'unit:No.Such' with points"):
         labs_module.load(tmp_path / "labs" / lab.folder.name)
+
+
+def test_a_stub_may_be_behind_another_ones_and_behind_nothing_else() -> None:
+    from grader.release.proof import unreached
+
+    def result(*ends: str, state: str = "graded", score: float = 0) -> dict[str, object]:
+        return {"tests": [{"extra_data": {"task": "lab3.x", "outcome": end}} for end in ends],
+                "extra_data": {"tasks": [{"id": "lab3.x", "state": state, "score": score}]}}
+
+    assert not unreached(result("blocked", "blocked")) and not unreached(result("not written", state="not written"))
+    assert unreached(result("blocked", "failed")) and unreached(result("blocked", score=1)) and unreached(result("failed"))
