@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import math
 import os
 import re
 import threading
@@ -31,7 +30,7 @@ from grader.course.lab import Lab, Task, Test
 from grader.judge import outcome
 from grader.judge.control import Controls
 from grader.judge.outcome import Outcome
-from grader.judge.unit import CASE_SECONDS, run_case
+from grader.judge.unit import run_case
 from grader.testkit.plans import Ground
 
 if TYPE_CHECKING:
@@ -94,9 +93,6 @@ class Settings:
     seed: int
     transcripts: Path
     replay: bool = True
-    case_seconds: float = CASE_SECONDS
-    boot_seconds: float = math.inf
-    """what a boot gets at most, whatever its module says"""
 
 
 class Engine:
@@ -238,8 +234,7 @@ class Engine:
 
         def run() -> Outcome:
             return run_case(program, case.test.local, task=case.test.task, seed=self.settings.seed,
-                            transcript=self.transcript(case, suffix), seconds=self.settings.case_seconds,
-                            wanted=case.test.expectations)
+                            transcript=self.transcript(case, suffix), wanted=case.test.expectations)
 
         found = run()
         if found.lost:
@@ -303,12 +298,11 @@ class Engine:
         folder = self._folder(case) / Path(case.test.module).stem
         if attempt:
             folder = folder.with_name(f"{folder.name}-replayed")
-        seconds = min(ground.wall_seconds, self.settings.boot_seconds)
 
         def boot() -> BootResult:
             folder.mkdir(parents=True, exist_ok=True)
             return run_boot(kernel, files, plan, cpus=ground.cpus, memory_mib=ground.memory_mib,
-                            wall_seconds=seconds, transcript_dir=folder, machine=ground.name,
+                            wall_seconds=ground.wall_seconds, transcript_dir=folder, machine=ground.name,
                             runs=self.kit.runs(self.lab.kernel))
 
         def attempted() -> tuple[BootResult | None, str]:
