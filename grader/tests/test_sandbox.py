@@ -130,8 +130,9 @@ def test_memory_is_bounded(mode: str) -> None:
 
 
 def test_processes_are_bounded(mode: str) -> None:
+    # Fewer than the kernel lets an own user have, or the program may end by itself before anybody has counted.
     code = (
-        "import os, time\nfor _ in range(200):\n if os.fork() == 0: time.sleep(60)\ntime.sleep(60)"
+        "import os, time\nfor _ in range(100):\n if os.fork() == 0: time.sleep(60)\ntime.sleep(60)"
     )
     assert python(code, processes=40).killed == "processes"
 
