@@ -184,7 +184,7 @@ class Engine:
         chosen = machine(case.machine)
         return Ground(case.machine, chosen.vendor, min(getattr(module, "CPUS", 4), chosen.max_cpus),
                       getattr(module, "MEMORY_MIB", chosen.default_memory_mib),
-                      getattr(module, "WALL_SECONDS", BOOT_SECONDS) * chosen.seconds_factor)
+                      getattr(module, "SECONDS", BOOT_SECONDS) * chosen.seconds_factor)
 
     def transcript(self, case: Case, suffix: str = "") -> Path:
         """Where this case's transcript goes."""
@@ -302,7 +302,7 @@ class Engine:
         def boot() -> BootResult:
             folder.mkdir(parents=True, exist_ok=True)
             return run_boot(kernel, files, plan, cpus=ground.cpus, memory_mib=ground.memory_mib,
-                            wall_seconds=ground.wall_seconds, transcript_dir=folder, machine=ground.name,
+                            seconds=ground.seconds, transcript_dir=folder, machine=ground.name,
                             runs=self.kit.runs(self.lab.kernel))
 
         def attempted() -> tuple[BootResult | None, str]:
