@@ -28,6 +28,7 @@ from grader.build.failures import BuildFailure
 from grader.build.kit import Kit
 from grader.course.lab import Lab, Task, Test
 from grader.judge import outcome
+from grader.judge.at_once import passed_at_once
 from grader.judge.control import Controls
 from grader.judge.outcome import Outcome
 from grader.judge.unit import run_case
@@ -63,6 +64,8 @@ class Case:
     first_only: bool = False
     """enough is known of these answers once a test has failed: others that have not begun are skipped, and
     nothing is booted before all of the label's cases on the host have passed"""
+    at_once: bool = False
+    """an answer of staff's own: a unit case that passes in one process with the others needs none of its own"""
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -104,6 +107,8 @@ class Engine:
         self.settings = settings
         self._schedule = kit.schedule
         self._units: dict[tuple[str, Answers, bool], Future[Outcome]] = {}
+        self._at_once: dict[tuple[str, Answers], Future[frozenset[str]]] = {}
+        """by task and answers: the cases that passed in one process"""
         self._noticed: set[Answers] = set()
         """answers of which a `first_only` case has failed"""
         self._boots: dict[tuple[str, Answers, str, int], Future[Boot]] = {}
@@ -204,10 +209,23 @@ class Engine:
         if key not in self._units:
             def begin() -> Future[Outcome]:
                 program = self.kit.program(self.lab, case.answers, FLAVOURS[case.test.kind], rank=rank)
-                return self._schedule.submit(lambda path: self._run_unit(path, case, ""), program, rank=rank)
+                if not (case.at_once and case.test.kind == "unit"):
+                    return self._schedule.submit(lambda path: self._run_unit(path, case, ""), program, rank=rank)
+                return self._schedule.submit(
+                    lambda path, passed: Outcome(outcome.PASSED) if case.test.local in passed else self._run_unit(path, case, ""),
+                    program, self._passed_at_once(case, program, rank), rank=rank)
 
             self._units[key] = self._once_passed(after, begin, Outcome(outcome.SKIPPED), rank)
         return self._units[key]
+
+    def _passed_at_once(self, case: Case, program: Future[Path], rank: int) -> Future[frozenset[str]]:
+        """Those of the unit cases of the case's task that pass beside each other under its answers."""
+        key = (case.test.task, case.answers)
+        if key not in self._at_once:
+            cases = [test.local for test in self.lab.task(case.test.task).tests if test.kind == "unit"]
+            self._at_once[key] = self._schedule.submit(
+                lambda path: passed_at_once(path, cases, self.settings.seed, self.settings.case_seconds), program, rank=rank)
+        return self._at_once[key]
 
     def _once_passed(self, after: Sequence[Case], begin: Callable[[], Future[Any]], otherwise: Any,
                      rank: int) -> Future[Any]:
@@ -361,13 +379,13 @@ def why_not(task: Task, test: Test, machine: str) -> str:
 
 
 def cases_of(task: Task, answers: Answers, label: str, on: Sequence[str], *, late: bool = False,
-             first_only: bool = False, all_on_host: bool = False) -> list[Case]:
+             first_only: bool = False, all_on_host: bool = False, at_once: bool = False) -> list[Case]:
     """The cases that judge a task: those of the host once, the booted ones on each machine that can. With
     `all_on_host`, only booted ones are `first_only`."""
     cases = []
     for test in task.tests:
         where = [machine for machine in on if not why_not(task, test, machine)] if test.kind == "boot" else [""]
-        cases += [Case(test, answers, label, machine, late, first_only and not (all_on_host and not machine))
+        cases += [Case(test, answers, label, machine, late, first_only and not (all_on_host and not machine), at_once)
                   for machine in where]
     return cases
 

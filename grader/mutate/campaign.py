@@ -27,10 +27,10 @@ from grader.build.compiling import ASSEMBLY
 from grader.build.failures import BuildFailure
 from grader.build.kit import Kit
 from grader.build.workshop import Progress
-from grader.confine import host_program, sandbox
 from grader.course import lab as labs_module
 from grader.course.lab import Lab, Task, Test
 from grader.judge import outcome
+from grader.judge.at_once import run_at_once
 from grader.judge.engine import FLAVOURS, Engine, Settings, cases_of, new_transcripts
 from grader.judge.judging import judge, outcomes
 from grader.judge.unit import run_case
@@ -177,8 +177,9 @@ class Campaign:
             first = next(iter(waiting.values()))
             if first.name == before and self._fails(program, one, waiting.pop(first.local)):
                 return first.name
-            while waiting and (suspect := self._suspect(program, list(waiting))):
-                test = waiting.pop(suspect)
+            while waiting and (suspects := run_at_once(program, list(waiting), self.seed, TOGETHER_SECONDS,
+                                                       up_to_first=True).failed):
+                test = waiting.pop(suspects[0])
                 if self._fails(program, one, test):
                     return test.name
             return ""
@@ -191,19 +192,6 @@ class Campaign:
         if found.kind == outcome.NOT_JUDGED:
             raise CannotRun(found.detail)
         return not found.passed
-
-    def _suspect(self, program: Path, cases: list[str]) -> str:
-        """The first of these cases that fails when one process runs them all; empty if none does."""
-        command = [*host_program.without_randomization(), str(program), f"--gtest_filter={':'.join(cases)}",
-                   "--gtest_fail_fast", "--gtest_color=no"]
-        done = host_program.started(lambda: sandbox.run(
-            command, timeout=TOGETHER_SECONDS, readable=[program],
-            env={**host_program.SANITIZERS, "NEST_SEED": str(self.seed)}))
-        if done.killed == "interrupted":
-            raise KeyboardInterrupt
-        begun = re.findall(r"^\[ RUN      \] (\S+)$", done.stdout, re.MULTILINE)
-        failed = re.findall(r"^\[  FAILED  \] (\S+?),? ", done.stdout, re.MULTILINE)
-        return "" if done.ok else next(case for case in [*failed, *reversed(begun), *cases] if case in cases)
 
     def _compare(self, mutants: list[Mutant]) -> None:
         """Those whose machine code is that of the reference are equivalent."""
