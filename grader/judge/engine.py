@@ -31,7 +31,7 @@ from grader.judge import outcome
 from grader.judge.at_once import passed_at_once
 from grader.judge.control import Controls
 from grader.judge.outcome import Outcome
-from grader.judge.unit import run_case
+from grader.judge.unit import CASE_SECONDS, run_case
 from grader.testkit.plans import Ground
 
 if TYPE_CHECKING:
@@ -224,7 +224,7 @@ class Engine:
         if key not in self._at_once:
             cases = [test.local for test in self.lab.task(case.test.task).tests if test.kind == "unit"]
             self._at_once[key] = self._schedule.submit(
-                lambda path: passed_at_once(path, cases, self.settings.seed, self.settings.case_seconds), program, rank=rank)
+                lambda path: passed_at_once(path, cases, self.settings.seed, CASE_SECONDS), program, rank=rank)
         return self._at_once[key]
 
     def _once_passed(self, after: Sequence[Case], begin: Callable[[], Future[Any]], otherwise: Any,
