@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import math
 import os
 import re
 import threading
@@ -97,9 +96,6 @@ class Settings:
     seed: int
     transcripts: Path
     replay: bool = True
-    case_seconds: float = CASE_SECONDS
-    boot_seconds: float = math.inf
-    """what a boot gets at most, whatever its module says"""
 
 
 class Engine:
@@ -193,7 +189,7 @@ class Engine:
         chosen = machine(case.machine)
         return Ground(case.machine, chosen.vendor, min(getattr(module, "CPUS", 4), chosen.max_cpus),
                       getattr(module, "MEMORY_MIB", chosen.default_memory_mib),
-                      getattr(module, "WALL_SECONDS", BOOT_SECONDS) * chosen.seconds_factor)
+                      getattr(module, "SECONDS", BOOT_SECONDS) * chosen.seconds_factor)
 
     def transcript(self, case: Case, suffix: str = "") -> Path:
         """Where this case's transcript goes."""
@@ -228,7 +224,7 @@ class Engine:
         if key not in self._at_once:
             cases = [test.local for test in self.lab.task(case.test.task).tests if test.kind == "unit"]
             self._at_once[key] = self._schedule.submit(
-                lambda path: passed_at_once(path, cases, self.settings.seed, self.settings.case_seconds), program, rank=rank)
+                lambda path: passed_at_once(path, cases, self.settings.seed, CASE_SECONDS), program, rank=rank)
         return self._at_once[key]
 
     def _once_passed(self, after: Sequence[Case], begin: Callable[[], Future[Any]], otherwise: Any,
@@ -256,8 +252,7 @@ class Engine:
 
         def run() -> Outcome:
             return run_case(program, case.test.local, task=case.test.task, seed=self.settings.seed,
-                            transcript=self.transcript(case, suffix), seconds=self.settings.case_seconds,
-                            wanted=case.test.expectations)
+                            transcript=self.transcript(case, suffix), wanted=case.test.expectations)
 
         found = run()
         if found.lost:
@@ -321,12 +316,11 @@ class Engine:
         folder = self._folder(case) / Path(case.test.module).stem
         if attempt:
             folder = folder.with_name(f"{folder.name}-replayed")
-        seconds = min(ground.wall_seconds, self.settings.boot_seconds)
 
         def boot() -> BootResult:
             folder.mkdir(parents=True, exist_ok=True)
             return run_boot(kernel, files, plan, cpus=ground.cpus, memory_mib=ground.memory_mib,
-                            wall_seconds=seconds, transcript_dir=folder, machine=ground.name,
+                            seconds=ground.seconds, transcript_dir=folder, machine=ground.name,
                             runs=self.kit.runs(self.lab.kernel))
 
         def attempted() -> tuple[BootResult | None, str]:

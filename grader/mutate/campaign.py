@@ -41,9 +41,7 @@ from grader.mutate.survivors import Listed
 KILLED, SURVIVED, EQUIVALENT, STILLBORN = "killed", "survived", "equivalent", "does not build"
 IMPLIED = "implied"
 """A grosser edit of a place whose milder one was noticed: not tried."""
-CASE_SECONDS = 10.0
-TOGETHER_SECONDS = 60.0
-BOOT_SECONDS = 30.0
+TOGETHER_SECONDS = 30.0
 RESTS_ON = ("kern", "vmm", "guest", "cmake", "solutions-private/kern", "solutions-private/vmm", "grader/testkit",
             "grader/machines", "grader/evidence")
 
@@ -189,7 +187,7 @@ class Campaign:
             program.unlink(missing_ok=True)  # the verdict is kept, and there are thousands of them
 
     def _fails(self, program: Path, one: Mutant, test: Test) -> bool:
-        found = run_case(program, test.local, task=one.task.id, seed=self.seed, seconds=CASE_SECONDS,
+        found = run_case(program, test.local, task=one.task.id, seed=self.seed,
                          transcript=self.transcripts / "host" / f"{one.path.parent.name}.txt")
         if found.kind == outcome.NOT_JUDGED:
             raise CannotRun(found.detail)
@@ -214,8 +212,7 @@ class Campaign:
 
     def _boot(self, mutants: list[Mutant]) -> None:
         for machine in self.lab.mutants_on:
-            engine = Engine(self.lab, self.kit, Settings(self.seed, self.transcripts, replay=False,
-                                                         boot_seconds=BOOT_SECONDS))
+            engine = Engine(self.lab, self.kit, Settings(self.seed, self.transcripts, replay=False))
             left = [one for one in mutants if not one.verdict]
             cases = [case for one in left for case in cases_of(
                 one.task, self._answers(one), one.path.parent.name, [machine], first_only=True) if case.machine]
