@@ -19,6 +19,10 @@
 #define CASE_EVENT 6            // the stack of an exception is in a device
 #define CASE_FETCH 7            // code is in a device
 #define CASE_REFUSED 8          // a register is accessed by the wrong size
+#define CASE_TIME_MEMORY 9      // ACCESSES loads of the console's status, for `nest bench`
+#define CASE_TIME_PORTS 10      // as many INs of a serial port's status
+#define ACCESSES 4000           // vmm/bench/guests.hh
+#define COM1_LINE_STATUS 0x3fd
 
 #define DEVICE 0xfe000000
 #define IO_APIC 0xfec00000
@@ -58,6 +62,8 @@ start:
     je three_levels
     cmp $CASE_FOUR_LEVELS, %eax
     je to_long_mode
+    cmp $CASE_TIME_MEMORY, %eax
+    jae to_long_mode
     cmp $CASE_UNKNOWN, %eax
     je unknown
     cmp $CASE_TABLES, %eax
@@ -171,10 +177,26 @@ long_mode:
     mov $CONSOLE, %ebx
     cmpl $CASE_FORMS, mmio_case
     je forms
+    mov $ACCESSES, %ecx
+    mov $COM1_LINE_STATUS, %edx
+    cmpl $CASE_TIME_MEMORY, mmio_case
+    je time_memory
+    ja time_ports
     mov $CODE + 4096 - SPLIT, %eax
     call *%rax
     mov SCRATCH(%rbx), %eax
     mov %eax, mmio_results
+    exit_with $77
+
+time_memory:
+    mov 8(%rbx), %eax
+    dec %ecx
+    jnz time_memory
+    exit_with $77
+time_ports:
+    in %dx, %al
+    dec %ecx
+    jnz time_ports
     exit_with $77
 
     // Notes a register, and with `flags` the six flags of arithmetic, 16 bytes; R15 is where.

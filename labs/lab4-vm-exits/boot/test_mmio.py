@@ -19,6 +19,8 @@ from grader.testkit.records import VmRecord, VmState, guest_results
 GUEST, KERNEL = "mmio.elf", "gkernel.elf"
 EXIT = 77
 RAM_KIB = 32768
+LIMIT_MS = 3000
+"""A wrong answer may let a guest execute one instruction for ever."""
 TIMER, LETTERS = 3, 26
 # The cases of guest/probes/mmio.S, by the name of their VM.
 CASES = {"forms": 0, "two-levels": 1, "three-levels": 2, "four-levels": 3, "unknown": 4, "tables": 5,
@@ -49,7 +51,7 @@ def plan(nonce: str, guests: Mapping[str, bytes], machine: Ground) -> tuple[dict
     files = {f"{name}.elf": _guest(nonce, guests, case) for name, case in CASES.items()}
     files[KERNEL] = fill_patterns(guests[KERNEL], nonce)
     told = f"nonce={nonce} cpus={machine.cpus} touch=rodata timer={TIMER} console={LETTERS}"
-    vms = [VmPlan(name, f"{name}.elf", ram_kib=RAM_KIB) for name in CASES]
+    vms = [VmPlan(name, f"{name}.elf", ram_kib=RAM_KIB, limit_ms=LIMIT_MS) for name in CASES]
     vms.append(VmPlan("xapic", KERNEL, vcpus=machine.cpus, ram_kib=RAM_KIB, more={"apic": "xapic"}, args=told))
     vms.append(VmPlan("x2apic", KERNEL, vcpus=machine.cpus, ram_kib=RAM_KIB, args=told))
     return files, vms
