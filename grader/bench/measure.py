@@ -89,6 +89,8 @@ class Comparison(NamedTuple):
 
 IN_THE_HYPERVISOR = (
     Comparison("vmmcall", "vmmcall", "ours", "floor", "VMMCALL round trip", "a loop with nothing but VMRUN", "us", 1.2),
+    Comparison("device-access", "device-access", "memory", "port", "access to a device in memory", "to one by a port",
+               "us", 2.0),
     Comparison("lazy-fault", "lazy-fault", "ours", "floor", "lazy fault, 4 KiB from the file",
                "bare nested fault, page copy and map", "us", 1.5),
     Comparison("start", "start", "256MiB", "1MiB", "start of a guest, 256 MiB image", "1 MiB image", "us", 1.1),
@@ -169,6 +171,8 @@ def in_the_hypervisor(kit: Kit, progress: Progress) -> Iterator[Row]:
     progress("making guests")
     files = {"marks.elf": bench_guests.marks(), "touch.elf": bench_guests.touch(),
              "load.elf": kit.files["user/load.elf"].read_bytes(),
+             "memory.elf": bench_guests.accesses(kit.files["mmio.elf"].read_bytes(), memory=True),
+             "ports.elf": bench_guests.accesses(kit.files["mmio.elf"].read_bytes(), memory=False),
              "small.elf": bench_guests.sized(1), "large.elf": bench_guests.sized(256)}
     progress("measuring guests")
     samples, _ = _measure(MACHINE, kit.files["bench.elf"], files)

@@ -30,7 +30,7 @@ HANDOUTS = (*COMMAND, *BUILD, "doxygen", "graphviz", "python3-jinja2")
 MUTATE = ("python3-clang-19",)
 """For `nest verify --mutate`: clang's library, and Python's way to it."""
 TEST = (*GRADE, *RUN, *HANDOUTS, "clang-format-19", "clang-tidy-19", GDB,
-        "python3-defusedxml", "git", "python3-yaml", *MUTATE)
+        "python3-defusedxml", "git", "python3-yaml", "python3-capstone", *MUTATE)
 STUDENT = (*GRADE, *RUN, *HANDOUTS, GDB, "git")
 """For all verbs of a student's tree."""
 CLASS = (*GRADE, "git", "python3-yaml")
