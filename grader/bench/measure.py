@@ -32,7 +32,7 @@ BOOTS = 15
 """how often a kernel is started for the row of the first byte"""
 MEMORY_MIB = 1024
 """enough for the module with the large image, and for its pages"""
-WALL_SECONDS = 240.0
+SECONDS = 240.0
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,7 @@ def _first_byte_of(kernel: Path) -> float:
     configuration = machines.Configuration(kernel=kernel, cpus=1)
     with machines.machine(MACHINE).start(
             configuration, lambda data: came.append(time.perf_counter())) as running:
-        running.wait(WALL_SECONDS)
+        running.wait(SECONDS)
     if not came:
         raise CannotRun(f"{kernel} printed nothing")
     return came[0] - started
@@ -233,7 +233,7 @@ def _measure(
             kernel=kernel, module=module, cpus=1, memory_mib=memory, counts_instructions=counts
         )
         with emulator.start(configuration, lines.add) as running:
-            end = running.wait(WALL_SECONDS)
+            end = running.wait(SECONDS)
     if end.reason != machines.POWERED_OFF or "bench done" not in (text for _, text in lines.whole):
         said = "\n".join(text for _, text in lines.whole)[-2000:]
         raise CannotRun(f"the benchmark kernel did not come to its end on {machine} ({end.reason}):\n{said}")
