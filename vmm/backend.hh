@@ -77,6 +77,7 @@ struct Event {
     Kind kind = Kind::Exception;                ///< which of them
     std::uint8_t vector = 0;                    ///< for an NMI it is 2
     std::optional<std::uint32_t> error_code{};  ///< pushed, for the exceptions that have one
+    std::optional<std::uint64_t> cr2{};         ///< of a page fault: the address, for CR2
 };
 
 /// One virtual CPU as the vendor's hardware knows it. Callers never see a VMCB or a VMCS.

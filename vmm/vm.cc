@@ -40,6 +40,7 @@ Vm::Vm(GuestMemory& memory, const Options& options)
       hypercalls_{options.hypercalls},
       open_ports_{options.open_ports},
       uart_{print_line, this},
+      debug_console_{print_line, this},
       vcpu_count_{options.vcpu_count},
       time_limit_ns_{options.time_limit_ms * ns_per_ms} {
     const std::size_t length = std::min(options.name.size(), name_.size() - 1);
@@ -96,7 +97,7 @@ VmResult Vm::run() {
     // A CPU that has left its run loop is on its way home still.
     for (unsigned index = 1; index < started; ++index)
         while (!arch::is_idle(index)) arch::relax();
-    uart_.flush();
+    flush_consoles();
     if (result_.end == VmResult::End::Failed) report(*this, result_);
     return result_;
 }

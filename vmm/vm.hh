@@ -12,6 +12,7 @@
 #include "kern/arch/arch.hh"
 #include "kern/sync/spin_lock.hh"
 #include "vmm/backend.hh"
+#include "vmm/devices/debug_console.hh"
 #include "vmm/devices/uart16550.hh"
 #include "vmm/guest_memory.hh"
 #include "vmm/refusal.hh"
@@ -94,6 +95,12 @@ class Vm {
     const Backend& backend() const { return *backend_; }
     VmObserver* observer() { return observer_; }
     Uart16550& uart() { return uart_; }
+    DebugConsole& debug_console() { return debug_console_; }
+    /// Prints what stands in the consoles' lines without an end.
+    void flush_consoles() {
+        uart_.flush();
+        debug_console_.flush();
+    }
     unsigned vcpu_count() const { return vcpu_count_; }
     Vcpu& vcpu(unsigned index) { return *vcpus_[index]; }
     const Vcpu& vcpu(unsigned index) const { return *vcpus_[index]; }
@@ -137,6 +144,7 @@ class Vm {
     bool hypercalls_;
     bool open_ports_;
     Uart16550 uart_;
+    DebugConsole debug_console_;
     unsigned vcpu_count_;
     std::uint64_t time_limit_ns_;
     std::array<std::unique_ptr<Vcpu>, max_vcpus> vcpus_{};

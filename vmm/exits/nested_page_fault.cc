@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "vmm/exits/exits.hh"
+#include "vmm/exits/touch_guest.hh"
 #include "vmm/vm.hh"
 
 namespace vmm::exits {
@@ -33,3 +34,22 @@ const char* why_not_served(const exit::NestedPageFault& fault, Error error) {
 }
 
 }  // namespace vmm::exits
+
+namespace vmm {
+
+std::expected<Hpa, ExitFailure> touch_guest(Vcpu& vcpu, Gpa gpa, bool write) {
+    GuestMemory& memory = vcpu.vm().memory();
+    const auto present = memory.gpa2hpa(gpa);
+    if (present && (!write || memory.is_writable(gpa))) return *present;
+    const exit::NestedPageFault fault{
+        .address = gpa, .read = !write, .write = write, .present = present.has_value()};
+    if (const auto served = exits::handle(vcpu, {}, fault); !served)
+        return std::unexpected{served.error()};
+    const auto host = memory.gpa2hpa(gpa);
+    if (!host)
+        return std::unexpected{
+            ExitFailure{"load_page reported success, and the page is not present"}};
+    return *host;
+}
+
+}  // namespace vmm

@@ -4,6 +4,7 @@
 #include "vmm/exits/exits.hh"
 #include "vmm/exits/guest_cpuid.hh"
 #include "vmm/exits/handle_msr_access.hh"
+#include "vmm/exits/handle_port_access.hh"
 #include "vmm/vm.hh"
 
 namespace vmm::exits {
@@ -29,6 +30,10 @@ Handled handle(Vcpu& vcpu, const Exit& exit, const exit::Cpuid&) {
         vcpu.registers());
     vcpu.backend().skip_instruction(exit);
     return {};
+}
+
+[[gnu::hot]] Handled handle(Vcpu& vcpu, const Exit& exit, const exit::PortAccess& access) {
+    return handle_port_access(vcpu, exit, access);
 }
 
 Handled handle(Vcpu& vcpu, const Exit& exit, const exit::MsrAccess& access) {

@@ -272,6 +272,7 @@ void SvmVcpu::inject(const Event& injected) {
         value |= event::has_error_code | std::uint64_t{*injected.error_code}
                                              << event::error_code_shift;
     vmcb().control.event_injection = value;
+    if (injected.cr2) vmcb().save.cr2 = *injected.cr2;
     unproven_ = true;
     if (injected.kind == Event::Kind::NonMaskableInterrupt) block_nmis(true);
 }

@@ -332,6 +332,7 @@ bool VmxVcpu::can_inject_interrupt() const {
 
 void VmxVcpu::inject(const Event& event) {
     inject_event(vmcs_, event);
+    if (event.cr2) env_.cr2 = *event.cr2;
     if (event.kind == Event::Kind::NonMaskableInterrupt)
         set_primary_control(primary_control::nmi_window_exiting, true);
 }

@@ -57,9 +57,13 @@ class FakeVcpu final : public VcpuBackend {
         pending = true;
         injected.push_back(event.vector);
         error_codes.push_back(event.error_code);
+        if (event.cr2) system.cr2 = *event.cr2;
     }
     void request_interrupt_window(bool wanted) override { window = wanted; }
-    void skip_instruction(const Exit&) override { ++registers.rip; }
+    void skip_instruction(const Exit& exit) override {
+        registers.rip += exit.instruction_length;
+        skipped.push_back(exit.instruction_length);
+    }
     void flush_tlb() override { ++flushes; }
 
     Guest guest;
@@ -71,7 +75,7 @@ class FakeVcpu final : public VcpuBackend {
     bool pending = false;
     int entered = 0, left = 0;
     std::atomic<int> flushes = 0;
-    std::vector<std::uint8_t> injected, startups;
+    std::vector<std::uint8_t> injected, startups, skipped;
     std::vector<std::optional<std::uint32_t>> error_codes;
 };
 
