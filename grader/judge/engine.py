@@ -15,7 +15,7 @@ import os
 import re
 import threading
 import time
-from collections import Counter
+from collections import defaultdict
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -38,15 +38,15 @@ if TYPE_CHECKING:
     from grader.testkit.boot import BootResult
 
 FLAVOURS = {"unit": "asan", "explore": "explore", "race": "tsan"}
-PATIENCE = ((1, 5.0), (4, 2.0))
-"""Once so many cases of one task have used their whole time, the others get so many seconds."""
+HUNG_ENOUGH = 2
+"""Once so many tests of one task have hung, or boots of it, those behind them are not run."""
+BOOT_SECONDS = 10.0
+"""of its own time (grader/confine/processes.py): what an emulator may use for a boot, unless the module says more"""
 LOST = ("killed", "died")
 """Ends of an emulator that are no end of the kernel in it."""
 NOTHING_TO_JUDGE = (BuildFailure, CannotRun, OSError)
 """What may come in the place of something built or started."""
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
-HUNG_SECONDS = 20.0
-"""What a boot gets whose answers have hung in the same module before, here or on another machine."""
 
 
 @dataclass(frozen=True)
@@ -112,8 +112,8 @@ class Engine:
         """answers of which a `first_only` case has failed"""
         self._boots: dict[tuple[str, Answers, str, int], Future[Boot]] = {}
         self._modules: dict[str, ModuleType] = {}
-        self._slow: Counter[tuple[str, Answers]] = Counter()
-        self._hung: set[tuple[str, Answers]] = set()
+        self._hung: dict[tuple[str, Answers], dict[str, int]] = defaultdict(dict)
+        """by task and answers: which tests and boots have hung, and where they stand in the task"""
         self._lock = threading.Lock()
         self.notes: list[str] = []
         """what happened on the way that changed no verdict"""
@@ -145,9 +145,9 @@ class Engine:
         """The outcome of a case on the host. Waits for it."""
         try:
             first = self._unit(case, 0).result()
+            if first.kind not in (outcome.SKIPPED, outcome.NOT_JUDGED) and (hung := self._hung_before(case)):
+                return hung
             if not self.settings.replay or first.kind not in outcome.REPLAYED:
-                return first
-            if first.kind == outcome.TIMEOUT and self._slow[case.test.task, case.answers] > 1:
                 return first
             program = self.kit.program(self.lab, case.answers, FLAVOURS[case.test.kind])
             again = self._schedule.submit(lambda path: self._run_unit(path, case, "-replayed"), program,
@@ -159,7 +159,9 @@ class Engine:
     def boot(self, case: Case, attempt: int = 0) -> Boot:
         """What the boot of the case's module left. Waits for it. Attempt 1 is the replay."""
         try:
-            return self._boot(case, attempt, -1 << 30).result()
+            found = self._boot(case, attempt, -1 << 30).result()
+            hung = self._hung_before(case)
+            return Boot(None, hung) if hung and found.result else found
         except NOTHING_TO_JUDGE as problem:
             return Boot(None, not_begun(problem))
 
@@ -186,7 +188,7 @@ class Engine:
         chosen = machine(case.machine)
         return Ground(case.machine, chosen.vendor, min(getattr(module, "CPUS", 4), chosen.max_cpus),
                       getattr(module, "MEMORY_MIB", chosen.default_memory_mib),
-                      getattr(module, "WALL_SECONDS", 60.0) * chosen.seconds_factor)
+                      getattr(module, "WALL_SECONDS", BOOT_SECONDS) * chosen.seconds_factor)
 
     def transcript(self, case: Case, suffix: str = "") -> Path:
         """Where this case's transcript goes."""
@@ -228,18 +230,16 @@ class Engine:
     def _run_unit(self, program: Path, case: Case, suffix: str) -> Outcome:
         if case.first_only and case.answers in self._noticed:
             return Outcome(outcome.SKIPPED)
-        where = (case.test.task, case.answers)
         flavour = FLAVOURS[case.test.kind]
         if trouble := self._controls.sanitizer(flavour):
             return Outcome(outcome.NOT_JUDGED, trouble)
-        seconds = self.settings.case_seconds
-        for slow, short in PATIENCE:
-            if self._slow[where] >= slow:
-                seconds = min(seconds, short)
+        if hung := self._hung_before(case):
+            return hung
 
         def run() -> Outcome:
             return run_case(program, case.test.local, task=case.test.task, seed=self.settings.seed,
-                            transcript=self.transcript(case, suffix), seconds=seconds, wanted=case.test.expectations)
+                            transcript=self.transcript(case, suffix), seconds=self.settings.case_seconds,
+                            wanted=case.test.expectations)
 
         found = run()
         if found.lost:
@@ -250,13 +250,29 @@ class Engine:
                     flavour, now=True)), transcript=found.transcript, seconds=found.seconds)
         if case.first_only and not found.passed:
             self._noticed.add(case.answers)
-        if found.kind == outcome.TIMEOUT:
-            with self._lock:
-                self._slow[where] += 1
-            if seconds < self.settings.case_seconds:
-                found = replace(found, detail=f"{found.detail}\n({seconds:.0f} s is all it got, since "
-                                "other tests of this task had used their whole time before)")
+        if found.kind == outcome.TIMEOUT and not suffix:
+            self._has_hung(case)
         return found
+
+    def _place(self, case: Case) -> int:
+        """Where a test stands among those of its task; a boot stands where the first of its tests does."""
+        tests = enumerate(self.lab.task(case.test.task).tests)
+        return next(at for at, test in tests if (test.kind, test.module) == (case.test.kind, case.test.module))
+
+    def _has_hung(self, case: Case) -> None:
+        with self._lock:
+            self._hung[case.test.task, case.answers][case.test.module] = self._place(case)
+
+    def _hung_before(self, case: Case) -> Outcome | None:
+        """Why a case is not run. Only what stands before it counts, whatever ran first, so that a run repeats its
+        verdicts."""
+        with self._lock:
+            hung = self._hung[case.test.task, case.answers]
+            first = sorted((at, name) for name, at in hung.items() if at < self._place(case))[:HUNG_ENOUGH]
+        if len(first) < HUNG_ENOUGH:
+            return None
+        return Outcome(outcome.NOT_RUN, "not run, as if it had hung: " + " and ".join(name for _, name in first)
+                       + " hung before it")
 
     def _boot(self, case: Case, attempt: int, rank: int, after: Sequence[Case] = ()) -> Future[Boot]:
         key = (case.test.module, case.answers, case.machine, attempt)
@@ -275,6 +291,8 @@ class Engine:
 
         if trouble := self._controls.machine(case.machine):
             return Boot(None, Outcome(outcome.NOT_JUDGED, trouble))
+        if hung := self._hung_before(case):
+            return Boot(None, hung)
         module = self._modules[case.test.module]
         nonce = self.nonce(case.test.module)
         ground = self.ground(case)
@@ -286,8 +304,6 @@ class Engine:
         if attempt:
             folder = folder.with_name(f"{folder.name}-replayed")
         seconds = min(ground.wall_seconds, self.settings.boot_seconds)
-        if (case.test.module, case.answers) in self._hung:
-            seconds = min(seconds, HUNG_SECONDS)
 
         def boot() -> BootResult:
             folder.mkdir(parents=True, exist_ok=True)
@@ -319,8 +335,8 @@ class Engine:
             return Boot(result, None, ended.detail.partition(":")[0])
         if result.ended == "interrupted":
             raise KeyboardInterrupt
-        if result.ended == "timeout":
-            self._hung.add((case.test.module, case.answers))
+        if result.ended == "timeout" and not attempt:
+            self._has_hung(case)
         if result.departure:
             return Boot(result, Outcome(outcome.FAILED, f"the plan did not take place as it stands: {result.departure}"))
         return Boot(result, None)

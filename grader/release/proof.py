@@ -18,6 +18,8 @@ from grader.release.contents import PRIVATE
 from grader.release.leaks import Private, scan
 
 Say = Callable[[str], None]
+BUILD_BYTES = 400_000_000
+"""The most that a student's build folder may take."""
 
 
 class Unfit(NestError):
@@ -62,8 +64,15 @@ def works(root: Path, out: Path, labs: Sequence[Lab], say: Say) -> None:
             else:
                 failed = [test["name"] for test in result["tests"] if test["status"] != "passed"]
                 faults += [f"{lab.id}: right answers fail {name}" for name in failed]
+        faults += too_large(tree / "build")
     if faults:
         raise Unfit("the release does not work as it should:\n" + "\n".join(f"  {fault}" for fault in faults))
+
+
+def too_large(build: Path) -> list[str]:
+    """What is wrong with a build folder's size, once every lab was graded there."""
+    size = sum(path.lstat().st_size for path in build.rglob("*"))
+    return [f"the build folder has {size / 1e6:.0f} MB, and {BUILD_BYTES / 1e6:.0f} are allowed"] if size > BUILD_BYTES else []
 
 
 def unreached(result: dict[str, Any]) -> list[str]:

@@ -336,3 +336,16 @@ def test_a_stub_may_be_behind_another_ones_and_behind_nothing_else() -> None:
 
     assert not unreached(result("blocked", "blocked")) and not unreached(result("not written", state="not written"))
     assert unreached(result("blocked", "failed")) and unreached(result("blocked", score=1)) and unreached(result("failed"))
+
+
+def test_a_students_build_folder_has_a_bound(tmp_path: Path) -> None:
+    from grader.release.proof import BUILD_BYTES, too_large
+
+    for number in range(5):
+        (tmp_path / str(number)).mkdir()
+        (tmp_path / str(number) / "file").touch()
+        os.truncate(tmp_path / str(number) / "file", BUILD_BYTES // 5)  # without blocks on the disk
+    [fault] = too_large(tmp_path)
+    assert fault.startswith("the build folder has 400 MB, and 400 are allowed")
+    shutil.rmtree(tmp_path / "0")
+    assert not too_large(tmp_path)
