@@ -116,21 +116,29 @@ class GuestImage:
         return bytes(out)
 
 
-def fill_patterns(image: bytes, nonce: str) -> bytes:
-    """The gkernel image with the bytes of its pattern symbols made from the nonce."""
-    filled = bytearray(image)
+def filled(image: bytes, contents: Mapping[str, bytes]) -> bytes:
+    """The guest image with these bytes at the beginning of these symbols, each inside one segment's file bytes."""
+    data = bytearray(image)
     guest = GuestImage(image)
-    for name in PATTERN_SYMBOLS:
+    for name, new in contents.items():
         symbol = guest.symbol(name)
+        if len(new) > symbol.size:
+            raise ValueError(f"{name} has {symbol.size} bytes, and is to get {len(new)}")
         for segment in guest.segments:
             inside = symbol.paddr - segment.paddr
             if 0 <= inside and inside + symbol.size <= len(segment.data):
                 where = segment.offset + inside
-                filled[where : where + symbol.size] = pattern(nonce, name, symbol.size)
+                data[where : where + len(new)] = new
                 break
         else:
             raise ValueError(f"no segment of the guest image holds the file bytes of {name}")
-    return bytes(filled)
+    return bytes(data)
+
+
+def fill_patterns(image: bytes, nonce: str) -> bytes:
+    """The gkernel image with the bytes of its pattern symbols made from the nonce."""
+    guest = GuestImage(image)
+    return filled(image, {name: pattern(nonce, name, guest.symbol(name).size) for name in PATTERN_SYMBOLS})
 
 
 @dataclass(frozen=True)
