@@ -61,6 +61,7 @@ class Vm {
         bool hypercalls = true;           ///< they are served; otherwise the first one ends the VM
         bool open_ports = false;  ///< a port that no device serves reads as all ones and takes any
                                   ///< write; otherwise the first access to one ends the VM
+        OptionalExits exits{};    ///< what exits beside that which must
     };
 
     /// Whether this machine can run VMs; turns virtualization on if so. `backend` outlives every
@@ -113,6 +114,7 @@ class Vm {
     /// Sums over all vCPUs, exact once run() has returned.
     std::uint64_t exits() const;
     std::uint64_t nested_faults() const;
+    OptionalExitCounts optional_exits() const;
     ///@}
 
     /// Ends the VM; the first to call this decides the result. Every vCPU leaves its run loop soon.

@@ -14,8 +14,9 @@
 #define TEXT_LENGTH 32
 #define DEBUG_CONSOLE 0xe9
 #define SCRATCH 0x3ff
-#define CR0_WRITE_PROTECT 0x10000
 #define MAX_FAULTS 8
+#define CR3_WRITES 20
+#define PAGE_FAULTS 5
 
 #define EXIT 0                              // vmm/hypercall.hh
 #define PRINT 1
@@ -45,7 +46,7 @@
     wrmsr
     lgdt descriptor_table_pointer
     mov %cr0, %eax
-    or $(CR0_PG + CR0_WRITE_PROTECT), %eax
+    or $(CR0_PG + CR0_WP), %eax
     mov %eax, %cr0
     ljmp $8, $long_mode
 
@@ -287,6 +288,21 @@ identity:
     result 4
     jmp finish
 
+// What exits only if the host asks for it: CR3 is written, and pages are not there.
+paging:
+    mov $CR3_WRITES, %r9d
+1:  mov %cr3, %rax
+    mov %rax, %cr3
+    dec %r9d
+    jnz 1b
+    map 7, 0
+    mov $PAGE_FAULTS, %r9d
+    resume_at 2f
+1:  movb $1, WINDOW + 7 * PAGE + 0x123
+2:  dec %r9d
+    jnz 1b
+    jmp finish
+
 finish:
     mov fault_count, %eax
     result 7
@@ -354,6 +370,7 @@ fault:
     .balign 8
 groups:
     .quad ports, strings, read_only, long_instruction, two_pages, self_map, nothing, calls, msrs, identity
+    .quad paging
 descriptor_table:
     .quad 0
     .quad 0x00209b0000000000                // 64 bits, execute; bit 40: the CPU need not set it itself

@@ -76,6 +76,23 @@ Handled handle(Vcpu& vcpu, const Exit& exit, const exit::IgnoredInstruction&) {
     return {};
 }
 
+Handled handle(Vcpu& vcpu, const Exit&, const exit::Cr3Write&) {
+    ++vcpu.optional_exits().cr3_writes;
+    return {};
+}
+
+Handled handle(Vcpu& vcpu, const Exit&, const exit::GuestPageFault& fault) {
+    ++vcpu.optional_exits().page_faults;
+    // The event that was on its way, and this fault: the CPU would make a double fault of some pairs,
+    // and bring both of others.
+    if (!vcpu.backend().can_inject())
+        return std::unexpected{
+            ExitFailure{"a page fault on the way to a handler, which is not served with exits=pf"}};
+    vcpu.backend().inject(
+        {.vector = vector::page_fault, .error_code = fault.error_code, .cr2 = fault.address});
+    return {};
+}
+
 Handled handle(Vcpu&, const Exit&, const exit::Served&) {
     return {};
 }

@@ -11,6 +11,7 @@
 #include "kern/lib/fixed.hh"
 #include "kern/plan/plan.hh"
 #include "vmm/address.hh"
+#include "vmm/backend.hh"
 #include "vmm/paging/entry_format.hh"
 
 namespace vmm {
@@ -43,6 +44,8 @@ namespace vmm {
 //   ports=strict|open  what an access to an I/O port that no device serves does. strict: it ends
 //                   the VM with a report; open: reads give all ones, writes are ignored, as on a PC
 //                   without that device. Default strict
+//   exits=cr3,pf    what exits although nobody needs it: each write of CR3, each page fault of the
+//                   guest's own, or both. Default none
 //   args=TEXT       the guest's command line
 //
 // Every GPA is page-aligned and below 2^40.
@@ -83,6 +86,7 @@ struct VmPlan {
     kern::FixedList<ProtectPlan, max_pages> protect{};
     kern::FixedList<Gpa, max_pages> mmio{};
     bool open_ports = false;
+    OptionalExits exits{};
     std::string_view args{};
 };
 

@@ -75,7 +75,8 @@ std::expected<KernelVm, Refusal> make(const VmPlan& plan, const kern::FileSystem
                                 .vcpu_count = plan.vcpus,
                                 .time_limit_ms = plan.limit_ms,
                                 .observer = &watcher,
-                                .open_ports = plan.open_ports},
+                                .open_ports = plan.open_ports,
+                                .exits = plan.exits},
                                {.command_line = plan.args, .at = plan.information});
     if (!vm) return vm;
     if (const auto done = protect_pages(vm->pager(), plan); !done)
@@ -108,6 +109,12 @@ void describe_end(const VmPlan& plan, Vm& vm, const VmResult& result, const Watc
                   VmRecord& record) {
     record.exits = vm.exits();
     record.nested_faults = vm.nested_faults();
+    const OptionalExitCounts optional = vm.optional_exits();
+    record.cr3_writes = optional.cr3_writes;
+    record.page_faults = optional.page_faults;
+    if (plan.exits.cr3_writes || plan.exits.page_faults)
+        kprint("{}: {} writes of CR3 and {} page faults exited\n", plan.name, record.cr3_writes,
+               record.page_faults);
     record.status = result.status;
     kern::copy_text(record.reason, result.reason);
     if (result.error) record.error = static_cast<std::uint64_t>(*result.error) + 1;

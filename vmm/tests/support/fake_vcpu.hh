@@ -31,6 +31,7 @@ class FakeVcpu final : public VcpuBackend {
         seen.privilege_level = ring;
         return seen;
     }
+    void set_optional_exits(const OptionalExits& wanted) override { optional_exits = wanted; }
     void set_efer(std::uint64_t value) override {
         system.efer = (value & ~efer::long_mode_active) | (system.efer & efer::long_mode_active);
     }
@@ -68,6 +69,7 @@ class FakeVcpu final : public VcpuBackend {
 
     Guest guest;
     SystemRegisters system{};
+    OptionalExits optional_exits{};
     std::uint64_t offset = 0;
     unsigned ring = 0;
     bool in_nmi_handler = false;
