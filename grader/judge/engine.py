@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import math
 import os
 import re
 import threading
@@ -29,6 +28,7 @@ from grader.build.failures import BuildFailure
 from grader.build.kit import Kit
 from grader.course.lab import Lab, Task, Test
 from grader.judge import outcome
+from grader.judge.at_once import passed_at_once
 from grader.judge.control import Controls
 from grader.judge.outcome import Outcome
 from grader.judge.unit import CASE_SECONDS, run_case
@@ -64,6 +64,8 @@ class Case:
     first_only: bool = False
     """enough is known of these answers once a test has failed: others that have not begun are skipped, and
     nothing is booted before all of the label's cases on the host have passed"""
+    at_once: bool = False
+    """an answer of staff's own: a unit case that passes in one process with the others needs none of its own"""
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -94,9 +96,6 @@ class Settings:
     seed: int
     transcripts: Path
     replay: bool = True
-    case_seconds: float = CASE_SECONDS
-    boot_seconds: float = math.inf
-    """what a boot gets at most, whatever its module says"""
 
 
 class Engine:
@@ -108,6 +107,8 @@ class Engine:
         self.settings = settings
         self._schedule = kit.schedule
         self._units: dict[tuple[str, Answers, bool], Future[Outcome]] = {}
+        self._at_once: dict[tuple[str, Answers], Future[frozenset[str]]] = {}
+        """by task and answers: the cases that passed in one process"""
         self._noticed: set[Answers] = set()
         """answers of which a `first_only` case has failed"""
         self._boots: dict[tuple[str, Answers, str, int], Future[Boot]] = {}
@@ -188,7 +189,7 @@ class Engine:
         chosen = machine(case.machine)
         return Ground(case.machine, chosen.vendor, min(getattr(module, "CPUS", 4), chosen.max_cpus),
                       getattr(module, "MEMORY_MIB", chosen.default_memory_mib),
-                      getattr(module, "WALL_SECONDS", BOOT_SECONDS) * chosen.seconds_factor)
+                      getattr(module, "SECONDS", BOOT_SECONDS) * chosen.seconds_factor)
 
     def transcript(self, case: Case, suffix: str = "") -> Path:
         """Where this case's transcript goes."""
@@ -208,10 +209,23 @@ class Engine:
         if key not in self._units:
             def begin() -> Future[Outcome]:
                 program = self.kit.program(self.lab, case.answers, FLAVOURS[case.test.kind], rank=rank)
-                return self._schedule.submit(lambda path: self._run_unit(path, case, ""), program, rank=rank)
+                if not (case.at_once and case.test.kind == "unit"):
+                    return self._schedule.submit(lambda path: self._run_unit(path, case, ""), program, rank=rank)
+                return self._schedule.submit(
+                    lambda path, passed: Outcome(outcome.PASSED) if case.test.local in passed else self._run_unit(path, case, ""),
+                    program, self._passed_at_once(case, program, rank), rank=rank)
 
             self._units[key] = self._once_passed(after, begin, Outcome(outcome.SKIPPED), rank)
         return self._units[key]
+
+    def _passed_at_once(self, case: Case, program: Future[Path], rank: int) -> Future[frozenset[str]]:
+        """Those of the unit cases of the case's task that pass beside each other under its answers."""
+        key = (case.test.task, case.answers)
+        if key not in self._at_once:
+            cases = [test.local for test in self.lab.task(case.test.task).tests if test.kind == "unit"]
+            self._at_once[key] = self._schedule.submit(
+                lambda path: passed_at_once(path, cases, self.settings.seed, CASE_SECONDS), program, rank=rank)
+        return self._at_once[key]
 
     def _once_passed(self, after: Sequence[Case], begin: Callable[[], Future[Any]], otherwise: Any,
                      rank: int) -> Future[Any]:
@@ -238,8 +252,7 @@ class Engine:
 
         def run() -> Outcome:
             return run_case(program, case.test.local, task=case.test.task, seed=self.settings.seed,
-                            transcript=self.transcript(case, suffix), seconds=self.settings.case_seconds,
-                            wanted=case.test.expectations)
+                            transcript=self.transcript(case, suffix), wanted=case.test.expectations)
 
         found = run()
         if found.lost:
@@ -303,12 +316,11 @@ class Engine:
         folder = self._folder(case) / Path(case.test.module).stem
         if attempt:
             folder = folder.with_name(f"{folder.name}-replayed")
-        seconds = min(ground.wall_seconds, self.settings.boot_seconds)
 
         def boot() -> BootResult:
             folder.mkdir(parents=True, exist_ok=True)
             return run_boot(kernel, files, plan, cpus=ground.cpus, memory_mib=ground.memory_mib,
-                            wall_seconds=seconds, transcript_dir=folder, machine=ground.name,
+                            seconds=ground.seconds, transcript_dir=folder, machine=ground.name,
                             runs=self.kit.runs(self.lab.kernel))
 
         def attempted() -> tuple[BootResult | None, str]:
@@ -367,13 +379,13 @@ def why_not(task: Task, test: Test, machine: str) -> str:
 
 
 def cases_of(task: Task, answers: Answers, label: str, on: Sequence[str], *, late: bool = False,
-             first_only: bool = False, all_on_host: bool = False) -> list[Case]:
+             first_only: bool = False, all_on_host: bool = False, at_once: bool = False) -> list[Case]:
     """The cases that judge a task: those of the host once, the booted ones on each machine that can. With
     `all_on_host`, only booted ones are `first_only`."""
     cases = []
     for test in task.tests:
         where = [machine for machine in on if not why_not(task, test, machine)] if test.kind == "boot" else [""]
-        cases += [Case(test, answers, label, machine, late, first_only and not (all_on_host and not machine))
+        cases += [Case(test, answers, label, machine, late, first_only and not (all_on_host and not machine), at_once)
                   for machine in where]
     return cases
 

@@ -116,29 +116,29 @@ class GuestImage:
         return bytes(out)
 
 
-def filled(image: bytes, contents: Mapping[str, bytes]) -> bytes:
-    """The guest image with these bytes at the beginning of these symbols, each inside one segment's file bytes."""
-    data = bytearray(image)
+def fill_patterns(image: bytes, nonce: str) -> bytes:
+    """The gkernel image with the bytes of its pattern symbols made from the nonce."""
     guest = GuestImage(image)
-    for name, new in contents.items():
+    return fill_symbols(image, {name: pattern(nonce, name, guest.symbol(name).size) for name in PATTERN_SYMBOLS})
+
+
+def fill_symbols(image: bytes, contents: Mapping[str, bytes]) -> bytes:
+    """The guest's image with other bytes at these symbols, as many as each has."""
+    filled = bytearray(image)
+    guest = GuestImage(image)
+    for name, data in contents.items():
         symbol = guest.symbol(name)
-        if len(new) > symbol.size:
-            raise ValueError(f"{name} has {symbol.size} bytes, and is to get {len(new)}")
+        if len(data) != symbol.size:
+            raise ValueError(f"{name} has {symbol.size} bytes, not {len(data)}")
         for segment in guest.segments:
             inside = symbol.paddr - segment.paddr
             if 0 <= inside and inside + symbol.size <= len(segment.data):
                 where = segment.offset + inside
-                data[where : where + len(new)] = new
+                filled[where : where + symbol.size] = data
                 break
         else:
             raise ValueError(f"no segment of the guest image holds the file bytes of {name}")
-    return bytes(data)
-
-
-def fill_patterns(image: bytes, nonce: str) -> bytes:
-    """The gkernel image with the bytes of its pattern symbols made from the nonce."""
-    guest = GuestImage(image)
-    return filled(image, {name: pattern(nonce, name, guest.symbol(name).size) for name in PATTERN_SYMBOLS})
+    return bytes(filled)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from grader.evidence.memory import EvidenceError
 from grader.evidence.second_level import Leaf
 from grader.testkit.boot import BootResult
 from grader.testkit.digest import digest, key_of
-from grader.testkit.images import PF_R, PF_W, PF_X, GuestImage, Segment, fill_patterns, filled, pattern
+from grader.testkit.images import PF_R, PF_W, PF_X, GuestImage, Segment, fill_patterns, fill_symbols, pattern
 
 PAGE = 4096
 BOOT_SECTOR, HAND_OVER = 0x7C00, 0x8000
@@ -186,7 +186,7 @@ def _rounds(nonce: str) -> bytes:
 
 def round_trip_file(nonce: str, guests: Mapping[str, bytes]) -> bytes:
     """The guest with the registers' values made from the nonce."""
-    return filled(guests[ROUND_TRIP], {"round_trip_wanted": _rounds(nonce)})
+    return fill_symbols(guests[ROUND_TRIP], {"round_trip_wanted": _rounds(nonce)})
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,8 @@ namespace vmm {
 //                   without that device. Default strict
 //   exits=cr3,pf    what exits although nobody needs it: each write of CR3, each page fault of the
 //                   guest's own, or both. Default none
+//   apic=x2apic|xapic  the guest's local APIC. x2apic: its registers are MSRs; xapic: CPUID tells of no
+//                   x2APIC, and the registers are in the page at 0xfee00000. Default x2apic
 //   args=TEXT       the guest's command line
 //
 // Every GPA is page-aligned and below 2^40.
@@ -87,6 +89,7 @@ struct VmPlan {
     kern::FixedList<Gpa, max_pages> mmio{};
     bool open_ports = false;
     OptionalExits exits{};
+    bool x2apic = true;
     std::string_view args{};
 };
 

@@ -14,7 +14,7 @@ import pytest
 
 from grader.evidence.vms import VmRecord, VmState
 from grader.testkit.boot import BootResult, run_boot
-from grader.testkit.images import GuestImage, filled
+from grader.testkit.images import GuestImage, fill_symbols
 from grader.testkit.plans import VmPlan
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,7 +38,7 @@ def boot(machine: str) -> BootResult:
     for file in (KERNEL, GUEST):
         if not file.is_file():
             pytest.fail(f"{file} is not built; mend: ninja -C {BUILD}")
-    guest = filled(GUEST.read_bytes(), {"chosen": struct.pack("<Q", PAGING), "status": struct.pack("<Q", STATUS)})
+    guest = fill_symbols(GUEST.read_bytes(), {"chosen": struct.pack("<Q", PAGING), "status": struct.pack("<Q", STATUS)})
     plan = [
         VmPlan(name, "exits.elf", ram_kib=4096, more={"exits": choice} if choice else None)
         for name, choice in CHOICES.items()

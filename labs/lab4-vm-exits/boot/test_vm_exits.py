@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from grader.testkit.boot import BootResult
-from grader.testkit.images import GuestImage, filled, pattern
+from grader.testkit.images import GuestImage, fill_symbols, pattern
 from grader.testkit.plans import Ground, VmPlan
 from grader.testkit.records import VmRecord, VmState
 
@@ -58,7 +58,7 @@ def status(nonce: str) -> int:
 
 def image(nonce: str, guests: Mapping[str, bytes], group: str) -> bytes:
     """The guest that executes that group."""
-    return filled(guests[EXITS], {
+    return fill_symbols(guests[EXITS], {
         "chosen": struct.pack("<Q", GROUPS.index(group)),
         "status": struct.pack("<Q", status(nonce)),
         "text": text(nonce).encode(),

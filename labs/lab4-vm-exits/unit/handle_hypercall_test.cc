@@ -49,8 +49,7 @@ class HandleHypercall : public ExitTest {
         registers(index).rcx = rcx;
         registers(index).rdx = rdx;
         const Registers before = registers(index);
-        EXPECT_TRUE(handle_hypercall(vcpu(index), {.instruction_length = 1}))
-            << "the VM was ended by a hypercall";
+        EXPECT_TRUE(handle_hypercall(vcpu(index), {})) << "the VM was ended by a hypercall";
         Registers wanted = before;
         wanted.rax = registers(index).rax;
         wanted.rip += 1;

@@ -33,8 +33,7 @@ class HandleMsrAccess : public ExitTest {
         fake(index).injected.clear();
         fake(index).error_codes.clear();
         before_ = registers(index);
-        EXPECT_TRUE(handle_msr_access(vcpu(index), {.instruction_length = 1},
-                                      {.msr = number, .write = write}))
+        EXPECT_TRUE(handle_msr_access(vcpu(index), {}, {.msr = number, .write = write}))
             << "the VM was ended by an MSR";
     }
     void write(std::uint32_t number, std::uint64_t value, unsigned index = 0) {
@@ -281,7 +280,7 @@ TEST_F(HandleMsrAccess, AFaultLetsAnEventBeforeIt) {
     before();
     const Registers kept = registers();
     fake().pending = true;
-    ASSERT_TRUE(handle_msr_access(vcpu(), {.instruction_length = 1}, {.msr = 0x1234}));
+    ASSERT_TRUE(handle_msr_access(vcpu(), {}, {.msr = 0x1234}));
     EXPECT_TRUE(fake().injected.empty()) << "an event was waiting, and was lost";
     EXPECT_TRUE(same_registers(registers(), kept));
 }

@@ -42,6 +42,7 @@ class HandlePortAccess : public ExitTest {
     /// 32-bit code with flat segments and no paging; all general registers have values of their own.
     void start() {
         fill_registers();
+        fake().knows_lengths = true;
         fake().system = {.cr0 = 1, .code_size = CodeSize::Bits32};
     }
 
@@ -154,7 +155,7 @@ class HandlePortAccess : public ExitTest {
 
     /// What the guest has printed since the last time.
     std::string printed() {
-        vm().flush_consoles();
+        vm().flush_lines();
         const std::string all = kern::arch::fake::console();
         std::string news = all.substr(seen_);
         seen_ = all.size();
@@ -174,11 +175,17 @@ class HandlePortAccess : public ExitTest {
                << (code ? hex(*code) : "none") << "; wanted: vector " << unsigned{vector}
                << ", error code " << hex(error_code);
     }
+    /// The lengths of the instructions that have ended.
+    std::vector<unsigned> skipped() {
+        std::vector<unsigned> lengths;
+        for (const Exit& exit : fake().completed) lengths.push_back(exit.instruction_length);
+        return lengths;
+    }
     void forget_events() {
         fake().pending = false;
         fake().injected.clear();
         fake().error_codes.clear();
-        fake().skipped.clear();
+        fake().completed.clear();
     }
 
    private:
@@ -326,7 +333,7 @@ TEST_F(HandlePortAccess, RepMovesAllElementsAtOnce) {
     std::string wanted;
     for (unsigned i = 0; i < 50; ++i) wanted += "[test] line " + std::to_string(100 + i) + "\n";
     EXPECT_TRUE(printed() == wanted) << "the guest's lines, as they are, one after the other";
-    EXPECT_EQ(fake().skipped.size(), 1U) << "one instruction";
+    EXPECT_EQ(skipped().size(), 1U) << "one instruction";
 
     registers().rdi = data_at;
     registers().rcx = 3;
@@ -830,7 +837,7 @@ TEST_F(HandlePortAccess, AGuestCannotHoldTheCpu) {
         all.rsi = vmm::port_string_piece;
         all.rcx = ~0ULL - vmm::port_string_piece;
     })) << "a piece, and RIP at the instruction";
-    EXPECT_EQ(fake().skipped, std::vector<std::uint8_t>{0}) << "an instruction of 0 bytes";
+    EXPECT_EQ(skipped(), std::vector<unsigned>{0}) << "an instruction of 0 bytes";
     EXPECT_TRUE(again());
     EXPECT_EQ(registers().rsi, 2 * vmm::port_string_piece);
     registers().rcx = 1ULL << 32;
@@ -849,9 +856,9 @@ TEST_F(HandlePortAccess, AGuestCannotHoldTheCpu) {
     registers().rsi = 0;
     registers().rcx = vmm::port_string_piece + 1;
     EXPECT_TRUE(string({rep, outs_byte}, 0x80));
-    EXPECT_EQ(fake().skipped, std::vector<std::uint8_t>{0});
+    EXPECT_EQ(skipped(), std::vector<unsigned>{0});
     EXPECT_TRUE(again());
-    EXPECT_EQ(fake().skipped, (std::vector<std::uint8_t>{0, 2}));
+    EXPECT_EQ(skipped(), (std::vector<unsigned>{0, 2}));
     EXPECT_EQ(registers().rcx, 0U);
 }
 
@@ -866,8 +873,7 @@ TEST_F(HandlePortAccess, AGuestThatStepsSeesEachElement) {
         all.rcx = 1;
     }));
     EXPECT_TRUE(again());
-    EXPECT_EQ(fake().skipped, (std::vector<std::uint8_t>{0, 2}))
-        << "two steps, of which the last goes on";
+    EXPECT_EQ(skipped(), (std::vector<unsigned>{0, 2})) << "two steps, of which the last goes on";
     EXPECT_EQ(printed(), "[test] tf\n");
 }
 
