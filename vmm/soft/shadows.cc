@@ -76,6 +76,12 @@ void Shadows::loosen(Gpa root) {
         }
 }
 
+void Shadows::forget_all() {
+    for (unsigned slot = 0; slot < shadow_slots; ++slot)
+        if (slots_[slot].used) empty(slot);
+    machine_.flush_all();
+}
+
 void Shadows::empty(unsigned slot) {
     machine_.table(slot, false).clear_all();
     machine_.table(slot, true).clear_all();

