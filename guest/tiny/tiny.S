@@ -143,18 +143,20 @@ system_call:
     incl calls
     mov calls, %eax
     mov %eax, 28(%esp)                  // its EAX: the answer
-    // A critical section, as kernels write it: interrupts are on again behind POPF.
+    // A critical section, as kernels write it: IF is 0 inside, and 1 again behind POPF.
     sti
     sensitive SITE_PUSHF, pushfl
     cli
-    incl in_section
+    sensitive SITE_PUSHF, pushfl
+    pop %ebx
     sensitive SITE_POPF, popfl
     sensitive SITE_PUSHF, pushfl
     cli
-    pop %eax
-    and $0x200, %eax
-    mov %eax, scratch
-    mix scratch
+    pop %ecx
+    and $0x200, %ebx
+    mix %ebx
+    and $0x200, %ecx
+    mix %ecx
     // The window shows another page at each call.
     mov calls, %eax
     and $1, %eax
@@ -332,8 +334,6 @@ ended:
 current:
     .skip 4
 calls:
-    .skip 4
-in_section:
     .skip 4
 scratch:
     .skip 4

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "vmm/soft/main/hardware.hh"
 
+#include <initializer_list>
+
 #include "kern/arch/arch.hh"
 #include "kern/arch/user.hh"
 #include "kern/mm/frame_allocator.hh"
@@ -27,19 +29,34 @@ std::size_t index_of(std::uint64_t address, unsigned level) {
 }  // namespace
 
 std::expected<void, Error> HardwareTable::create() {
-    const auto root = new_table();
-    const auto pointers = new_table();
-    if (!root || !pointers) return std::unexpected{Error::OutOfMemory};
-    root_ = *root;
+    for (Hpa* const place : {&root_, &pointers_}) {
+        const auto table = new_table();
+        if (!table) return std::unexpected{table.error()};
+        *place = *table;
+    }
     kern::arch::share_kernel_half(kern::arch::direct_map(root_));
-    table_at(root_)[0] = pointers->value() | table_bits;
+    table_at(root_)[0] = pointers_.value() | table_bits;
     for (std::size_t i = 0; i < directories_.size(); ++i) {
         const auto directory = new_table();
         if (!directory) return std::unexpected{Error::OutOfMemory};
         directories_[i] = *directory;
-        table_at(*pointers)[i] = directory->value() | table_bits;
+        table_at(pointers_)[i] = directory->value() | table_bits;
     }
     return {};
+}
+
+HardwareTable::~HardwareTable() {
+    const auto give_back = [](Hpa table) {
+        if (table != Hpa{}) kern::frames().free(kern::frame_owner::page_table, table);
+    };
+    for (const Hpa directory : directories_) {
+        if (directory == Hpa{}) continue;
+        for (std::size_t i = 0; i < entries; ++i)
+            give_back(Hpa{table_at(directory)[i] & pte::address});
+        give_back(directory);
+    }
+    give_back(pointers_);
+    give_back(root_);
 }
 
 std::uint64_t* HardwareTable::last_level(std::uint64_t address) const {

@@ -12,6 +12,10 @@ namespace vmm::soft {
 /// [amd/vol2 5.3]. A table of the guest's, of 1024 entries, is two of these.
 class HardwareTable final : public ShadowTable {
    public:
+    HardwareTable() = default;
+    /// Gives all frames back; it must not be in CR3.
+    ~HardwareTable() override;
+
     /// Takes the frames that every table needs. Error: OutOfMemory.
     std::expected<void, Error> create();
 
@@ -32,6 +36,7 @@ class HardwareTable final : public ShadowTable {
     void for_each_last_level(Work work);
 
     Hpa root_{};
+    Hpa pointers_{};                    // the table of level 3
     std::array<Hpa, 4> directories_{};  // of 1 GiB each
 };
 

@@ -87,6 +87,11 @@ std::expected<void, Error> SoftMemory::create() {
     return {};
 }
 
+SoftMemory::~SoftMemory() {
+    for (const Hpa frame : frames_)
+        if (frame != Hpa{}) kern::frames().free(frame_owner::guest_memory, frame);
+}
+
 std::expected<Hpa, Error> SoftMemory::gpa2hpa(Gpa gpa) const {
     if (gpa.value() / page_size >= pages) return std::unexpected{Error::NotFound};
     return frames_[gpa.value() / page_size] + gpa.page_offset();

@@ -15,6 +15,10 @@ namespace vmm::soft {
 /// A guest's memory from address 0 on, all of it there from the beginning.
 class SoftMemory final : public GuestMemory {
    public:
+    SoftMemory() = default;
+    /// Gives the frames back.
+    ~SoftMemory() override;
+
     /// How much it is, in pages: 8 MiB.
     static constexpr std::size_t pages = 2048;
 
