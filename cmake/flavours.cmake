@@ -45,6 +45,8 @@ set(NEST_FLAGS_kernel ${NEST_COMMON_FLAGS} -g -O2 -ffreestanding -mno-red-zone $
 # -g1: functions and lines, which is what sanitizers and stories name. All of -g makes a build folder twice as large.
 set(NEST_FLAGS_asan ${NEST_COMMON_FLAGS} -g1 -O1 -fno-omit-frame-pointer -fno-pie
     -fsanitize=address,undefined -fno-sanitize-recover=all)
+# Compiling a test takes longer than running it, most of all where each of GoogleTest's macros is instrumented.
+set(NEST_TEST_FLAGS_asan ${NEST_FLAGS_asan} -O0)
 set(NEST_FLAGS_tsan ${NEST_COMMON_FLAGS} -g1 -O1 -fno-omit-frame-pointer -fno-pie -fsanitize=thread)
 set(NEST_ASSEMBLE_FLAGS -g -I${CMAKE_SOURCE_DIR})
 set(NEST_LINK_asan -no-pie -fsanitize=address,undefined)
@@ -54,6 +56,8 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
   list(APPEND NEST_FLAGS_tsan -mllvm -tsan-instrument-read-before-write=1)
 endif()
 set(NEST_FLAGS_explore ${NEST_FLAGS_tsan})
+set(NEST_TEST_FLAGS_tsan ${NEST_FLAGS_tsan})
+set(NEST_TEST_FLAGS_explore ${NEST_FLAGS_explore})
 # Functions that kern/arch/explore stands before: kern::SpinLock::lock, unlock, kern::arch::relax, die.
 list(TRANSFORM NEST_EXPLORE_WRAPPED PREPEND "-Wl,--wrap=")
 set(NEST_LINK_explore -no-pie ${NEST_EXPLORE_WRAPPED})
@@ -93,7 +97,7 @@ function(nest_unit_test name)
   endif()
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "FLAVOUR" "SOURCES")
   add_executable(${name} ${arg_SOURCES})
-  target_compile_options(${name} PRIVATE ${NEST_FLAGS_${arg_FLAVOUR}})
+  target_compile_options(${name} PRIVATE ${NEST_TEST_FLAGS_${arg_FLAVOUR}})
   target_link_options(${name} PRIVATE ${NEST_LINK_${arg_FLAVOUR}})
   set(objects ${arg_FLAVOUR})
   set(runtime "")

@@ -54,7 +54,7 @@ function(lab_unit_tests lab flavour)
     list(FILTER hidden EXCLUDE REGEX "_race_test\\.cc$")
   endif()
   add_library(${lab}-tests.${flavour} OBJECT ${ARGN} ${hidden})
-  target_compile_options(${lab}-tests.${flavour} PRIVATE ${NEST_FLAGS_${flavour}}
+  target_compile_options(${lab}-tests.${flavour} PRIVATE ${NEST_TEST_FLAGS_${flavour}}
     -include ${CMAKE_SOURCE_DIR}/labs/unit_expectations.hh)
   set_property(GLOBAL APPEND PROPERTY NEST_LAB_TESTS ${lab}-tests.${flavour})
   if(CMAKE_CROSSCOMPILING)  # no grader runs on that machine, so ctest judges the reference answers

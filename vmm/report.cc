@@ -80,22 +80,27 @@ void print_access(Vcpu& vcpu, std::span<const std::byte> code) {
                access->memory.address);
 }
 
+constexpr std::size_t code_count = 16;
+
+void print_bytes(const char* name, std::span<const std::byte> code) {
+    std::array<char, 3 * code_count> text;
+    std::size_t length = 0;
+    for (const std::byte byte : code)
+        length +=
+            kern::format_into(std::span{text}.subspan(length), "{:02x} ",
+                              std::array{kern::PrintArgument{std::to_integer<std::uint8_t>(byte)}})
+                .size();
+    kprint("  {} {}\n", name, std::string_view{text.data(), length});
+}
+
 void print_code(Vcpu& vcpu) {
-    constexpr std::size_t count = 16;
-    std::array<std::byte, count> code;
+    std::array<std::byte, code_count> code;
     const Gva at{vcpu.backend().system_registers().cs_base + vcpu.registers().rip};
     const std::size_t got = read_guest(vcpu, at, code);
-    std::array<char, 3 * count> text;
-    std::size_t length = 0;
-    for (std::size_t i = 0; i < got; ++i)
-        length += kern::format_into(
-                      std::span{text}.subspan(length), "{:02x} ",
-                      std::array{kern::PrintArgument{std::to_integer<std::uint8_t>(code[i])}})
-                      .size();
     if (got == 0)
         kprint("  bytes at rip: none, the page is not present\n");
     else
-        kprint("  bytes at rip: {}\n", std::string_view{text.data(), length});
+        print_bytes("bytes at rip:", std::span{code}.first(got));
     print_access(vcpu, std::span{code}.first(got));
 }
 
@@ -128,6 +133,9 @@ void report(Vm& vm, const VmResult& result) {
     Vcpu& vcpu = vm.vcpu(result.vcpu);
     kprint("  virtual CPU {} of {}\n", vcpu.index(), vm.vcpu_count());
     if (vcpu.history().size() != 0) print_exit(vcpu.history().back(0));
+    if (result.instruction)
+        print_bytes("instruction",
+                    std::span{result.instruction->bytes}.first(result.instruction->count));
     print_registers(vcpu);
     print_code(vcpu);
     for (unsigned index = 0; index < vm.vcpu_count(); ++index) print_history(vm.vcpu(index));

@@ -179,6 +179,7 @@ void Vcpu::deliver_interrupts() {
         vm_->end({.end = VmResult::End::Failed,
                   .reason = handled.error().reason,
                   .error = handled.error().error,
+                  .instruction = handled.error().instruction,
                   .vcpu = index_});
 }
 

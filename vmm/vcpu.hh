@@ -12,6 +12,7 @@
 
 #include "vmm/backend.hh"
 #include "vmm/devices/x2apic.hh"
+#include "vmm/exits/decode_access.hh"
 
 namespace vmm {
 
@@ -20,7 +21,8 @@ class Vm;
 /// Why a vCPU's exit ends its VM.
 struct ExitFailure {
     const char* reason;            ///< in words; a constant
-    std::optional<Error> error{};  ///< of the pager, if a page could not be served
+    std::optional<Error> error{};  ///< of the pager, if a page could not be served; of a device
+    std::optional<UndecodedInstruction> instruction{};  ///< that the host should have done
 };
 /// What an exit handler returns: go on, or the reason to end the VM.
 using Handled = std::expected<void, ExitFailure>;

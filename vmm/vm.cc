@@ -39,11 +39,18 @@ Vm::Vm(GuestMemory& memory, const Options& options)
       observer_{options.observer},
       hypercalls_{options.hypercalls},
       open_ports_{options.open_ports},
+      x2apic_{options.x2apic},
       uart_{print_line, this},
+      io_apic_{send_from_device, this},
+      mmio_console_{print_line, this, io_apic_},
       vcpu_count_{options.vcpu_count},
       time_limit_ns_{options.time_limit_ms * ns_per_ms} {
     const std::size_t length = std::min(options.name.size(), name_.size() - 1);
     std::ranges::copy(options.name.substr(0, length), name_.begin());
+    const bool attached = mmio_.attach(ApicPage::address, ApicPage::bytes, apic_page_) &&
+                          mmio_.attach(IoApic::address, IoApic::bytes, io_apic_) &&
+                          mmio_.attach(MmioConsole::address, MmioConsole::bytes, mmio_console_);
+    kern::check(attached, "Vm: the devices do not lie apart in the MMIO hole");
 }
 
 Vm::~Vm() {
@@ -68,6 +75,7 @@ std::expected<std::unique_ptr<Vm>, Refusal> Vm::create(GuestMemory& memory,
         if (!backend) return std::unexpected{no_memory};
         vm->vcpus_[index].reset(new (std::nothrow) Vcpu{*vm, index, std::move(*backend)});
         if (!vm->vcpus_[index]) return std::unexpected{no_memory};
+        if (!options.x2apic) vm->vcpus_[index]->apic().set_mode(X2Apic::Mode::Xapic);
     }
     memory.set_shootdown(shoot_down, vm.get());
     return vm;
@@ -96,7 +104,7 @@ VmResult Vm::run() {
     // A CPU that has left its run loop is on its way home still.
     for (unsigned index = 1; index < started; ++index)
         while (!arch::is_idle(index)) arch::relax();
-    uart_.flush();
+    flush_lines();
     if (result_.end == VmResult::End::Failed) report(*this, result_);
     return result_;
 }
@@ -120,13 +128,20 @@ void Vm::send(const InterruptCommand& command, unsigned sender) {
         Vcpu& target = *vcpus_[index];
         if (!target.apic().is_addressed(command, sender)) continue;
         switch (command.kind) {
-            case InterruptCommand::Kind::Fixed: target.apic().post(command.vector); break;
+            case InterruptCommand::Kind::Fixed:
+            case InterruptCommand::Kind::LowestPriority: target.apic().post(command.vector); break;
             case InterruptCommand::Kind::NonMaskable: target.post_nmi(); break;
             case InterruptCommand::Kind::Init: target.post_init(); break;
             case InterruptCommand::Kind::Startup: target.post_startup(command.vector); break;
         }
         wake(index);
+        if (command.kind == InterruptCommand::Kind::LowestPriority) return;
     }
+}
+
+void Vm::send_from_device(void* vm, const InterruptCommand& command) {
+    constexpr unsigned no_vcpu = ~0U;
+    static_cast<Vm*>(vm)->send(command, no_vcpu);
 }
 
 void Vm::wake(unsigned index) {

@@ -11,7 +11,11 @@
 
 #include "kern/arch/arch.hh"
 #include "kern/sync/spin_lock.hh"
+#include "vmm/apic_page.hh"
 #include "vmm/backend.hh"
+#include "vmm/devices/io_apic.hh"
+#include "vmm/devices/mmio_bus.hh"
+#include "vmm/devices/mmio_console.hh"
 #include "vmm/devices/uart16550.hh"
 #include "vmm/guest_memory.hh"
 #include "vmm/refusal.hh"
@@ -30,8 +34,9 @@ struct VmResult {
     End end = End::Failed;         ///< who ended it
     std::uint64_t status = 0;      ///< what the guest gave to the exit hypercall
     const char* reason = "";       ///< in words, if it failed; a constant
-    std::optional<Error> error{};  ///< of the pager, if a page could not be served
-    unsigned vcpu = 0;             ///< which vCPU ended it
+    std::optional<Error> error{};  ///< of the pager, if a page could not be served; of a device
+    std::optional<UndecodedInstruction> instruction{};  ///< that the host should have done
+    unsigned vcpu = 0;                                  ///< which vCPU ended it
 };
 
 /// Watches a VM. Methods are called on the CPU of the vCPU, on several CPUs at once, with
@@ -60,6 +65,8 @@ class Vm {
         bool hypercalls = true;           ///< they are served; otherwise the first one ends the VM
         bool open_ports = false;  ///< a port that no device serves reads as all ones and takes any
                                   ///< write; otherwise the first access to one ends the VM
+        bool x2apic = true;  ///< the vCPUs have an x2APIC and begin in its mode; otherwise CPUID
+                             ///< tells of none, and they begin in xAPIC mode
     };
 
     /// Whether this machine can run VMs; turns virtualization on if so. `backend` outlives every
@@ -91,14 +98,21 @@ class Vm {
     GuestMemory& memory() { return *memory_; }
     bool serves_hypercalls() const { return hypercalls_; }
     bool has_open_ports() const { return open_ports_; }
+    bool has_x2apic() const { return x2apic_; }
     const Backend& backend() const { return *backend_; }
     VmObserver* observer() { return observer_; }
     Uart16550& uart() { return uart_; }
+    MmioBus& mmio() { return mmio_; }
     unsigned vcpu_count() const { return vcpu_count_; }
     Vcpu& vcpu(unsigned index) { return *vcpus_[index]; }
     const Vcpu& vcpu(unsigned index) const { return *vcpus_[index]; }
     ///@}
 
+    /// Prints the lines that have no end yet.
+    void flush_lines() {
+        uart_.flush();
+        mmio_console_.flush();
+    }
     /// Prints a line of the guest's under the name of `vm`: a LineSink.
     static void print_line(void* vm, std::string_view line);
 
@@ -127,6 +141,7 @@ class Vm {
     Vm(GuestMemory& memory, const Options& options);
 
     static void shoot_down(void* vm);
+    static void send_from_device(void* vm, const InterruptCommand& command);
     static void run_vcpu(void* vcpu);
     void wake(unsigned index);
 
@@ -136,7 +151,12 @@ class Vm {
     VmObserver* observer_;
     bool hypercalls_;
     bool open_ports_;
+    bool x2apic_;
     Uart16550 uart_;
+    ApicPage apic_page_{*this};
+    IoApic io_apic_;
+    MmioConsole mmio_console_;
+    MmioBus mmio_{};
     unsigned vcpu_count_;
     std::uint64_t time_limit_ns_;
     std::array<std::unique_ptr<Vcpu>, max_vcpus> vcpus_{};

@@ -98,7 +98,7 @@ class _Class:
         head, brace, rest = self.text.partition(") {\n")
         if not brace:
             raise CannotRun(f"{self.file}: no function begins here as this row knows it")
-        return f"{head}{brace}    for (volatile int i = 0;;) i = i + 1;\n{rest}// submission {number}\n"
+        return f"{head}{brace}    for (volatile unsigned i = 0;;) i = i + 1;\n{rest}// submission {number}\n"
 
     def seconds(self, name: str, answers: Iterable[str], *words: str) -> float:
         """How long a class of them takes."""

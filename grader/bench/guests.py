@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import struct
 
-from grader.testkit.images import PAGE_SIZE, Segment, elf_image
+from grader.testkit.images import PAGE_SIZE, Segment, elf_image, fill_symbols
 
 MARKS = 4000
 TOUCHED_PAGES = 2048
@@ -43,6 +43,11 @@ def marks(vendor: str = "amd") -> bytes:
     # mov ecx,MARKS; 1: mov eax,2; hypercall; dec ecx; jnz 1b
     loop = bytes.fromhex("b802000000") + HYPERCALL[vendor] + bytes.fromhex("49 75f5")
     return _image(b"\xb9" + _word(MARKS) + loop + _exit(vendor))
+
+
+def accesses(probe: bytes, *, memory: bool) -> bytes:
+    """guest/probes/mmio.S: 4000 accesses in 64-bit code to a device, in memory or by a port; then it exits."""
+    return fill_symbols(probe, {"mmio_case": struct.pack("<Q", 9 if memory else 10)})
 
 
 def touch(vendor: str = "amd") -> bytes:

@@ -32,7 +32,7 @@ BOOTS = 15
 """how often a kernel is started for the row of the first byte"""
 MEMORY_MIB = 1024
 """enough for the module with the large image, and for its pages"""
-WALL_SECONDS = 240.0
+SECONDS = 240.0
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,8 @@ class Comparison(NamedTuple):
 
 IN_THE_HYPERVISOR = (
     Comparison("vmmcall", "vmmcall", "ours", "floor", "VMMCALL round trip", "a loop with nothing but VMRUN", "us", 1.2),
+    Comparison("device-access", "device-access", "memory", "port", "access to a device in memory", "to one by a port",
+               "us", 2.0),
     Comparison("lazy-fault", "lazy-fault", "ours", "floor", "lazy fault, 4 KiB from the file",
                "bare nested fault, page copy and map", "us", 1.5),
     Comparison("start", "start", "256MiB", "1MiB", "start of a guest, 256 MiB image", "1 MiB image", "us", 1.1),
@@ -158,7 +160,7 @@ def _first_byte_of(kernel: Path) -> float:
     configuration = machines.Configuration(kernel=kernel, cpus=1)
     with machines.machine(MACHINE).start(
             configuration, lambda data: came.append(time.perf_counter())) as running:
-        running.wait(WALL_SECONDS)
+        running.wait(SECONDS)
     if not came:
         raise CannotRun(f"{kernel} printed nothing")
     return came[0] - started
@@ -169,6 +171,8 @@ def in_the_hypervisor(kit: Kit, progress: Progress) -> Iterator[Row]:
     progress("making guests")
     files = {"marks.elf": bench_guests.marks(), "touch.elf": bench_guests.touch(),
              "load.elf": kit.files["user/load.elf"].read_bytes(),
+             "memory.elf": bench_guests.accesses(kit.files["mmio.elf"].read_bytes(), memory=True),
+             "ports.elf": bench_guests.accesses(kit.files["mmio.elf"].read_bytes(), memory=False),
              "small.elf": bench_guests.sized(1), "large.elf": bench_guests.sized(256)}
     progress("measuring guests")
     samples, _ = _measure(MACHINE, kit.files["bench.elf"], files)
@@ -229,7 +233,7 @@ def _measure(
             kernel=kernel, module=module, cpus=1, memory_mib=memory, counts_instructions=counts
         )
         with emulator.start(configuration, lines.add) as running:
-            end = running.wait(WALL_SECONDS)
+            end = running.wait(SECONDS)
     if end.reason != machines.POWERED_OFF or "bench done" not in (text for _, text in lines.whole):
         said = "\n".join(text for _, text in lines.whole)[-2000:]
         raise CannotRun(f"the benchmark kernel did not come to its end on {machine} ({end.reason}):\n{said}")

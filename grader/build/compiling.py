@@ -15,7 +15,7 @@ from grader.build.failures import BuildFailure
 from grader.confine import sandbox
 from grader.gate import Finding, code, objects, source
 
-COMPILE_SECONDS = 120.0
+COMPILE_SECONDS = 30.0
 PREPROCESS_SECONDS = 20.0
 ASSEMBLY = ".S"
 REFUSED = "is refused"

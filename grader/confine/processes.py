@@ -21,8 +21,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 POLL_SECONDS = 0.05
-"""How often memory and process counts are looked at."""
+"""How often time, memory and process counts are looked at."""
+TICK = 1 / os.sysconf("SC_CLK_TCK")
+"""The unit in which the kernel counts processor time, in seconds."""
 PIPE_BYTES = 65536
+AT_MOST = 60
+"""How many times its limit a child may live, whatever it waits for."""
 GONE_SECONDS = 5.0
 """How long a killed process may take to be gone; more only if the kernel holds it."""
 LAST_READS = 32
@@ -37,6 +41,7 @@ class Limits:
     """What a child may use before it is ended; None: no limit."""
 
     seconds: float | None = None
+    """of its own time: see ``Child.spent``"""
     memory_mib: int | None = None
     """resident memory of all its processes together"""
     processes: int | None = None
@@ -84,6 +89,12 @@ class Child:
         the caller closes them. ``ends_itself``: at SIGTERM it ends what is below it, and then itself."""
         self.started = time.monotonic()
         self._ends_itself = ends_itself
+        self.spent = 0.0
+        """seconds of its own time, as of the last look: the processor time of all its processes, and, as long as none
+        of them wanted to run, the time that passed. What other programs of the system took does not count"""
+        self._used = 0.0
+        self._asleep = 0.0
+        self._looked = self.started
         self.killed = ""
         """why it was ended: ``time``, ``memory``, ``processes``, ``output``, ``interrupted``"""
         self._interrupted = threading.Event()
@@ -155,8 +166,7 @@ class Child:
         Returns the exit status (negative: the signal), or None if the time was up and
         ``kill_on_timeout`` is false: then the child is still alive.
         """
-        deadline = None if limits.seconds is None else self.started + limits.seconds
-        watched = limits.memory_mib is not None or limits.processes is not None
+        watched = limits != Limits(output_bytes=limits.output_bytes)
         with selectors.DefaultSelector() as selector, contextlib.ExitStack() as stack:
             for fd in self._readers:
                 selector.register(fd, selectors.EVENT_READ)
@@ -166,15 +176,12 @@ class Child:
                 selector.register(exit_fd, selectors.EVENT_READ)
             while True:
                 pause = POLL_SECONDS if watched or exit_fd is None else None
-                if deadline is not None:
-                    left = max(0.0, deadline - time.monotonic())
-                    pause = left if pause is None else min(pause, left)
                 for key, _ in selector.select(pause):
                     if key.fd != exit_fd and not self._read(key.fd):
                         selector.unregister(key.fd)
                 if self._has_ended():
                     break
-                self.killed = self._broken_limit(limits, deadline)
+                self.killed = self._broken_limit(limits)
                 if self.killed == "time" and not kill_on_timeout:
                     return None
                 if self.killed:
@@ -197,21 +204,28 @@ class Child:
         while self._read(fd, once=False):
             pass
 
-    def _broken_limit(self, limits: Limits, deadline: float | None) -> str:
+    def _broken_limit(self, limits: Limits) -> str:
         if self._interrupted.is_set():
             return "interrupted"
         if limits.output_bytes is not None and self._output > limits.output_bytes:
             return "output"
-        if deadline is not None and time.monotonic() >= deadline:
-            return "time"
-        if limits.memory_mib is None and limits.processes is None:
+        since = time.monotonic() - self._looked
+        if since < POLL_SECONDS:
             return ""
+        self._looked += since
         family = [self.pid, *descendants(self.pid)]
         if limits.processes is not None and len(family) > limits.processes:
             return "processes"
         if limits.memory_mib is not None:
             if sum(map(_resident_bytes, family)) > limits.memory_mib << 20:
                 return "memory"
+        if limits.seconds is not None:
+            self._used = max(self._used, sum(map(_processor_seconds, family)))
+            if not any(map(_wants_to_run, family)):
+                self._asleep += min(since, POLL_SECONDS)
+            self.spent = self._used + self._asleep
+            if self.spent >= limits.seconds or self.seconds >= AT_MOST * limits.seconds:
+                return "time"
         return ""
 
     def _read(self, fd: int, *, once: bool = True) -> bool:
@@ -301,6 +315,25 @@ def _resident_bytes(pid: int) -> int:
         return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, IndexError, ValueError):
         return 0
+
+
+def _processor_seconds(pid: int) -> float:
+    """What a process has used, and those below it that have ended."""
+    try:
+        words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return sum(map(int, words[11:15])) * TICK
+
+
+def _wants_to_run(pid: int) -> bool:
+    """Whether one of a process's threads runs, waits for a processor, or for the disk."""
+    with contextlib.suppress(OSError):
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with contextlib.suppress(OSError):
+                if Path(f"/proc/{pid}/task/{thread}/stat").read_text().rpartition(") ")[2][:1] in ("R", "D"):
+                    return True
+    return False
 
 
 def _pidfd(pid: int) -> int | None:

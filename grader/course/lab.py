@@ -130,6 +130,10 @@ class Lab:
     """the machines on which `nest verify` judges mutants and variants"""
     draft: bool = False
     """it is being written: judged like every other, and in no release"""
+    guest_plan: tuple[tuple[str, str], ...] = ()
+    """keys of the guest's plan for `nest run` and `nest debug`"""
+    guest_args: str = ""
+    """the guest's command line there"""
 
     @property
     def usual_machine(self) -> str:
@@ -383,7 +387,8 @@ def load(folder: Path) -> Lab:
     return Lab(data["id"], data["name"], data["title"], data["points"], tuple(data["builds_on"]),
                tuple(data["machines"]), data.get("kernel", KERNEL), tuple(tasks), folder,
                data.get("counts"), questions, tuple(data.get("mutants_on", data["machines"])),
-               data.get("draft", False))
+               data.get("draft", False), tuple(data.get("guest", {}).get("plan", {}).items()),
+               data.get("guest", {}).get("args", ""))
 
 
 def load_all(root: Path = ROOT) -> list[Lab]:

@@ -14,9 +14,9 @@ from grader.evidence.blocks import wrong_magic
 SYMBOL = "guest_results"
 MAX_AREAS = 16
 MAX_CPUS = 8
-_HEAD = struct.Struct("<16s6Q")
+_HEAD = struct.Struct("<16s8Q")
 _AREA = struct.Struct("<5Q")
-_CPU = struct.Struct("<3Q")
+_CPU = struct.Struct("<4Q")
 SIZE = _HEAD.size + MAX_AREAS * _AREA.size + MAX_CPUS * _CPU.size
 
 #: The bits of `problems`, in words.
@@ -50,6 +50,7 @@ class CpuResult:
     up: int
     race_digest: int
     each_digest: int
+    timer_interrupts: int
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,9 @@ class GuestResults:
     memory_kib: int
     problems: int
     finished: bool
+    x2apic: bool
+    """its vCPUs have an x2APIC; otherwise an xAPIC alone"""
+    device_interrupts: int
     areas: tuple[AreaResult, ...]
     cpu: tuple[CpuResult, ...]
 
@@ -72,11 +76,11 @@ class GuestResults:
 
 def parse(block: bytes) -> GuestResults:
     """The results in the bytes at the symbol ``guest_results``; a ValueError if they are none."""
-    magic, key, cpus, memory, problems, finished, area_count = _HEAD.unpack_from(block)
+    magic, key, cpus, memory, problems, finished, area_count, x2apic, devices = _HEAD.unpack_from(block)
     if problem := wrong_magic(magic, "guest/gkernel/results.hh"):
         raise ValueError(problem)
     areas = _AREA.iter_unpack(block[_HEAD.size : _HEAD.size + MAX_AREAS * _AREA.size])
     found = [AreaResult(*fields) for fields in areas][: min(area_count, MAX_AREAS)]
     per_cpu = _CPU.iter_unpack(block[_HEAD.size + MAX_AREAS * _AREA.size : SIZE])
     cpu = [CpuResult(*fields) for fields in per_cpu][: min(cpus, MAX_CPUS)]
-    return GuestResults(key, cpus, memory, problems, finished == 1, tuple(found), tuple(cpu))
+    return GuestResults(key, cpus, memory, problems, finished == 1, x2apic == 1, devices, tuple(found), tuple(cpu))

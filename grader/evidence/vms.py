@@ -23,6 +23,7 @@ BLOCK = Block(
         ("fills", "Q"), ("vmcb", "8Q"), ("before", "16Q"), ("created", "16Q"), ("ended", "16Q"),
         ("after", "16Q"), ("held_reads", "Q"), ("failed_reads", "Q"), ("failed_address", "Q"),
         ("creation_nanoseconds", "Q"), ("run_nanoseconds", "Q"), ("reason", "64s"),
+        ("instruction_bytes", "Q"), ("instruction", "16s"),
     ),
 )  # fmt: skip
 """Of ``vmm::VmRecord``; the numbers are ``finished`` and ``cpus``."""
@@ -82,6 +83,8 @@ class VmRecord:
     run_nanoseconds: int
     reason: str
     """why it was refused or ended, in words"""
+    instruction: bytes
+    """what the host should have done in the guest's place, and did not know; empty if it was not that"""
 
 
 @dataclass(frozen=True)
@@ -118,6 +121,7 @@ def _record(values: dict[str, Any]) -> VmRecord:
     state, table_format = values["state"], values["table_format"]
     if state not in set(VmState) or table_format not in set(TableFormat):
         raise EvidenceError(f"the record of VM {name!r} has state {state}, format {table_format}")
+    instruction = values["instruction"][: values.pop("instruction_bytes")]
     count, vmcb = values["vcpu_count"], values["vmcb"]
     if count > len(vmcb):
         raise EvidenceError(f"the record of VM {name!r} speaks of {count} vCPUs")
@@ -132,6 +136,7 @@ def _record(values: dict[str, Any]) -> VmRecord:
             "kept": values["kept"] == 1,
             "hold_expired": values["hold_expired"] == 1,
             "vmcb": vmcb[:count],
+            "instruction": instruction,
         }
         | {key: accounts_of(values[key]) for key in ("before", "created", "ended", "after")}
     )

@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import math
 import os
 import re
 import threading
 import time
-from collections import Counter
+from collections import defaultdict
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,6 +28,7 @@ from grader.build.failures import BuildFailure
 from grader.build.kit import Kit
 from grader.course.lab import Lab, Task, Test
 from grader.judge import outcome
+from grader.judge.at_once import passed_at_once
 from grader.judge.control import Controls
 from grader.judge.outcome import Outcome
 from grader.judge.unit import CASE_SECONDS, run_case
@@ -38,15 +38,15 @@ if TYPE_CHECKING:
     from grader.testkit.boot import BootResult
 
 FLAVOURS = {"unit": "asan", "explore": "explore", "race": "tsan"}
-PATIENCE = ((1, 5.0), (4, 2.0))
-"""Once so many cases of one task have used their whole time, the others get so many seconds."""
+HUNG_ENOUGH = 2
+"""Once so many tests of one task have hung, or boots of it, those behind them are not run."""
+BOOT_SECONDS = 10.0
+"""of its own time (grader/confine/processes.py): what an emulator may use for a boot, unless the module says more"""
 LOST = ("killed", "died")
 """Ends of an emulator that are no end of the kernel in it."""
 NOTHING_TO_JUDGE = (BuildFailure, CannotRun, OSError)
 """What may come in the place of something built or started."""
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
-HUNG_SECONDS = 20.0
-"""What a boot gets whose answers have hung in the same module before, here or on another machine."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,8 @@ class Case:
     first_only: bool = False
     """enough is known of these answers once a test has failed: others that have not begun are skipped, and
     nothing is booted before all of the label's cases on the host have passed"""
+    at_once: bool = False
+    """an answer of staff's own: a unit case that passes in one process with the others needs none of its own"""
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -94,9 +96,6 @@ class Settings:
     seed: int
     transcripts: Path
     replay: bool = True
-    case_seconds: float = CASE_SECONDS
-    boot_seconds: float = math.inf
-    """what a boot gets at most, whatever its module says"""
 
 
 class Engine:
@@ -108,12 +107,14 @@ class Engine:
         self.settings = settings
         self._schedule = kit.schedule
         self._units: dict[tuple[str, Answers, bool], Future[Outcome]] = {}
+        self._at_once: dict[tuple[str, Answers], Future[frozenset[str]]] = {}
+        """by task and answers: the cases that passed in one process"""
         self._noticed: set[Answers] = set()
         """answers of which a `first_only` case has failed"""
         self._boots: dict[tuple[str, Answers, str, int], Future[Boot]] = {}
         self._modules: dict[str, ModuleType] = {}
-        self._slow: Counter[tuple[str, Answers]] = Counter()
-        self._hung: set[tuple[str, Answers]] = set()
+        self._hung: dict[tuple[str, Answers], dict[str, int]] = defaultdict(dict)
+        """by task and answers: which tests and boots have hung, and where they stand in the task"""
         self._lock = threading.Lock()
         self.notes: list[str] = []
         """what happened on the way that changed no verdict"""
@@ -145,9 +146,9 @@ class Engine:
         """The outcome of a case on the host. Waits for it."""
         try:
             first = self._unit(case, 0).result()
+            if first.kind not in (outcome.SKIPPED, outcome.NOT_JUDGED) and (hung := self._hung_before(case)):
+                return hung
             if not self.settings.replay or first.kind not in outcome.REPLAYED:
-                return first
-            if first.kind == outcome.TIMEOUT and self._slow[case.test.task, case.answers] > 1:
                 return first
             program = self.kit.program(self.lab, case.answers, FLAVOURS[case.test.kind])
             again = self._schedule.submit(lambda path: self._run_unit(path, case, "-replayed"), program,
@@ -159,7 +160,9 @@ class Engine:
     def boot(self, case: Case, attempt: int = 0) -> Boot:
         """What the boot of the case's module left. Waits for it. Attempt 1 is the replay."""
         try:
-            return self._boot(case, attempt, -1 << 30).result()
+            found = self._boot(case, attempt, -1 << 30).result()
+            hung = self._hung_before(case)
+            return Boot(None, hung) if hung and found.result else found
         except NOTHING_TO_JUDGE as problem:
             return Boot(None, not_begun(problem))
 
@@ -186,7 +189,7 @@ class Engine:
         chosen = machine(case.machine)
         return Ground(case.machine, chosen.vendor, min(getattr(module, "CPUS", 4), chosen.max_cpus),
                       getattr(module, "MEMORY_MIB", chosen.default_memory_mib),
-                      getattr(module, "WALL_SECONDS", 60.0) * chosen.seconds_factor)
+                      getattr(module, "SECONDS", BOOT_SECONDS) * chosen.seconds_factor)
 
     def transcript(self, case: Case, suffix: str = "") -> Path:
         """Where this case's transcript goes."""
@@ -206,10 +209,23 @@ class Engine:
         if key not in self._units:
             def begin() -> Future[Outcome]:
                 program = self.kit.program(self.lab, case.answers, FLAVOURS[case.test.kind], rank=rank)
-                return self._schedule.submit(lambda path: self._run_unit(path, case, ""), program, rank=rank)
+                if not (case.at_once and case.test.kind == "unit"):
+                    return self._schedule.submit(lambda path: self._run_unit(path, case, ""), program, rank=rank)
+                return self._schedule.submit(
+                    lambda path, passed: Outcome(outcome.PASSED) if case.test.local in passed else self._run_unit(path, case, ""),
+                    program, self._passed_at_once(case, program, rank), rank=rank)
 
             self._units[key] = self._once_passed(after, begin, Outcome(outcome.SKIPPED), rank)
         return self._units[key]
+
+    def _passed_at_once(self, case: Case, program: Future[Path], rank: int) -> Future[frozenset[str]]:
+        """Those of the unit cases of the case's task that pass beside each other under its answers."""
+        key = (case.test.task, case.answers)
+        if key not in self._at_once:
+            cases = [test.local for test in self.lab.task(case.test.task).tests if test.kind == "unit"]
+            self._at_once[key] = self._schedule.submit(
+                lambda path: passed_at_once(path, cases, self.settings.seed, CASE_SECONDS), program, rank=rank)
+        return self._at_once[key]
 
     def _once_passed(self, after: Sequence[Case], begin: Callable[[], Future[Any]], otherwise: Any,
                      rank: int) -> Future[Any]:
@@ -228,18 +244,15 @@ class Engine:
     def _run_unit(self, program: Path, case: Case, suffix: str) -> Outcome:
         if case.first_only and case.answers in self._noticed:
             return Outcome(outcome.SKIPPED)
-        where = (case.test.task, case.answers)
         flavour = FLAVOURS[case.test.kind]
         if trouble := self._controls.sanitizer(flavour):
             return Outcome(outcome.NOT_JUDGED, trouble)
-        seconds = self.settings.case_seconds
-        for slow, short in PATIENCE:
-            if self._slow[where] >= slow:
-                seconds = min(seconds, short)
+        if hung := self._hung_before(case):
+            return hung
 
         def run() -> Outcome:
             return run_case(program, case.test.local, task=case.test.task, seed=self.settings.seed,
-                            transcript=self.transcript(case, suffix), seconds=seconds, wanted=case.test.expectations)
+                            transcript=self.transcript(case, suffix), wanted=case.test.expectations)
 
         found = run()
         if found.lost:
@@ -250,13 +263,29 @@ class Engine:
                     flavour, now=True)), transcript=found.transcript, seconds=found.seconds)
         if case.first_only and not found.passed:
             self._noticed.add(case.answers)
-        if found.kind == outcome.TIMEOUT:
-            with self._lock:
-                self._slow[where] += 1
-            if seconds < self.settings.case_seconds:
-                found = replace(found, detail=f"{found.detail}\n({seconds:.0f} s is all it got, since "
-                                "other tests of this task had used their whole time before)")
+        if found.kind == outcome.TIMEOUT and not suffix:
+            self._has_hung(case)
         return found
+
+    def _place(self, case: Case) -> int:
+        """Where a test stands among those of its task; a boot stands where the first of its tests does."""
+        tests = enumerate(self.lab.task(case.test.task).tests)
+        return next(at for at, test in tests if (test.kind, test.module) == (case.test.kind, case.test.module))
+
+    def _has_hung(self, case: Case) -> None:
+        with self._lock:
+            self._hung[case.test.task, case.answers][case.test.module] = self._place(case)
+
+    def _hung_before(self, case: Case) -> Outcome | None:
+        """Why a case is not run. Only what stands before it counts, whatever ran first, so that a run repeats its
+        verdicts."""
+        with self._lock:
+            hung = self._hung[case.test.task, case.answers]
+            first = sorted((at, name) for name, at in hung.items() if at < self._place(case))[:HUNG_ENOUGH]
+        if len(first) < HUNG_ENOUGH:
+            return None
+        return Outcome(outcome.NOT_RUN, "not run, as if it had hung: " + " and ".join(name for _, name in first)
+                       + " hung before it")
 
     def _boot(self, case: Case, attempt: int, rank: int, after: Sequence[Case] = ()) -> Future[Boot]:
         key = (case.test.module, case.answers, case.machine, attempt)
@@ -275,6 +304,8 @@ class Engine:
 
         if trouble := self._controls.machine(case.machine):
             return Boot(None, Outcome(outcome.NOT_JUDGED, trouble))
+        if hung := self._hung_before(case):
+            return Boot(None, hung)
         module = self._modules[case.test.module]
         nonce = self.nonce(case.test.module)
         ground = self.ground(case)
@@ -285,14 +316,11 @@ class Engine:
         folder = self._folder(case) / Path(case.test.module).stem
         if attempt:
             folder = folder.with_name(f"{folder.name}-replayed")
-        seconds = min(ground.wall_seconds, self.settings.boot_seconds)
-        if (case.test.module, case.answers) in self._hung:
-            seconds = min(seconds, HUNG_SECONDS)
 
         def boot() -> BootResult:
             folder.mkdir(parents=True, exist_ok=True)
             return run_boot(kernel, files, plan, cpus=ground.cpus, memory_mib=ground.memory_mib,
-                            wall_seconds=seconds, transcript_dir=folder, machine=ground.name,
+                            seconds=ground.seconds, transcript_dir=folder, machine=ground.name,
                             runs=self.kit.runs(self.lab.kernel))
 
         def attempted() -> tuple[BootResult | None, str]:
@@ -319,8 +347,8 @@ class Engine:
             return Boot(result, None, ended.detail.partition(":")[0])
         if result.ended == "interrupted":
             raise KeyboardInterrupt
-        if result.ended == "timeout":
-            self._hung.add((case.test.module, case.answers))
+        if result.ended == "timeout" and not attempt:
+            self._has_hung(case)
         if result.departure:
             return Boot(result, Outcome(outcome.FAILED, f"the plan did not take place as it stands: {result.departure}"))
         return Boot(result, None)
@@ -351,13 +379,13 @@ def why_not(task: Task, test: Test, machine: str) -> str:
 
 
 def cases_of(task: Task, answers: Answers, label: str, on: Sequence[str], *, late: bool = False,
-             first_only: bool = False, all_on_host: bool = False) -> list[Case]:
+             first_only: bool = False, all_on_host: bool = False, at_once: bool = False) -> list[Case]:
     """The cases that judge a task: those of the host once, the booted ones on each machine that can. With
     `all_on_host`, only booted ones are `first_only`."""
     cases = []
     for test in task.tests:
         where = [machine for machine in on if not why_not(task, test, machine)] if test.kind == "boot" else [""]
-        cases += [Case(test, answers, label, machine, late, first_only and not (all_on_host and not machine))
+        cases += [Case(test, answers, label, machine, late, first_only and not (all_on_host and not machine), at_once)
                   for machine in where]
     return cases
 

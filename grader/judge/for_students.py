@@ -20,7 +20,7 @@ EXPECTATION = re.compile(r"^(?:.*/)?(labs/[\w./-]+|\w+\.py):(\d+)(?:: Failure)?$
 """Where a failed expectation stands: GoogleTest's line, or that of a booted test."""
 EXPECTATIONS, LINES = 3, 6
 """So many are quoted at most, and so many lines of each."""
-OUR_WORDS = (outcome.NOT_WRITTEN, outcome.BLOCKED, outcome.NOT_BUILT, outcome.REFUSED, DOES_NOT_COUNT)
+OUR_WORDS = (outcome.NOT_RUN, outcome.NOT_WRITTEN, outcome.BLOCKED, outcome.NOT_BUILT, outcome.REFUSED, DOES_NOT_COUNT)
 """Outcomes before anything ran: what is said of them are our own words, and a compiler's of the student's file."""
 NOT_JUDGED = "this could not be judged on the graders' machine; that is not your fault and costs no points"
 

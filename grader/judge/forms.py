@@ -12,7 +12,7 @@ from grader.judge import outcome
 from grader.judge.failures import failure_text, read, transcript
 from grader.judge.results import Results, TaskResult, TestResult
 
-ERRORS = (outcome.CRASHED, outcome.TIMEOUT, outcome.NOT_BUILT, outcome.REFUSED, outcome.FORGED)
+ERRORS = (outcome.CRASHED, outcome.TIMEOUT, outcome.NOT_RUN, outcome.NOT_BUILT, outcome.REFUSED, outcome.FORGED)
 """Outcomes that JUnit calls errors: no test could say that the answer is wrong."""
 
 

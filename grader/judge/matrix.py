@@ -12,6 +12,9 @@ files are the skeleton. Each cell of the matrix is a task's points under one ans
 - a variant gets all in every task, alone and together with every choice of the other tasks' variants. One
   that answers several tasks is judged as a student's files are, each beside the references, and together.
 
+On the host, mutants and choices of several variants are first run with all cases of a task in one process: what passes
+there is believed, what does not is run alone, as a student's would be. With `full` all is run alone.
+
 The skeleton and the references are judged on every machine of the lab, mutants and variants on those that
 lab.json names in "mutants_on", and choices of variants on the first of these. A cell is over all machines of
 its row: a mutant is noticed if one of them notices it.
@@ -53,12 +56,16 @@ class Row:
     cells: dict[str, TaskResult] = field(default_factory=dict)
     on: tuple[str, ...] = ()
     """the machines"""
+    crossed: bool = False
+    """variants of several tasks, each of which has a row of its own"""
     full: bool = True
     """all its tests are judged; else only up to one that fails, which is enough to tell that it is wrong"""
     seen: Seen | None = None
     """what a mutant's file SEEN says"""
     all_on_host: bool = False
     """where not all tests are judged: all those on the host are, and the booted ones only if those pass"""
+    at_once: bool = False
+    """what passes on the host in one process with others is not run alone"""
     asked: dict[str, tuple[Test, ...]] = field(default_factory=dict)
     """by task id: all tests that can run on these machines"""
 
@@ -124,17 +131,18 @@ class Row:
 def verify(lab: Lab, kit: Kit, seed: int, progress: Progress, keyword: str = "", machine: str = ALL, *,
            full: bool = False, all_on_host: bool = False,
            chosen: Callable[[Row], bool] = lambda row: True) -> list[Row]:
-    """Judges all rows of one lab; mutants up to the first test that notices them, or, with `full`, wholly. Of a
+    """Judges all rows of one lab; mutants up to the first test that notices them, or, with `full`, wholly, each test alone. Of a
     mutant whose share of points is checked, and with `all_on_host` of each, all tests on the host are judged."""
     rows = [row for row in plan(lab) if keyword in row.name and chosen(row)]
     for row in rows:
         row.on = tuple(one for one in row.on if machine in (one, ALL))
         row.full = full or row.kind != "mutant" or row.is_constant
         row.all_on_host = all_on_host or (row.seen is not None and row.seen.kind != OTHER)
+        row.at_once = not full and (row.kind == "mutant" or row.crossed)
     engine = Engine(lab, kit, Settings(seed, new_transcripts(ROOT, f"{lab.id}-verify"), replay=False))
     cases = [case for row in rows for task in lab.tasks if task.id in row.answers
              for case in cases_of(task, row.answers[task.id], row.name, row.on, first_only=not row.full,
-                                  all_on_host=row.all_on_host)]
+                                  all_on_host=row.all_on_host, at_once=row.at_once)]
     if not cases:
         return rows
     engine.build(cases)
@@ -187,7 +195,8 @@ def plan(lab: Lab, root: Path = ROOT) -> list[Row]:
                 answers = answers.replaced(file, chosen[1])
                 names.append(chosen[0])
         on = lab.mutants_on if len(names) == 1 else lab.mutants_on[:1]
-        rows.append(Row(" + ".join(names), "variant", {task.id: answers for task in lab.tasks}, on=on))
+        rows.append(Row(" + ".join(names), "variant", {task.id: answers for task in lab.tasks}, on=on,
+                        crossed=len(names) > 1))
     return rows
 
 

@@ -18,6 +18,8 @@ PASSED = "passed"
 FAILED = "failed"
 CRASHED = "crashed"
 TIMEOUT = "timeout"
+NOT_RUN = "not run"
+"""Earlier tests of the task have hung, and it is assumed that this one would."""
 NOT_WRITTEN = "not written"
 BLOCKED = "blocked"
 NOT_BUILT = "does not build"
@@ -28,8 +30,8 @@ FORGED = "forged"
 NOT_JUDGED = "not judged"
 """The machine that grades is to blame: neither right nor wrong."""
 
-REPLAYED = (FAILED, CRASHED, TIMEOUT)
-"""Outcomes that a second run with the same nonce may change."""
+REPLAYED = (FAILED, CRASHED)
+"""Outcomes after which a test is run again with the same nonce. Who hangs may hang again, and that costs most."""
 
 SHOWN_LINES = 24
 SHOWN_COLUMNS = 240

@@ -8,8 +8,9 @@ A boot module defines
 
     def plan(nonce: str) -> tuple[dict[str, bytes], list[VmPlan]]   # or plan(nonce, guests, machine)
 
-and optionally CPUS (4), MEMORY_MIB (the machine's usual size) and WALL_SECONDS (60; slow machines get
-more); a machine that has fewer CPUs gives what it has, and `machine` says how many. The list holds what has a method
+and optionally CPUS (4), MEMORY_MIB (the machine's usual size) and SECONDS (10, of its own time:
+grader/confine/processes.py; slow machines get more); a machine that has fewer CPUs gives what it has, and `machine`
+says how many. The list holds what has a method
 `line()`, a line of the file `plan`: VmPlan for a kernel that runs guests, RunPlan
 for one that runs programs; or it is bytes, a boot module as it is. Its tests take these fixtures:
 

@@ -24,7 +24,8 @@ from grader.judge.outcome import Outcome, shortened, stub_reached
 from grader.judge.questions import FAILED, FORGED, PASSED, Questions
 from grader.machines import killed_from_outside
 
-CASE_SECONDS = 20.0
+CASE_SECONDS = 5.0
+"""of its own time (grader/confine/processes.py), eight times what a reference takes in the longest case"""
 TODO_STATUS = 121
 
 FAILURES = 3
@@ -59,18 +60,18 @@ def run_case(program: Path, case: str, *, task: str, seed: int, transcript: Path
     transcript.parent.mkdir(parents=True, exist_ok=True)
     transcript.write_text(kept(f"$ NEST_SEED={seed} {shlex.join(command)}\n{done.stdout}\n"
                           f"--- standard error ---\n{done.stderr}\n--- {done.ended()} ---\n"), encoding="utf-8")
-    verdict = _judge(done, asked.found, task)
+    verdict = _judge(done, asked.found, task, seconds)
     if verdict.passed and wanted and (missing := wanted.missing(asked.evaluated)):
         verdict = Outcome(outcome.FORGED, missing)
     return replace(verdict, seconds=done.seconds, transcript=transcript, evaluated=asked.evaluated)
 
 
-def _judge(done: sandbox.Completed, found: str, task: str) -> Outcome:
+def _judge(done: sandbox.Completed, found: str, task: str, seconds: float) -> Outcome:
     passed, failed = found == PASSED, found == FAILED
     if passed and done.ok:
         return Outcome(outcome.PASSED)
     if done.timed_out:
-        return Outcome(outcome.TIMEOUT, f"did not end within {done.seconds:.0f} s: an endless loop, or a wait "
+        return Outcome(outcome.TIMEOUT, f"did not end within {seconds:g} s of its own time: an endless loop, or a wait "
                        "for something that never happens\n" + shortened(done.stdout + done.stderr, 8))
     if host_program.has_no_place(done):
         return Outcome(outcome.NOT_JUDGED, "the sanitizer of this test cannot work here: the system puts other things "

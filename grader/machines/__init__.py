@@ -118,7 +118,8 @@ class Running(abc.ABC):
 
     @abc.abstractmethod
     def wait(self, seconds: float | None, output_bytes: int | None = None) -> End:
-        """Waits for its end. At TIMEOUT the machine is still there, for registers(), until stop()."""
+        """Waits for its end, for so many seconds of its own time (``Child.spent``). At TIMEOUT the machine is
+        still there, for registers(), until stop()."""
 
     @abc.abstractmethod
     def registers(self) -> str:

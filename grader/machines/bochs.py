@@ -78,7 +78,7 @@ class Bochs(Machine):
     max_cpus = 2
     default_memory_mib = 128
     install, reinstall = INSTALL, REINSTALL
-    seconds_factor = 4.0
+    seconds_factor = 2.0
     is_slow_by_grub = True
 
     def __init__(self, name: str, title: str, vendor: str, model: str) -> None:
@@ -195,7 +195,7 @@ class RunningBochs(Running):
         self._asked = True
         self.ask()
         status = self._child.wait(
-            Limits(seconds=self._child.seconds + STOP_SECONDS), kill_on_timeout=False
+            Limits(seconds=self._child.spent + STOP_SECONDS), kill_on_timeout=False
         )
         if status is None or not self._registers:
             raise OSError("Bochs's debugger does not answer")

@@ -27,10 +27,10 @@ from grader.build.compiling import ASSEMBLY
 from grader.build.failures import BuildFailure
 from grader.build.kit import Kit
 from grader.build.workshop import Progress
-from grader.confine import host_program, sandbox
 from grader.course import lab as labs_module
 from grader.course.lab import Lab, Task, Test
 from grader.judge import outcome
+from grader.judge.at_once import run_at_once
 from grader.judge.engine import FLAVOURS, Engine, Settings, cases_of, new_transcripts
 from grader.judge.judging import judge, outcomes
 from grader.judge.unit import run_case
@@ -41,9 +41,7 @@ from grader.mutate.survivors import Listed
 KILLED, SURVIVED, EQUIVALENT, STILLBORN = "killed", "survived", "equivalent", "does not build"
 IMPLIED = "implied"
 """A grosser edit of a place whose milder one was noticed: not tried."""
-CASE_SECONDS = 10.0
-TOGETHER_SECONDS = 60.0
-BOOT_SECONDS = 30.0
+TOGETHER_SECONDS = 30.0
 RESTS_ON = ("kern", "vmm", "guest", "cmake", "solutions-private/kern", "solutions-private/vmm", "grader/testkit",
             "grader/machines", "grader/evidence")
 
@@ -179,8 +177,9 @@ class Campaign:
             first = next(iter(waiting.values()))
             if first.name == before and self._fails(program, one, waiting.pop(first.local)):
                 return first.name
-            while waiting and (suspect := self._suspect(program, list(waiting))):
-                test = waiting.pop(suspect)
+            while waiting and (suspects := run_at_once(program, list(waiting), self.seed, TOGETHER_SECONDS,
+                                                       up_to_first=True).failed):
+                test = waiting.pop(suspects[0])
                 if self._fails(program, one, test):
                     return test.name
             return ""
@@ -188,24 +187,11 @@ class Campaign:
             program.unlink(missing_ok=True)  # the verdict is kept, and there are thousands of them
 
     def _fails(self, program: Path, one: Mutant, test: Test) -> bool:
-        found = run_case(program, test.local, task=one.task.id, seed=self.seed, seconds=CASE_SECONDS,
+        found = run_case(program, test.local, task=one.task.id, seed=self.seed,
                          transcript=self.transcripts / "host" / f"{one.path.parent.name}.txt")
         if found.kind == outcome.NOT_JUDGED:
             raise CannotRun(found.detail)
         return not found.passed
-
-    def _suspect(self, program: Path, cases: list[str]) -> str:
-        """The first of these cases that fails when one process runs them all; empty if none does."""
-        command = [*host_program.without_randomization(), str(program), f"--gtest_filter={':'.join(cases)}",
-                   "--gtest_fail_fast", "--gtest_color=no"]
-        done = host_program.started(lambda: sandbox.run(
-            command, timeout=TOGETHER_SECONDS, readable=[program],
-            env={**host_program.SANITIZERS, "NEST_SEED": str(self.seed)}))
-        if done.killed == "interrupted":
-            raise KeyboardInterrupt
-        begun = re.findall(r"^\[ RUN      \] (\S+)$", done.stdout, re.MULTILINE)
-        failed = re.findall(r"^\[  FAILED  \] (\S+?),? ", done.stdout, re.MULTILINE)
-        return "" if done.ok else next(case for case in [*failed, *reversed(begun), *cases] if case in cases)
 
     def _compare(self, mutants: list[Mutant]) -> None:
         """Those whose machine code is that of the reference are equivalent."""
@@ -226,8 +212,7 @@ class Campaign:
 
     def _boot(self, mutants: list[Mutant]) -> None:
         for machine in self.lab.mutants_on:
-            engine = Engine(self.lab, self.kit, Settings(self.seed, self.transcripts, replay=False,
-                                                         boot_seconds=BOOT_SECONDS))
+            engine = Engine(self.lab, self.kit, Settings(self.seed, self.transcripts, replay=False))
             left = [one for one in mutants if not one.verdict]
             cases = [case for one in left for case in cases_of(
                 one.task, self._answers(one), one.path.parent.name, [machine], first_only=True) if case.machine]

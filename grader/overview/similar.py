@@ -87,7 +87,7 @@ def _task(found: Class, task: str, file: str, folder_of: Callable[[str], Path], 
     if len(long) < 2:
         return Alike(task, file, len(long), same, (), 0) if same else None
     if not shutil.which(TOOL):
-        return Alike(task, file, len(long), same, (), 0, "similarity-tester is not installed")
+        return Alike(task, file, len(long), same, (), 0, "similarity-tester is not installed; Debian 12 has it, and Debian 13 does not")
     percents, why = compare(long)
     both = {(a, b): min(percent, percents.get((b, a), 0)) for (a, b), percent in percents.items() if a < b}
     count = len(long) * (len(long) - 1) // 2

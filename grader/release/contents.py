@@ -11,7 +11,6 @@ import subprocess
 from pathlib import Path, PurePosixPath
 
 from grader import CannotRun
-from grader.course.handouts import anchors
 from grader.course.lab import Lab
 
 PRIVATE = "solutions-private"
@@ -78,6 +77,8 @@ def later_files(all_labs: list[Lab], labs: list[Lab]) -> tuple[str, ...]:
 
 def later_anchors(all_labs: list[Lab], labs: list[Lab]) -> tuple[str, ...]:
     """The anchors of the pages of labs that a release with ``labs`` does not have yet."""
+    from grader.course.handouts import anchors  # wants jinja2, which who only looks at a release may lack
+
     here = {lab.id for lab in labs}
     return tuple(sorted({anchor for lab in all_labs if lab.id not in here for page in lab.folder.glob("*.md")
                          for anchor in anchors(page.read_text(encoding="utf-8"))}))

@@ -7,7 +7,7 @@ import json
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ from grader.release.contents import PRIVATE
 from grader.release.leaks import Private, scan
 
 Say = Callable[[str], None]
+BUILD_BYTES = 400_000_000
+"""The most that a student's build folder may take."""
 
 
 class Unfit(NestError):
@@ -34,8 +36,9 @@ def no_leaks(out: Path, private: Private) -> None:
                     f"  mend: remove it from staff's tree, commit, remove {out}, and release again")
 
 
-def works(root: Path, out: Path, labs: Sequence[Lab], say: Say) -> None:
-    """Grades the release's skeleton and, in another clone, the right answers. Raises Unfit."""
+def works(root: Path, out: Path, labs: Sequence[Lab], references: Collection[Lab], say: Say) -> None:
+    """Grades the release's skeleton and, in another clone, the right answers; of the last lab also beside answers to the
+    others that do not even compile, if their `references` went along. Raises Unfit."""
     faults = []
     with _clone(out) as tree:
         for lab in labs:
@@ -56,14 +59,22 @@ def works(root: Path, out: Path, labs: Sequence[Lab], say: Say) -> None:
                 shutil.copyfile(root / PRIVATE / task.file, tree / task.file)
         for lab in labs:
             say(f"{lab.id} with right answers")
-            result = _grade(tree, lab)
-            if not isinstance(result, dict):
-                faults.append(f"{lab.id}: right answers: {result}")
-            else:
-                failed = [test["name"] for test in result["tests"] if test["status"] != "passed"]
-                faults += [f"{lab.id}: right answers fail {name}" for name in failed]
+            faults += [f"{lab.id}: right answers{fault}" for fault in _failures(tree, lab)]
+        *others, last = labs
+        if others and set(others) <= set(references):
+            say(f"{last.id} with right answers, beside wrong ones to all other labs")
+            for task in (task for lab in others for task in lab.tasks):
+                (tree / task.file).write_text("this does not compile\n", encoding="utf-8")
+            faults += [f"{last.id}: right answers beside wrong ones to other labs{fault}" for fault in _failures(tree, last)]
+        faults += too_large(tree / "build")
     if faults:
         raise Unfit("the release does not work as it should:\n" + "\n".join(f"  {fault}" for fault in faults))
+
+
+def too_large(build: Path) -> list[str]:
+    """What is wrong with a build folder's size, once every lab was graded there."""
+    size = sum(path.lstat().st_size for path in build.rglob("*"))
+    return [f"the build folder has {size / 1e6:.0f} MB, and {BUILD_BYTES / 1e6:.0f} are allowed"] if size > BUILD_BYTES else []
 
 
 def unreached(result: dict[str, Any]) -> list[str]:
@@ -83,6 +94,14 @@ def _clone(out: Path) -> Iterator[Path]:
         tree = Path(folder) / "course"
         subprocess.run(["git", "clone", "--quiet", "--no-hardlinks", str(out), str(tree)], check=True, capture_output=True)
         yield tree
+
+
+def _failures(tree: Path, lab: Lab) -> list[str]:
+    """What of a lab's tests does not pass, in the middle of a sentence."""
+    result = _grade(tree, lab)
+    if not isinstance(result, dict):
+        return [f": {result}"]
+    return [f" fail {test['name']}" for test in result["tests"] if test["status"] != "passed"]
 
 
 def _grade(tree: Path, lab: Lab) -> dict[str, Any] | str:

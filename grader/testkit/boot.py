@@ -68,6 +68,7 @@ class BootResult:
     registers: str
     """for a machine that had to be stopped: where every CPU was, and its registers; else empty"""
     seconds: float
+    """since it was started, by the clock"""
     departure: str
     """how what the kernel published departs from the plan (grader/testkit/took_place.py); empty if it does not"""
     transcript: Path
@@ -126,7 +127,7 @@ def run_boot(
     *,
     cpus: int = 4,
     memory_mib: int = 256,
-    wall_seconds: float = 60,
+    seconds: float = 60,
     transcript_dir: Path,
     machine: str = "amd-qemu",
     runs: str = "guests",
@@ -135,7 +136,7 @@ def run_boot(
 
     A plan that is bytes is the boot module as it is, in the place of a file-system image. ``runs`` says
     what the kernel runs, ``guests``, ``programs`` or ``vmms``, or ``modules`` if it only looks at its boot module, and
-    so which evidence it leaves.
+    so which evidence it leaves. After ``seconds`` of the emulator's own time (grader/confine/processes.py) it is stopped.
 
     Raises :class:`grader.machines.MachineError` if the machine cannot be started at all, or runs no
     kernel whatever: that is never the fault of this one.
@@ -160,7 +161,7 @@ def run_boot(
     with machines.machine(machine).start(configuration, serial.extend) as running:
         _keep(transcript_dir / "command", shlex.join(running.command) + "\n")
         try:
-            end = running.wait(wall_seconds, SERIAL_BYTES)
+            end = running.wait(seconds, SERIAL_BYTES)
             if end.reason == machines.TIMEOUT:
                 # Programs are all linked at one address: which of them it was, nobody can tell.
                 known = {"module": plan} if raw else files if runs == "guests" else {}
@@ -169,7 +170,7 @@ def run_boot(
             _keep(transcript_dir / "serial.txt", serial.decode("utf-8", "replace"))
             if not os.environ.get(KEEP_MODULES):
                 module.unlink(missing_ok=True)
-        seconds = running.seconds
+        took = running.seconds
         complaints = running.complaints()
     if not serial and end.reason not in (machines.INTERRUPTED, machines.KILLED):
         probe.expect_alive(machine)
@@ -187,7 +188,7 @@ def run_boot(
         evidence=found,
         evidence_error=why,
         registers=registers,
-        seconds=seconds,
+        seconds=took,
         departure=_departure(plan, files, found, why, end),
         transcript=transcript_dir,
     )

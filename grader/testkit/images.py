@@ -118,15 +118,23 @@ class GuestImage:
 
 def fill_patterns(image: bytes, nonce: str) -> bytes:
     """The gkernel image with the bytes of its pattern symbols made from the nonce."""
+    guest = GuestImage(image)
+    return fill_symbols(image, {name: pattern(nonce, name, guest.symbol(name).size) for name in PATTERN_SYMBOLS})
+
+
+def fill_symbols(image: bytes, contents: Mapping[str, bytes]) -> bytes:
+    """The guest's image with other bytes at these symbols, as many as each has."""
     filled = bytearray(image)
     guest = GuestImage(image)
-    for name in PATTERN_SYMBOLS:
+    for name, data in contents.items():
         symbol = guest.symbol(name)
+        if len(data) != symbol.size:
+            raise ValueError(f"{name} has {symbol.size} bytes, not {len(data)}")
         for segment in guest.segments:
             inside = symbol.paddr - segment.paddr
             if 0 <= inside and inside + symbol.size <= len(segment.data):
                 where = segment.offset + inside
-                filled[where : where + symbol.size] = pattern(nonce, name, symbol.size)
+                filled[where : where + symbol.size] = data
                 break
         else:
             raise ValueError(f"no segment of the guest image holds the file bytes of {name}")

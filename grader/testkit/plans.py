@@ -120,8 +120,8 @@ class Ground:
     cpus: int
     """what the module asks for, or as many as the machine can have"""
     memory_mib: int
-    wall_seconds: float
-    """after this time the machine is stopped"""
+    seconds: float
+    """of the emulator's own time (grader/confine/processes.py); then the machine is stopped"""
 
 
 def _line(step: str, pairs: Sequence[tuple[str, object]], args: str) -> str:

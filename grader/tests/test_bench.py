@@ -69,4 +69,4 @@ def test_a_class_is_of_different_answers_and_the_hostile_ones_never_end(tmp_path
     of_lab = classes._Class(ROOT, lab, tmp_path)
     right = list(of_lab.answers(range(3)))
     assert len(set(right)) == 3
-    assert of_lab.hung(0).count("for (volatile int i = 0;;)") == 1 and "for (volatile" not in right[0]
+    assert of_lab.hung(0).count("for (volatile unsigned i = 0;;)") == 1 and "for (volatile" not in right[0]

@@ -295,3 +295,29 @@ def test_plain_help_knows_every_verb() -> None:
 
     assert {line.partition(":")[0] for line in bootstrap.HELP.splitlines()} == set(ALL_VERBS)
     assert set(ALL_VERBS) <= set(bootstrap.PACKAGES)
+
+
+BLOCKED = """
+import importlib, sys
+class Missing:
+    def find_spec(self, name, *_):
+        if name in sys.argv[2:]:
+            raise ModuleNotFoundError(f"no {name}")
+sys.meta_path.insert(0, Missing())
+importlib.import_module(sys.argv[1])
+"""
+
+
+@pytest.mark.parametrize("verb", bootstrap.PACKAGES)
+def test_a_verb_begins_with_its_own_packages_alone(verb: str) -> None:
+    from grader.verbs.cli import VERBS
+    from grader.verbs.doctor import MODULES
+
+    if verb not in VERBS:
+        pytest.skip("the command itself")
+    packages = bootstrap.needed([verb])
+    others = [module for module, package in (*((one[0], one[1]) for one in MODULES), ("yaml", "python3-yaml"),
+                                             ("defusedxml", "python3-defusedxml")) if package not in packages]
+    done = subprocess.run(["/usr/bin/python3", "-c", BLOCKED, VERBS[verb][0], *others], cwd=bootstrap.ROOT,
+                          capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -69,7 +69,7 @@ def test_transcript_of_a_process_is_clean(tmp_path: Path) -> None:
 
 def test_transcript_of_a_machine_is_clean(tmp_path: Path) -> None:
     kernel = tiny_kernel.build(tmp_path, tiny_kernel.say("\x1b[31m\n") + tiny_kernel.power_off(0))
-    result = run_boot(kernel, {}, [], cpus=1, memory_mib=64, wall_seconds=20, transcript_dir=tmp_path / "t")
+    result = run_boot(kernel, {}, [], cpus=1, memory_mib=64, seconds=20, transcript_dir=tmp_path / "t")
     assert result.serial.startswith("\x1b[31m\n")  # tests look at what was said
     assert (tmp_path / "t" / "serial.txt").read_text().startswith("\\x1b[31m\n")
 

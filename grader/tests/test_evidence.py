@@ -44,7 +44,7 @@ def test_record_is_taken_apart() -> None:
     record = make_record(
         name="alpha", state=4, error=7, table_root=0x5000, table_format=1, vcpu_count=2, kept=1,
         hold_expired=1, vmcb=[0x1000, 0x2000, 9, 9, 9, 9, 9, 9], before=list(range(16)),
-        reason="out of frames", run_nanoseconds=12,
+        reason="out of frames", run_nanoseconds=12, instruction_bytes=2, instruction=b"\x0f\x28",
     )  # fmt: skip
     found = evidence.parse(make_block([record, make_record(name="beta")]))
     alpha = found.vm("alpha")
@@ -53,6 +53,7 @@ def test_record_is_taken_apart() -> None:
     assert alpha.vmcb == (0x1000, 0x2000) and alpha.hold_expired
     assert alpha.before["guest memory"] == 8 and alpha.before["owner 15"] == 15
     assert alpha.reason == "out of frames" and alpha.run_nanoseconds == 12
+    assert alpha.instruction == b"\x0f\x28" and found.vm("beta").instruction == b""
     assert found.vm("beta").error is None and found.cpus == 4 and found.finished
     with pytest.raises(EvidenceError, match="there are: alpha, beta"):
         found.vm("gamma")
@@ -101,7 +102,7 @@ def members(header: str, struct_name: str) -> list[tuple[str, str]]:
 FORMS = {
     "std::uint64_t": "Q", "VmState": "Q", "kern::FrameAccounts": "16Q",
     "std::array<std::uint64_t, 8>": "8Q", "std::array<char, 32>": "32s",
-    "std::array<char, 64>": "64s",
+    "std::array<char, 64>": "64s", "std::array<std::byte, 16>": "16s",
 }  # fmt: skip
 
 

@@ -17,9 +17,10 @@ PROGRAM = """
 int main() {
     guest::GuestResults r{.magic = {'N','E','S','T','L','I','N','G','-','G','K','E','R','N','1'}};
     r.key = 7; r.cpus = 2; r.memory_kib = 4096; r.finished = 1; r.area_count = 2;
+    r.x2apic = 1; r.device_interrupts = 6;
     r.problems = guest::problem::not_zero | guest::problem::missing_cpus;
     r.areas[1] = {.address = 1, .pages = 2, .digest = 3, .not_zero = 4, .wrong_words = 5};
-    r.cpu[1] = {.up = 1, .race_digest = 8, .each_digest = 9};
+    r.cpu[1] = {.up = 1, .race_digest = 8, .each_digest = 9, .timer_interrupts = 3};
     std::fwrite(&r, sizeof r, 1, stdout);
 }
 """
@@ -33,10 +34,11 @@ def test_layout_is_the_guests(tmp_path: Path) -> None:
     assert len(block) == guest_results.SIZE
     found = guest_results.parse(block)
     assert (found.key, found.cpus, found.memory_kib, found.finished) == (7, 2, 4096, True)
+    assert (found.x2apic, found.device_interrupts) == (True, 6)
     assert found.areas[1] == guest_results.AreaResult(1, 2, 3, 4, 5)
     assert found.cpu == (
-        guest_results.CpuResult(0, 0, 0),
-        guest_results.CpuResult(1, 8, 9),
+        guest_results.CpuResult(0, 0, 0, 0),
+        guest_results.CpuResult(1, 8, 9, 3),
     )
     assert "not all vCPUs" in found.problem_words and "bss was not zero" in found.problem_words
 

@@ -39,7 +39,7 @@ def machine(request: pytest.FixtureRequest) -> str:
 
 def boot(folder: Path, code: str, **options) -> BootResult:
     kernel = tiny_kernel.build(folder, code)
-    options.setdefault("wall_seconds", 20)
+    options.setdefault("seconds", 20)
     return run_boot(
         kernel, {"guest": b"x"}, PLAN, cpus=2, memory_mib=64,
         transcript_dir=folder / "transcript", **options,
@@ -128,7 +128,7 @@ def test_power_off_by_acpi_is_no_reset_and_has_no_status(tmp_path: Path, machine
 
 def test_hung_machine_shows_where_it_was(tmp_path: Path, machine: str) -> None:
     code = "movl $0x12345678, 0x200000\n" + say("up\n") + ".type spin, @function\nspin: jmp spin\n"
-    result = boot(tmp_path, code, wall_seconds=2, machine=machine)
+    result = boot(tmp_path, code, seconds=2, machine=machine)
     assert result.ended == "timeout" and result.serial == "up\n"
     assert "spin+0x0 (kernel)" in result.registers.splitlines()[0]
     assert "CR3=" in result.registers and "CPU 1:" in result.registers
@@ -153,7 +153,7 @@ def test_qemu_may_start_nothing(tmp_path: Path) -> None:
     watcher = threading.Thread(target=watch)
     watcher.start()
     try:
-        boot(tmp_path, "spin: jmp spin\n", machine="amd-qemu", wall_seconds=3)
+        boot(tmp_path, "spin: jmp spin\n", machine="amd-qemu", seconds=3)
     finally:
         done.set()
         watcher.join()
@@ -161,7 +161,7 @@ def test_qemu_may_start_nothing(tmp_path: Path) -> None:
 
 
 def test_halted_cpu_is_seen(tmp_path: Path, machine: str) -> None:
-    result = boot(tmp_path, say("up\n") + "cli\nhlt\n", wall_seconds=2, machine=machine)
+    result = boot(tmp_path, say("up\n") + "cli\nhlt\n", seconds=2, machine=machine)
     assert ", halted: " in result.registers.splitlines()[0]
 
 
@@ -433,7 +433,7 @@ class TestVersions:
     def test_a_debugger_that_says_nothing(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         new_bochs(tmp_path, monkeypatch, "4.2", RC)
         with pytest.raises(MachineError, match="Bochs 4.2 asked for no command") as caught:
-            boot(tmp_path, power_off(0), machine=BOCHS, wall_seconds=1)
+            boot(tmp_path, power_off(0), machine=BOCHS, seconds=1)
         assert "2.7, 3.0" in caught.value.mend
 
     def test_no_debugger(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -243,7 +243,7 @@ def test_dead_machine_is_told_from_a_dead_kernel(
     fake_qemu(text)
     kernel = tiny_kernel.build(tmp_path, "spin: jmp spin\n")
     with pytest.raises(machines.MachineError) as caught:
-        run_boot(kernel, {}, [], cpus=1, memory_mib=64, wall_seconds=1, transcript_dir=tmp_path / "t")
+        run_boot(kernel, {}, [], cpus=1, memory_mib=64, seconds=1, transcript_dir=tmp_path / "t")
     assert "amd-qemu starts, but runs no kernel" in caught.value.why and words in caught.value.why
     assert "fake 0.1" in caught.value.why and "--reinstall" in caught.value.mend
 
@@ -257,5 +257,5 @@ def test_machine_that_dies_is_found_before_anything_counts(fake_qemu: Any) -> No
 def test_kernel_that_says_nothing_on_a_machine_that_works_is_to_blame_itself(tmp_path: Path) -> None:
     probe._trouble.cache_clear()
     kernel = tiny_kernel.build(tmp_path, "lidt zero\nint3\n.data\nzero: .long 0, 0\n.text\n")
-    result = run_boot(kernel, {}, [], cpus=1, memory_mib=64, wall_seconds=20, transcript_dir=tmp_path / "t")
+    result = run_boot(kernel, {}, [], cpus=1, memory_mib=64, seconds=20, transcript_dir=tmp_path / "t")
     assert result.ended == "triple fault" and result.serial == ""

@@ -87,7 +87,7 @@ def test_boot_from_a_folder_with_an_odd_name(tmp_path: Path, machine: str) -> No
     # hvm_start_info: the list of modules at 16; its first word is the module's address.
     code = "mov 16(%ebx), %ecx\nmov (%ecx), %ecx\nmov (%ecx), %edx\nmov %edx, 0x200000\n"
     kernel = tiny_kernel.build(place, code + "mov $0x3f8, %dx\n" + power_off(3))
-    result = run_boot(kernel, {}, [], cpus=1, memory_mib=64, wall_seconds=60, transcript_dir=place / "t", machine=machine)
+    result = run_boot(kernel, {}, [], cpus=1, memory_mib=64, seconds=60, transcript_dir=place / "t", machine=machine)
     assert (result.ended, result.status) == ("powered off", 3), result.explain()
     assert result.memory.read(0x200000, 4) == b"NEST"
 

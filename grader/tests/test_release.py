@@ -336,3 +336,47 @@ def test_a_stub_may_be_behind_another_ones_and_behind_nothing_else() -> None:
 
     assert not unreached(result("blocked", "blocked")) and not unreached(result("not written", state="not written"))
     assert unreached(result("blocked", "failed")) and unreached(result("blocked", score=1)) and unreached(result("failed"))
+
+
+def test_a_students_build_folder_has_a_bound(tmp_path: Path) -> None:
+    from grader.release.proof import BUILD_BYTES, too_large
+
+    for number in range(5):
+        (tmp_path / str(number)).mkdir()
+        (tmp_path / str(number) / "file").touch()
+        os.truncate(tmp_path / str(number) / "file", BUILD_BYTES // 5)  # without blocks on the disk
+    [fault] = too_large(tmp_path)
+    assert fault.startswith("the build folder has 400 MB, and 400 are allowed")
+    shutil.rmtree(tmp_path / "0")
+    assert not too_large(tmp_path)
+
+
+@pytest.mark.parametrize("go_along", [True, False])
+def test_a_release_is_graded_beside_wrong_answers_to_earlier_labs(go_along: bool, tmp_path: Path,
+                                                                  monkeypatch: pytest.MonkeyPatch) -> None:
+    from grader.release import proof
+
+    out = tmp_path / "out"
+    for lab in UNTIL_2:
+        for task in lab.tasks:
+            (out / task.file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / task.file, out / task.file)
+    tree.git(out, "init", "-q")
+    commit(out)
+    first = UNTIL_2[1].tasks[0].file
+
+    def grade(folder: Path, lab: object) -> dict[str, object]:
+        """As a tree in which nothing stands in for a wrong answer to an earlier lab."""
+        given, wrong = (folder / first).read_bytes() == (ROOT / first).read_bytes(), "does not" in (folder / first).read_text()
+        ends = {"name": "unit:A.B", "status": "failed" if given or wrong else "passed",
+                "extra_data": {"task": "x", "outcome": "not written"}}
+        return {"tests": [ends], "extra_data": {"tasks": [{"id": "x", "state": "not written", "score": 0}]}}
+
+    monkeypatch.setattr(proof, "_grade", grade)
+    monkeypatch.setattr(proof, "_nest", lambda *_: subprocess.CompletedProcess([], 0, "", ""))
+    wanted = (ROOT, out, UNTIL_2, UNTIL_2[:2] if go_along else [], lambda line: None)
+    if go_along:
+        with pytest.raises(proof.Unfit, match="lab2: right answers beside wrong ones to other labs fail unit:A.B$"):
+            proof.works(*wanted)
+    else:
+        proof.works(*wanted)

@@ -180,13 +180,13 @@ class BootResult:
     def last_complaints(self):
         return []
 
-def run_boot(kernel, files, plan, *, cpus, memory_mib, wall_seconds, transcript_dir, machine, runs):
-    done = sandbox.run([kernel, machine, str(cpus)], timeout=wall_seconds, readable=[kernel])
+def run_boot(kernel, files, plan, *, cpus, memory_mib, seconds, transcript_dir, machine, runs):
+    done = sandbox.run([kernel, machine, str(cpus)], timeout=seconds, readable=[kernel])
     programs = "".join(sandbox.run(["/bin/sh", "-c", "cat >p; chmod +x p; ./p"], timeout=5, stdin=data).stdout
                        for name, data in files.items() if name.startswith("user/"))
     count = transcript_dir.parent.parent / f"boots-{len(list(transcript_dir.parent.parent.glob('boots-*')))}"
     count.touch()
-    (transcript_dir / "limit").write_text(str(wall_seconds))
+    (transcript_dir / "limit").write_text(str(seconds))
     (transcript_dir / "serial.txt").write_text(done.stdout + done.stderr)
     ended = "timeout" if done.timed_out else "interrupted" if done.killed else "powered off"
     return BootResult(done.stdout + done.stderr + programs, ended, done.returncode, "", done.seconds, transcript_dir)
@@ -194,7 +194,7 @@ def run_boot(kernel, files, plan, *, cpus, memory_mib, wall_seconds, transcript_
 
 BOOT_TEST = '''
 from grader.testkit.plans import VmPlan
-WALL_SECONDS = 3
+SECONDS = 3
 def plan(nonce, guests):
     assert guests["guest.elf"] == b"a guest"
     return {"guest.elf": guests["guest.elf"]}, [VmPlan(nonce, "guest.elf")]

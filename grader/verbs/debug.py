@@ -62,7 +62,7 @@ def command(lab_name: str, reference: bool, task_name: str | None, places: tuple
     if cpus > machine.max_cpus:
         raise UsageError(f"{machine.name} has at most {machine.max_cpus} CPUs")
     built = lab_kernel.build(say, chosen, reference=reference, own=task)
-    load = choose(built, program=program, vcpus=vcpus, cpus=cpus, ram_mib=None, args=args)
+    load = choose(built, chosen, program=program, vcpus=vcpus, cpus=cpus, ram_mib=None, args=args)
     places = places or (place_of(task),)
     with tempfile.TemporaryDirectory(prefix="nestling-debug-") as folder:
         # A copy: the cache may be trimmed, and a debugger reads the file more than once.

@@ -51,7 +51,8 @@ def command(out: Path, names: str | None, until: str | None, course_file: Path |
         made = tree.write(wanted, progress)
         progress("searching it for what is private")
         proof.no_leaks(draft, Private(ROOT, all_labs, released))
-        proof.works(ROOT, draft, labs, progress)
+        references = described.with_references(labs, day)
+        proof.works(ROOT, draft, labs, references, progress)
         old = out.with_name(f".{out.name}.before")
         if out.exists():
             out.rename(old)  # whoever is stopped here has both
@@ -60,7 +61,6 @@ def command(out: Path, names: str | None, until: str | None, course_file: Path |
     finally:
         progress.clear()
         shutil.rmtree(draft, ignore_errors=True)
-    references = described.with_references(labs, day)
     print(f"release {made.number}, until {made.until}, in {out}: nothing private found; built; 0 points as it is, all with "
           "right answers")
     print(f"compiled references: {', '.join(lab.id for lab in references) or 'none'}. An object can be decompiled")

@@ -59,7 +59,7 @@ def command(lab_name: str, reference: bool, machine_name: str, cpus: int | None,
     memory = memory or machine.default_memory_mib
     direct = machine.is_slow_by_grub or not HAS_GRUB if direct is None else direct
     built = lab_kernel.build(say, lab.find(lab_name), reference=reference)
-    load = choose(built, program=program, vcpus=vcpus, cpus=cpus, ram_mib=ram, args=args)
+    load = choose(built, lab.find(lab_name), program=program, vcpus=vcpus, cpus=cpus, ram_mib=ram, args=args)
     with tempfile.TemporaryDirectory(prefix="nestling-run-") as folder:
         configuration = configure(
             built, load, Path(folder), cpus=cpus, memory_mib=memory, direct=direct
@@ -88,7 +88,7 @@ class Load:
 
 
 def choose(
-    built: lab_kernel.LabKernel, *, program: str | None, vcpus: int | None, cpus: int,
+    built: lab_kernel.LabKernel, of: lab.Lab, *, program: str | None, vcpus: int | None, cpus: int,
     ram_mib: int | None, args: str,
 ) -> Load:  # fmt: skip
     """The guest, or the user program, for a kernel that runs such. Raises UsageError."""
@@ -109,7 +109,8 @@ def choose(
     if program:
         raise UsageError("--program is for user programs, and this lab's kernel runs guests")
     plan = VmPlan(
-        "gkernel", lab_kernel.GUEST, min(vcpus or cpus, 8), (ram_mib or 64) << 10, limit_ms=0, args=args
+        "gkernel", lab_kernel.GUEST, min(vcpus or cpus, 8), (ram_mib or 64) << 10, limit_ms=0,
+        args=args or of.guest_args, more=dict(of.guest_plan),
     )
     files = {"plan": plan_text([plan]).encode(), plan.file: built.guest.read_bytes()}
     return Load(built.guest, file_system_image(files))

@@ -4,6 +4,7 @@
 #include <array>
 #include <atomic>
 
+#include "guest/gkernel/devices.hh"
 #include "guest/gkernel/hypercall.hh"
 #include "guest/gkernel/memory.hh"
 #include "guest/gkernel/options.hh"
@@ -51,6 +52,7 @@ struct Together {
             const std::uint64_t page = options->each->first + cpu * options->each->step;
             result.each_digest = digest_of_page(options->each->area, page, options->key);
         }
+        result.timer_interrupts = take_timer_interrupts(options->timer);
         wait_for_all(done, cpus);
     }
 };
@@ -89,9 +91,10 @@ extern "C" void kernel_main(const kern::BootInfo& boot) {
     using namespace guest;
     guest_results.cpus = kern::arch::cpu_count();
     guest_results.problems = check_memory_map(boot, guest_results.memory_kib);
-    kprint("gkernel: {} {}, {} KiB of memory, entered by {}\n", guest_results.cpus,
-           guest_results.cpus == 1 ? "CPU" : "CPUs", guest_results.memory_kib,
-           kern::describe(boot.protocol));
+    guest_results.x2apic = has_x2apic() ? 1 : 0;
+    kprint("gkernel: {} {} by {}, {} KiB of memory, entered by {}\n", guest_results.cpus,
+           guest_results.cpus == 1 ? "CPU" : "CPUs", has_x2apic() ? "x2APIC" : "xAPIC",
+           guest_results.memory_kib, kern::describe(boot.protocol));
 
     const auto options = parse_options(boot.command_line.view());
     if (!options) {
@@ -106,6 +109,10 @@ extern "C" void kernel_main(const kern::BootInfo& boot) {
     const unsigned cpus = kern::arch::cpu_count() < max_cpus ? kern::arch::cpu_count() : max_cpus;
     run_together(*options, cpus);
     touch_areas(*options);
+    if (options->console != 0)
+        guest_results.device_interrupts = take_console_interrupts(options->console);
+    if (options->timer != 0)
+        kprint("gkernel: each vCPU has slept until its timer, {} times\n", options->timer);
     guest_results.finished = 1;
     kprint("gkernel: done, problems {:x}\n", guest_results.problems);
     exit_guest(guest_results.problems);

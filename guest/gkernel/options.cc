@@ -55,13 +55,18 @@ bool parse_touches(Options& options, std::string_view list) {
     return true;
 }
 
+bool set_number(std::uint64_t& number, std::string_view text, unsigned base) {
+    const auto value = kern::parse_number(text.substr(0, 16), base);
+    if (value) number = *value;
+    return value.has_value();
+}
+
 bool parse_word(Options& options, std::string_view word) {
     const auto key = take_until(word, '=');
-    if (key == "nonce" || key == "cpus") {
-        const auto value = kern::parse_number(word.substr(0, 16), key == "nonce" ? 16 : 10);
-        if (value) (key == "nonce" ? options.key : options.cpus) = *value;
-        return value.has_value();
-    }
+    if (key == "nonce") return set_number(options.key, word, 16);
+    if (key == "cpus") return set_number(options.cpus, word, 10);
+    if (key == "timer") return set_number(options.timer, word, 10);
+    if (key == "console") return set_number(options.console, word, 10);
     if (key == "touch") return parse_touches(options, word);
     if (key == "race" || key == "each") {
         const auto pages = parse_pages(word, {&Pages::first, &Pages::step});

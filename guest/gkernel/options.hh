@@ -21,6 +21,8 @@ namespace guest {
 //                    reads these pages; :w also writes each and reads it back (data, bss, ram)
 //   race=AREA:PAGE   all vCPUs touch this page at once
 //   each=AREA:FIRST[:STEP]  vCPU n touches page FIRST + n * STEP, all at once
+//   timer=N          each vCPU sleeps N times until its timer interrupts
+//   console=N        N letters go to the console in memory, each with an interrupt by the IO-APIC
 
 /// A part of the guest's memory.
 enum class Area : std::uint8_t { Text, Rodata, Data, Bss, Ram };
@@ -41,6 +43,8 @@ struct Options {
     std::uint64_t key = 0;
     std::uint64_t cpus = 0;  ///< 0: any number
     kern::FixedList<Pages, max_touches> touches{};
+    std::uint64_t timer = 0;
+    std::uint64_t console = 0;
     std::optional<Pages> race{};
     std::optional<Pages> each{};
 };

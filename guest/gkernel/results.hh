@@ -21,9 +21,10 @@ struct AreaResult {
 
 /// What one vCPU saw.
 struct CpuResult {
-    std::uint64_t up = 0;           ///< 1: it ran the kernel's code
-    std::uint64_t race_digest = 0;  ///< of the page that all touched at once (`race=`)
-    std::uint64_t each_digest = 0;  ///< of the page that only this one touched (`each=`)
+    std::uint64_t up = 0;                ///< 1: it ran the kernel's code
+    std::uint64_t race_digest = 0;       ///< of the page that all touched at once (`race=`)
+    std::uint64_t each_digest = 0;       ///< of the page that only this one touched (`each=`)
+    std::uint64_t timer_interrupts = 0;  ///< of its APIC's timer that it has taken (`timer=`)
 };
 
 /// Bits of GuestResults::problems.
@@ -49,9 +50,11 @@ struct GuestResults {
     std::uint64_t problems = 0;    ///< bits: see above
     std::uint64_t finished = 0;    ///< 1: everything asked for was done
     std::uint64_t area_count = 0;
+    std::uint64_t x2apic = 0;             ///< 1: the vCPUs have an x2APIC, 0: an xAPIC alone
+    std::uint64_t device_interrupts = 0;  ///< of the console in memory that were taken (`console=`)
     std::array<AreaResult, max_areas> areas{};
     std::array<CpuResult, max_cpus> cpu{};
 };
-static_assert(sizeof(GuestResults) == 16 + 6 * 8 + 16 * 40 + 8 * 24);
+static_assert(sizeof(GuestResults) == 16 + 8 * 8 + 16 * 40 + 8 * 32);
 
 }  // namespace guest

@@ -11,7 +11,7 @@ namespace {
 TEST(Options, EveryWordArrives) {
     const auto options = parse_options(
         "nonce=00c0ffee00c0ffee99 cpus=4  touch=text,rodata:3,bss:0:2:8:w,ram:0x1000:4:16:w,data:w "
-        "race=rodata:3 each=data:5:2");
+        "race=rodata:3 each=data:5:2 timer=7 console=9");
     ASSERT_TRUE(options) << options.error();
     EXPECT_EQ(options->key, 0x00c0ffee00c0ffeeU);  // the first 16 digits
     EXPECT_EQ(options->cpus, 4U);
@@ -25,6 +25,8 @@ TEST(Options, EveryWordArrives) {
     EXPECT_EQ(options->touches[3].count, 4U);
     EXPECT_EQ(options->touches[3].step, 16U);
     EXPECT_TRUE(options->touches[4].write);
+    EXPECT_EQ(options->timer, 7U);
+    EXPECT_EQ(options->console, 9U);
     ASSERT_TRUE(options->race);
     EXPECT_EQ(options->race->first, 3U);
     ASSERT_TRUE(options->each);

@@ -11,10 +11,16 @@
 namespace kern::arch::x86 {
 
 namespace rflags {
-inline constexpr std::uint64_t reserved_one = 1ULL << 1;      ///< always set
+inline constexpr std::uint64_t carry = 1ULL << 0;
+inline constexpr std::uint64_t reserved_one = 1ULL << 1;  ///< always set
+inline constexpr std::uint64_t parity = 1ULL << 2;  ///< the lowest byte has an even number of ones
+inline constexpr std::uint64_t auxiliary_carry = 1ULL << 4;  ///< out of bit 3
+inline constexpr std::uint64_t zero = 1ULL << 6;
+inline constexpr std::uint64_t sign = 1ULL << 7;
 inline constexpr std::uint64_t trap = 1ULL << 8;              ///< TF: a #DB after each instruction
 inline constexpr std::uint64_t interrupt_enable = 1ULL << 9;  ///< IF: maskable interrupts come
 inline constexpr std::uint64_t direction = 1ULL << 10;
+inline constexpr std::uint64_t overflow = 1ULL << 11;
 inline constexpr std::uint64_t io_privilege = 3ULL << 12;
 inline constexpr std::uint64_t nested_task = 1ULL << 14;
 inline constexpr std::uint64_t resume = 1ULL << 16;

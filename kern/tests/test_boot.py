@@ -22,7 +22,7 @@ from grader.confine.processes import Child, Limits
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("NEST_BUILD", ROOT / "build" / "cmake"))
 KERNEL = BUILD / "kern" / "tests" / "boot" / "boot-test.elf"
-WALL_SECONDS = 120
+SECONDS = 120
 MODULE = b"the module's first bytes"
 
 QEMU = [
@@ -38,7 +38,7 @@ def run(*arguments: str, status: int = 0, before: Sequence[str] = ()) -> str:
         pytest.fail(f"{KERNEL} is not built; mend: ninja -C {BUILD} boot-test")
     text = bytearray()
     with Child([*before, *QEMU, *arguments], on_stdout=text.extend) as child:
-        ended = child.wait(Limits(seconds=WALL_SECONDS))
+        ended = child.wait(Limits(seconds=SECONDS))
     serial = text.decode(errors="replace")
     assert ended == status << 1 | 1, serial
     assert serial.endswith(f"power off: {status}\n"), serial
@@ -61,7 +61,7 @@ def in_bochs(machine: str, status: int = 0, **configuration: object) -> str:
     text = bytearray()
     wanted = machines.Configuration(**{"memory_mib": 64} | configuration)  # type: ignore[arg-type]
     with emulator.start(wanted, text.extend) as running:
-        end = running.wait(WALL_SECONDS)
+        end = running.wait(SECONDS)
     serial = text.decode(errors="replace").replace("\r\n", "\n")
     assert (end.reason, end.status) == ("powered off", status), serial
     assert serial.endswith(f"power off: {status}\n"), serial

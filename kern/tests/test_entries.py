@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("NEST_BUILD", ROOT / "build" / "cmake"))
 KERNEL = BUILD / "kern" / "proc" / "main" / "nestling-user.elf"
 PROGRAM = BUILD / "kern" / "user" / "entries.elf"
-WALL_SECONDS = 120
+SECONDS = 120
 
 DEBUG, BREAKPOINT = 1, 3
 TF, EVERY_FLAG = 1 << 8, 0x24_4DD5
@@ -98,7 +98,7 @@ def boot(machine: str) -> BootResult:
     with tempfile.TemporaryDirectory() as folder:
         return run_boot(
             KERNEL, {"entries.elf": PROGRAM.read_bytes(), "guard.elf": GUARD}, plan, cpus=2, memory_mib=64,
-            wall_seconds=WALL_SECONDS, transcript_dir=Path(folder), machine=machine, runs="programs",
+            seconds=SECONDS, transcript_dir=Path(folder), machine=machine, runs="programs",
         )  # fmt: skip
 
 

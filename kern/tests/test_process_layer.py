@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("NEST_BUILD", ROOT / "build" / "cmake"))
 KERNEL = BUILD / "kern" / "proc" / "main" / "nestling-user.elf"
 PROGRAMS = BUILD / "kern" / "user"
-WALL_SECONDS = 120
+SECONDS = 120
 MASK = (1 << 64) - 1
 NONCE = secrets.token_hex(8)
 CALLS = 100_000
@@ -69,7 +69,7 @@ def boot(cpus: int) -> BootResult:
     files["hello.elf"] = filled(files["hello.elf"], NONCE)
     with tempfile.TemporaryDirectory() as folder:
         return run_boot(
-            KERNEL, files, steps, cpus=cpus, memory_mib=96, wall_seconds=WALL_SECONDS,
+            KERNEL, files, steps, cpus=cpus, memory_mib=96, seconds=SECONDS,
             transcript_dir=Path(folder), runs="programs",
         )  # fmt: skip
 
@@ -179,7 +179,7 @@ def raw(cpus: int, module: bytes, folder: Path, status: int = 0) -> str:
         "-kernel", str(KERNEL), "-initrd", str(path), "-device", "isa-debug-exit,iobase=0xf4,iosize=4",
     ]  # fmt: skip
     with Child(command, on_stdout=text.extend) as child:
-        ended = child.wait(Limits(seconds=WALL_SECONDS))
+        ended = child.wait(Limits(seconds=SECONDS))
     serial = text.decode(errors="replace")
     assert ended == status << 1 | 1, serial
     return serial

@@ -10,6 +10,8 @@ namespace vmm::bench {
 
 /// marks.elf executes the hypercall `mark` so many times.
 inline constexpr std::uint64_t guest_marks = 4000;
+/// memory.elf and ports.elf (guest/probes/mmio.S) access a device so many times.
+inline constexpr std::uint64_t guest_accesses = 4000;
 /// touch.elf reads one word of so many pages, from this one on.
 inline constexpr std::uint64_t touched_pages = 2048;
 inline constexpr Gpa touched_begin{0x40'0000};

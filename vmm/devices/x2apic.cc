@@ -4,59 +4,13 @@
 #include <algorithm>
 #include <bit>
 
+#include "vmm/devices/x2apic_registers.hh"
+
 namespace vmm {
 namespace {
 
 using kern::Error;
-
-// MSRs [amd/vol2 table 16-6].
-enum : std::uint32_t {
-    id_register = 0x802,
-    version_register = 0x803,
-    task_priority_register = 0x808,
-    processor_priority_register = 0x80a,
-    end_of_interrupt = 0x80b,
-    logical_destination = 0x80d,
-    spurious_vector = 0x80f,
-    in_service_first = 0x810,
-    trigger_mode_first = 0x818,
-    request_first = 0x820,
-    error_status = 0x828,
-    interrupt_command = 0x830,
-    lvt_timer = 0x832,
-    lvt_last = 0x837,
-    timer_initial_count = 0x838,
-    timer_current_count = 0x839,
-    timer_divide = 0x83e,
-    self_interrupt = 0x83f,
-};
-
-constexpr std::uint32_t word_count = 8;
-constexpr std::uint64_t version = 0x0005'0014;  // 6 LVT entries, version 0x14
-constexpr unsigned class_shift = 4;
-constexpr std::uint8_t first_legal_vector = 16;
-
-constexpr std::uint32_t spurious_defined = 0x3ff;  // vector, software enable, focus check
-constexpr std::uint32_t software_enable = 1U << 8;
-
-constexpr std::uint32_t vector_mask = 0xff;
-constexpr std::uint32_t timer_periodic = 1U << 17;
-constexpr std::uint32_t timer_defined = 0x3'00ff | 1U << 16;
-constexpr std::uint32_t lvt_defined = 0x1'a7ff;  // vector, mode, polarity, trigger, mask
-
-// The interrupt command register.
-constexpr unsigned delivery_shift = 8;
-constexpr std::uint64_t delivery_mask = 7;
-constexpr std::uint64_t delivery_fixed = 0;
-constexpr std::uint64_t delivery_nmi = 4;
-constexpr std::uint64_t delivery_init = 5;
-constexpr std::uint64_t delivery_startup = 6;
-constexpr std::uint64_t command_logical = 1U << 11;
-constexpr std::uint64_t command_assert = 1U << 14;
-constexpr std::uint64_t command_level = 1U << 15;
-constexpr unsigned shorthand_shift = 18;
-constexpr unsigned destination_shift = 32;
-constexpr std::uint64_t command_defined = 0xffff'ffff'000c'cfff;
+using namespace x2apic;
 
 constexpr std::uint32_t broadcast = ~0U;
 
@@ -188,6 +142,7 @@ bool X2Apic::is_addressed(const InterruptCommand& command, std::uint32_t sender)
     }
     if (command.destination == broadcast) return true;
     if (!command.logical) return command.destination == id_;
+    if (mode_ == Mode::Xapic) return is_in_logical_page(command.destination);
     constexpr std::uint32_t cluster = 0xffff'0000;
     return ((command.destination ^ logical_id()) & cluster) == 0 &&
            (command.destination & logical_id() & ~cluster) != 0;
@@ -287,6 +242,8 @@ void X2Apic::reset() {
     divide_ = 0;
     initial_count_ = 0;
     running_ = false;
+    page_logical_id_ = 0;
+    page_destination_format_ = ~0U;
 }
 
 }  // namespace vmm

@@ -13,8 +13,8 @@ namespace vmm {
 
 /// An interrupt command, as a CPU writes it into its ICR [amd/vol2 16.5, 16.13].
 struct InterruptCommand {
-    /// The delivery mode.
-    enum class Kind : std::uint8_t { Fixed, NonMaskable, Init, Startup };
+    /// The delivery mode. LowestPriority: one of those that are addressed, here the first.
+    enum class Kind : std::uint8_t { Fixed, LowestPriority, NonMaskable, Init, Startup };
     /// The destination shorthand, in the order of its encoding.
     enum class To : std::uint8_t { Destination, Self, All, AllButSelf };
     Kind kind = Kind::Fixed;        ///< what is sent
@@ -24,8 +24,10 @@ struct InterruptCommand {
     std::uint32_t destination = 0;  ///< an x2APIC identifier, or a cluster and a mask; ~0: everyone
 };
 
-/// The local APIC of one vCPU in x2APIC mode, reached by MSRs 0x800 to 0x8ff [amd/vol2 16.11]. Pure
-/// logic: times come as arguments in ns, and interrupts to other vCPUs are handed back.
+/// The local APIC of one vCPU, reached by MSRs 0x800 to 0x8ff [amd/vol2 16.11], or in xAPIC mode by a
+/// page of memory with the same registers [amd/vol2 16.3]. Pure logic: times come as arguments in ns,
+/// and interrupts to other vCPUs are handed back. Who calls looks at mode(): every method serves every
+/// mode.
 /// All methods belong to the CPU that runs the vCPU, except post() and has_request().
 class X2Apic {
    public:
@@ -46,6 +48,27 @@ class X2Apic {
     std::expected<std::optional<InterruptCommand>, kern::Error> write(std::uint32_t msr,
                                                                       std::uint64_t value,
                                                                       std::uint64_t now);
+
+    // The page of xAPIC mode: registers of 32 bits, at multiples of 16. What differs from the MSRs is
+    // the identifier (8 bits, in 31:24), that the ICR has two halves (0x310 has the destination; a
+    // write to 0x300 sends), and that each CPU chooses its logical destination (LDR, DFR). Nothing is
+    // refused for its value: reserved registers are 0, reserved bits and what is read-only are not
+    // written.
+
+    /// What a load of 4 bytes finds at `offset` of the page. Error: Unsupported (no register begins
+    /// there).
+    std::expected<std::uint32_t, kern::Error> read_page(std::uint64_t offset,
+                                                        std::uint64_t now) const;
+    /// What a store of 4 bytes does; a write to 0x300 gives back the command to deliver. Error:
+    /// Unsupported, likewise.
+    std::expected<std::optional<InterruptCommand>, kern::Error> write_page(std::uint64_t offset,
+                                                                           std::uint32_t value,
+                                                                           std::uint64_t now);
+    /// An x2APIC's destination for one of 8 bits: 255 means everyone.
+    static constexpr std::uint32_t wide_destination(std::uint64_t destination) {
+        constexpr std::uint64_t everyone = 0xff;
+        return destination == everyone ? ~0U : static_cast<std::uint32_t>(destination);
+    }
 
     /// How its registers are reached [amd/vol2 16.9].
     enum class Mode : std::uint8_t {
@@ -108,6 +131,7 @@ class X2Apic {
     static constexpr std::uint32_t spurious_at_reset = 0xff;
 
     std::expected<std::optional<InterruptCommand>, kern::Error> command(std::uint64_t value);
+    bool is_in_logical_page(std::uint32_t destination) const;
     std::uint8_t processor_priority() const;
     std::optional<std::uint8_t> highest_request() const;
     std::optional<std::uint8_t> highest_in_service() const;
@@ -131,6 +155,8 @@ class X2Apic {
     std::uint64_t started_ = 0;      // ns; when the present period began, or an earlier one
     std::uint64_t quiet_until_ = 0;  // ns; see shortest_period_ns
     bool running_ = false;
+    std::uint32_t page_logical_id_ = 0;            // LDR of xAPIC mode, bits 31:24
+    std::uint32_t page_destination_format_ = ~0U;  // DFR of xAPIC mode, bits 31:28
 };
 
 }  // namespace vmm

@@ -34,7 +34,8 @@ namespace leaf1 {
 // nothing that needs it: AVX, FMA, F16C.
 constexpr std::uint32_t ecx_kept =
     bit(0) | bit(1) | bit(9) | bit(13) | bit(19) | bit(20) | bit(22) | bit(23) | bit(25) | bit(30);
-constexpr std::uint32_t ecx_added = bit(21) | bit(31);  // x2APIC, running under a hypervisor
+constexpr std::uint32_t ecx_x2apic = bit(21);
+constexpr std::uint32_t ecx_added = ecx_x2apic | bit(31);  // running under a hypervisor
 // EDX: FPU, VME, DE, PSE, TSC, MSR, PAE, CX8, SEP, PGE, CMOV, PAT, PSE36, CLFLUSH, MMX, FXSR, SSE,
 // SSE2. Not MCE, MCA and MTRR: their MSRs are not there.
 constexpr std::uint32_t edx_kept = bit(0) | bit(1) | bit(2) | bit(3) | bit(4) | bit(5) | bit(6) |
@@ -96,10 +97,18 @@ constexpr std::array<CpuidLeaf, 16> leaves{{
 }};
 static_assert(brand_first + 4 == caches);
 
+/// The same, without an x2APIC.
+constexpr auto leaves_of_an_xapic = [] {
+    auto all_leaves = leaves;
+    for (CpuidLeaf& leaf : all_leaves)
+        if (leaf.leaf == features) leaf.added.ecx &= ~leaf1::ecx_x2apic;
+    return all_leaves;
+}();
+
 }  // namespace
 
-CpuidPolicy cpuid_policy(bool beyond_is_highest_basic) {
-    return {.leaves = leaves,
+CpuidPolicy cpuid_policy(bool beyond_is_highest_basic, bool has_x2apic) {
+    return {.leaves = has_x2apic ? leaves : leaves_of_an_xapic,
             .ranges = {{{.first = vendor, .last = topology},
                         {.first = hypercall::cpuid_signature_leaf,
                          .last = hypercall::cpuid_machine_leaf},

@@ -88,6 +88,7 @@ void guest_cpuid(const CpuidPolicy& policy, const CpuidView& view, Registers& re
 /// XSAVE, performance counters) or has not (MTRRs, machine checks), and with what it adds: an
 /// x2APIC, and its own leaves, see hypercall.hh.
 /// @param beyond_is_highest_basic  see CpuidPolicy
-CpuidPolicy cpuid_policy(bool beyond_is_highest_basic);
+/// @param has_x2apic               the guest sees that it has an x2APIC; otherwise an xAPIC alone
+CpuidPolicy cpuid_policy(bool beyond_is_highest_basic, bool has_x2apic = true);
 
 }  // namespace vmm

@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: MIT
 #include "vmm/exits/exits.hh"
+#include "vmm/exits/handle_mmio.hh"
 #include "vmm/vm.hh"
 
 namespace vmm::exits {
 namespace {
 
+bool is_in_hole(Gpa address) {
+    return address >= mmio_hole_begin && address < mmio_hole_end;
+}
+
 const char* why_not_served(const exit::NestedPageFault& fault, Error error) {
-    if (fault.address >= mmio_hole_begin && fault.address < mmio_hole_end && !fault.present)
+    if (is_in_hole(fault.address) && !fault.present)
         return "access in the MMIO hole, where no device is";
     if (fault.present && fault.write) return "write to a page that the guest may not write";
     if (fault.present && fault.fetch) return "fetch from a page that the guest may not execute";
@@ -15,9 +20,20 @@ const char* why_not_served(const exit::NestedPageFault& fault, Error error) {
     return "a page of the guest could not be loaded";
 }
 
+/// An access to a device's registers in memory.
+Handled access_device(Vcpu& vcpu, const Exit& exit, const exit::NestedPageFault& fault) {
+    if (fault.in_guest_walk)
+        return std::unexpected{ExitFailure{"the guest's page tables lie in a device's registers"}};
+    if (fault.fetch)
+        return std::unexpected{ExitFailure{"fetch of an instruction from a device's registers"}};
+    return handle_mmio(vcpu, exit, fault);
+}
+
 }  // namespace
 
-[[gnu::hot]] Handled handle(Vcpu& vcpu, const Exit&, const exit::NestedPageFault& fault) {
+[[gnu::hot]] Handled handle(Vcpu& vcpu, const Exit& exit, const exit::NestedPageFault& fault) {
+    if (is_in_hole(fault.address) && !fault.present && vcpu.vm().mmio().has(fault.address))
+        return access_device(vcpu, exit, fault);
     const bool again = vcpu.count_nested_fault(fault.address.page());
     if (VmObserver* const observer = vcpu.vm().observer())
         observer->before_fault_is_served(fault.address.page(), vcpu.index());

@@ -22,7 +22,7 @@ Handled handle(Vcpu&, const Exit&, const exit::Unknown& reason) {
 Handled handle(Vcpu& vcpu, const Exit& exit, const exit::Cpuid&) {
     constexpr std::uint64_t hz_per_khz = 1000;
     guest_cpuid(
-        cpuid_policy(vcpu.vm().backend().cpuid_beyond_is_highest_basic),
+        cpuid_policy(vcpu.vm().backend().cpuid_beyond_is_highest_basic, vcpu.vm().has_x2apic()),
         {.vcpu_index = vcpu.index(),
          .vcpu_count = vcpu.vm().vcpu_count(),
          .timestamp_khz = static_cast<std::uint32_t>(kern::arch::timestamp_rate() / hz_per_khz)},

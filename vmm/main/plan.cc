@@ -49,6 +49,12 @@ Problem set_ports(VmPlan& vm, std::string_view text) {
     return nullptr;
 }
 
+Problem set_apic(VmPlan& vm, std::string_view text) {
+    if (text != "x2apic" && text != "xapic") return "wants x2apic or xapic";
+    vm.x2apic = text == "x2apic";
+    return nullptr;
+}
+
 Problem set_key(VmPlan& vm, std::string_view key, std::string_view value) {
     if (key == "vcpus") return set_number(vm.vcpus, value, 1, 8, "wants a number from 1 to 8");
     if (key == "ram") return set_number(vm.ram_kib, value, 0, ~0ULL, "wants a number of KiB");
@@ -74,6 +80,7 @@ Problem set_key(VmPlan& vm, std::string_view key, std::string_view value) {
         return vm.mmio.push(page) ? nullptr : "appears more than 4 times";
     }
     if (key == "ports") return set_ports(vm, value);
+    if (key == "apic") return set_apic(vm, value);
     return "is no key of a plan: see vmm/main/plan.hh";
 }
 

@@ -43,6 +43,8 @@ namespace vmm {
 //   ports=strict|open  what an access to an I/O port that no device serves does. strict: it ends
 //                   the VM with a report; open: reads give all ones, writes are ignored, as on a PC
 //                   without that device. Default strict
+//   apic=x2apic|xapic  the guest's local APIC. x2apic: its registers are MSRs; xapic: CPUID tells of no
+//                   x2APIC, and the registers are in the page at 0xfee00000. Default x2apic
 //   args=TEXT       the guest's command line
 //
 // Every GPA is page-aligned and below 2^40.
@@ -83,6 +85,7 @@ struct VmPlan {
     kern::FixedList<ProtectPlan, max_pages> protect{};
     kern::FixedList<Gpa, max_pages> mmio{};
     bool open_ports = false;
+    bool x2apic = true;
     std::string_view args{};
 };
 

@@ -74,7 +74,8 @@ std::expected<KernelVm, Refusal> make(const VmPlan& plan, const kern::FileSystem
                                 .vcpu_count = plan.vcpus,
                                 .time_limit_ms = plan.limit_ms,
                                 .observer = &watcher,
-                                .open_ports = plan.open_ports},
+                                .open_ports = plan.open_ports,
+                                .x2apic = plan.x2apic},
                                {.command_line = plan.args, .at = plan.information});
     if (!vm) return vm;
     if (const auto done = protect_pages(vm->pager(), plan); !done)
@@ -110,6 +111,10 @@ void describe_end(const VmPlan& plan, Vm& vm, const VmResult& result, const Watc
     record.status = result.status;
     kern::copy_text(record.reason, result.reason);
     if (result.error) record.error = static_cast<std::uint64_t>(*result.error) + 1;
+    if (result.instruction) {
+        record.instruction_bytes = result.instruction->count;
+        std::ranges::copy(result.instruction->bytes, record.instruction.begin());
+    }
     const auto frames = record.ended[frame_owner::guest_memory.index] -
                         record.before[frame_owner::guest_memory.index];
     switch (result.end) {

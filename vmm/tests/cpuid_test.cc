@@ -22,10 +22,11 @@ class Cpuid : public testing::Test {
                                          0x8000'0008U, 0x8000'000aU})
             fake::set_cpuid(leaf, 0, {.eax = ~0U, .ebx = ~0U, .ecx = ~0U, .edx = ~0U});
     }
-    kern::arch::CpuidResult ask(std::uint32_t leaf, std::uint32_t subleaf = 0) {
+    kern::arch::CpuidResult ask(std::uint32_t leaf, std::uint32_t subleaf = 0,
+                                bool has_x2apic = true) {
         Registers registers{.rax = leaf, .rcx = subleaf};
-        guest_cpuid(cpuid_policy(false), {.vcpu_index = 2, .vcpu_count = 4, .timestamp_khz = 123},
-                    registers);
+        guest_cpuid(cpuid_policy(false, has_x2apic),
+                    {.vcpu_index = 2, .vcpu_count = 4, .timestamp_khz = 123}, registers);
         const auto low = [](std::uint64_t value) { return static_cast<std::uint32_t>(value); };
         return {low(registers.rax), low(registers.rbx), low(registers.rcx), low(registers.rdx)};
     }
@@ -49,6 +50,13 @@ TEST_F(Cpuid, HasWhatAKernelNeeds) {
     EXPECT_NE(ask(0x8000'0001).edx & (1U << 29), 0U) << "long mode";
     EXPECT_NE(ask(0x8000'0001).edx & (1U << 20), 0U) << "NX";
     EXPECT_EQ(ask(0x8000'0008).eax & 0xff, 40U);
+}
+
+TEST_F(Cpuid, HidesTheX2apicFromAnXapicGuest) {
+    constexpr std::uint32_t x2apic = 1U << 21;
+    EXPECT_EQ(ask(1, 0, false).ecx, ask(1).ecx & ~x2apic);
+    EXPECT_EQ(ask(1, 0, false).edx, ask(1).edx) << "it has an APIC all the same";
+    EXPECT_EQ(ask(7, 0, false).ebx, ask(7).ebx);
 }
 
 TEST_F(Cpuid, TellsTheTopology) {

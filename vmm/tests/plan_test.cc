@@ -21,7 +21,7 @@ TEST(Plan, EveryKeyArrives) {
         "# two machines\n\n"
         "vm name=alpha file=gkernel.elf vcpus=4 ram=0x10000 limit=0 keep=1 info=0x9000 "
         "hold=0x204000:until:0x205000 hold_limit=50 fail=0x206000 memory=7 protect=0x300000:rw "
-        "protect=0x301000:r mmio=0xfec00000 ports=open args=touch=bss  race=0x1000\n"
+        "protect=0x301000:r mmio=0xfed00000 ports=open apic=xapic args=touch=bss  race=0x1000\n"
         "vm name=b file=f hold=4096:2\r\n"};
     ASSERT_TRUE(plan.result) << plan.result.error().problem;
     ASSERT_EQ(*plan.result, 2U);
@@ -47,8 +47,10 @@ TEST(Plan, EveryKeyArrives) {
     ASSERT_EQ(a.mmio.size(), 1U);
     EXPECT_EQ(a.args, "touch=bss  race=0x1000");
     EXPECT_TRUE(a.open_ports);
+    EXPECT_FALSE(a.x2apic);
     const VmPlan& b = plan.machines[1];
     EXPECT_FALSE(b.open_ports);
+    EXPECT_TRUE(b.x2apic);
     EXPECT_EQ(b.hold.kind, HoldPlan::Kind::Faults);
     EXPECT_EQ(b.hold.page, Gpa{4096});
     EXPECT_EQ(b.hold.faults, 2U);
@@ -93,6 +95,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Wrong{"vm name=a file=b protect=0x1000:w", 1, "protect"},
                     Wrong{"vm name=a file=b keep", 1, "keep"},
                     Wrong{"vm name=a file=b ports=closed", 1, "ports"},
+                    Wrong{"vm name=a file=b apic=pic", 1, "apic"},
                     Wrong{"vm name=a file=b\nvm name=a file=c", 2, "name"},
                     Wrong{"vm name=a file=x\nvm name=b file=x\nvm name=c file=x\nvm name=d file=x\n"
                           "vm name=e file=x",

@@ -20,7 +20,7 @@ from grader.confine.processes import Child, Limits
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("NEST_BUILD", ROOT / "build" / "cmake"))
 KERNEL = BUILD / "vmm" / "tests" / "boot" / "vmm-boot-test.elf"
-WALL_SECONDS = 180
+SECONDS = 180
 FACT = re.compile(r"^fact ([^.\n]+)\.(\S+) ?(.*)$", re.MULTILINE)
 
 
@@ -57,7 +57,7 @@ def in_qemu(line: str, model: str = "max") -> str:
         "-vga", "none", "-nic", "none", "-device", "isa-debug-exit,iobase=0xf4,iosize=4",
         "-kernel", str(KERNEL), "-append", line, "-cpu", model, "-smp", "2", "-m", "256",
     ], on_stdout=text.extend) as child:  # fmt: skip
-        ended = child.wait(Limits(seconds=WALL_SECONDS))
+        ended = child.wait(Limits(seconds=SECONDS))
     assert ended == 1, text.decode(errors="replace")[-4000:]
     return text.decode(errors="replace")
 
@@ -74,7 +74,7 @@ def in_bochs(line: str, name: str = "intel-bochs") -> str:
         kernel=KERNEL, command_line=line, cpus=2, memory_mib=machine.default_memory_mib
     )
     with machine.start(configuration, text.extend) as running:
-        end = running.wait(WALL_SECONDS)
+        end = running.wait(SECONDS)
     assert (end.reason, end.status) == ("powered off", 0), text.decode(errors="replace")[-4000:]
     return text.decode(errors="replace").replace("\r\n", "\n")
 

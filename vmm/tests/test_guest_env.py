@@ -32,7 +32,7 @@ FILES = {
     "boot512.bin": BUILD / "guest" / "boot512" / "boot512.bin",
     "fpu.elf": BUILD / "kern" / "user" / "fpu.elf",
 }
-WALL_SECONDS = 120
+SECONDS = 120
 MEMORY_KIB = 4096
 CODE = 0x40_0000
 SPOIL = 5
@@ -102,7 +102,7 @@ def boot(place: Place) -> BootResult:
     files["far.elf"] = elf_image([Segment(0x20_0000, b"\xf4")], entry=FAR_ENTRY)
     with tempfile.TemporaryDirectory() as folder:
         return run_boot(
-            KERNEL, files, steps, cpus=place.cpus, memory_mib=128, wall_seconds=WALL_SECONDS,
+            KERNEL, files, steps, cpus=place.cpus, memory_mib=128, seconds=SECONDS,
             transcript_dir=Path(folder), runs="vmms", machine=place.machine,
         )  # fmt: skip
 

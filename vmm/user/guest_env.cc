@@ -162,7 +162,7 @@ bool GuestEnv::is_time_to_move(const Vcpu& vcpu) {
 /// The guest has ended, by itself or by the host: what the process layer is told. The console gets
 /// the reason.
 kern::Ending GuestEnv::finish(Vcpu& vcpu) {
-    vm_->uart().flush();
+    vm_->flush_lines();
     const VmResult& result = vm_->result();
     const std::uint64_t rip = vcpu.registers().rip;
     if (result.end == VmResult::End::Exited) {

@@ -25,7 +25,6 @@ from grader.testkit.user_programs import (
 )  # fmt: skip
 
 CPUS = 4
-WALL_SECONDS = 30
 PAGE = 4096
 MASK = (1 << 64) - 1
 USER_PAGE, TABLE, ENVIRONMENT = "user page", "page table", "environment"

@@ -30,7 +30,6 @@ from grader.testkit.user_programs import record_of as program_of
 
 CPUS = 2
 MEMORY_MIB = 128
-WALL_SECONDS = 60
 LIMIT_MS = 4000
 """Of a step. A guest in wrong memory runs for ever, in one step after the other."""
 PAGE = 4096

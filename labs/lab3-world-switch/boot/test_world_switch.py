@@ -26,7 +26,6 @@ from grader.testkit.user_programs import record_of as program_of
 
 CPUS = 2
 MEMORY_MIB = 128
-WALL_SECONDS = 20
 KERNEL_KIB, SMALL_KIB = 6144, 3072
 MOVE = 16
 """The moving guest goes to the other CPU after so many exits."""

@@ -59,7 +59,11 @@ class FakeVcpu final : public VcpuBackend {
         error_codes.push_back(event.error_code);
     }
     void request_interrupt_window(bool wanted) override { window = wanted; }
-    void skip_instruction(const Exit&) override { ++registers.rip; }
+    void skip_instruction(const Exit& exit) override {
+        EXPECT_TRUE(can_inject()) << "an event is waiting, and #DB may be due";
+        registers.rip += knows_lengths ? exit.instruction_length : 1;
+        completed.push_back(exit);
+    }
     void flush_tlb() override { ++flushes; }
 
     Guest guest;
@@ -69,6 +73,8 @@ class FakeVcpu final : public VcpuBackend {
     bool in_nmi_handler = false;
     bool window = false;
     bool pending = false;
+    bool knows_lengths = false;   ///< exits carry them; otherwise each instruction has one byte
+    std::vector<Exit> completed;  ///< what skip_instruction was given
     int entered = 0, left = 0;
     std::atomic<int> flushes = 0;
     std::vector<std::uint8_t> injected, startups;
