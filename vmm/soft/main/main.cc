@@ -25,8 +25,12 @@ namespace {
 
 using kern::kprint;
 
-/// After so many traps a guest that does not end is stopped.
+///@{
+/// After so many traps, or so long, a guest that does not end is stopped. Who never traps is interrupted
+/// each slice.
 constexpr std::uint64_t most_traps = 1'000'000;
+constexpr std::uint64_t longest_ns = 10'000'000'000, slice_ns = 10'000'000;
+///@}
 
 /// The one device: a serial port that is always ready. Its lines are printed.
 class Console final : public PortBus {
@@ -63,6 +67,7 @@ struct Host {
     SoftGuest guest;
 
     SoftRecord* record;
+    std::uint64_t end_at = 0;  // in nanoseconds since boot
 
     Host(Shadows::Keeping keeping, SoftRecord& its_record)
         : guest{memory, console, machine, keeping}, record{&its_record} {}
@@ -108,6 +113,8 @@ kern::arch::TrapFrame frame_of(const Registers& from) {
 
 void begin() {
     kern::arch::allow_32_bit_programs_only();
+    host->end_at = kern::arch::nanoseconds() + longest_ns;
+    kern::arch::set_timer(slice_ns);
     enter();
 }
 
@@ -117,9 +124,14 @@ void on_trap(const kern::arch::TrapFrame& frame) {
                         .error_code = static_cast<std::uint32_t>(frame.error_code),
                         .address = static_cast<std::uint32_t>(kern::arch::fault_address())};
     take(frame, guest.cpu.registers);
-    if (frame.vector >= vector::first_interrupt) enter();  // the machine's own, and served
-    const SoftGuest::Next next = guest.serve(trap);
-    if (next == SoftGuest::Next::Enter && guest.counts().traps < most_traps) enter();
+    const bool is_over = kern::arch::nanoseconds() > host->end_at;
+    SoftGuest::Next next = SoftGuest::Next::Enter;
+    if (frame.vector >= vector::first_interrupt)  // the machine's own, and served
+        kern::arch::set_timer(slice_ns);
+    else
+        next = guest.serve(trap);
+    if (next == SoftGuest::Next::Enter && !is_over && guest.counts().traps < most_traps) enter();
+    kern::arch::set_timer(0);
     SoftRecord& record = *host->record;
     if (next == SoftGuest::Next::Exited) {
         record.end = exited;
@@ -128,7 +140,7 @@ void on_trap(const kern::arch::TrapFrame& frame) {
     } else {
         record.end = next == SoftGuest::Next::Ended ? ended : stopped;
         kprint("guest: ended, {}; EIP 0x{:x}, vector {}, error code 0x{:x}, address 0x{:x}\n",
-               next == SoftGuest::Next::Ended ? guest.reason : "too many traps",
+               next == SoftGuest::Next::Ended ? guest.reason : "it does not come to an end",
                guest.cpu.registers.rip, trap.vector, trap.error_code, trap.address);
     }
     kern::arch::use_kernel_address_space();

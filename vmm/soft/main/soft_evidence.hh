@@ -14,8 +14,7 @@ namespace vmm::soft {
 struct SoftRecord {
     std::uint64_t is_traced = 0;   ///< 1: with the lecture's option two
     std::uint64_t is_patched = 0;  ///< 1: its sensitive sites were rewritten
-    std::uint64_t end =
-        0;  ///< 1: exited, 2: it could not go on, 3: too many traps, 4: refused image
+    std::uint64_t end = 0;     ///< 1: exited, 2: it could not go on, 3: stopped, 4: refused image
     std::uint64_t status = 0;  ///< of exited
     ///@{
     /// SoftGuest::Counts.
