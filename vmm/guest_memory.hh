@@ -33,6 +33,8 @@ class GuestMemory {
 
     /// Where the table puts `gpa`; an error (NotFound) if the page is not present.
     virtual std::expected<Hpa, Error> gpa2hpa(Gpa gpa) const = 0;
+    /// Whether the page of `gpa` is present, and the table lets the guest write to it.
+    virtual bool is_writable(Gpa gpa) const = 0;
 
     /// Called after entries were changed or removed that other CPUs may hold in their TLBs: every
     /// vCPU of this VM must have left the guest, and must flush before it enters again, when it
@@ -65,12 +67,16 @@ class GuestMemory {
             entries_[count_++] = {place, size, value};
         }
 
-       private:
+        /// An entry that was read.
         struct Entry {
-            Hpa place;
-            unsigned size;  // bytes
-            std::uint64_t value;
+            Hpa place;                ///< where it stands
+            unsigned size = 0;        ///< bytes
+            std::uint64_t value = 0;  ///< what it held, before the walk set bits in it
         };
+        /// What was read, from the root on.
+        std::span<const Entry> entries() const { return {entries_.data(), count_}; }
+
+       private:
         std::array<Entry, 4> entries_{};
         unsigned count_ = 0;
     };

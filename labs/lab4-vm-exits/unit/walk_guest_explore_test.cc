@@ -48,6 +48,7 @@ class Memory final : public GuestMemory {
         if (gpa.value() / page >= frames_.size()) return std::unexpected{Error::NotFound};
         return frames_[gpa.value() / page] + gpa.page_offset();
     }
+    bool is_writable(Gpa gpa) const override { return gpa2hpa(gpa).has_value(); }
     void set_shootdown(Shootdown, void*) override {}
 
     /// The entry of `level` that the walk of `gva` uses.
