@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
-// A small kernel of 32 bits for lab 6: flat segments, two levels of page tables, two programs that take
-// turns by a system call. It runs unpatched wherever a CPU of its own, or a hypervisor's, executes it.
+// A small kernel of 32 bits for lab 6: flat segments, two levels of page tables, two programs that
+// take turns by a system call. It runs unpatched wherever a CPU of its own, or a hypervisor's,
+// executes it.
 //
-// At its end it exits with a number (guest/probes/probe.h) into which everything goes that it has seen:
-// what its programs computed from their seeds, the addresses and error codes of their faults, what a
-// page shows that is remapped at each call, and IF behind each POPF. grader/testkit/tiny.py works the same
-// number out from the seeds alone.
+// At its end it exits with a number (guest/probes/probe.h) into which everything goes that it has
+// seen: what its programs computed from their seeds, the addresses and error codes of their faults,
+// what a page shows that is remapped at each call, and IF behind each POPF. grader/testkit/tiny.py
+// works the same number out from the seeds alone.
 #include "guest/probes/probe.h"
 #include "guest/tiny/tiny.h"
 
@@ -104,7 +105,8 @@ fill_gate:
     mov %ax, idt + 6(, %ebx, 8)
     ret
 
-// The first 4 MiB are the kernel's, at the same addresses; at PROGRAM each program has pages of its own.
+// The first 4 MiB are the kernel's, at the same addresses; at PROGRAM each program has pages of its
+// own.
 fill_tables:
     xor %ecx, %ecx
 1:  mov %ecx, %eax

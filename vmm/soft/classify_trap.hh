@@ -28,8 +28,9 @@ struct Trap {
 /// lab6.classify_trap).
 ///
 /// The guest's code runs in ring 3, so the real CPU refuses what only ring 0 may do, every INT n
-/// (the host's gates are closed to ring 3) and every selector that is not one of the host's own for
-/// ring 3. Whether the *guest* may do it depends on the guest's own ring (SoftCpu::cpl):
+/// (INT3 comes to the host as a breakpoint, and given code makes of it what the others are) and
+/// every selector that is not one of the host's own for ring 3. Whether the *guest* may do it
+/// depends on the guest's own ring (SoftCpu::cpl):
 ///
 /// | the instruction at EIP | guest's ring | is |
 /// |---|---|---|
@@ -40,15 +41,16 @@ struct Trap {
 /// | any other; or one with a real error code that does not fit | 0 or 3 | Fault: \#GP with the real error code |
 ///
 /// **The vector is in the instruction, never in the error code**: processors and emulators
-/// differ there (for INT 0x80 QEMU says 0x802 where the manual says 0x402). The gate's error code is
-/// made as the manual has it, by protection_fault_of_gate. Where the IDT is not mapped, the Fault is
-/// read_gate's page fault. Nothing else of the gate is looked at here: a gate that is not present is
-/// deliver_event's business.
+/// differ there (for INT 0x80 QEMU says 0x802 where the manual says 0x402). The gate's error code
+/// is made as the manual has it, by protection_fault_of_gate. Where the IDT is not mapped, the
+/// Fault is read_gate's page fault. Nothing else of the gate is looked at here: a gate that is not
+/// present is deliver_event's business.
 ///
 /// @param cpu         the guest's CPU; RIP is at the instruction
 /// @param memory      the guest's
 /// @param error_code  as the real CPU pushed it
-/// @param bytes       what stands at EIP, as the guest wrote it (at a rewritten site: what was there)
+/// @param bytes       what stands at EIP, as the guest wrote it (at a rewritten site: what was
+/// there)
 /// @note Source: [amd/vol2 8.2.14, 8.4.1], [intel/vol3a 6.12.1.2].
 Trap classify_trap(const SoftCpu& cpu, const GuestMemory& memory, std::uint32_t error_code,
                    std::span<const std::byte> bytes);

@@ -42,6 +42,8 @@ inline constexpr std::uint8_t segment_not_present = 11, stack_fault = 12;
 
 /// A segment descriptor of 8 bytes [amd/vol2 4.7]. A value, never memory itself.
 struct SegmentDescriptor {
+    ///@{
+    /// The field of this name.
     std::uint64_t limit_low : 16;
     std::uint64_t base_low : 24;
     std::uint64_t type : 4;
@@ -54,6 +56,7 @@ struct SegmentDescriptor {
     std::uint64_t big : 1;
     std::uint64_t granularity : 1;
     std::uint64_t base_high : 8;
+    ///@}
 
     /// A linear address.
     std::uint32_t base() const {
@@ -80,6 +83,8 @@ static_assert(sizeof(SegmentDescriptor) == 8);
 
 /// A gate of the IDT, of 8 bytes [amd/vol2 4.7.3]. A value, never memory itself.
 struct Gate {
+    ///@{
+    /// The field of this name.
     std::uint64_t offset_low : 16;
     std::uint64_t selector : 16;
     std::uint64_t unused : 8;
@@ -88,6 +93,7 @@ struct Gate {
     std::uint64_t dpl : 2;
     std::uint64_t present : 1;
     std::uint64_t offset_high : 16;
+    ///@}
 
     /// Where the handler begins.
     std::uint32_t offset() const {

@@ -57,7 +57,8 @@ namespace vmm::soft {
 ///
 /// `selector` in an error code is without its RPL (protection_fault_of).
 ///
-/// **From the guest's ring 3** (SoftCpu::user_mode) all but MovToSegment and FarJump are the guest's
+/// **From the guest's ring 3** (SoftCpu::user_mode) all but MovToSegment and FarJump are the
+/// guest's
 /// \#GP(0): classify_trap lets none of them come, and this function does not rely on it.
 ///
 /// The stack and what LGDT and LIDT read are memory of the guest's ring. A page fault there is the

@@ -162,8 +162,8 @@ SoftGuest::Next SoftGuest::page_fault(const HostTrap& trap) {
     return Next::Enter;
 }
 
-/// VMMCALL or VMCALL with the registers of vmm/hypercall.hh that ask for the end: no CPU of the guest's
-/// own has them, so they are \#UD.
+/// VMMCALL or VMCALL with the registers of vmm/hypercall.hh that ask for the end: no CPU of the
+/// guest's own has them, so they are \#UD.
 bool SoftGuest::is_exit() {
     if (cpu.user_mode) return false;
     std::array<std::byte, 3> bytes{};

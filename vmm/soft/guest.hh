@@ -19,8 +19,8 @@ struct HostTrap {
     std::uint32_t address = 0;     ///< of a page fault: the real CR2
 };
 
-/// A guest: its CPU, its shadows, and what becomes of each trap. The tasks do the work; this says who
-/// is called when.
+/// A guest: its CPU, its shadows, and what becomes of each trap. The tasks do the work; this says
+/// who is called when.
 class SoftGuest {
    public:
     /// What is next.

@@ -46,8 +46,8 @@ struct SensitiveInstruction {
     std::uint32_t offset = 0;            ///< of a far jump: the new EIP
 };
 
-/// Decodes an instruction of 32-bit code. Of those with ModRM, LTR and MOV of a segment register are
-/// known with a register alone, and INVLPG, LGDT and LIDT only with memory, as they are.
+/// Decodes an instruction of 32-bit code. Of those with ModRM, LTR and MOV of a segment register
+/// are known with a register alone, and INVLPG, LGDT and LIDT only with memory, as they are.
 ///
 /// @param bytes  what stands there, as much as could be fetched
 /// @param cpu    whose registers an address is made of

@@ -17,9 +17,11 @@ namespace vmm::soft {
 /// Guest-physical addresses where no memory is read as bytes ff, and writes to them are lost, as on
 /// a bus where nobody answers. A page table that is not in memory is one without present entries.
 ///
-/// @param cpu     whose paging counts
-/// @param access  read or write is given by the function; `user` is the caller's choice: what the
-///                CPU does by itself (IDT, GDT, TSS) is never `user`
+/// @param cpu      whose paging counts
+/// @param memory   the guest's
+/// @param address  of the first byte
+/// @param user     whether it is an access of CPL 3; what the CPU does by itself (IDT, GDT, TSS) is
+///                 none
 /// @note Errors: the page fault that the guest gets, with error code and address. Then nothing was
 /// written; what was read counts for nothing.
 ///@{

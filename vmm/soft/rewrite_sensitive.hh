@@ -12,8 +12,8 @@
 
 namespace vmm::soft {
 
-/// An entry of the guest's note section: an instruction that ring 3 executes without a trap, and that
-/// does not do there what it does in ring 0.
+/// An entry of the guest's note section: an instruction that ring 3 executes without a trap, and
+/// that does not do there what it does in ring 0.
 struct SiteNote {
     /// Which one.
     enum class Kind : std::uint32_t {
@@ -46,10 +46,10 @@ inline constexpr std::byte trap_by_int3{0xcc};
 
 /// Makes the sites of a guest's note section trap (task lab6.rewrite_sensitive).
 ///
-/// POPF has one byte, so what comes in its place has one byte too: HLT or INT3, which ring 3 may not
-/// execute (the host's gate for INT3 is closed to it). The first byte of each site becomes one of the
-/// two, as you like; a second byte stays as it is. A trap of the guest's own HLT or INT3 is told from
-/// these by its address: `sites` says where they are and what was there.
+/// POPF has one byte, so what comes in its place has one byte too: HLT, which ring 3 may not
+/// execute, or INT3, which is a breakpoint for the host. The first byte of each site becomes one of
+/// the two, as you like; a second byte stays as it is. A trap of the guest's own HLT or INT3 is
+/// told from these by its address: `sites` says where they are and what was there.
 ///
 /// The note is the guest's, and may say anything. All of it is looked at before the first byte
 /// changes: on an error neither `text` nor `sites` has changed.

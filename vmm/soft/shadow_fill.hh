@@ -26,21 +26,21 @@ struct Filled {
 
 /// Serves a page fault that the real CPU raised while the guest ran (task lab6.shadow_fill).
 ///
-/// The real CPU knows the shadow tables alone. That they lack an entry, or a right, says nothing yet:
-/// the guest's own tables decide.
+/// The real CPU knows the shadow tables alone. That they lack an entry, or a right, says nothing
+/// yet: the guest's own tables decide.
 ///
-/// 1. **Virtual to physical**, by the guest's tables: walk_guest with `access`, which sets accessed and
-///    dirty bits as the guest's CPU would. If it is a page fault, the guest gets it: \#PF with *that*
-///    error code, and `address` for CR2. The real CPU's error code is another: for it all the guest is
-///    ring 3, and a page that is not in the shadow is not present. A table that is not in the guest's
-///    memory has no present entries: the same page fault with the bits of `access` for write and user
-///    alone (as in vmm/soft/linear.hh).
+/// 1. **Virtual to physical**, by the guest's tables: walk_guest with `access`, which sets accessed
+///    and dirty bits as the guest's CPU would. If it is a page fault, the guest gets it: \#PF with
+///    *that* error code, and `address` for CR2. The real CPU's error code is another: for it all
+///    the guest is ring 3, and a page that is not in the shadow is not present. A table that is not
+///    in the guest's memory has no present entries: the same page fault with the bits of `access`
+///    for write and user alone (as in vmm/soft/linear.hh).
 /// 2. **Physical to machine**: GuestMemory::gpa2hpa of the page. An error there is NoMemory.
 /// 3. With paging on, Shadows::trace is told of the table that the last entry stands in, before the
 ///    rights are decided. (A table that maps itself is traced by that, and must not be writable.)
-/// 4. **Rights.** The entry goes into the active pair's table of the guest's mode: the kernel's at CPL
-///    0, the user's at CPL 3, and into no other. What is not allowed at CPL 3 never gets into the user's
-///    table. Ring 3 may *write* by the entry
+/// 4. **Rights.** The entry goes into the active pair's table of the guest's mode: the kernel's at
+///    CPL 0, the user's at CPL 3, and into no other. What is not allowed at CPL 3 never gets into
+///    the user's table. Ring 3 may *write* by the entry
 ///
 /// | if the guest's tables allow writes: R/W in both entries, or CPL 0 and CR0.WP = 0 | and the dirty bit is set, after this access | and the page is not traced | then |
 /// |---|---|---|---|
@@ -49,11 +49,11 @@ struct Filled {
 /// | yes | no | | no: the first write has to come here, to set the bit |
 /// | no | | | no |
 ///
-/// Without paging (CR0.PG = 0) an address is the physical one, all is allowed, and there are no tables
-/// and no bits to be set; a traced page is traced there, too.
+/// Without paging (CR0.PG = 0) an address is the physical one, all is allowed, and there are no
+/// tables and no bits to be set; a traced page is traced there, too.
 ///
-/// The real CPU's TLB has no copy of an entry that was not there, and a fault makes it forget the entry
-/// that it was about. So nothing is to be flushed here.
+/// The real CPU's TLB has no copy of an entry that was not there, and a fault makes it forget the
+/// entry that it was about. So nothing is to be flushed here.
 ///
 /// @param cpu      the guest's CPU: CPL, CR0, CR3
 /// @param memory   the guest's

@@ -22,13 +22,14 @@ struct Forget {
 };
 
 /// Makes the active pair of shadows, and the real CPU, forget what the guest's CPU forgets (task
-/// lab6.shadow_flush). It is called while that pair is loose (Shadows::is_loose): with the lecture's
-/// option one always.
+/// lab6.shadow_flush). It is called while that pair is loose (Shadows::is_loose): with the
+/// lecture's option one always.
 ///
 /// The guest has changed its tables before, and tells the CPU only now. So whatever a shadow table
 /// says of what is named may be wrong, in the kernel's table as well as in the user's; and the
-/// real CPU's TLB has a copy of it, which goes by ShadowMachine's methods alone. What is *not* named
-/// stays in the shadows: each entry that goes costs a trap to come back. The TLB may forget more.
+/// real CPU's TLB has a copy of it, which goes by ShadowMachine's methods alone. What is *not*
+/// named stays in the shadows: each entry that goes costs a trap to come back. The TLB may forget
+/// more.
 ///
 /// @param shadows  the guest's
 /// @param forget   what is named

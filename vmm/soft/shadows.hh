@@ -54,8 +54,8 @@ class ShadowMachine {
     ShadowMachine& operator=(const ShadowMachine&) = delete;
     virtual ~ShadowMachine() = default;
 
-    /// The tables of one slot, below shadow_slots: one for the guest's kernel mode, one for its user
-    /// mode.
+    /// The tables of one slot, below shadow_slots: one for the guest's kernel mode, one for its
+    /// user mode.
     virtual ShadowTable& table(unsigned slot, bool user) = 0;
     ///@{
     /// Makes the CPU's TLB forget one page, or everything. It may hold whatever stood in a shadow
@@ -92,8 +92,8 @@ class Shadows {
         bool operator==(const Use&) const = default;
     };
     ///@{
-    /// How many uses can be traced at once, and how many of one table. When there are more, a pair is
-    /// made loose.
+    /// How many uses can be traced at once, and how many of one table. When there are more, a pair
+    /// is made loose.
     static constexpr unsigned most_uses = 128;
     static constexpr unsigned most_uses_of_a_table = 16;
     ///@}
@@ -125,22 +125,22 @@ class Shadows {
     /// Whether the active pair is loose: always, with option one.
     bool is_loose() const { return keeping_ == Keeping::OnDemand || slots_[active_].loose; }
 
-    /// The active pair is about to get an entry for `address`, which comes from directory `cr3` and,
-    /// by its entry, from the table at `table`. Both are traced from now on, and no entry of any
-    /// shadow may write them any more. Does nothing if the pair is loose.
+    /// The active pair is about to get an entry for `address`, which comes from directory `cr3`
+    /// and, by its entry, from the table at `table`. Both are traced from now on, and no entry of
+    /// any shadow may write them any more. Does nothing if the pair is loose.
     void trace(std::uint32_t cr3, Gpa table, Gva address);
     /// Whether the page at `page` is traced: ring 3 may not write it.
     bool is_traced(Gpa page) const;
     /// Where the table at `page` is used: a copy, which later changes do not reach.
     Uses uses(Gpa page) const;
-    /// The entry of directory `root` for the 4 MiB from `first` on does not lead to a table any more,
-    /// or to another one: that use is none any more. The shadows keep their entries.
+    /// The entry of directory `root` for the 4 MiB from `first` on does not lead to a table any
+    /// more, or to another one: that use is none any more. The shadows keep their entries.
     void drop_use(Gpa root, Gva first);
     /// Drops the pair of `root`: it is empty, all its uses are none any more, and it is loose. The
     /// CPU's TLB is the caller's business.
     void loosen(Gpa root);
-    /// The way in which the guest translates has changed: all pairs are emptied, all uses are none any
-    /// more, and the CPU's TLB is flushed. Which pair is active stays.
+    /// The way in which the guest translates has changed: all pairs are emptied, all uses are none
+    /// any more, and the CPU's TLB is flushed. Which pair is active stays.
     void forget_all();
 
    private:

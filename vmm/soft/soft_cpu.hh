@@ -9,8 +9,8 @@
 #include "vmm/backend.hh"
 #include "vmm/guest_memory.hh"
 
-/// A virtual machine without hardware for it: the guest's kernel and its programs run in ring 3, and
-/// what they may not do there is done in their place (docs/software-virtualization.md).
+/// A virtual machine without hardware for it: the guest's kernel and its programs run in ring 3,
+/// and what they may not do there is done in their place (docs/software-virtualization.md).
 namespace vmm::soft {
 
 /// What the guest's own CPU would raise: an exception.
@@ -68,15 +68,15 @@ struct DescriptorTable {
 
 /// The task register with its hidden part.
 struct TaskRegister {
-    std::uint16_t selector = 0;
-    std::uint32_t base = 0;   ///< of the TSS, a linear address
-    std::uint32_t limit = 0;  ///< the last byte that belongs to it
+    std::uint16_t selector = 0;  ///< of its descriptor in the GDT
+    std::uint32_t base = 0;      ///< of the TSS, a linear address
+    std::uint32_t limit = 0;     ///< the last byte that belongs to it
     /// All of them are equal.
     bool operator==(const TaskRegister&) const = default;
 };
 
-/// The flags that POPF and IRET take from the stack in ring 3 as in ring 0: CF, PF, AF, ZF, SF, TF, DF,
-/// OF, NT, AC and ID. So of these the real register is the guest's own [amd/vol2 3.1.6].
+/// The flags that POPF and IRET take from the stack in ring 3 as in ring 0: CF, PF, AF, ZF, SF, TF,
+/// DF, OF, NT, AC and ID. So of these the real register is the guest's own [amd/vol2 3.1.6].
 inline constexpr std::uint32_t program_flags = 0x0024'4dd5;
 
 /// The CPU that the guest believes to have: 32 bits, flat segments (base 0, 4 GiB), rings 0 and 3,
@@ -91,7 +91,8 @@ struct SoftCpu {
     Registers registers{};            ///< the lower halves: EAX, ..., EIP, EFLAGS; R8 to R15 are 0
     bool user_mode = false;           ///< the guest's ring is 3, otherwise 0
     bool interrupts_enabled = false;  ///< the guest's IF
-    /// No interrupt is delivered before the next instruction has run: STI has set IF [amd/vol2 8.1.4].
+    /// No interrupt is delivered before the next instruction has run: STI has set IF [amd/vol2
+    /// 8.1.4].
     bool interrupt_shadow = false;
     bool halted = false;  ///< HLT waits for an interrupt
     ///@{

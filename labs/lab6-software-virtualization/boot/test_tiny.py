@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """lab6: the kernel guest/tiny and its two programs in ring 3, three times in one boot: with shadows filled on demand,
-with traced tables, and with its sensitive instructions left as they are. Each time it exits with a number that its seeds
-and everything that it has seen go into; the seeds are of this run."""
+with traced tables, and with its sensitive instructions left as they are. Each time it exits with a number into which its
+seeds and everything that it has seen go; the seeds are of this run."""
 
 from __future__ import annotations
 
@@ -37,7 +37,8 @@ def _right(booted: BootResult, nonce: str, number: int) -> SoftRecord:
     """The same, if it exited with the right number."""
     record = _run(booted, number)
     wanted = tiny.exit_number(nonce)
-    assert record.status == wanted, f"tiny exits with {record.status:#x}, wanted is {wanted:#x}: it has seen something else"
+    assert record.status == wanted, (
+        f"tiny exits with {record.status:#x}, wanted is {wanted:#x}: it has seen something else")
     return record
 
 

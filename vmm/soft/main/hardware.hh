@@ -8,8 +8,8 @@
 
 namespace vmm::soft {
 
-/// A shadow table of long mode's form, four levels of 8-byte entries, whose upper half is the kernel's
-/// [amd/vol2 5.3]. A table of the guest's, of 1024 entries, is two of these.
+/// A shadow table of long mode's form, four levels of 8-byte entries, whose upper half is the
+/// kernel's [amd/vol2 5.3]. A table of the guest's, of 1024 entries, is two of these.
 class HardwareTable final : public ShadowTable {
    public:
     HardwareTable() = default;

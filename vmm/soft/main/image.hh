@@ -38,16 +38,18 @@ class SoftMemory final : public GuestMemory {
     std::array<Hpa, pages> frames_{};
 };
 
-/// Loads an ELF32 kernel that is linked where it is loaded, after its sensitive sites were rewritten.
+/// Loads an ELF32 kernel that is linked where it is loaded, after its sensitive sites were
+/// rewritten.
 ///
-/// The sites stand in a note (PT_NOTE) with the name "Nestling" and type 1, each a SiteNote. They are
-/// rewritten in `image`, in the first segment that is executable.
+/// The sites stand in a note (PT_NOTE) with the name "Nestling" and type 1, each a SiteNote. They
+/// are rewritten in `image`, in the first segment that is executable.
 /// @param image   the file; its bytes change
 /// @param memory  gets the segments
 /// @param sites   gets what was rewritten; nullptr: nothing is
 /// @return where the kernel begins
-/// @note Errors: those of elf_decode and rewrite_sensitive; Unsupported (ELF64, or linked elsewhere),
-/// Truncated (a segment or a note is not in the file), OutOfRange (not in the guest's memory).
+/// @note Errors: those of elf_decode and rewrite_sensitive; Unsupported (ELF64, or linked
+/// elsewhere), Truncated (a segment or a note is not in the file), OutOfRange (not in the guest's
+/// memory).
 std::expected<std::uint32_t, Error> load_image(std::span<std::byte> image, SoftMemory& memory,
                                                Sites* sites);
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The kernel without virtualization instructions: runs its boot module, a kernel of 32 bits, in ring 3
-// (docs/software-virtualization.md), three times: with the lecture's option one, with option two, and with
-// its sensitive sites left as they are.
+// The kernel without virtualization instructions: runs its boot module, a kernel of 32 bits, in
+// ring 3 (docs/software-virtualization.md), three times: with the lecture's option one, with option
+// two, and with its sensitive sites left as they are.
 #include <cstring>
 #include <memory>
 #include <new>
@@ -26,10 +26,10 @@ namespace {
 using kern::kprint;
 
 ///@{
-/// After so many traps, or so long, a guest that does not end is stopped. Who never traps is interrupted
-/// each slice.
+/// After so many traps, or so long, a guest that does not end is stopped. Who never traps is
+/// interrupted each slice.
 constexpr std::uint64_t most_traps = 1'000'000;
-constexpr std::uint64_t longest_ns = 10'000'000'000, slice_ns = 10'000'000;
+constexpr std::uint64_t longest_ns = 3'000'000'000, slice_ns = 10'000'000;
 ///@}
 
 /// The one device: a serial port that is always ready. Its lines are printed.

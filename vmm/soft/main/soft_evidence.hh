@@ -32,8 +32,8 @@ struct SoftEvidence {
     std::uint64_t record_size = sizeof(SoftRecord);  ///< in bytes
     std::uint64_t record_count = 0;                  ///< runs that have ended
     std::uint64_t finished = 0;                      ///< 1: all have
-    std::uint64_t reserved = 0;
-    std::array<SoftRecord, max_records> records{};  ///< in order
+    std::uint64_t reserved = 0;                      ///< always 0
+    std::array<SoftRecord, max_records> records{};   ///< in order
 };
 // grader/evidence/soft.py reads this layout: change both.
 static_assert(sizeof(SoftRecord) == 13 * 8 &&
