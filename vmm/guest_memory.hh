@@ -67,12 +67,16 @@ class GuestMemory {
             entries_[count_++] = {place, size, value};
         }
 
-       private:
+        /// An entry that was read.
         struct Entry {
-            Hpa place;
-            unsigned size;  // bytes
-            std::uint64_t value;
+            Hpa place;                ///< where it stands
+            unsigned size = 0;        ///< bytes
+            std::uint64_t value = 0;  ///< what it held, before the walk set bits in it
         };
+        /// What was read, from the root on.
+        std::span<const Entry> entries() const { return {entries_.data(), count_}; }
+
+       private:
         std::array<Entry, 4> entries_{};
         unsigned count_ = 0;
     };

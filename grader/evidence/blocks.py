@@ -31,6 +31,7 @@ MAGICS = {
     "vmm/user/guest_evidence.hh": b"NESTLING-GUEST1",
     "kern/proc/main/proc_evidence.hh": b"NESTLING-PROC-1",
     "kern/checksum/checksum_evidence.hh": b"NESTLING-CHECK1",
+    "vmm/soft/main/soft_evidence.hh": b"NESTLING-SOFT-1",
     "guest/gkernel/results.hh": b"NESTLING-GKERN1",
 }
 

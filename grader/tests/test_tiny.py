@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: MIT
+"""The kernel guest/tiny, unpatched in ring 0 of a virtual machine on both vendors' hardware: what lab 6 runs in
+ring 3 is right by itself."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+import pytest
+
+from grader import machines
+from grader.build import lab_kernel
+from grader.build.answers import reference_answers
+from grader.course.lab import KERNEL, load_all
+from grader.evidence.vms import VmState
+from grader.testkit import tiny
+from grader.testkit.boot import run_boot
+from grader.testkit.plans import VmPlan
+
+pytestmark = pytest.mark.skipif(
+    reference_answers(load_all()) is None, reason="a release has no reference answers"
+)
+
+
+@pytest.mark.parametrize("machine", ["amd-qemu", "intel-bochs"])
+def test_tiny_exits_with_the_number_of_its_seeds(machine: str, tmp_path: Path) -> None:
+    try:
+        machines.machine(machine).check()
+    except machines.MachineError as problem:
+        pytest.skip(str(problem))
+    built = lab_kernel.build(print, next(lab for lab in load_all() if lab.kernel == KERNEL), reference=True)
+    image = built.files["tiny.elf"].read_bytes()
+    nonces = [secrets.token_hex(16) for _ in range(2)]
+    result = run_boot(
+        built.kernel,
+        {f"tiny{i}.elf": tiny.seeded(image, nonce) for i, nonce in enumerate(nonces)},
+        [VmPlan(f"tiny{i}", f"tiny{i}.elf", ram_kib=8192) for i in range(len(nonces))],
+        cpus=1,
+        transcript_dir=tmp_path / "transcript",
+        machine=machine,
+    )
+    for i, nonce in enumerate(nonces):
+        record = result.vm(f"tiny{i}")
+        assert record.state is VmState.EXITED, result.serial[-2000:]
+        assert record.status == tiny.exit_number(nonce), result.serial[-2000:]
+    assert "[tiny0] abababababababab" in result.serial, "the two programs take turns"
+
+
+def test_the_number_knows_popf_and_the_seeds() -> None:
+    assert tiny.exit_number("a") != tiny.exit_number("b")
+    assert tiny.exit_number("a") != tiny.exit_number("a", silent=True)

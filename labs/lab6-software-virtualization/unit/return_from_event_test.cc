@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: MIT
+// Task lab6.return_from_event.
+#include "vmm/soft/return_from_event.hh"
+
+#include "soft_fixture.hh"
+
+namespace lab {
+namespace {
+
+class ReturnFromEvent : public SoftTest {
+   protected:
+    static constexpr std::uint32_t esp = 0x5e00;
+    void frame(std::uint32_t eip, std::uint32_t cs, std::uint32_t eflags, std::uint32_t new_esp = 0,
+               std::uint32_t ss = 0, std::uint32_t at = esp) {
+        cpu.registers.rsp = at;
+        unsigned i = 0;
+        for (const std::uint32_t value : {eip, cs, eflags, new_esp, ss})
+            memory().put<std::uint32_t>(at + 4 * i++, value);
+    }
+    std::expected<void, GuestFault> ret() { return return_from_event(cpu, memory()); }
+    /// Whether it faults so, and changes nothing.
+    ::testing::AssertionResult refuses(const GuestFault& wanted) {
+        const std::string before = state();
+        if (const auto seen = faults(ret(), wanted); !seen) return seen;
+        if (state() != before)
+            return ::testing::AssertionFailure()
+                   << "a fault changes nothing: it was " << before << ", it is " << state();
+        return ::testing::AssertionSuccess();
+    }
+};
+
+TEST_F(ReturnFromEvent, GoesToAProgram) {
+    frame(0x0040'1234, user_code, 0x202 | low_bits, 0x7f00, user_data);
+    EXPECT_TRUE(is_done(ret()));
+    EXPECT_TRUE(cpu.user_mode);
+    EXPECT_EQ(cpu.registers.rip, 0x0040'1234U);
+    EXPECT_EQ(cpu.registers.rsp, 0x7f00U) << "the program's stack";
+    EXPECT_EQ(cpu.selector(SegmentName::Cs), user_code);
+    EXPECT_EQ(cpu.selector(SegmentName::Ss), user_data);
+    EXPECT_EQ(cpu.registers.rflags & low_bits, low_bits);
+    EXPECT_TRUE(cpu.interrupts_enabled) << "the guest's IF is the frame's";
+}
+
+TEST_F(ReturnFromEvent, GoesBackIntoTheKernel) {
+    frame(0x9876, kernel_code, 0x002 | low_bits, 0x1111, user_data);
+    cpu.interrupts_enabled = true;
+    cpu.interrupt_shadow = true;
+    EXPECT_TRUE(is_done(ret()));
+    EXPECT_FALSE(cpu.user_mode);
+    EXPECT_EQ(cpu.registers.rip, 0x9876U);
+    EXPECT_EQ(cpu.registers.rsp, esp + 12) << "three numbers were popped";
+    EXPECT_EQ(cpu.selector(SegmentName::Ss), kernel_data) << "SS stays";
+    EXPECT_FALSE(cpu.interrupts_enabled) << "the guest's IF is the frame's";
+    EXPECT_FALSE(cpu.interrupt_shadow);
+}
+
+TEST_F(ReturnFromEvent, TakesTheProgramsFlagsAlone) {
+    cpu.registers.rflags = 0x202;
+    frame(0x9876, kernel_code, 0xffff'ffff & ~0x2'0000U);
+    EXPECT_TRUE(is_done(ret()));
+    EXPECT_EQ(cpu.registers.rflags, 0x202U | vmm::soft::program_flags)
+        << "IOPL and IF of RFLAGS are the real CPU's";
+    cpu.registers.rflags = 0x202 | vmm::soft::program_flags;
+    frame(0x9876, kernel_code, 0);
+    EXPECT_TRUE(is_done(ret()));
+    EXPECT_EQ(cpu.registers.rflags, 0x202U) << "flags that are 0 in the frame become 0";
+}
+
+TEST_F(ReturnFromEvent, AProgramKeepsItsIf) {
+    in_program();
+    frame(0x0040'1234, user_code, 0x002 | low_bits, 0, 0, user_stack);
+    EXPECT_TRUE(is_done(ret()));
+    EXPECT_TRUE(cpu.interrupts_enabled) << "a program must not turn interrupts off";
+    EXPECT_EQ(cpu.registers.rip, 0x0040'1234U);
+    EXPECT_EQ(cpu.registers.rsp, user_stack + 12) << "no stack is popped in the same ring";
+    EXPECT_EQ(cpu.registers.rflags & low_bits, low_bits);
+    EXPECT_TRUE(cpu.user_mode);
+}
+
+TEST_F(ReturnFromEvent, AProgramDoesNotBecomeTheKernel) {
+    in_program();
+    frame(0x9876, kernel_code, 0x202, 0, 0, user_stack);
+    EXPECT_TRUE(refuses(gp(kernel_code)));
+}
+
+TEST_F(ReturnFromEvent, ACodeSegmentThatDoesNotFitIsAFault) {
+    frame(0x9876, 0, 0x202);
+    EXPECT_TRUE(refuses(gp(0))) << "null";
+    frame(0x9876, 3, 0x202);
+    EXPECT_TRUE(refuses(gp(0))) << "null with an RPL";
+    frame(0x9876, none, 0x202);
+    EXPECT_TRUE(refuses(gp(none))) << "beyond the GDT";
+    frame(0x9876, kernel_data, 0x202);
+    EXPECT_TRUE(refuses(gp(kernel_data))) << "data";
+    frame(0x9876, kernel_code | 3, 0x202, 0x7f00, user_data);
+    EXPECT_TRUE(refuses(gp(kernel_code))) << "DPL 0 with RPL 3";
+    frame(0x9876, user_code & ~3U, 0x202);
+    EXPECT_TRUE(refuses(gp(user_code & ~3U))) << "DPL 3 with RPL 0";
+    frame(0x9876, user_code & ~2U, 0x202);
+    EXPECT_TRUE(refuses(gp(user_code & ~3U))) << "RPL 1";
+    frame(0x9876, absent_code, 0x202);
+    EXPECT_TRUE(refuses(np(absent_code))) << "not present";
+    frame(0x9876, conforming_code, 0x202);
+    EXPECT_TRUE(refuses(gp(conforming_code))) << "conforming";
+}
+
+TEST_F(ReturnFromEvent, AStackSegmentThatDoesNotFitIsAFault) {
+    frame(0x9876, user_code, 0x202, 0x7f00, 0);
+    EXPECT_TRUE(refuses(gp(0))) << "null";
+    frame(0x9876, user_code, 0x202, 0x7f00, kernel_data);
+    EXPECT_TRUE(refuses(gp(kernel_data))) << "the kernel's";
+    frame(0x9876, user_code, 0x202, 0x7f00, user_data & ~3U);
+    EXPECT_TRUE(refuses(gp(user_data & ~3U))) << "RPL 0";
+    frame(0x9876, user_code, 0x202, 0x7f00, user_read_only);
+    EXPECT_TRUE(refuses(gp(user_read_only & ~3U))) << "read-only";
+    frame(0x9876, user_code, 0x202, 0x7f00, absent_user_data);
+    EXPECT_TRUE(refuses(ss_fault(absent_user_data & ~3U))) << "not present";
+}
+
+TEST_F(ReturnFromEvent, Virtual8086IsNotThere) {
+    frame(0x9876, kernel_code, 0x2'0202);
+    EXPECT_TRUE(refuses(gp(0)));
+}
+
+TEST_F(ReturnFromEvent, AStackThatIsNotThereIsAPageFault) {
+    with_paging(all, {0x6000});
+    frame(0x9876, user_code, 0x202, 0x7f00, user_data, 0x5ff8);
+    EXPECT_TRUE(refuses(pf(0, 0x6000)));
+    memory().put<std::uint32_t>(table + 4 * 5, 0x5000 | p | rw);
+    in_program();
+    cpu.registers.rsp = esp;
+    EXPECT_TRUE(refuses(pf(5, esp))) << "a program reads with its own rights";
+}
+
+}  // namespace
+}  // namespace lab

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: MIT
+#include "vmm/soft/shadow_flush.hh"
+
+namespace vmm::soft {
+
+void shadow_flush(Shadows& shadows, const Forget& forget) {
+    switch (forget.kind) {
+        case Forget::Kind::Nothing: return;
+        case Forget::Kind::Page:
+        case Forget::Kind::Everything:
+            for (const bool user : {false, true}) shadows.active(user).clear_all();
+            shadows.machine().flush_all();
+            return;
+    }
+}
+
+}  // namespace vmm::soft

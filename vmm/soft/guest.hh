@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "vmm/soft/classify_trap.hh"
+#include "vmm/soft/port_bus.hh"
+#include "vmm/soft/rewrite_sensitive.hh"
+#include "vmm/soft/shadows.hh"
+#include "vmm/soft/soft_cpu.hh"
+
+namespace vmm::soft {
+
+/// Why the real CPU has left ring 3.
+struct HostTrap {
+    std::uint8_t vector = 0;       ///< an exception
+    std::uint32_t error_code = 0;  ///< as it was pushed; 0 if there is none
+    std::uint32_t address = 0;     ///< of a page fault: the real CR2
+};
+
+/// A guest: its CPU, its shadows, and what becomes of each trap. The tasks do the work; this says
+/// who is called when.
+class SoftGuest {
+   public:
+    /// What is next.
+    enum class Next : std::uint8_t {
+        Enter,   ///< ring 3, with `cpu.registers` and the active shadow table
+        Exited,  ///< it has ended itself, with `status`
+        Ended,   ///< it cannot go on, for `reason`
+    };
+    /// How often what happened.
+    struct Counts {
+        ///@{
+        /// Traps in all, and by what they were.
+        std::uint64_t traps = 0, emulated = 0, rewritten = 0, software_interrupts = 0, faults = 0,
+                      filled = 0, traced = 0, dropped = 0;
+        ///@}
+    };
+
+    /// All of them stay the caller's.
+    SoftGuest(const GuestMemory& memory, PortBus& ports, ShadowMachine& machine,
+              Shadows::Keeping keeping)
+        : memory_{memory}, ports_{ports}, shadows_{machine, memory, keeping} {}
+
+    /// Puts the CPU where multiboot2 has a kernel begin [multiboot2 3.3]: protected mode, flat, no
+    /// paging, interrupts off, at `entry`.
+    void start(std::uint32_t entry);
+    /// Serves a trap: `cpu.registers` is what the real CPU had.
+    Next serve(const HostTrap& trap);
+
+    SoftCpu cpu{};              ///< the guest's
+    Sites sites{};              ///< what was rewritten in its kernel
+    std::uint32_t status = 0;   ///< of Exited: EBX
+    std::string_view reason{};  ///< of Ended, in words
+
+    /// The table that the real CPU must use now.
+    ShadowTable& table() { return shadows_.active(cpu.user_mode); }
+    /// How often what happened.
+    const Counts& counts() const { return counts_; }
+
+   private:
+    Next settle();
+    Next end(std::string_view why);
+    void raise(const GuestFault& fault);
+    void general_protection(std::uint32_t error_code);
+    Next page_fault(const HostTrap& trap);
+    bool is_exit();
+    void emulate(const SensitiveInstruction& instruction);
+    const Site* site_here() const;
+
+    const GuestMemory& memory_;
+    PortBus& ports_;
+    Shadows shadows_;
+    Counts counts_{};
+    std::uint64_t entered_at_ = 0;  // RIP
+};
+
+}  // namespace vmm::soft

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <expected>
+#include <span>
+
+#include "vmm/guest_memory.hh"
+#include "vmm/soft/rewrite_sensitive.hh"
+
+namespace vmm::soft {
+
+/// A guest's memory from address 0 on, all of it there from the beginning.
+class SoftMemory final : public GuestMemory {
+   public:
+    SoftMemory() = default;
+    /// Gives the frames back.
+    ~SoftMemory() override;
+
+    /// How much it is, in pages: 8 MiB.
+    static constexpr std::size_t pages = 2048;
+
+    /// Takes the frames. Error: OutOfMemory.
+    std::expected<void, Error> create();
+    /// Writes `bytes` at `address`. Error: OutOfRange.
+    std::expected<void, Error> write(std::uint64_t address, std::span<const std::byte> bytes);
+
+    Hpa table_root() const override { return {}; }
+    std::expected<void, Error> serve_fault(const exit::NestedPageFault&) override {
+        return std::unexpected{Error::NotFound};
+    }
+    std::expected<Hpa, Error> gpa2hpa(Gpa gpa) const override;
+    void set_shootdown(Shootdown, void*) override {}
+
+   private:
+    std::array<Hpa, pages> frames_{};
+};
+
+/// Loads an ELF32 kernel that is linked where it is loaded, after its sensitive sites were
+/// rewritten.
+///
+/// The sites stand in a note (PT_NOTE) with the name "Nestling" and type 1, each a SiteNote. They
+/// are rewritten in `image`, in the first segment that is executable.
+/// @param image   the file; its bytes change
+/// @param memory  gets the segments
+/// @param sites   gets what was rewritten; nullptr: nothing is
+/// @return where the kernel begins
+/// @note Errors: those of elf_decode and rewrite_sensitive; Unsupported (ELF64, or linked
+/// elsewhere), Truncated (a segment or a note is not in the file), OutOfRange (not in the guest's
+/// memory).
+std::expected<std::uint32_t, Error> load_image(std::span<std::byte> image, SoftMemory& memory,
+                                               Sites* sites);
+
+}  // namespace vmm::soft
