@@ -21,6 +21,7 @@ WANTED = {
     "programs": "Hello world!",
     "vmms": "Unhandled VMEXIT, aborting guest.",
     "modules": "boot module of 8 bytes: checksum 0x0e5f0345",
+    "soft": "traced    rewritten",
 }
 """By what a kernel runs: what is seen once it does, on so many CPUs."""
 
