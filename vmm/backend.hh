@@ -77,6 +77,14 @@ struct Event {
     Kind kind = Kind::Exception;                ///< which of them
     std::uint8_t vector = 0;                    ///< for an NMI it is 2
     std::optional<std::uint32_t> error_code{};  ///< pushed, for the exceptions that have one
+    std::optional<std::uint64_t> cr2{};         ///< of a page fault: the address, for CR2
+};
+
+/// What a guest does by itself, and what exits if the host wants to see it: none of it is needed here,
+/// as the second-level tables translate.
+struct OptionalExits {
+    bool cr3_writes = false;   ///< MOV to CR3
+    bool page_faults = false;  ///< the guest's own
 };
 
 /// One virtual CPU as the vendor's hardware knows it. Callers never see a VMCB or a VMCS.
@@ -99,6 +107,9 @@ class VcpuBackend {
     /// Puts the vCPU where a startup IPI leaves a CPU: real mode at (vector << 12)
     /// [amd/vol2 14.1.2 and 16.5].
     virtual void start_real_mode(std::uint8_t vector) = 0;
+
+    /// From the next entry on these exit; none at first.
+    virtual void set_optional_exits(const OptionalExits& wanted) = 0;
 
     /// As they are while the guest does not run.
     virtual SystemRegisters system_registers() const = 0;

@@ -48,12 +48,14 @@ struct VmRecord {
     std::uint64_t failed_address = 0;     ///< Gpa of the page that was refused, if state is Failed
     std::uint64_t creation_nanoseconds = 0;  ///< from the begin of from_image until ready to run
     std::uint64_t run_nanoseconds = 0;       ///< from then until its last vCPU had stopped
+    std::uint64_t cr3_writes = 0;            ///< that exited, where the plan asks for that
+    std::uint64_t page_faults = 0;           ///< the guest's own, likewise
     std::array<char, 64> reason{};  ///< why it was refused or ended, in words, padded with zeros
     std::uint64_t instruction_bytes = 0;      ///< of what the host should have done and could not
     std::array<std::byte, 16> instruction{};  ///< these bytes, padded with zeros
 };
 // grader/evidence/vms.py reads this layout: change both.
-static_assert(sizeof(VmRecord) == 32 + 13 * 8 + 8 * 8 + 4 * 128 + 5 * 8 + 64 + 8 + 16);
+static_assert(sizeof(VmRecord) == 32 + 13 * 8 + 8 * 8 + 4 * 128 + 7 * 8 + 64 + 8 + 16);
 
 /// The whole block.
 struct Evidence {

@@ -44,6 +44,12 @@ const char* words(const exit::Exception& reason) {
 const char* words(const exit::IgnoredInstruction& reason) {
     return reason.name;
 }
+const char* words(const exit::Cr3Write&) {
+    return "write of CR3";
+}
+const char* words(const exit::GuestPageFault&) {
+    return "page fault of the guest's own";
+}
 const char* words(const exit::Served& reason) {
     return reason.name;
 }

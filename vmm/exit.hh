@@ -58,6 +58,14 @@ struct Exception {
 struct IgnoredInstruction {
     const char* name = nullptr;  ///< the instruction's
 };
+/// MOV to CR3, which exits only if the host asked for it (OptionalExits). The backend has done it; the
+/// guest goes on behind it.
+struct Cr3Write {};
+/// A page fault of the guest's own, which exits only if the host asked for it (OptionalExits).
+struct GuestPageFault {
+    std::uint64_t address = 0;     ///< linear; CR2 does not have it yet
+    std::uint32_t error_code = 0;  ///< [amd/vol2 8.4.2]
+};
 /// The backend itself has done what the exit asked for; the guest goes on where it is.
 struct Served {
     const char* name = nullptr;  ///< what was asked for
@@ -82,7 +90,7 @@ struct Exit {
     std::variant<exit::Unknown, exit::NestedPageFault, exit::PortAccess, exit::Cpuid,
                  exit::MsrAccess, exit::Halt, exit::Hypercall, exit::ExternalInterrupt,
                  exit::InterruptWindow, exit::Shutdown, exit::Exception, exit::IgnoredInstruction,
-                 exit::Served, exit::EntryFailure>
+                 exit::Cr3Write, exit::GuestPageFault, exit::Served, exit::EntryFailure>
         reason;              ///< what happened
     std::uint64_t rip = 0;   ///< of the guest, when it stopped
     std::uint64_t code = 0;  ///< exit code or exit reason

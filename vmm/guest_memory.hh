@@ -33,6 +33,8 @@ class GuestMemory {
 
     /// Where the table puts `gpa`; an error (NotFound) if the page is not present.
     virtual std::expected<Hpa, Error> gpa2hpa(Gpa gpa) const = 0;
+    /// Whether the page of `gpa` is present, and the table lets the guest write to it.
+    virtual bool is_writable(Gpa gpa) const = 0;
 
     /// Called after entries were changed or removed that other CPUs may hold in their TLBs: every
     /// vCPU of this VM must have left the guest, and must flush before it enters again, when it

@@ -27,6 +27,12 @@ struct ExitFailure {
 /// What an exit handler returns: go on, or the reason to end the VM.
 using Handled = std::expected<void, ExitFailure>;
 
+/// How often what is optional has exited (OptionalExits).
+struct OptionalExitCounts {
+    std::uint64_t cr3_writes = 0;   ///< MOV to CR3
+    std::uint64_t page_faults = 0;  ///< the guest's own
+};
+
 /// The last exits of a vCPU, for reports.
 class ExitHistory {
    public:
@@ -87,6 +93,8 @@ class Vcpu {
     Registers& registers() { return backend_->registers; }
     X2Apic& apic() { return apic_; }
     const ExitHistory& history() const { return history_; }
+    OptionalExitCounts& optional_exits() { return optional_exits_; }
+    const OptionalExitCounts& optional_exits() const { return optional_exits_; }
     ///@}
 
     /// The guest executed HLT.
@@ -130,6 +138,7 @@ class Vcpu {
     std::unique_ptr<VcpuBackend> backend_;
     X2Apic apic_;
     ExitHistory history_{};
+    OptionalExitCounts optional_exits_{};
     Activity activity_ = Activity::WaitingForStartup;
     static constexpr unsigned no_cpu = ~0U;
     std::atomic<unsigned> cpu_{no_cpu};

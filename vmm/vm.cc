@@ -41,6 +41,7 @@ Vm::Vm(GuestMemory& memory, const Options& options)
       open_ports_{options.open_ports},
       x2apic_{options.x2apic},
       uart_{print_line, this},
+      debug_console_{print_line, this},
       io_apic_{send_from_device, this},
       mmio_console_{print_line, this, io_apic_},
       vcpu_count_{options.vcpu_count},
@@ -73,6 +74,7 @@ std::expected<std::unique_ptr<Vm>, Refusal> Vm::create(GuestMemory& memory,
     for (unsigned index = 0; index < options.vcpu_count; ++index) {
         auto backend = vm->backend().create_vcpu(memory);
         if (!backend) return std::unexpected{no_memory};
+        (*backend)->set_optional_exits(options.exits);
         vm->vcpus_[index].reset(new (std::nothrow) Vcpu{*vm, index, std::move(*backend)});
         if (!vm->vcpus_[index]) return std::unexpected{no_memory};
         if (!options.x2apic) vm->vcpus_[index]->apic().set_mode(X2Apic::Mode::Xapic);
@@ -191,6 +193,15 @@ std::uint64_t Vm::exits() const {
 std::uint64_t Vm::nested_faults() const {
     std::uint64_t sum = 0;
     for (unsigned index = 0; index < vcpu_count_; ++index) sum += vcpu(index).nested_faults();
+    return sum;
+}
+
+OptionalExitCounts Vm::optional_exits() const {
+    OptionalExitCounts sum;
+    for (unsigned index = 0; index < vcpu_count_; ++index) {
+        sum.cr3_writes += vcpu(index).optional_exits().cr3_writes;
+        sum.page_faults += vcpu(index).optional_exits().page_faults;
+    }
     return sum;
 }
 

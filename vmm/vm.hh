@@ -13,6 +13,7 @@
 #include "kern/sync/spin_lock.hh"
 #include "vmm/apic_page.hh"
 #include "vmm/backend.hh"
+#include "vmm/devices/debug_console.hh"
 #include "vmm/devices/io_apic.hh"
 #include "vmm/devices/mmio_bus.hh"
 #include "vmm/devices/mmio_console.hh"
@@ -65,6 +66,7 @@ class Vm {
         bool hypercalls = true;           ///< they are served; otherwise the first one ends the VM
         bool open_ports = false;  ///< a port that no device serves reads as all ones and takes any
                                   ///< write; otherwise the first access to one ends the VM
+        OptionalExits exits{};    ///< what exits beside that which must
         bool x2apic = true;  ///< the vCPUs have an x2APIC and begin in its mode; otherwise CPUID
                              ///< tells of none, and they begin in xAPIC mode
     };
@@ -102,6 +104,7 @@ class Vm {
     const Backend& backend() const { return *backend_; }
     VmObserver* observer() { return observer_; }
     Uart16550& uart() { return uart_; }
+    DebugConsole& debug_console() { return debug_console_; }
     MmioBus& mmio() { return mmio_; }
     unsigned vcpu_count() const { return vcpu_count_; }
     Vcpu& vcpu(unsigned index) { return *vcpus_[index]; }
@@ -111,6 +114,7 @@ class Vm {
     /// Prints the lines that have no end yet.
     void flush_lines() {
         uart_.flush();
+        debug_console_.flush();
         mmio_console_.flush();
     }
     /// Prints a line of the guest's under the name of `vm`: a LineSink.
@@ -120,6 +124,7 @@ class Vm {
     /// Sums over all vCPUs, exact once run() has returned.
     std::uint64_t exits() const;
     std::uint64_t nested_faults() const;
+    OptionalExitCounts optional_exits() const;
     ///@}
 
     /// Ends the VM; the first to call this decides the result. Every vCPU leaves its run loop soon.
@@ -153,6 +158,7 @@ class Vm {
     bool open_ports_;
     bool x2apic_;
     Uart16550 uart_;
+    DebugConsole debug_console_;
     ApicPage apic_page_{*this};
     IoApic io_apic_;
     MmioConsole mmio_console_;

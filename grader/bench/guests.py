@@ -12,6 +12,9 @@ import struct
 from grader.testkit.images import PAGE_SIZE, Segment, elf_image, fill_symbols
 
 MARKS = 4000
+STRINGS = 64
+DISCARDS = 0x80
+"""a port that is known, and where nobody is"""
 TOUCHED_PAGES = 2048
 TOUCHED_BEGIN = 0x40_0000
 CODE = 0x10_0000
@@ -48,6 +51,25 @@ def marks(vendor: str = "amd") -> bytes:
 def accesses(probe: bytes, *, memory: bool) -> bytes:
     """guest/probes/mmio.S: 4000 accesses in 64-bit code to a device, in memory or by a port; then it exits."""
     return fill_symbols(probe, {"mmio_case": struct.pack("<Q", 9 if memory else 10)})
+
+
+def cpuids(vendor: str = "amd") -> bytes:
+    """Executes CPUID of leaf 0 MARKS times, then exits."""
+    # mov ebp,MARKS; 1: xor eax,eax; cpuid; dec ebp; jnz 1b
+    return _image(b"\xbd" + _word(MARKS) + bytes.fromhex("31c0 0fa2 4d 75f9") + BEGIN + _exit(vendor))
+
+
+def port_string(vendor: str = "amd") -> bytes:
+    """Sends 4 KiB by REP OUTS to a port that discards, STRINGS times, then exits."""
+    # mov ebp,STRINGS; 1: mov ecx,4096; mov esi,CODE; mov edx,DISCARDS; rep outsb; dec ebp; jnz 1b
+    loop = b"\xb9" + _word(PAGE_SIZE) + b"\xbe" + _word(CODE) + b"\xba" + _word(DISCARDS) + bytes.fromhex("f36e 4d 75ec")
+    return _image(b"\xbd" + _word(STRINGS) + loop + BEGIN + _exit(vendor))
+
+
+def port_bytes(vendor: str = "amd") -> bytes:
+    """Sends 4 KiB by as many OUTs to the same port, then exits."""
+    # mov edx,DISCARDS; mov ecx,4096; 1: out dx,al; dec ecx; jnz 1b
+    return _image(b"\xba" + _word(DISCARDS) + b"\xb9" + _word(PAGE_SIZE) + bytes.fromhex("ee 49 75fc") + BEGIN + _exit(vendor))
 
 
 def touch(vendor: str = "amd") -> bytes:

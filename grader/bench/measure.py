@@ -91,6 +91,9 @@ IN_THE_HYPERVISOR = (
     Comparison("vmmcall", "vmmcall", "ours", "floor", "VMMCALL round trip", "a loop with nothing but VMRUN", "us", 1.2),
     Comparison("device-access", "device-access", "memory", "port", "access to a device in memory", "to one by a port",
                "us", 2.0),
+    Comparison("port-string", "port-string", "string", "bytes", "4 KiB by REP OUTS to a port that discards",
+               "by 4,096 OUTs", "us", 0.02),
+    Comparison("cpuid", "cpuid", "ours", "floor", "CPUID", "a loop with nothing but VMRUN", "us", 1.3),
     Comparison("lazy-fault", "lazy-fault", "ours", "floor", "lazy fault, 4 KiB from the file",
                "bare nested fault, page copy and map", "us", 1.5),
     Comparison("start", "start", "256MiB", "1MiB", "start of a guest, 256 MiB image", "1 MiB image", "us", 1.1),
@@ -171,6 +174,8 @@ def in_the_hypervisor(kit: Kit, progress: Progress) -> Iterator[Row]:
     progress("making guests")
     files = {"marks.elf": bench_guests.marks(), "touch.elf": bench_guests.touch(),
              "load.elf": kit.files["user/load.elf"].read_bytes(),
+             "string.elf": bench_guests.port_string(), "bytes.elf": bench_guests.port_bytes(),
+             "cpuid.elf": bench_guests.cpuids(),
              "memory.elf": bench_guests.accesses(kit.files["mmio.elf"].read_bytes(), memory=True),
              "ports.elf": bench_guests.accesses(kit.files["mmio.elf"].read_bytes(), memory=False),
              "small.elf": bench_guests.sized(1), "large.elf": bench_guests.sized(256)}

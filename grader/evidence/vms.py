@@ -22,8 +22,8 @@ BLOCK = Block(
         ("nested_faults", "Q"), ("exits", "Q"), ("hold_faults", "Q"), ("hold_expired", "Q"),
         ("fills", "Q"), ("vmcb", "8Q"), ("before", "16Q"), ("created", "16Q"), ("ended", "16Q"),
         ("after", "16Q"), ("held_reads", "Q"), ("failed_reads", "Q"), ("failed_address", "Q"),
-        ("creation_nanoseconds", "Q"), ("run_nanoseconds", "Q"), ("reason", "64s"),
-        ("instruction_bytes", "Q"), ("instruction", "16s"),
+        ("creation_nanoseconds", "Q"), ("run_nanoseconds", "Q"), ("cr3_writes", "Q"),
+        ("page_faults", "Q"), ("reason", "64s"), ("instruction_bytes", "Q"), ("instruction", "16s"),
     ),
 )  # fmt: skip
 """Of ``vmm::VmRecord``; the numbers are ``finished`` and ``cpus``."""
@@ -81,6 +81,10 @@ class VmRecord:
     failed_address: int
     creation_nanoseconds: int
     run_nanoseconds: int
+    cr3_writes: int
+    """that exited, where the plan asks for that"""
+    page_faults: int
+    """the guest's own, likewise"""
     reason: str
     """why it was refused or ended, in words"""
     instruction: bytes

@@ -21,8 +21,8 @@ LONGEST = 1500
 """Characters of a failure's words; the log has all of them."""
 
 MARKS = {
-    outcome.PASSED: "·", outcome.FAILED: "x", outcome.CRASHED: "!", outcome.TIMEOUT: "t", outcome.NOT_RUN: "t", outcome.NOT_WRITTEN: "-",
-    outcome.BLOCKED: "b", outcome.NOT_BUILT: "c", outcome.REFUSED: "r", outcome.FORGED: "f", DOES_NOT_COUNT: "0",
+    outcome.PASSED: "·", outcome.FAILED: "x", outcome.CRASHED: "!", outcome.TIMEOUT: "t", outcome.NOT_RUN: "h",
+    outcome.NOT_WRITTEN: "-", outcome.BLOCKED: "b", outcome.NOT_BUILT: "c", outcome.REFUSED: "r", outcome.FORGED: "f", DOES_NOT_COUNT: "0",
     outcome.NOT_JUDGED: "?",
 }
 """How a cell of the map shows an outcome: colour alone tells not everybody."""

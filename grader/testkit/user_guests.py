@@ -15,7 +15,7 @@ from grader.evidence.memory import EvidenceError
 from grader.evidence.second_level import Leaf
 from grader.testkit.boot import BootResult
 from grader.testkit.digest import digest, key_of
-from grader.testkit.images import PF_R, PF_W, PF_X, GuestImage, Segment, fill_patterns, pattern
+from grader.testkit.images import PF_R, PF_W, PF_X, GuestImage, Segment, fill_patterns, fill_symbols, pattern
 
 PAGE = 4096
 BOOT_SECTOR, HAND_OVER = 0x7C00, 0x8000
@@ -186,15 +186,7 @@ def _rounds(nonce: str) -> bytes:
 
 def round_trip_file(nonce: str, guests: Mapping[str, bytes]) -> bytes:
     """The guest with the registers' values made from the nonce."""
-    data = bytearray(guests[ROUND_TRIP])
-    image = GuestImage(guests[ROUND_TRIP])
-    where = image.symbol("round_trip_wanted")
-    values = _rounds(nonce)
-    assert where.size == len(values), f"round_trip_wanted has {where.size} bytes, not {len(values)}"
-    segment = next(s for s in image.segments if s.paddr <= where.paddr < s.paddr + len(s.data))
-    at = (segment.offset or 0) + where.paddr - segment.paddr
-    data[at : at + len(values)] = values
-    return bytes(data)
+    return fill_symbols(guests[ROUND_TRIP], {"round_trip_wanted": _rounds(nonce)})
 
 
 @dataclass(frozen=True)

@@ -6,14 +6,17 @@ import select
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from grader.build import lab_kernel
 from grader.course.lab import load_all
 from grader.tests import tiny_kernel, toy_tree
 from grader.tests.tiny_kernel import power_off, say
 from grader.verbs.debug import place_of
+from grader.verbs.run import choose
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -83,6 +86,17 @@ def test_without_a_grub_the_kernel_is_entered_by_pvh(tmp_path: Path) -> None:
 def test_bad_end_is_told(tmp_path: Path, code: str, words: str) -> None:
     status, _, err = finish(nest(tiny_kernel.build(tmp_path, code), "run", "LAB", "--direct"))
     assert status == 3 and words in err
+
+
+def test_a_lab_says_how_its_guest_runs(tmp_path: Path) -> None:
+    """Keys of the plan, and the command line unless another one is given."""
+    kernel = tmp_path / "kernel"
+    kernel.write_bytes(b"guest")
+    built = lab_kernel.LabKernel(kernel, {"gkernel.elf": kernel})
+    of = replace(load_all()[0], guest_plan=(("apic", "xapic"),), guest_args="timer=1")
+    for args, wanted in (("", "timer=1"), ("cpus=2", "cpus=2")):
+        load = choose(built, of, program=None, vcpus=2, cpus=4, ram_mib=None, args=args)
+        assert f"keep=1 apic=xapic args={wanted}\n".encode() in load.module
 
 
 def test_time_limit_shows_where_it_was(tmp_path: Path) -> None:

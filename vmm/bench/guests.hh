@@ -12,6 +12,11 @@ namespace vmm::bench {
 inline constexpr std::uint64_t guest_marks = 4000;
 /// memory.elf and ports.elf (guest/probes/mmio.S) access a device so many times.
 inline constexpr std::uint64_t guest_accesses = 4000;
+/// cpuid.elf executes CPUID so many times.
+inline constexpr std::uint64_t guest_cpuids = 4000;
+/// string.elf sends 4 KiB by one REP OUTS so many times, to a port that discards; bytes.elf sends as
+/// much by as many OUTs as there are bytes, once.
+inline constexpr std::uint64_t guest_strings = 64;
 /// touch.elf reads one word of so many pages, from this one on.
 inline constexpr std::uint64_t touched_pages = 2048;
 inline constexpr Gpa touched_begin{0x40'0000};

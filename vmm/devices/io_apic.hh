@@ -30,8 +30,8 @@ class IoApic final : public MmioDevice {
     /// Gives each interrupt to `send`, with `context`.
     IoApic(Send send, void* context) : send_{send}, context_{context} {}
 
-    /// IOREGSEL at 0x00 and IOWIN at 0x10, each accessed by 4 bytes. An index that means no register
-    /// reads as 0, and is not written.
+    /// IOREGSEL at 0x00 and IOWIN at 0x10, each accessed by 4 bytes. An index that means no
+    /// register reads as 0, and is not written.
     std::expected<std::uint64_t, Error> read(const MmioAccess& access) override;
     std::expected<void, Error> write(const MmioAccess& access, std::uint64_t value) override;
 

@@ -18,8 +18,8 @@ struct MmioAccess {
 };
 
 /// A device whose registers are in memory. Its methods are called on several CPUs at once, with
-/// interrupts enabled and no lock held. Errors: Unsupported (no register can be accessed like that),
-/// NotFound (the device is not there now). What fails has changed nothing.
+/// interrupts enabled and no lock held. Errors: Unsupported (no register can be accessed like
+/// that), NotFound (the device is not there now). What fails has changed nothing.
 class MmioDevice {
    public:
     virtual ~MmioDevice() = default;
@@ -36,8 +36,8 @@ class MmioBus {
     static constexpr std::size_t max_devices = 8;
 
     /// Puts `device`, which outlives the bus, at the `bytes` bytes from `begin` on. Errors:
-    /// InvalidArgument (no byte), OutOfRange (not in the MMIO hole), Overlap (another device has one
-    /// of them), OutOfMemory (max_devices are there).
+    /// InvalidArgument (no byte), OutOfRange (not in the MMIO hole), Overlap (another device has
+    /// one of them), OutOfMemory (max_devices are there).
     std::expected<void, Error> attach(Gpa begin, std::uint64_t bytes, MmioDevice& device);
 
     /// Whether a device has the byte at `address`.

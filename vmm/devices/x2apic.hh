@@ -24,11 +24,11 @@ struct InterruptCommand {
     std::uint32_t destination = 0;  ///< an x2APIC identifier, or a cluster and a mask; ~0: everyone
 };
 
-/// The local APIC of one vCPU, reached by MSRs 0x800 to 0x8ff [amd/vol2 16.11], or in xAPIC mode by a
-/// page of memory with the same registers [amd/vol2 16.3]. Pure logic: times come as arguments in ns,
-/// and interrupts to other vCPUs are handed back. Who calls looks at mode(): every method serves every
-/// mode.
-/// All methods belong to the CPU that runs the vCPU, except post() and has_request().
+/// The local APIC of one vCPU, reached by MSRs 0x800 to 0x8ff [amd/vol2 16.11], or in xAPIC mode by
+/// a page of memory with the same registers [amd/vol2 16.3]. Pure logic: times come as arguments in
+/// ns, and interrupts to other vCPUs are handed back. Who calls looks at mode(): every method
+/// serves every mode. All methods belong to the CPU that runs the vCPU, except post() and
+/// has_request().
 class X2Apic {
    public:
     /// The timer's clock before the divider, in kHz: a tick is 1 ns.
@@ -49,11 +49,11 @@ class X2Apic {
                                                                       std::uint64_t value,
                                                                       std::uint64_t now);
 
-    // The page of xAPIC mode: registers of 32 bits, at multiples of 16. What differs from the MSRs is
-    // the identifier (8 bits, in 31:24), that the ICR has two halves (0x310 has the destination; a
-    // write to 0x300 sends), and that each CPU chooses its logical destination (LDR, DFR). Nothing is
-    // refused for its value: reserved registers are 0, reserved bits and what is read-only are not
-    // written.
+    // The page of xAPIC mode: registers of 32 bits, at multiples of 16. What differs from the MSRs
+    // is the identifier (8 bits, in 31:24), that the ICR has two halves (0x310 has the destination;
+    // a write to 0x300 sends), and that each CPU chooses its logical destination (LDR, DFR).
+    // Nothing is refused for its value: reserved registers are 0, reserved bits and what is
+    // read-only are not written.
 
     /// What a load of 4 bytes finds at `offset` of the page. Error: Unsupported (no register begins
     /// there).

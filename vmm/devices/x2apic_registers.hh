@@ -3,8 +3,8 @@
 
 #include <cstdint>
 
-/// Numbers and bits of the local APIC's registers, for x2apic.cc and xapic.cc. In a page they are 16
-/// bytes apart, in the same order [amd/vol2 16.3.2].
+/// Numbers and bits of the local APIC's registers, for x2apic.cc and xapic.cc. In a page they are
+/// 16 bytes apart, in the same order [amd/vol2 16.3.2].
 namespace vmm::x2apic {
 
 /// MSRs [amd/vol2 table 16-6].

@@ -26,6 +26,8 @@ Handled handle(Vcpu& vcpu, const Exit& exit, const exit::InterruptWindow& reason
 Handled handle(Vcpu& vcpu, const Exit& exit, const exit::Shutdown& reason);
 Handled handle(Vcpu& vcpu, const Exit& exit, const exit::Exception& reason);
 Handled handle(Vcpu& vcpu, const Exit& exit, const exit::IgnoredInstruction& reason);
+Handled handle(Vcpu& vcpu, const Exit& exit, const exit::Cr3Write& reason);
+Handled handle(Vcpu& vcpu, const Exit& exit, const exit::GuestPageFault& reason);
 Handled handle(Vcpu& vcpu, const Exit& exit, const exit::Served& reason);
 Handled handle(Vcpu& vcpu, const Exit& exit, const exit::EntryFailure& reason);
 }  // namespace exits

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "vmm/exits/exits.hh"
 #include "vmm/exits/handle_mmio.hh"
+#include "vmm/exits/touch_guest.hh"
 #include "vmm/vm.hh"
 
 namespace vmm::exits {
@@ -29,11 +30,8 @@ Handled access_device(Vcpu& vcpu, const Exit& exit, const exit::NestedPageFault&
     return handle_mmio(vcpu, exit, fault);
 }
 
-}  // namespace
-
-[[gnu::hot]] Handled handle(Vcpu& vcpu, const Exit& exit, const exit::NestedPageFault& fault) {
-    if (is_in_hole(fault.address) && !fault.present && vcpu.vm().mmio().has(fault.address))
-        return access_device(vcpu, exit, fault);
+/// A page of memory that is not there.
+[[gnu::hot]] Handled serve_page(Vcpu& vcpu, const exit::NestedPageFault& fault) {
     const bool again = vcpu.count_nested_fault(fault.address.page());
     if (VmObserver* const observer = vcpu.vm().observer())
         observer->before_fault_is_served(fault.address.page(), vcpu.index());
@@ -48,4 +46,31 @@ Handled access_device(Vcpu& vcpu, const Exit& exit, const exit::NestedPageFault&
     return std::unexpected{ExitFailure{why_not_served(fault, served.error()), served.error()}};
 }
 
+}  // namespace
+
+[[gnu::hot]] Handled handle(Vcpu& vcpu, const Exit& exit, const exit::NestedPageFault& fault) {
+    if (is_in_hole(fault.address) && !fault.present && vcpu.vm().mmio().has(fault.address))
+        return access_device(vcpu, exit, fault);
+    return serve_page(vcpu, fault);
+}
+
 }  // namespace vmm::exits
+
+namespace vmm {
+
+std::expected<Hpa, ExitFailure> touch_guest(Vcpu& vcpu, Gpa gpa, bool write) {
+    GuestMemory& memory = vcpu.vm().memory();
+    const auto present = memory.gpa2hpa(gpa);
+    if (present && (!write || memory.is_writable(gpa))) return *present;
+    const exit::NestedPageFault fault{
+        .address = gpa, .read = !write, .write = write, .present = present.has_value()};
+    if (const auto served = exits::serve_page(vcpu, fault); !served)
+        return std::unexpected{served.error()};
+    const auto host = memory.gpa2hpa(gpa);
+    if (!host)
+        return std::unexpected{
+            ExitFailure{"load_page reported success, and the page is not present"}};
+    return *host;
+}
+
+}  // namespace vmm

@@ -4,6 +4,7 @@
 #include "vmm/exits/exits.hh"
 #include "vmm/exits/guest_cpuid.hh"
 #include "vmm/exits/handle_msr_access.hh"
+#include "vmm/exits/handle_port_access.hh"
 #include "vmm/vm.hh"
 
 namespace vmm::exits {
@@ -29,6 +30,10 @@ Handled handle(Vcpu& vcpu, const Exit& exit, const exit::Cpuid&) {
         vcpu.registers());
     vcpu.backend().skip_instruction(exit);
     return {};
+}
+
+[[gnu::hot]] Handled handle(Vcpu& vcpu, const Exit& exit, const exit::PortAccess& access) {
+    return handle_port_access(vcpu, exit, access);
 }
 
 Handled handle(Vcpu& vcpu, const Exit& exit, const exit::MsrAccess& access) {
@@ -68,6 +73,23 @@ Handled handle(Vcpu& vcpu, const Exit&, const exit::Exception& reason) {
 
 Handled handle(Vcpu& vcpu, const Exit& exit, const exit::IgnoredInstruction&) {
     vcpu.backend().skip_instruction(exit);
+    return {};
+}
+
+Handled handle(Vcpu& vcpu, const Exit&, const exit::Cr3Write&) {
+    ++vcpu.optional_exits().cr3_writes;
+    return {};
+}
+
+Handled handle(Vcpu& vcpu, const Exit&, const exit::GuestPageFault& fault) {
+    ++vcpu.optional_exits().page_faults;
+    // The event that was on its way, and this fault: the CPU would make a double fault of some pairs,
+    // and bring both of others.
+    if (!vcpu.backend().can_inject())
+        return std::unexpected{
+            ExitFailure{"a page fault on the way to a handler, which is not served with exits=pf"}};
+    vcpu.backend().inject(
+        {.vector = vector::page_fault, .error_code = fault.error_code, .cr2 = fault.address});
     return {};
 }
 

@@ -49,6 +49,16 @@ Problem set_ports(VmPlan& vm, std::string_view text) {
     return nullptr;
 }
 
+Problem set_exits(VmPlan& vm, std::string_view text) {
+    do {
+        const auto one = take_until(text, ',');
+        bool& wanted = one == "cr3" ? vm.exits.cr3_writes : vm.exits.page_faults;
+        if (wanted || (one != "cr3" && one != "pf")) return "wants cr3, pf, or cr3,pf";
+        wanted = true;
+    } while (!text.empty());
+    return nullptr;
+}
+
 Problem set_apic(VmPlan& vm, std::string_view text) {
     if (text != "x2apic" && text != "xapic") return "wants x2apic or xapic";
     vm.x2apic = text == "x2apic";
@@ -80,6 +90,7 @@ Problem set_key(VmPlan& vm, std::string_view key, std::string_view value) {
         return vm.mmio.push(page) ? nullptr : "appears more than 4 times";
     }
     if (key == "ports") return set_ports(vm, value);
+    if (key == "exits") return set_exits(vm, value);
     if (key == "apic") return set_apic(vm, value);
     return "is no key of a plan: see vmm/main/plan.hh";
 }

@@ -9,6 +9,7 @@
 #include "kern/arch/arch.hh"
 #include "kern/lib/fixed.hh"
 #include "kern/lib/print.hh"
+#include "vmm/devices/ports.hh"
 #include "vmm/frame_owners.hh"
 #include "vmm/pager/kernel_vm.hh"
 #include "vmm/probe.hh"
@@ -75,6 +76,7 @@ std::expected<KernelVm, Refusal> make(const VmPlan& plan, const kern::FileSystem
                                 .time_limit_ms = plan.limit_ms,
                                 .observer = &watcher,
                                 .open_ports = plan.open_ports,
+                                .exits = plan.exits,
                                 .x2apic = plan.x2apic},
                                {.command_line = plan.args, .at = plan.information});
     if (!vm) return vm;
@@ -96,18 +98,24 @@ void describe_start(const VmPlan& plan, const KernelVm& vm, VmRecord& record) {
            plan.vcpus == 1 ? "vCPU" : "vCPUs", plan.ram_kib);
 }
 
-/// Whether the VM was ended at an IN or OUT.
-bool is_port_access(const Vm& vm, const VmResult& result) {
+/// Whether the VM was ended at a port that nobody serves.
+bool ended_at_a_port(const Vm& vm, const VmResult& result) {
     const ExitHistory& history = vm.vcpu(result.vcpu).history();
     if (history.size() == 0) return false;
     const auto* access = std::get_if<exit::PortAccess>(&history.back(0).reason);
-    return access != nullptr && !access->string;
+    return access != nullptr && !is_served_port(access->port);
 }
 
 void describe_end(const VmPlan& plan, Vm& vm, const VmResult& result, const Watcher& watcher,
                   VmRecord& record) {
     record.exits = vm.exits();
     record.nested_faults = vm.nested_faults();
+    const OptionalExitCounts optional = vm.optional_exits();
+    record.cr3_writes = optional.cr3_writes;
+    record.page_faults = optional.page_faults;
+    if (plan.exits.cr3_writes || plan.exits.page_faults)
+        kprint("{}: {} writes of CR3 and {} page faults exited\n", plan.name, record.cr3_writes,
+               record.page_faults);
     record.status = result.status;
     kern::copy_text(record.reason, result.reason);
     if (result.error) record.error = static_cast<std::uint64_t>(*result.error) + 1;
@@ -133,7 +141,7 @@ void describe_end(const VmPlan& plan, Vm& vm, const VmResult& result, const Watc
             if (result.error) record.failed_address = watcher.last_page(result.vcpu).value();
             kprint("{}: failed after {} exits, {} lazy faults, {} frames: {}\n", plan.name,
                    record.exits, record.nested_faults, frames, result.reason);
-            if (is_port_access(vm, result) && !plan.open_ports)
+            if (ended_at_a_port(vm, result) && !plan.open_ports)
                 kprint(
                     "{}: a guest may go on at such a port if its line of the plan says "
                     "ports=open\n",

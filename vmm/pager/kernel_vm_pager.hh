@@ -174,6 +174,7 @@ class KernelVmPager final : public GuestMemory {
         return try_lazy_paging(fault);
     }
     std::expected<Hpa, Error> gpa2hpa(Gpa gpa) const override;
+    bool is_writable(Gpa gpa) const override { return table_.is_writable(gpa); }
     void set_shootdown(Shootdown shootdown, void* context) override {
         table_.set_shootdown(shootdown, context);
     }

@@ -76,6 +76,11 @@ class SecondLevelTable {
 
     /// The mapping of `gpa`; nothing if its page is not present.
     std::optional<Mapping> lookup(Gpa gpa) const;
+    /// Whether the page of `gpa` is present, and may be written.
+    bool is_writable(Gpa gpa) const {
+        const auto mapping = lookup(gpa);
+        return mapping && mapping->permission.write;
+    }
 
     /// The level-1 entry of `gpa`'s 4 KiB page, with the tables above it made where they are
     /// missing; touch it through std::atomic_ref only. It stays valid as long as the table. An

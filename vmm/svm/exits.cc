@@ -201,6 +201,11 @@ exit::PortAccess decode_port_access(std::uint64_t info) {
                                    .write = control.exit_info1 == msr_write};
         case exit_code::io: return decode_port_access(control.exit_info1);
         case exit_code::vmmcall: return exit::Hypercall{};
+        case exit_code::write_cr3: return exit::Cr3Write{};
+        case exit_code::exception + vector::page_fault:
+            return exit::GuestPageFault{
+                .address = control.exit_info2,
+                .error_code = static_cast<std::uint32_t>(control.exit_info1)};
         case exit_code::shutdown: return exit::Shutdown{};
         case exit_code::invd:
         case exit_code::wbinvd: return exit::IgnoredInstruction{exit_name(code)};

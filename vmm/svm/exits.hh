@@ -11,6 +11,7 @@ namespace vmm::svm {
 
 /// Exit codes that the host acts on [amd/vol2 appendix C]; exit_name knows all.
 namespace exit_code {
+inline constexpr std::uint64_t write_cr3 = 0x13;
 inline constexpr std::uint64_t write_cr8 = 0x18;
 inline constexpr std::uint64_t write_dr0 = 0x30;
 inline constexpr std::uint64_t write_dr7 = 0x37;

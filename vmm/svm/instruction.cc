@@ -20,6 +20,7 @@ Opcode opcode_of(std::uint64_t code, std::uint64_t information) {
         case exit_code::invd: return {2, {0x0f, 0x08}};
         case exit_code::wbinvd: return {2, {0x0f, 0x09}};
         case exit_code::vmmcall: return {3, {0x0f, 0x01, 0xd9}};
+        case exit_code::write_cr3:
         case exit_code::write_cr8: return {2, {0x0f, 0x22}, true};
         default: break;
     }

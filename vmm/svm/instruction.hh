@@ -20,7 +20,7 @@ struct Instruction {
 };
 
 /// Whether an exit with this code is made by an instruction that decode_instruction knows: CPUID,
-/// RDMSR, WRMSR, HLT, INVD, WBINVD, VMMCALL, MOV to CR8, MOV to a debug register.
+/// RDMSR, WRMSR, HLT, INVD, WBINVD, VMMCALL, MOV to CR3 or CR8, MOV to a debug register.
 constexpr bool is_decodable(std::uint64_t code) {
     switch (code) {
         case exit_code::cpuid:
@@ -29,6 +29,7 @@ constexpr bool is_decodable(std::uint64_t code) {
         case exit_code::invd:
         case exit_code::wbinvd:
         case exit_code::vmmcall:
+        case exit_code::write_cr3:
         case exit_code::write_cr8: return true;
         default: return code >= exit_code::write_dr0 && code <= exit_code::write_dr7;
     }

@@ -21,6 +21,13 @@ decltype(Exit::reason) write_cr8(Registers& registers, std::uint64_t value) {
     return exit::Served{name};
 }
 
+decltype(Exit::reason) write_cr3(SaveArea& save, std::uint64_t value, unsigned physical_bits) {
+    if ((save.efer & efer::long_mode_active) != 0 && value >> physical_bits != 0)
+        return exit::Exception{"write of CR3", vector::general_protection};
+    save.cr3 = value;
+    return exit::Cr3Write{};
+}
+
 decltype(Exit::reason) write_debug_register(SaveArea& save,
                                             std::array<std::uint64_t, 4>& breakpoints,
                                             unsigned number, std::uint64_t value) {

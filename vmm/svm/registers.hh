@@ -12,6 +12,10 @@
 /// exit::Served if the register has been written, or the exception that the guest gets instead.
 namespace vmm::svm {
 
+/// MOV to CR3: in long mode \#GP where `value` has bits beyond `physical_bits`; exit::Cr3Write if it
+/// has been written. The caller flushes [amd/vol2 5.5.1].
+decltype(Exit::reason) write_cr3(SaveArea& save, std::uint64_t value, unsigned physical_bits);
+
 /// MOV to CR8, the upper half of the task priority [amd/vol2 16.6.4]: #GP beyond 15.
 decltype(Exit::reason) write_cr8(Registers& registers, std::uint64_t value);
 

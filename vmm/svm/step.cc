@@ -44,7 +44,7 @@ void SvmVcpu::begin_step(std::uint32_t intercept) {
 /// The intercept is on again.
 void SvmVcpu::take_back_step() {
     vmcb().control.intercept1 |= step_.intercept;
-    vmcb().control.intercept_exceptions = intercepted_exceptions;
+    vmcb().control.intercept_exceptions = exceptions_;
     step_.intercept = 0;
 }
 

@@ -96,6 +96,15 @@ SystemRegisters SvmVcpu::system_registers() const {
             .privilege_level = save.cpl};
 }
 
+void SvmVcpu::set_optional_exits(const OptionalExits& wanted) {
+    constexpr std::uint32_t page_fault = 1U << vector::page_fault;
+    ControlArea& control = vmcb().control;
+    control.intercept_cr &= ~intercept_register::write_cr3;
+    if (wanted.cr3_writes) control.intercept_cr |= intercept_register::write_cr3;
+    exceptions_ = intercepted_exceptions | (wanted.page_faults ? page_fault : 0);
+    control.intercept_exceptions = exceptions_;
+}
+
 void SvmVcpu::set_efer(std::uint64_t value) {
     std::uint64_t& now = vmcb().save.efer;
     // VMRUN fails without SVME, so it stays set behind the guest's back [amd/vol2 15.5.1].
@@ -272,6 +281,7 @@ void SvmVcpu::inject(const Event& injected) {
         value |= event::has_error_code | std::uint64_t{*injected.error_code}
                                              << event::error_code_shift;
     vmcb().control.event_injection = value;
+    if (injected.cr2) vmcb().save.cr2 = *injected.cr2;
     unproven_ = true;
     if (injected.kind == Event::Kind::NonMaskableInterrupt) block_nmis(true);
 }
@@ -315,11 +325,17 @@ void SvmVcpu::request_interrupt_window(bool wanted) {
     if (!is_move) return;
     const std::uint64_t value = registers.*general_registers[instruction->source];
     exit.reason = move_to_register(exit.code, is_64_bit(vmcb().save) ? value : value & lower_half);
-    if (std::holds_alternative<vmm::exit::Served>(exit.reason)) skip_instruction(exit);
+    if (std::holds_alternative<vmm::exit::Served>(exit.reason) ||
+        std::holds_alternative<vmm::exit::Cr3Write>(exit.reason))
+        skip_instruction(exit);
 }
 
 decltype(Exit::reason) SvmVcpu::move_to_register(std::uint64_t code, std::uint64_t value) {
     if (code == exit_code::write_cr8) return write_cr8(registers, value);
+    if (code == exit_code::write_cr3) {
+        flush_tlb();
+        return write_cr3(vmcb().save, value, cpu_limits().physical_bits);
+    }
     kern::arch::Breakpoints breakpoints = kern::arch::read_breakpoints();
     const auto reason = write_debug_register(
         vmcb().save, breakpoints, static_cast<unsigned>(code - exit_code::write_dr0), value);

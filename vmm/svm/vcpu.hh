@@ -11,6 +11,7 @@
 #include "vmm/processor_state.hh"
 #include "vmm/svm/asid.hh"
 #include "vmm/svm/code_reader.hh"
+#include "vmm/svm/start_state.hh"
 #include "vmm/svm/vmcb.hh"
 #include "vmm/svm/world_switch.hh"
 
@@ -24,6 +25,7 @@ class SvmVcpu final : public VcpuBackend {
 
     void start_protected_mode(Gpa entry, std::uint32_t eax, std::uint32_t ebx) override;
     void start_real_mode(std::uint8_t vector) override;
+    void set_optional_exits(const OptionalExits& wanted) override;
     SystemRegisters system_registers() const override;
     void set_efer(std::uint64_t value) override;
     void set_pat(std::uint64_t value) override;
@@ -83,6 +85,7 @@ class SvmVcpu final : public VcpuBackend {
     std::uint64_t requested_at_ = 0;  // entries at the last request without a kick
     bool unproven_ = true;  // the host has changed what VMRUN checks since it was last accepted
     bool nmis_blocked_ = false;  // the handler of one runs; its IRET is intercepted
+    std::uint32_t exceptions_ = intercepted_exceptions;  // that exit, but for a step
     Step step_{};
     std::atomic<std::uint8_t> flush_requested_{tlb_control::nothing};
 };

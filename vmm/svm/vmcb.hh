@@ -14,6 +14,7 @@ namespace vmm::svm {
 /// Intercepts of accesses to control and debug registers, offsets 0x000 and 0x004: reads 15:0, writes
 /// 31:16.
 namespace intercept_register {
+inline constexpr std::uint32_t write_cr3 = 1U << 19;
 inline constexpr std::uint32_t write_cr8 = 1U << 24;
 inline constexpr std::uint32_t write_dr0_to_dr7 = 0xffU << 16;
 }  // namespace intercept_register

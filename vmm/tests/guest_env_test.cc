@@ -42,6 +42,7 @@ class FakeVcpu final : public VcpuBackend {
         registers = {.rflags = 2};
     }
     SystemRegisters system_registers() const override { return {.cr0 = 0x10, .cr3 = 0x5000}; }
+    void set_optional_exits(const OptionalExits&) override {}
     void set_efer(std::uint64_t) override {}
     void set_pat(std::uint64_t) override {}
     std::uint64_t tsc_offset() const override { return 0; }

@@ -91,7 +91,9 @@ TEST_F(Lines, RefusesOtherAccesses) {
     }
     for (const std::uint32_t index : {3U, 0xfU, 0x40U, 0xffU, 0xffff'ff10U}) {
         write(index, 0xffff'ffff);
-        if (index != 0xffff'ff10U) EXPECT_EQ(read(index), 0U) << "no register: index " << index;
+        if (index != 0xffff'ff10U) {
+            EXPECT_EQ(read(index), 0U) << "no register: index " << index;
+        }
     }
     EXPECT_EQ(read(0x10), 0x0001'afffU) << "an index has 8 bits";
 }

@@ -73,7 +73,7 @@ TEST(Bus, HasBounds) {
     EXPECT_TRUE(fails_with(bus.attach(at + 0xf, 0x10, device), Error::Overlap));
     EXPECT_TRUE(fails_with(bus.attach(at - 8, 9, device), Error::Overlap));
     for (unsigned i = 1; i < MmioBus::max_devices; ++i)
-        ASSERT_TRUE(succeeds(bus.attach(at + i * 0x10, 0x10, device)));
+        ASSERT_TRUE(succeeds(bus.attach(at + std::uint64_t{i} * 0x10, 0x10, device)));
     EXPECT_TRUE(fails_with(bus.attach(at + 0x1000, 0x10, device), Error::OutOfMemory));
 }
 

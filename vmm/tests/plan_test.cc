@@ -95,11 +95,25 @@ INSTANTIATE_TEST_SUITE_P(
                     Wrong{"vm name=a file=b protect=0x1000:w", 1, "protect"},
                     Wrong{"vm name=a file=b keep", 1, "keep"},
                     Wrong{"vm name=a file=b ports=closed", 1, "ports"},
+                    Wrong{"vm name=a file=b exits=", 1, "exits"},
+                    Wrong{"vm name=a file=b exits=cr3,gp", 1, "exits"},
+                    Wrong{"vm name=a file=b exits=pf,pf", 1, "exits"},
                     Wrong{"vm name=a file=b apic=pic", 1, "apic"},
                     Wrong{"vm name=a file=b\nvm name=a file=c", 2, "name"},
                     Wrong{"vm name=a file=x\nvm name=b file=x\nvm name=c file=x\nvm name=d file=x\n"
                           "vm name=e file=x",
                           5, "e"}));
+
+TEST(Plan, WhatExitsIsChosen) {
+    const auto exits = [](const char* line) {
+        const Parsed plan{line};
+        return std::pair{plan.machines[0].exits.cr3_writes, plan.machines[0].exits.page_faults};
+    };
+    EXPECT_EQ(exits("vm name=a file=b"), (std::pair{false, false}));
+    EXPECT_EQ(exits("vm name=a file=b exits=cr3"), (std::pair{true, false}));
+    EXPECT_EQ(exits("vm name=a file=b exits=pf"), (std::pair{false, true}));
+    EXPECT_EQ(exits("vm name=a file=b exits=pf,cr3"), (std::pair{true, true}));
+}
 
 TEST(Plan, AnEmptyPlanIsNoMachine) {
     EXPECT_EQ(Parsed{""}.result.value_or(9), 0U);

@@ -30,6 +30,7 @@ class Pages final : public GuestMemory {
         if (found == frames.end()) return std::unexpected{Error::NotFound};
         return found->second.address() + gpa.page_offset();
     }
+    bool is_writable(Gpa gpa) const override { return gpa2hpa(gpa).has_value(); }
     void set_shootdown(Shootdown, void*) override {}
 
     void make(std::uint64_t page) {

@@ -220,8 +220,25 @@ def test_hypercalls_are_the_kernels(boot: Boot) -> None:
 def test_wide_accesses_meet_as_many_ports(boot: Boot, name: str) -> None:
     """What no device serves of an access is an empty bus; with open ports, all of it may be."""
     known = [0xFFFFFFFF, 0xFF00B060, 0x00FF, 0x5A]
-    others = [0xFFFFFFFF, 0xFFFF, 0xFF] if name == "open-ports" else []
+    others = [0xFFFFFFFF, 0xFFFF, 0xE9] if name == "open-ports" else []
     assert notes(boot, name, len(known + others)) == known + others
+
+
+def test_a_string_goes_on_behind_its_fault(boot: Boot) -> None:
+    """REP INS into a read-only page: two of five elements, then the guest's own #PF, CR2 and all; then the
+    rest. OUTS from a page that is not there."""
+    left, index, cr2, error, _, then, end, first, second, table, cr2_of_outs, error_of_outs = notes(boot, "strings", 12)
+    assert (left, index, cr2, error) == (3, 0x401000, 0x401000, 3)
+    assert boot.group("strings")["fault-return"] == "true", "RIP is not at the instruction"
+    assert (then, end) == (0, 0x401003)
+    assert (first, second) == (0xE9E90000, 0xE9E9E9), "the bytes of the two pages"
+    assert table & 0xFFF == 0x63, "accessed and dirty"
+    assert (cr2_of_outs, error_of_outs) == (0x402004, 0)
+
+
+def test_a_whole_string_is_one_exit(boot: Boot) -> None:
+    """4 KiB to a port that discards."""
+    assert boot.numbers("long-string", "port-accesses") == [1]
 
 
 def test_no_access_after_a_shootdown(boot: Boot) -> None:
@@ -384,8 +401,8 @@ def test_the_next_guest_runs(boot: Boot, name: str) -> None:
         ("triple-fault", "shutdown (triple fault)", (0x7F, 2), "a triple fault of the guest"),
         ("out", "OUT", (0x7B, 0x1E), "OUT to a port that no device serves"),
         ("in", "IN", (0x7B, 0x1E), "IN from a port that no device serves"),
-        ("ins", "IN", (0x7B, 0x1E), "INS or OUTS"),
-        ("outs", "OUT", (0x7B, 0x1E), "INS or OUTS"),
+        ("ins", "IN", (0x7B, 0x1E), "IN from a port that no device serves"),
+        ("outs", "OUT", (0x7B, 0x1E), "memory that is not there"),
         ("nowhere", "nested page fault: fetch", (0x400, 0x30), "memory that is not there"),
         ("hole", "nested page fault: read", (0x400, 0x30), "MMIO hole"),
         ("halt", "HLT", (0x78, 0xC), "halted for ever"),

@@ -21,6 +21,7 @@ namespace {
 
 namespace fake = kern::arch::fake;
 
+using kern::test::fails_with;
 using test::FakeVcpu;
 
 std::vector<FakeVcpu::Guest>* guests_to_be = nullptr;
@@ -387,6 +388,51 @@ TEST_F(VirtualMachine, AnAccessIsServedIfOneOfItsPortsIs) {
     const VmResult result = vm->run();
     EXPECT_STREQ(result.reason, "IN from a port that no device serves");
     EXPECT_EQ(step, 6);
+}
+
+TEST_F(VirtualMachine, EachVcpuFindsItsOwnApicInThePage) {
+    constexpr Gpa id = ApicPage::address + 0x20, priority = ApicPage::address + 0x80,
+                  command = ApicPage::address + 0x300, destination = ApicPage::address + 0x310;
+    auto vm = make({[](FakeVcpu& self) { return end_with(self, 0); },
+                    [](FakeVcpu& self) { return end_with(self, 0); }});
+    MmioBus& bus = vm->mmio();
+    EXPECT_TRUE(fails_with(bus.read(0, id, 4), Error::NotFound)) << "not in x2APIC mode";
+    EXPECT_TRUE(fails_with(bus.write(0, priority, 4, 0x50), Error::NotFound));
+    for (unsigned index = 0; index < 2; ++index)
+        vm->vcpu(index).apic().set_mode(X2Apic::Mode::Xapic);
+    EXPECT_EQ(bus.read(0, id, 4), 0U);
+    EXPECT_EQ(bus.read(1, id, 4), 1U << 24);
+    ASSERT_TRUE(bus.write(1, priority, 4, 0x50));
+    EXPECT_EQ(vm->vcpu(0).apic().task_priority(), 0);
+    EXPECT_EQ(vm->vcpu(1).apic().task_priority(), 0x50);
+    ASSERT_TRUE(bus.write(0, destination, 4, 1U << 24));
+    EXPECT_FALSE(vm->vcpu(1).apic().has_request());
+    ASSERT_TRUE(bus.write(0, command, 4, 0x61));
+    EXPECT_EQ(vm->vcpu(1).apic().deliverable(), 0x61) << "sent to vCPU 1, and not to vCPU 0";
+    EXPECT_FALSE(vm->vcpu(0).apic().has_request());
+    for (const unsigned size : {1U, 2U, 8U})
+        EXPECT_TRUE(fails_with(bus.read(0, id, size), Error::Unsupported)) << size << " bytes";
+    EXPECT_TRUE(fails_with(bus.write(0, id + 4, 4, 0), Error::Unsupported));
+    EXPECT_TRUE(fails_with(bus.read(0, ApicPage::address + 0xffe, 4), Error::OutOfRange));
+}
+
+TEST_F(VirtualMachine, TheIoApicSendsToOneOfThoseThatAreAddressed) {
+    auto vm = make({[](FakeVcpu& self) { return end_with(self, 0); },
+                    [](FakeVcpu& self) { return end_with(self, 0); }});
+    const auto write = [&](std::uint64_t index, std::uint64_t value) {
+        EXPECT_TRUE(vm->mmio().write(0, IoApic::address, 4, index));
+        EXPECT_TRUE(vm->mmio().write(0, IoApic::address + 0x10, 4, value));
+    };
+    constexpr std::uint64_t entry = 0x10 + 2 * MmioConsole::line, lowest_priority = 1U << 8;
+    write(entry + 1, 0xff00'0000);
+    write(entry, lowest_priority | 0x61);
+    ASSERT_TRUE(vm->mmio().write(1, MmioConsole::address + 0xc, 4, 1));
+    ASSERT_TRUE(vm->mmio().write(1, MmioConsole::address, 1, 'x'));
+    EXPECT_TRUE(vm->vcpu(0).apic().has_request());
+    EXPECT_FALSE(vm->vcpu(1).apic().has_request()) << "lowest priority: one of them";
+    write(entry, 0x62);
+    ASSERT_TRUE(vm->mmio().write(1, MmioConsole::address, 1, 'x'));
+    EXPECT_EQ(vm->vcpu(1).apic().deliverable(), 0x62) << "fixed: each of them";
 }
 
 TEST_F(VirtualMachine, AMemoryThatOutlivesItForgetsIt) {

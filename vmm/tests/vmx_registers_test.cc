@@ -69,7 +69,7 @@ TEST(VmxControlRegisterAccess, TheHostsBitsOfCr0AreTheGuestsInTheShadow) {
     registers.rsp = 1;
     registers.r12 = 0x31;  // NE, and CD and NW cleared
     vmcs.set(Field::exit_qualification, move_to(0, 12));
-    const auto reason = serve_control_register_access(vmcs, registers);
+    const auto reason = serve_control_register_access(vmcs, registers, 40);
     EXPECT_TRUE(std::holds_alternative<exit::Served>(reason));
     // The rest is done by the CPU, which executes the MOV again: so RIP and CR0 stay as they are.
     EXPECT_EQ(vmcs.read(Field::cr0_read_shadow) & cr0_host_bits, 0x20U);
@@ -88,7 +88,7 @@ TEST(VmxControlRegisterAccess, TheSourceIsTheRegisterOfTheQualification) {
         Registers registers;
         registers.*in_order[number] = 0x4000'0031;
         vmcs.set(Field::exit_qualification, move_to(0, number));
-        (void)serve_control_register_access(vmcs, registers);
+        (void)serve_control_register_access(vmcs, registers, 40);
         EXPECT_EQ(vmcs.read(Field::cr0_read_shadow), 0x4000'0031U) << "register " << number;
     }
 }
@@ -98,18 +98,40 @@ TEST(VmxControlRegisterAccess, VmxeIsRefusedAsByACpuWithoutVmx) {
     Registers registers;
     registers.rax = 0x2000;
     vmcs.set(Field::exit_qualification, move_to(4, 0));
-    const auto reason = serve_control_register_access(vmcs, registers);
+    const auto reason = serve_control_register_access(vmcs, registers, 40);
     const auto* exception = std::get_if<exit::Exception>(&reason);
     ASSERT_NE(exception, nullptr);
     EXPECT_EQ(exception->vector, 13);
     EXPECT_EQ(vmcs.read(Field::cr4_read_shadow), 0U);
 }
 
+TEST(VmxControlRegisterAccess, Cr3IsWritten) {
+    FakeVmcs vmcs = good_64_bit_vmcs();
+    Registers registers;
+    registers.r9 = 0x12'3456'7000;
+    vmcs.set(Field::exit_qualification, move_to(3, 9));
+    EXPECT_TRUE(
+        std::holds_alternative<exit::Cr3Write>(serve_control_register_access(vmcs, registers, 40)));
+    EXPECT_EQ(vmcs.read(Field::guest_cr3), registers.r9);
+    registers.r9 = 1ULL << 40;
+    EXPECT_TRUE(std::holds_alternative<exit::Exception>(
+        serve_control_register_access(vmcs, registers, 40)));
+    EXPECT_EQ(vmcs.read(Field::guest_cr3), 0x12'3456'7000U) << "an exception has written nothing";
+    // With three levels the CPU would read memory.
+    vmcs.set(Field::guest_efer, 0);
+    vmcs.set(Field::guest_cr0, 0x8000'0031);
+    vmcs.set(Field::guest_cr4, 0x20);
+    registers.r9 = 0x5000;
+    EXPECT_TRUE(
+        std::holds_alternative<exit::Unknown>(serve_control_register_access(vmcs, registers, 40)));
+}
+
 TEST(VmxControlRegisterAccess, OtherAccessesAreUnknown) {
     FakeVmcs vmcs = good_vmcs();
-    for (const std::uint64_t qualification : {0x3ULL, 0x8ULL, 0x10ULL, 0x20ULL, 0x30ULL}) {
+    for (const std::uint64_t qualification : {0x8ULL, 0x10ULL, 0x13ULL, 0x20ULL, 0x30ULL}) {
         vmcs.set(Field::exit_qualification, qualification);
-        EXPECT_TRUE(std::holds_alternative<exit::Unknown>(serve_control_register_access(vmcs, {})))
+        EXPECT_TRUE(
+            std::holds_alternative<exit::Unknown>(serve_control_register_access(vmcs, {}, 40)))
             << std::hex << qualification;
     }
 }

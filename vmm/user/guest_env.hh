@@ -39,6 +39,7 @@ class MappedMemory final : public GuestMemory {
     Hpa table_root() const override { return table_.root(); }
     std::expected<void, Error> serve_fault(const exit::NestedPageFault& fault) override;
     std::expected<Hpa, Error> gpa2hpa(Gpa gpa) const override;
+    bool is_writable(Gpa gpa) const override { return table_.is_writable(gpa); }
     void set_shootdown(Shootdown shootdown, void* context) override;
     ///@}
 

@@ -134,11 +134,16 @@ exit::PortAccess decode_port_access(std::uint64_t qualification) {
 }
 
 /// One of the few exceptions of the exception bitmap, or an NMI of the host.
-decltype(Exit::reason) decode_exception(std::uint64_t information) {
+decltype(Exit::reason) decode_exception(const Vmcs& vmcs) {
+    const std::uint64_t information = vmcs.read(Field::exit_interruption_information);
     const std::uint64_t number = information & interruption::vector;
     if ((information & interruption::type) == interruption::nmi) return exit::ExternalInterrupt{};
     switch (number) {
         case vector::debug: return exit::Exception{"exception #DB (debug)", vector::debug};
+        case vector::page_fault:
+            return exit::GuestPageFault{.address = vmcs.read(Field::exit_qualification),
+                                        .error_code = static_cast<std::uint32_t>(
+                                            vmcs.read(Field::exit_interruption_error_code))};
         case vector::alignment_check:
             return exit::Exception{"exception #AC (alignment check)", vector::alignment_check};
         default: return exit::Unknown{"exception that the host did not ask for"};
@@ -149,8 +154,7 @@ decltype(Exit::reason) decode_exception(std::uint64_t information) {
                                                   const Exit& exit, std::uint64_t rcx) {
     const auto msr = static_cast<std::uint32_t>(rcx);
     switch (reason) {
-        case exit_reason::exception_or_nmi:
-            return decode_exception(vmcs.read(Field::exit_interruption_information));
+        case exit_reason::exception_or_nmi: return decode_exception(vmcs);
         case exit_reason::external_interrupt:
         case exit_reason::preemption_timer: return exit::ExternalInterrupt{};
         case exit_reason::interrupt_window:

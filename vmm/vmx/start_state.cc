@@ -101,8 +101,7 @@ void set_controls(Vmcs& vmcs, const Controls& controls, const ControlAddresses& 
     vmcs.write(Field::secondary_controls, controls.secondary);
     vmcs.write(Field::exit_controls, controls.exit);
     vmcs.write(Field::entry_controls, controls.entry);
-    // A guest that faults in its #DB or #AC handler for ever can be left only by these.
-    vmcs.write(Field::exception_bitmap, 1U << vector::debug | 1U << vector::alignment_check);
+    vmcs.write(Field::exception_bitmap, exiting_exceptions);
     vmcs.write(Field::page_fault_error_code_mask, 0);
     vmcs.write(Field::page_fault_error_code_match, 0);
     vmcs.write(Field::cr3_target_count, 0);

@@ -6,6 +6,7 @@
 #include "vmm/address.hh"
 #include "vmm/vmx/capabilities.hh"
 #include "vmm/vmx/vmcs.hh"
+#include "vmm/x86.hh"
 
 namespace vmm::vmx {
 
@@ -27,6 +28,11 @@ struct ControlAddresses {
 /// Where in the virtual-APIC page the CPU keeps the guest's task priority: CR8 is bits 7:4 of that
 /// byte [intel/vol3c 30.1.1].
 inline constexpr std::size_t virtual_tpr_offset = 0x80;
+
+/// The exceptions that always exit, as a bitmap: a guest that faults in its #DB or #AC handler for
+/// ever can be left only by these.
+inline constexpr std::uint32_t exiting_exceptions =
+    1U << vector::debug | 1U << vector::alignment_check;
 
 /// The part of the current VMCS that no guest changes: controls, bitmaps, EPT, the bits of CR0 and
 /// CR4 that the host keeps. The VPID is set before each entry.

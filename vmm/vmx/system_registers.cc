@@ -34,6 +34,19 @@ SegmentRegister segment(const Vmcs& vmcs, Field base, Field limit) {
     return {.base = vmcs.read(base), .limit = static_cast<std::uint32_t>(vmcs.read(limit))};
 }
 
+/// As MOV to CR3 does it, but for the flush.
+decltype(Exit::reason) write_cr3(Vmcs& vmcs, std::uint64_t value, unsigned physical_bits) {
+    const bool is_long = (vmcs.read(Field::guest_efer) & efer::long_mode_active) != 0;
+    if (is_long && value >> physical_bits != 0)
+        return exit::Exception{"write of CR3", vector::general_protection};
+    // With three levels the CPU loads what CR3 points to into fields of the VMCS.
+    if (!is_long && (vmcs.read(Field::guest_cr0) & cr0::paging) != 0 &&
+        (vmcs.read(Field::guest_cr4) & cr4::physical_address_extension) != 0)
+        return exit::Unknown{"write of CR3 with three levels, which is not served with exits=cr3"};
+    vmcs.write(Field::guest_cr3, value);
+    return exit::Cr3Write{};
+}
+
 }  // namespace
 
 bool is_64_bit(const Vmcs& vmcs) {
@@ -79,16 +92,22 @@ void set_guest_efer(Vmcs& vmcs, std::uint64_t value) {
                (value & ~efer::long_mode_active) | (now & efer::long_mode_active));
 }
 
-decltype(Exit::reason) serve_control_register_access(Vmcs& vmcs, const Registers& registers) {
+decltype(Exit::reason) serve_control_register_access(Vmcs& vmcs, const Registers& registers,
+                                                     unsigned physical_bits) {
     const std::uint64_t qualification = vmcs.read(Field::exit_qualification);
     const std::uint64_t number = qualification & access::number;
     const bool is_move_to =
         ((qualification >> access::kind_shift) & access::kind_mask) == access::kind_move_to;
     if (is_move_to && number == 4)
         return exit::Exception{"write of CR4 (VMXE)", vector::general_protection};
-    if (!is_move_to || number != 0) return exit::Unknown{"access to a control register"};
     const auto source =
         general_registers[(qualification >> access::register_shift) & access::register_mask];
+    if (is_move_to && number == 3)
+        return write_cr3(
+            vmcs,
+            is_64_bit(vmcs) ? registers.*source : static_cast<std::uint32_t>(registers.*source),
+            physical_bits);
+    if (!is_move_to || number != 0) return exit::Unknown{"access to a control register"};
     vmcs.write(Field::cr0_read_shadow, registers.*source);
     return exit::Served{"write of CR0 bits that the host keeps"};
 }

@@ -42,6 +42,10 @@ void set_guest_efer(Vmcs& vmcs, std::uint64_t value);
 /// the host keeps. They go to the read shadow, and the guest executes the instruction again, now
 /// without an exit, so that the CPU itself does the rest of it (Served). Setting CR4.VMXE is
 /// answered with #GP, as a CPU without VMX does. The result is the reason for Exit.
-decltype(Exit::reason) serve_control_register_access(Vmcs& vmcs, const Registers& registers);
+///
+/// A write of CR3, which exits with OptionalExits only, is done here and is exit::Cr3Write; the caller
+/// moves RIP, and flushes. In long mode bits beyond `physical_bits` are a \#GP.
+decltype(Exit::reason) serve_control_register_access(Vmcs& vmcs, const Registers& registers,
+                                                     unsigned physical_bits);
 
 }  // namespace vmm::vmx

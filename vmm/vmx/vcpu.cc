@@ -153,6 +153,14 @@ SystemRegisters VmxVcpu::system_registers() const {
     return with_vmcs([&] { return read_system_registers(vmcs_, env_.cr2); });
 }
 
+void VmxVcpu::set_optional_exits(const OptionalExits& wanted) {
+    with_vmcs([&] {
+        set_primary_control(primary_control::cr3_load_exiting, wanted.cr3_writes);
+        vmcs_.write(Field::exception_bitmap,
+                    exiting_exceptions | (wanted.page_faults ? 1U << vector::page_fault : 0));
+    });
+}
+
 void VmxVcpu::set_efer(std::uint64_t value) {
     with_vmcs([&] { set_guest_efer(vmcs_, value); });
     flush_tlb();  // NXE changes what entries mean
@@ -284,7 +292,12 @@ Exit VmxVcpu::stay(Entered entered) {
     if ((registers.rflags & rflags::trap) != 0) forget_unfinished_step(vmcs_);
     switch (code) {
         case exit_reason::control_register_access:
-            exit.reason = serve_control_register_access(vmcs_, registers);
+            exit.reason =
+                serve_control_register_access(vmcs_, registers, cpu_limits().physical_bits);
+            if (std::holds_alternative<vmm::exit::Cr3Write>(exit.reason)) {
+                flush_tlb();
+                skip_instruction(exit);
+            }
             break;
         case exit_reason::nmi_window:
             set_primary_control(primary_control::nmi_window_exiting, false);
@@ -332,6 +345,7 @@ bool VmxVcpu::can_inject_interrupt() const {
 
 void VmxVcpu::inject(const Event& event) {
     inject_event(vmcs_, event);
+    if (event.cr2) env_.cr2 = *event.cr2;
     if (event.kind == Event::Kind::NonMaskableInterrupt)
         set_primary_control(primary_control::nmi_window_exiting, true);
 }

@@ -28,6 +28,7 @@ class VmxVcpu final : public VcpuBackend {
 
     void start_protected_mode(Gpa entry, std::uint32_t eax, std::uint32_t ebx) override;
     void start_real_mode(std::uint8_t vector) override;
+    void set_optional_exits(const OptionalExits& wanted) override;
     SystemRegisters system_registers() const override;
     void set_efer(std::uint64_t value) override;
     void set_pat(std::uint64_t value) override;

@@ -157,7 +157,7 @@ def _forms(nonce: str) -> list[tuple[str, int, int | None]]:
     result = at.get(0, 4) & n[4] & 0xFFFF_FFFF
     at.put(result, 0, 4)
     at.note("AND memory, EDX: RDX", n[4], _sign_zero_parity(result, 4))
-    at.note("AND memory, EDX", None, _sign_zero_parity(result, 4))
+    at.note("AND memory, EDX")
     at.put(at.get(6, 2) | 0x8001, 6, 2)
     at.note("OR memory, 0x8001", None, _sign_zero_parity(at.get(6, 2), 2))
     at.note("AND RDX, memory", n[5] & at.get(), _sign_zero_parity(n[5] & at.get(), 8))

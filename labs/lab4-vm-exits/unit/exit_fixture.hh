@@ -29,7 +29,14 @@ class ExitTest : public ::testing::Test {
         kern::arch::fake::reset();
         ASSERT_TRUE(vmm::Vm::prepare(backend));
         pager_ = std::move(*vmm::KernelVmPager::create(vmm::npt_format));
-        vm_ = std::move(*vmm::Vm::create(*pager_, {.name = "test", .vcpu_count = vcpus}));
+        make_vm(false);
+    }
+
+    /// A new one in the place of the old, over the same memory.
+    void make_vm(bool open_ports) {
+        vm_.reset();
+        vm_ = std::move(*vmm::Vm::create(
+            *pager_, {.name = "test", .vcpu_count = vcpus, .open_ports = open_ports}));
         for (unsigned index = 0; index < vcpus; ++index) vcpu(index).make_runnable();
     }
 

@@ -562,7 +562,7 @@ TEST_F(HandleMmio, FetchesByTheGuestsOwnTables) {
         const std::uint64_t value = target | 3;
         std::array<std::byte, 8> bytes;
         __builtin_memcpy(bytes.data(), &value, sizeof(value));
-        put(tables_at + (4 - level) * page + index * 8, bytes);
+        put(tables_at + (4 - level) * page + std::uint64_t{index} * 8, bytes);
     };
     entry(4, linear >> 39 & 0x1ff, tables_at + page);
     entry(3, linear >> 30 & 0x1ff, tables_at + 2 * page);

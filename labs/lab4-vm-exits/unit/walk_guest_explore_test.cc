@@ -28,9 +28,9 @@ constexpr std::uint64_t present = 1, all = 7, accessed = 0x20, dirty = 0x40;
 constexpr GuestMemory::GuestPaging four_levels{
     .cr0 = 0x8001'0001, .cr3 = 0x1000, .cr4 = 0x20, .efer = 0x500};
 constexpr unsigned levels = 4;
-constexpr unsigned index_in[levels + 1] = {0, 0x12, 0x34, 0x56, 0x78};  ///< by level
-constexpr std::uint64_t gva = std::uint64_t{index_in[4]} << 39 | std::uint64_t{index_in[3]} << 30 |
-                              std::uint64_t{index_in[2]} << 21 | std::uint64_t{index_in[1]} << 12;
+constexpr std::uint64_t index_in[levels + 1] = {0, 0x12, 0x34, 0x56, 0x78};  ///< by level
+constexpr std::uint64_t gva =
+    index_in[4] << 39 | index_in[3] << 30 | index_in[2] << 21 | index_in[1] << 12;
 constexpr std::uint64_t old_page = 0x4321'0000, new_page = 0x5432'0000;
 
 /// A guest's memory that has its tables, level 4 at 0x1000 to level 1 at 0x4000.
@@ -48,6 +48,7 @@ class Memory final : public GuestMemory {
         if (gpa.value() / page >= frames_.size()) return std::unexpected{Error::NotFound};
         return frames_[gpa.value() / page] + gpa.page_offset();
     }
+    bool is_writable(Gpa gpa) const override { return gpa2hpa(gpa).has_value(); }
     void set_shootdown(Shootdown, void*) override {}
 
     /// The entry of `level` that the walk of `gva` uses.

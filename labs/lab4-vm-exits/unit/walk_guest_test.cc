@@ -76,6 +76,7 @@ class Memory final : public GuestMemory {
         if (on_look) on_look(gpa);
         return frames_[gpa.value() / page] + gpa.page_offset();
     }
+    bool is_writable(Gpa gpa) const override { return gpa.value() / page < pages; }
     void set_shootdown(Shootdown, void*) override {}
 
     std::set<std::uint64_t> missing;   ///< pages

@@ -484,13 +484,13 @@ kill_in:
 at_in:
     inw %dx, %ax
 kill_ins:
-    movl $0x3f8, %edx
+    movl $0x1234, %edx
     movl $SAVED, %edi
 at_ins:
     insb
 kill_outs:
     movl $0x3f8, %edx
-    movl $BLOB, %esi
+    movl $NOWHERE, %esi
     movl $3, %ecx
 at_outs:
     rep outsb

@@ -12,6 +12,7 @@
 #define MODE 0x32000 /* what virtual CPU 1 is to do */
 #define PAGE_DIRECTORY 0x50000
 #define LONG_MODE_TABLES 0x52000 /* three pages */
+#define STRING_TABLE 0x56000 /* a page table for INS and OUTS */
 #define FRESH_STACK 0x41000 /* the top of a page that nobody has touched before */
 #define WATCHED 0x60000     /* a page with contents of the host's */
 #define WRITTEN 0x61000

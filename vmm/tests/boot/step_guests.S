@@ -51,6 +51,12 @@ guest_step:
     stepped movl $0x3f9, %edx
     stepped inb %dx, %al
     stepped outb %al, %dx
+    stepped pushl %edi
+    stepped movl $OPERAND, %edi
+    stepped movl $2, %ecx
+    stepped                     // two elements are two steps
+    stepped rep insb
+    stepped popl %edi
     stepped_msr rdmsr, MSR_APIC_ID
     stepped_msr rdmsr, MSR_EFER
     stepped_msr wrmsr, MSR_TASK_PRIORITY

@@ -6,7 +6,7 @@
 namespace vmm::test {
 
 extern "C" Label guest_tiny_timer, guest_held, guest_init, guest_nmi_halt, guest_tsc, guest_calls,
-    guest_ports;
+    guest_ports, guest_strings, at_rep_ins, guest_long_string;
 
 namespace {
 
@@ -21,8 +21,9 @@ void try_guest(const Setup& setup, Tell tell) {
 }
 
 void tell_notes(std::string_view name, const Results& results, unsigned count) {
-    constexpr std::array<std::string_view, 7> keys{"note-0", "note-1", "note-2", "note-3",
-                                                   "note-4", "note-5", "note-6"};
+    constexpr std::array<std::string_view, 12> keys{"note-0", "note-1", "note-2",  "note-3",
+                                                    "note-4", "note-5", "note-6",  "note-7",
+                                                    "note-8", "note-9", "note-10", "note-11"};
     for (unsigned i = 0; i < count; ++i) fact(name, keys[i], results.note(i));
 }
 
@@ -57,6 +58,18 @@ void test_vcpu() {
               [](const KernelVmPager& pager) { tell_notes("ports", {pager}, 4); });
     try_guest({.name = "open-ports", .entry = guest_ports, .what = 1, .open_ports = true},
               [](const KernelVmPager& pager) { tell_notes("open-ports", {pager}, 7); });
+    try_guest({.name = "strings", .entry = guest_strings}, [](const KernelVmPager& pager) {
+        const Results results{pager};
+        tell_notes("strings", results, 12);
+        fact("strings", "fault-return", results.note(4) == place(at_rep_ins).value());
+    });
+    const auto vm = make_vm({.name = "long-string", .entry = guest_long_string});
+    (void)run(*vm);
+    const ExitHistory& history = vm->vcpu(0).history();
+    unsigned port_accesses = 0;
+    for (std::size_t age = 0; age < history.size(); ++age)
+        port_accesses += std::holds_alternative<exit::PortAccess>(history.back(age).reason);
+    fact("long-string", "port-accesses", port_accesses);
 }
 
 }  // namespace vmm::test

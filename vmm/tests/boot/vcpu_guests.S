@@ -269,3 +269,74 @@ guest_ports:
     inb $0xe9, %al
     note 6
 1:  finish
+
+// ---------------------------------------------------------------------------------------------------
+// INS and OUTS on pages of the guest's own: with a fault in the middle, behind which the guest goes on
+// where it was, and from a page that is not there. At 4 MiB there is a page, then a read-only one.
+    .global guest_strings, at_rep_ins, at_outs_of_nothing
+guest_strings:
+    begin
+    movl $0x83, PAGE_DIRECTORY
+    movl $STRING_TABLE + 3, PAGE_DIRECTORY + 4
+    movl $WRITTEN + 3, STRING_TABLE
+    movl $PATTERN + 1, STRING_TABLE + 4
+    movl %cr4, %eax
+    orl $CR4_PSE, %eax
+    movl %eax, %cr4
+    movl $PAGE_DIRECTORY, %eax
+    movl %eax, %cr3
+    movl %cr0, %eax
+    orl $CR0_PG | CR0_WP, %eax
+    movl %eax, %cr0
+    cld
+    movl $AT(ins_faulted), %fs:RESUME
+    movl $0xe9, %edx            // reads as its own number
+    movl $0x400ffe, %edi
+    movl $5, %ecx
+at_rep_ins:
+    rep insb
+    movl $AT(outs_faulted), %fs:RESUME
+    movl %ecx, %eax
+    note 5
+    movl %edi, %eax
+    note 6
+    movl WRITTEN + 0xffc, %eax
+    note 7
+    movl PATTERN, %eax
+    note 8
+    movl STRING_TABLE + 4, %eax
+    note 9
+    movl $0x402004, %esi
+at_outs_of_nothing:
+    outsl
+ins_faulted:
+    movl %ecx, %eax
+    note 0
+    movl %edi, %eax
+    note 1
+    movl %fs:LAST_CR2, %eax
+    note 2
+    movl %fs:ERRORS + 4 * 14, %eax
+    note 3
+    movl %fs:RETURNS + 4 * 14, %eax
+    note 4
+    orl $2, STRING_TABLE + 4
+    invlpg 0x401000
+    jmp at_rep_ins
+outs_faulted:
+    movl %fs:LAST_CR2, %eax
+    note 10
+    movl %fs:ERRORS + 4 * 14, %eax
+    note 11
+    finish
+
+// A whole string by one exit.
+    .global guest_long_string
+guest_long_string:
+    begin
+    cld
+    movl $BLOB, %esi
+    movl $4096, %ecx
+    movl $0x80, %edx
+    rep outsb
+    finish

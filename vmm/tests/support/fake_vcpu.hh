@@ -31,6 +31,7 @@ class FakeVcpu final : public VcpuBackend {
         seen.privilege_level = ring;
         return seen;
     }
+    void set_optional_exits(const OptionalExits& wanted) override { optional_exits = wanted; }
     void set_efer(std::uint64_t value) override {
         system.efer = (value & ~efer::long_mode_active) | (system.efer & efer::long_mode_active);
     }
@@ -57,6 +58,7 @@ class FakeVcpu final : public VcpuBackend {
         pending = true;
         injected.push_back(event.vector);
         error_codes.push_back(event.error_code);
+        if (event.cr2) system.cr2 = *event.cr2;
     }
     void request_interrupt_window(bool wanted) override { window = wanted; }
     void skip_instruction(const Exit& exit) override {
@@ -68,6 +70,7 @@ class FakeVcpu final : public VcpuBackend {
 
     Guest guest;
     SystemRegisters system{};
+    OptionalExits optional_exits{};
     std::uint64_t offset = 0;
     unsigned ring = 0;
     bool in_nmi_handler = false;
