@@ -49,6 +49,7 @@ class Memory final : public GuestMemory {
             return std::unexpected{Error::NotFound};
         return frames_[gpa.value() / page] + gpa.page_offset();
     }
+    bool is_writable(Gpa gpa) const override { return gpa2hpa(gpa).has_value(); }
     void set_shootdown(Shootdown, void*) override {}
 
     ///@{

@@ -32,6 +32,7 @@ class SoftMemory final : public GuestMemory {
         return std::unexpected{Error::NotFound};
     }
     std::expected<Hpa, Error> gpa2hpa(Gpa gpa) const override;
+    bool is_writable(Gpa gpa) const override { return gpa2hpa(gpa).has_value(); }
     void set_shootdown(Shootdown, void*) override {}
 
    private:
