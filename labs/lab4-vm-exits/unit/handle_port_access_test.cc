@@ -103,7 +103,7 @@ class HandlePortAccess : public ExitTest {
     /// IN or OUT.
     vmm::Handled access(std::uint16_t port, std::uint8_t size, bool in) {
         before_ = registers();
-        return handle_port_access(vcpu(), {.instruction_length = 1},
+        return handle_port_access(vcpu(), {.reason = {}, .instruction_length = 1},
                                   {.port = port, .size = size, .in = in});
     }
     /// A string instruction with these bytes, at `place`; RIP is there, if a test does not say more.
@@ -127,7 +127,7 @@ class HandlePortAccess : public ExitTest {
     vmm::Handled call(const vmm::exit::PortAccess& what) {
         before_ = registers();
         last_ = what;
-        return handle_port_access(vcpu(), {.instruction_length = length_}, what);
+        return handle_port_access(vcpu(), {.reason = {}, .instruction_length = length_}, what);
     }
     /// The guest executes the same instruction again.
     vmm::Handled again() { return call(last_); }
@@ -766,8 +766,8 @@ TEST_F(HandlePortAccess, APageThatIsNotThereYetIsLoaded) {
     for (const auto& [gpa, text] : contents)
         ASSERT_TRUE(pager().map_page(
             Gpa{gpa}, {.fill =
-                           [](void* text, Gpa, std::span<std::byte, page> bytes) {
-                               const auto& from = *static_cast<const std::string*>(text);
+                           [](void* context, Gpa, std::span<std::byte, page> bytes) {
+                               const auto& from = *static_cast<const std::string*>(context);
                                std::memset(bytes.data(), 0, bytes.size());
                                std::memcpy(bytes.data(), from.data(), from.size());
                                return true;
