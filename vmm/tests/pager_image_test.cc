@@ -123,7 +123,7 @@ TEST_F(PagerImage, TakesOneFrameAndReadsHeadersAlone) {
     const auto pager = KernelVmPager::from_image(file, 64ULL * 1024 * kib_per_mib, npt_format);
     ASSERT_TRUE(succeeds(pager));
     EXPECT_EQ(kern::frames().in_use(), before + 1) << "the root of the table";
-    EXPECT_LE(read, 64 * 1024U) << "bytes read of an image of 2 MiB";
+    EXPECT_LE(read, 64ULL * 1024) << "bytes read of an image of 2 MiB";
     EXPECT_LE((*pager)->loaders().all().size(), 8U) << "loaders for 64 GiB of RAM";
 }
 

@@ -83,7 +83,7 @@ class HandlePortAccess : public ExitTest {
         fake().system.cr3 = tables_at;
         fake().system.cr4 = 0x10;  // PSE
     }
-    std::uint32_t entry(unsigned number) { return read32(tables_at + page + 4 * number); }
+    std::uint32_t entry(std::uint64_t number) { return read32(tables_at + page + 4 * number); }
 
     /// Four levels, the first GiB as it is, in 64-bit code.
     void long_mode() {
@@ -486,7 +486,7 @@ TEST_F(HandlePortAccess, OutsReadsFromTheSegmentOfItsPrefix) {
         {0x26, SegmentName::Es}, {0x2e, SegmentName::Cs}, {0x36, SegmentName::Ss},
         {0x3e, SegmentName::Ds}, {0x64, SegmentName::Fs}, {0x65, SegmentName::Gs}};
     for (const auto& [prefix, segment] : prefixes) {
-        const auto number = static_cast<unsigned>(segment);
+        const auto number = static_cast<std::uint64_t>(segment);
         set_base(segment, data_at + 0x100 * number);
         *at(data_at + 0x100 * number + 0x10) = static_cast<std::byte>('a' + number);
     }

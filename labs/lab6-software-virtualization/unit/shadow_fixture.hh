@@ -68,7 +68,7 @@ class FakeMachine final : public vmm::soft::ShadowMachine {
     unsigned flushes = 0;
 
    private:
-    std::array<FakeTable, 2 * vmm::soft::shadow_slots> tables_;
+    std::array<FakeTable, std::size_t{2} * vmm::soft::shadow_slots> tables_;
 };
 
 class ShadowTest : public ::testing::Test {

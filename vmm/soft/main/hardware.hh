@@ -55,7 +55,7 @@ class HardwareMachine final : public ShadowMachine {
     void use(const HardwareTable& table);
 
    private:
-    std::array<HardwareTable, 2 * shadow_slots> tables_{};
+    std::array<HardwareTable, std::size_t{2} * shadow_slots> tables_{};
     Hpa in_use_{};
 };
 

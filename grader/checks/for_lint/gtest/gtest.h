@@ -48,6 +48,11 @@ class AssertionResult {
 AssertionResult AssertionSuccess();
 AssertionResult AssertionFailure();
 
+template <typename T>
+std::string PrintToString(const T&) {
+    return {};
+}
+
 class Test {
    public:
     virtual ~Test();
