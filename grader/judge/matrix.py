@@ -9,7 +9,7 @@ files are the skeleton. Each cell of the matrix is a task's points under one ans
 - a mutant loses in its own task; the other tasks are judged without it, by construction of blame
   isolation, and shown as `.`. One whose name says `constant` or `nothing` keeps at most 5 %; its file
   SEEN says what the student is told, and how much it may cost (grader/judge/seen.py);
-- a variant gets all in every task, alone and together with every choice of the other tasks' variants. One
+- a variant gets all in every task, alone, with each variant of each other task, and with one of every task. One
   that answers several tasks is judged as a student's files are, each beside the references, and together.
 
 On the host, mutants and choices of several variants are first run with all cases of a task in one process: what passes
@@ -187,7 +187,8 @@ def plan(lab: Lab, root: Path = ROOT) -> list[Row]:
         rows.append(Row(f"{name}, together", "variant", {task.id: together for task in lab.tasks}, on=lab.mutants_on))
     files = [file for file in by_task if by_task[file]]
     choices = itertools.product(*([None, *by_task[file]] for file in files))
-    for choice in itertools.islice((one for one in choices if any(one)), MOST_CROSSES):
+    crossed = (one for one in choices if sum(map(bool, one)) in (1, 2, len(files)))
+    for choice in itertools.islice(crossed, MOST_CROSSES):
         answers = references
         names = []
         for file, chosen in zip(files, choice):
