@@ -61,6 +61,10 @@ def works(root: Path, out: Path, labs: Sequence[Lab], references: Collection[Lab
             say(f"{lab.id} with right answers")
             faults += [f"{lab.id}: right answers{fault}" for fault in _failures(tree, lab)]
         *others, last = labs
+        say(f"{last.id} runs")
+        done = _nest(tree, ["run", last.id, "--seconds", "60"])
+        if done.returncode != 0:
+            faults.append(f"nest run {last.id} ended with {done.returncode}: {(done.stderr or done.stdout).strip()[-600:]}")
         if others and set(others) <= set(references):
             say(f"{last.id} with right answers, beside wrong ones to all other labs")
             for task in (task for lab in others for task in lab.tasks):

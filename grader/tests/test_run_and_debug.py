@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from grader.build import lab_kernel
+from grader.build.answers import Answers
 from grader.course.lab import load_all
+from grader.course.release import Release
 from grader.tests import tiny_kernel, toy_tree
 from grader.tests.tiny_kernel import power_off, say
 from grader.verbs.debug import place_of
@@ -215,3 +217,12 @@ def test_place_of_a_task_in_assembly_is_its_first_label() -> None:
     assert tasks
     for task in tasks:
         assert f" {place_of(task)}" in (ROOT / task.file).read_text(), task.id
+
+
+def test_what_a_release_does_not_have_yet_is_the_references() -> None:
+    own = Answers.of({"kern/mine.cc": Path("/own/mine.cc"), "vmm/later.cc": Path("/own/later.cc")})
+    references = Answers.of({"kern/mine.cc": Path("/made/mine"), "vmm/later.cc": Path("/made/later")})
+    made = Release("course", 1, "2027-01-01", "0", "lab4", ("vmm/later.cc", "vmm/without.cc"))
+    assert dict(lab_kernel.with_later(own, references, made).files) == {
+        "kern/mine.cc": Path("/own/mine.cc"), "vmm/later.cc": Path("/made/later")}
+    assert lab_kernel.with_later(own, references, None) == own
