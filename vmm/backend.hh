@@ -156,8 +156,9 @@ class VcpuBackend {
 
     /// Completes the instruction that exited, as the CPU completes one: for exits whose instruction
     /// the host has done. RIP moves behind it, an interrupt shadow and RFLAGS.RF end, and a guest
-    /// that steps (RFLAGS.TF) gets its debug exception. For CPUID, RDMSR, WRMSR, HLT, the hypercall, IN, OUT and
-    /// IgnoredInstruction; no event may be waiting, see can_inject.
+    /// that steps (RFLAGS.TF) gets its debug exception. With an Exit::instruction_length of 0 RIP stays, and the
+    /// rest happens. For CPUID, RDMSR, WRMSR, HLT, the hypercall, IN, OUT, INS, OUTS, accesses to devices in
+    /// memory and IgnoredInstruction; no event may be waiting, see can_inject.
     virtual void skip_instruction(const Exit& exit) = 0;
 
     /// The guest's translations are flushed before the next instruction that it executes. Any CPU;

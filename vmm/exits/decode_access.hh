@@ -38,8 +38,9 @@ struct MemoryAccess {
     std::uint8_t size = 0;     ///< of the access to memory, in bytes: 1, 2, 4 or 8
     bool memory_first = true;  ///< memory is the first operand, the destination; for Load it is not
     std::optional<RegisterOperand> reg{};  ///< the other operand; nothing: it is `immediate`
-    std::uint8_t register_size = 0;  ///< of `reg`, in bytes: `size`, and of MOVZX and MOVSX more
-    bool sign_extend = false;        ///< MOVSX: a load extends the sign; otherwise it adds zeros
+    /// Of `reg`, in bytes: `size`, and of MOVZX and MOVSX more; it means nothing without `reg`.
+    std::uint8_t register_size = 0;
+    bool sign_extend = false;     ///< MOVSX: a load extends the sign; otherwise it adds zeros
     std::uint64_t immediate = 0;  ///< extended by its sign to `size` bytes; the bits beyond are 0
     bool is_string = false;  ///< STOS: RDI is to be moved by `size`, as the direction flag says
     bool repeat = false;     ///< of STOS: as often as RCX says
@@ -88,8 +89,9 @@ struct UndecodedInstruction {
 /// @param state  for effective_address; its registers are not changed
 /// @note Errors: Unsupported (any other instruction, a register in the place of memory, a LOCK
 /// where none may be), Truncated (the bytes end before the instruction does), InvalidArgument (all
-/// longest_instruction bytes are there, and the instruction is longer: the CPU raises \#GP). Each
-/// carries the bytes that were given.
+/// longest_instruction bytes are there, and the instruction is longer: the CPU raises \#GP). Of
+/// bytes that end early and are none of these instructions, either may be said. Each carries the
+/// bytes that were given.
 std::expected<MemoryAccess, UndecodedInstruction> decode_access(std::span<const std::byte> bytes,
                                                                 const AddressState& state);
 

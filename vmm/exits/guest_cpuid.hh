@@ -14,7 +14,7 @@ namespace vmm {
 struct CpuidLeaf {
     std::uint32_t leaf;  ///< in EAX
     /// Whether ECX chooses one of several answers: then the guest gets that of subleaf 0, and zeros
-    /// for the others. If not, ECX does not matter.
+    /// for the others, without `added` too. If not, ECX does not matter.
     bool has_subleaves = false;
     kern::arch::CpuidResult kept{};   ///< the bits of the host's answer that the guest sees
     kern::arch::CpuidResult added{};  ///< bits that the guest sees set, whatever the host says

@@ -19,7 +19,8 @@ namespace vmm {
 /// read_guest can read, at the linear address SystemRegisters::cs_base + RIP; outside 64-bit code
 /// modulo 2^32. decode_access makes an access of them. The operand's address is linear, and
 /// `fault.address` is guest-physical: only the offset in the page must be the same. If it is not,
-/// the operand begins on another page than the device's, and the VM ends.
+/// the operand begins on another page than the device's, and the VM ends. One that begins in the
+/// page and ends behind it is the bus's to refuse.
 ///
 /// **The device** is reached by MmioBus::read and MmioBus::write of Vm::mmio(), with the vCPU's
 /// index, `fault.address` and MemoryAccess::size:

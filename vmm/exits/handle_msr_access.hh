@@ -33,7 +33,8 @@ inline constexpr std::uint64_t address = 0xfee0'0000;  ///< of the page of regis
 /// | debug_control | 0 | 0; any other value is refused |
 ///
 /// **EFER.** Writable are SYSCALL enable, LME and NXE, and FFXSR where CPUID 8000_0001 of this
-/// machine has it (EDX bit 25); LMA keeps its value, whatever is written there. A set bit beside
+/// machine has it (EDX bit 25); LMA keeps its value, whatever is written there: set_efer sees to
+/// that. A set bit beside
 /// these is refused, and so is one that changes LME while paging is on [amd/vol2 3.1.7]. What is
 /// accepted goes to VcpuBackend::set_efer.
 ///

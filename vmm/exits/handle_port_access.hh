@@ -48,7 +48,8 @@ inline constexpr std::uint64_t port_string_piece = 4096;
 ///   and the guest goes on behind the instruction.
 /// - *Addresses.* The byte at an offset is at the segment's base plus the offset, modulo 2^32; in
 ///   64-bit code modulo 2^64, and there only FS and GS have a base, the others 0. The bytes of an
-///   element follow each other; they may lie on two pages. Limits of segments are not looked at.
+///   element follow each other from its first byte's address on; they may lie on two pages. Limits of
+///   segments are not looked at.
 /// - *Memory.* A byte is found by walk_guest, as an access of the guest: a write for INS, at CPL 3 or
 ///   not, with RFLAGS.AC; then by touch_guest. All bytes of an element are found before the port is
 ///   read or written: what faults takes no byte from a device, and gives it none. A page that was

@@ -45,7 +45,7 @@ def boot(machine: str) -> BootResult:
     ]
     with tempfile.TemporaryDirectory() as folder:
         return run_boot(
-            KERNEL, {"exits.elf": guest}, plan, cpus=1, memory_mib=128, wall_seconds=WALL_SECONDS,
+            KERNEL, {"exits.elf": guest}, plan, cpus=1, memory_mib=128, seconds=WALL_SECONDS,
             transcript_dir=Path(folder), machine=machine,
         )  # fmt: skip
 

@@ -54,7 +54,9 @@ class HandleMsrAccess : public ExitTest {
             return ::testing::AssertionFailure()
                    << "exception " << int{fake(index).injected[0]} << " was injected";
         if (registers(index).rip == before_.rip + 1) return ::testing::AssertionSuccess();
-        return ::testing::AssertionFailure() << "the guest does not go on behind the instruction";
+        return ::testing::AssertionFailure()
+               << "RIP is " << hex(registers(index).rip) << ", wanted " << hex(before_.rip + 1)
+               << ": skip_instruction is called once";
     }
     /// Whether the guest got #GP(0), and nothing else happened.
     ::testing::AssertionResult was_refused(unsigned index = 0) {

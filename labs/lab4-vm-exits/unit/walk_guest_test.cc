@@ -226,8 +226,12 @@ TEST_F(WalkGuest, KnowsLargePagesOfFourLevels) {
     four(all, all, all, all);
     put(0x3000, i2, 15 * mib2 | all | ps | 0x1000);
     EXPECT_TRUE(leads_to(walk(four_levels, gva4), 15 * mib2 + gva4 % mib2)) << "2 MiB";
+    // The next page: its address has a 0 where the entry's bit 12, which is no part of an address, is 1.
+    const std::uint64_t next = gva4 ^ 0x1000;
+    EXPECT_TRUE(leads_to(walk(four_levels, next), 15 * mib2 + next % mib2)) << "bit 12 of 2 MiB";
     put(0x2000, i3, 5 * gib | all | ps | 0x1000);
     EXPECT_TRUE(leads_to(walk(four_levels, gva4), 5 * gib + gva4 % gib)) << "1 GiB";
+    EXPECT_TRUE(leads_to(walk(four_levels, next), 5 * gib + next % gib)) << "bit 12 of 1 GiB";
 }
 
 TEST_F(WalkGuest, KnowsLargePagesOfThreeLevels) {
@@ -513,6 +517,12 @@ TEST_F(WalkGuest, TellsWhatItHasRead) {
         put(table, index, value);
     }
     EXPECT_TRUE(notes.still_holds());
+
+    GuestMemory::Walk none;
+    none.add(*memory().gpa2hpa(Gpa{0}), 8, 0x77);
+    ASSERT_TRUE(walk_guest(memory(), {}, Gva{0x1000}, std::nullopt, &none));
+    EXPECT_TRUE(none.still_holds())
+        << "without paging nothing is read, and what was there before goes";
 }
 
 }  // namespace
