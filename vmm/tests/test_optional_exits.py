@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("NEST_BUILD", ROOT / "build" / "cmake"))
 KERNEL = BUILD / "vmm" / "main" / "nestling.elf"
 GUEST = BUILD / "guest" / "probes" / "exits.elf"
-WALL_SECONDS = 60
+SECONDS = 60
 STATUS, PAGING = 77, 10
 """The group `paging` of exits.S."""
 CR3_WRITES = 21
@@ -45,7 +45,7 @@ def boot(machine: str) -> BootResult:
     ]
     with tempfile.TemporaryDirectory() as folder:
         return run_boot(
-            KERNEL, {"exits.elf": guest}, plan, cpus=1, memory_mib=128, seconds=WALL_SECONDS,
+            KERNEL, {"exits.elf": guest}, plan, cpus=1, memory_mib=128, seconds=SECONDS,
             transcript_dir=Path(folder), machine=machine,
         )  # fmt: skip
 
