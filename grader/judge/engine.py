@@ -31,7 +31,7 @@ from grader.judge import outcome
 from grader.judge.at_once import passed_at_once
 from grader.judge.control import Controls
 from grader.judge.outcome import Outcome
-from grader.judge.unit import CASE_SECONDS, run_case
+from grader.judge.unit import CASE_SECONDS, RACE_SECONDS, run_case
 from grader.testkit.plans import Ground
 
 if TYPE_CHECKING:
@@ -66,6 +66,9 @@ class Case:
     nothing is booted before all of the label's cases on the host have passed"""
     at_once: bool = False
     """an answer of staff's own: a unit case that passes in one process with the others needs none of its own"""
+    is_wrong: bool = False
+    """with `at_once`: if all cases of the task pass together, one may have hidden what the next would have found, and
+    each runs alone"""
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -209,22 +212,28 @@ class Engine:
         if key not in self._units:
             def begin() -> Future[Outcome]:
                 program = self.kit.program(self.lab, case.answers, FLAVOURS[case.test.kind], rank=rank)
-                if not (case.at_once and case.test.kind == "unit"):
+                if not case.at_once or case.test.kind == "race":
                     return self._schedule.submit(lambda path: self._run_unit(path, case, ""), program, rank=rank)
+                # Explored cases, whose programs are others, wait as well, so that what fails first is the same each time.
                 return self._schedule.submit(
                     lambda path, passed: Outcome(outcome.PASSED) if case.test.local in passed else self._run_unit(path, case, ""),
-                    program, self._passed_at_once(case, program, rank), rank=rank)
+                    program, self._passed_at_once(case, rank), rank=rank)
 
             self._units[key] = self._once_passed(after, begin, Outcome(outcome.SKIPPED), rank)
         return self._units[key]
 
-    def _passed_at_once(self, case: Case, program: Future[Path], rank: int) -> Future[frozenset[str]]:
+    def _passed_at_once(self, case: Case, rank: int) -> Future[frozenset[str]]:
         """Those of the unit cases of the case's task that pass beside each other under its answers."""
         key = (case.test.task, case.answers)
         if key not in self._at_once:
             cases = [test.local for test in self.lab.task(case.test.task).tests if test.kind == "unit"]
-            self._at_once[key] = self._schedule.submit(
-                lambda path: passed_at_once(path, cases, self.settings.seed, CASE_SECONDS), program, rank=rank)
+
+            def run(path: Path) -> frozenset[str]:
+                passed = passed_at_once(path, cases, self.settings.seed, CASE_SECONDS)
+                return frozenset() if case.is_wrong and len(passed) == len(cases) else passed
+
+            program = self.kit.program(self.lab, case.answers, FLAVOURS["unit"], rank=rank)
+            self._at_once[key] = self._schedule.submit(run, program, rank=rank)
         return self._at_once[key]
 
     def _once_passed(self, after: Sequence[Case], begin: Callable[[], Future[Any]], otherwise: Any,
@@ -252,7 +261,8 @@ class Engine:
 
         def run() -> Outcome:
             return run_case(program, case.test.local, task=case.test.task, seed=self.settings.seed,
-                            transcript=self.transcript(case, suffix), wanted=case.test.expectations)
+                            transcript=self.transcript(case, suffix), wanted=case.test.expectations,
+                            seconds=RACE_SECONDS if case.test.kind == "race" else CASE_SECONDS)
 
         found = run()
         if found.lost:
@@ -379,13 +389,15 @@ def why_not(task: Task, test: Test, machine: str) -> str:
 
 
 def cases_of(task: Task, answers: Answers, label: str, on: Sequence[str], *, late: bool = False,
-             first_only: bool = False, all_on_host: bool = False, at_once: bool = False) -> list[Case]:
+             first_only: bool = False, all_on_host: bool = False, at_once: bool = False,
+             is_wrong: bool = False) -> list[Case]:
     """The cases that judge a task: those of the host once, the booted ones on each machine that can. With
     `all_on_host`, only booted ones are `first_only`."""
     cases = []
     for test in task.tests:
         where = [machine for machine in on if not why_not(task, test, machine)] if test.kind == "boot" else [""]
-        cases += [Case(test, answers, label, machine, late, first_only and not (all_on_host and not machine), at_once)
+        cases += [Case(test, answers, label, machine, late, first_only and not (all_on_host and not machine), at_once,
+                       is_wrong)
                   for machine in where]
     return cases
 

@@ -142,7 +142,7 @@ def verify(lab: Lab, kit: Kit, seed: int, progress: Progress, keyword: str = "",
     engine = Engine(lab, kit, Settings(seed, new_transcripts(ROOT, f"{lab.id}-verify"), replay=False))
     cases = [case for row in rows for task in lab.tasks if task.id in row.answers
              for case in cases_of(task, row.answers[task.id], row.name, row.on, first_only=not row.full,
-                                  all_on_host=row.all_on_host, at_once=row.at_once)]
+                                  all_on_host=row.all_on_host, at_once=row.at_once, is_wrong=row.kind == "mutant")]
     if not cases:
         return rows
     engine.build(cases)

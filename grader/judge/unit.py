@@ -26,6 +26,8 @@ from grader.machines import killed_from_outside
 
 CASE_SECONDS = 5.0
 """of its own time (grader/confine/processes.py), eight times what a reference takes in the longest case"""
+RACE_SECONDS = 12.0
+"""Likewise, for ThreadSanitizer's cases: a test may hold a CPU for 8 s, and then says what it waited for."""
 TODO_STATUS = 121
 
 FAILURES = 3
