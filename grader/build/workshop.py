@@ -25,7 +25,7 @@ from grader.course.lab import ROOT
 STAFFS_CACHE = (1 << 30, 3600.0)
 STUDENTS_CACHE = (112 << 20, 30.0)
 """Bytes that what was built from answers may take, and for how many seconds an entry is surely kept. A student's whole
-build folder stays below 400 MB."""
+build folder stays below 500 MB."""
 EVERY_SECONDS = 10.0
 """In a pipe a line says so often where the work is."""
 
