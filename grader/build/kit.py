@@ -49,6 +49,8 @@ class Kit:
         self._futures: dict[str, Future[Path]] = {}
         self._asked: dict[tuple[object, ...], Any] = {}
         """what was asked for before: each answer is read once, so that all of a session is about the same text"""
+        self.is_alone: Callable[[], bool] = lambda: False
+        """whether no other nest works with this kit, asked once the work is done"""
         self.headers: dict[tuple[str, str], Path] = {}
         """by task file and flavour: what is included first, since it is precompiled"""
         self.handed_in: Path | None = None

@@ -46,6 +46,7 @@ def open_kit(schedule: Schedule, say: Say, root: Path = ROOT, settings: tuple[st
             if fresh:
                 cache = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=".fresh-", dir=build)))
             kit = Kit(read_description(root), root, Cache(cache), schedule)
+            kit.is_alone = lambda: _is_alone(lock)
         except OSError as error:
             raise disk_trouble(error, build) from error
         yield kit
@@ -84,6 +85,15 @@ def _take(lock: IO[str], kind: int, say: Say) -> None:
     except BlockingIOError:
         say("waiting for another nest, which is at work in this tree")
         fcntl.flock(lock, kind)
+
+
+def _is_alone(lock: IO[str]) -> bool:
+    """Whether nobody else has the lock, which may be lost by asking."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _make(root: Path, folder: Path, say: Say, settings: tuple[str, ...]) -> None:

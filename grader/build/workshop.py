@@ -23,9 +23,9 @@ from grader.course.lab import ROOT
 
 
 STAFFS_CACHE = (1 << 30, 3600.0)
-STUDENTS_CACHE = (112 << 20, 30.0)
-"""Bytes that what was built from answers may take, and for how many seconds an entry is surely kept. A student's whole
-build folder stays below 500 MB."""
+STUDENTS_CACHE = (160 << 20, 300.0)
+"""Bytes that what was built from answers may take, and for how many seconds another nest may still want an entry. A
+student's whole build folder stays below 400 MB once no nest works in it."""
 EVERY_SECONDS = 10.0
 """In a pipe a line says so often where the work is."""
 
@@ -85,7 +85,8 @@ def workshop(progress: Progress, settings: tuple[str, ...] = (), *, fresh: bool 
         with (open_kit(schedule, progress, ROOT, settings, fresh=fresh) if other is None
               else nullcontext(Kit(read_description(ROOT, other), ROOT, Cache(other / "cache"), schedule))) as kit:
             yield kit
-            kit.cache.trim(*(STUDENTS_CACHE if release.read() else STAFFS_CACHE))
+            limit, in_use = STUDENTS_CACHE if release.read() else STAFFS_CACHE
+            kit.cache.trim(limit, 0.0 if release.read() and kit.is_alone() else in_use)
     finally:
         progress.clear()
         main = threading.current_thread() is threading.main_thread()

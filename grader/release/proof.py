@@ -18,7 +18,7 @@ from grader.release.contents import PRIVATE
 from grader.release.leaks import Private, scan
 
 Say = Callable[[str], None]
-BUILD_BYTES = 500_000_000
+BUILD_BYTES = 400_000_000
 """The most that a student's build folder may take."""
 
 

@@ -346,7 +346,7 @@ def test_a_students_build_folder_has_a_bound(tmp_path: Path) -> None:
         (tmp_path / str(number) / "file").touch()
         os.truncate(tmp_path / str(number) / "file", BUILD_BYTES // 5)  # without blocks on the disk
     [fault] = too_large(tmp_path)
-    assert fault.startswith("the build folder has 500 MB, and 500 are allowed")
+    assert fault.startswith("the build folder has 400 MB, and 400 are allowed")
     shutil.rmtree(tmp_path / "0")
     assert not too_large(tmp_path)
 

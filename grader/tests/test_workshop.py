@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import time
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from grader.build import workshop
+from grader.build import opening, workshop
 from grader.build.cache import Cache
 from grader.course.release import Release
 
@@ -29,11 +30,11 @@ def test_a_students_build_folder_stays_small(made: Release | None, most: int, tm
         path.parent.mkdir(exist_ok=True)
         path.touch()
         os.truncate(path, 50_000_000)  # as large as it says, without blocks on the disk
-        os.utime(path, (time.time() - 1800 - number,) * 2 if made else (time.time() - 7200 - number,) * 2)
+        os.utime(path, (time.time() - number,) * 2 if made else (time.time() - 7200 - number,) * 2)  # just used, or not
 
     @contextmanager
     def kit(*_: object, **__: object) -> Iterator[SimpleNamespace]:
-        yield SimpleNamespace(cache=cache)
+        yield SimpleNamespace(cache=cache, is_alone=lambda: True)
 
     monkeypatch.setattr(workshop, "open_kit", kit)
     monkeypatch.setattr(workshop.release, "read", lambda: made)
@@ -41,3 +42,12 @@ def test_a_students_build_folder_stays_small(made: Release | None, most: int, tm
         pass
     left = sum(path.stat().st_size for path in (tmp_path / "ab").iterdir())
     assert 100_000_000 <= left <= most and (made or left > 400_000_000)
+
+
+def test_whoever_shares_a_kit_is_not_alone(tmp_path: Path) -> None:
+    with open(tmp_path / "lock", "w") as mine, open(tmp_path / "lock") as others:
+        fcntl.flock(mine, fcntl.LOCK_SH)
+        assert opening._is_alone(mine)
+        fcntl.flock(mine, fcntl.LOCK_SH)
+        fcntl.flock(others, fcntl.LOCK_SH)
+        assert not opening._is_alone(mine)
