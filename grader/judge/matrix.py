@@ -9,7 +9,8 @@ files are the skeleton. Each cell of the matrix is a task's points under one ans
 - a mutant loses in its own task; the other tasks are judged without it, by construction of blame
   isolation, and shown as `.`. One whose name says `constant` or `nothing` keeps at most 5 %; its file
   SEEN says what the student is told, and how much it may cost (grader/judge/seen.py);
-- a variant gets all in every task, alone, with each variant of each other task, and with one of every task. One
+- a variant gets all in every task, alone, with each variant of each other task, and with one of every task; with
+  `full`, together with every choice of the other tasks' variants. One
   that answers several tasks is judged as a student's files are, each beside the references, and together.
 
 On the host, mutants and choices of several variants are first run with all cases of a task in one process: what passes
@@ -133,7 +134,7 @@ def verify(lab: Lab, kit: Kit, seed: int, progress: Progress, keyword: str = "",
            chosen: Callable[[Row], bool] = lambda row: True) -> list[Row]:
     """Judges all rows of one lab; mutants up to the first test that notices them, or, with `full`, wholly, each test alone. Of a
     mutant whose share of points is checked, and with `all_on_host` of each, all tests on the host are judged."""
-    rows = [row for row in plan(lab) if keyword in row.name and chosen(row)]
+    rows = [row for row in plan(lab, full=full) if keyword in row.name and chosen(row)]
     for row in rows:
         row.on = tuple(one for one in row.on if machine in (one, ALL))
         row.full = full or row.kind != "mutant" or row.is_constant
@@ -158,8 +159,8 @@ def verify(lab: Lab, kit: Kit, seed: int, progress: Progress, keyword: str = "",
     return rows
 
 
-def plan(lab: Lab, root: Path = ROOT) -> list[Row]:
-    """The rows of a lab's matrix."""
+def plan(lab: Lab, root: Path = ROOT, *, full: bool = False) -> list[Row]:
+    """The rows of a lab's matrix; with `full`, every choice of variants."""
     labs = labs_module.load_all(root)
     references = reference_answers(labs, root)
     if references is None:
@@ -187,7 +188,7 @@ def plan(lab: Lab, root: Path = ROOT) -> list[Row]:
         rows.append(Row(f"{name}, together", "variant", {task.id: together for task in lab.tasks}, on=lab.mutants_on))
     files = [file for file in by_task if by_task[file]]
     choices = itertools.product(*([None, *by_task[file]] for file in files))
-    crossed = (one for one in choices if sum(map(bool, one)) in (1, 2, len(files)))
+    crossed = (one for one in choices if any(one) and (full or sum(map(bool, one)) in (1, 2, len(files))))
     for choice in itertools.islice(crossed, MOST_CROSSES):
         answers = references
         names = []
