@@ -22,7 +22,8 @@ namespace vmm {
 /// | | a byte that cannot be read; what stands before it may have been printed | bad_address |
 /// | anything else | nothing | bad_number |
 ///
-/// What is printed goes through a LineWriter{Vm::print_line, &vcpu.vm()}, which is flushed then.
+/// What is printed goes through a LineWriter{Vm::print_line, &vcpu.vm()}, which is flushed behind the
+/// last byte.
 ///
 /// The result goes into RAX; hypercall::exit, which has none, leaves it as it is. No other register
 /// changes. Then the guest goes on behind the instruction (VcpuBackend::skip_instruction).

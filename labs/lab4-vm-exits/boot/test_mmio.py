@@ -250,10 +250,10 @@ def _kernel(booted: BootResult, nonce: str, guests: Mapping[str, bytes], name: s
     return found
 
 
-def test_kernel_on_its_xapic(booted: BootResult, nonce: str, guests: Mapping[str, bytes], machine: Ground) -> None:
-    """lab4.handle_mmio: gkernel wakes its CPUs and takes timer interrupts by the APIC's page."""
-    found = _kernel(booted, nonce, guests, "xapic")
-    assert not found.x2apic, "CPUID has told gkernel of an x2APIC"
+def _takes_timers(booted: BootResult, nonce: str, guests: Mapping[str, bytes], machine: Ground,
+                  name: str) -> guest_results.GuestResults:
+    """That each vCPU of gkernel has come up and has slept until its timer."""
+    found = _kernel(booted, nonce, guests, name)
     assert len(found.cpu) == machine.cpus and all(cpu.up for cpu in found.cpu), (
         f"{sum(cpu.up for cpu in found.cpu)} of {machine.cpus} vCPUs are up"
     )
@@ -261,6 +261,17 @@ def test_kernel_on_its_xapic(booted: BootResult, nonce: str, guests: Mapping[str
         assert cpu.timer_interrupts == TIMER, (
             f"vCPU {number} has taken {cpu.timer_interrupts} interrupts of its timer; wanted: {TIMER}"
         )
+    return found
+
+
+def test_kernel_on_its_xapic(booted: BootResult, nonce: str, guests: Mapping[str, bytes], machine: Ground) -> None:
+    """lab4.handle_mmio: gkernel wakes its CPUs and takes timer interrupts by the APIC's page."""
+    assert not _takes_timers(booted, nonce, guests, machine, "xapic").x2apic, "CPUID has told gkernel of an x2APIC"
+
+
+def test_kernel_on_its_x2apic(booted: BootResult, nonce: str, guests: Mapping[str, bytes], machine: Ground) -> None:
+    """lab4.handle_msr_access: gkernel wakes its CPUs and takes timer interrupts by the APIC's MSRs."""
+    assert _takes_timers(booted, nonce, guests, machine, "x2apic").x2apic, "CPUID has told gkernel of no x2APIC"
 
 
 def test_kernel_and_the_io_apic(booted: BootResult, nonce: str, guests: Mapping[str, bytes]) -> None:

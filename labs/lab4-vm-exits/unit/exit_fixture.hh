@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "kern/arch/host/fake.hh"
@@ -11,6 +12,7 @@
 #include "vmm/pager/kernel_vm_pager.hh"
 #include "vmm/tests/support/fake_vcpu.hh"
 #include "vmm/vm.hh"
+#include "vmm/x86.hh"
 
 /// A virtual machine that does not run: the cases put its vCPUs where an exit leaves them, and call
 /// a handler.
@@ -67,6 +69,23 @@ class ExitTest : public ::testing::Test {
     std::unique_ptr<vmm::Vm> vm_;
 };
 
+/// RFLAGS in words: the arithmetic flags that are set, and the other bits as a number.
+inline std::string in_words(std::uint64_t flags) {
+    static constexpr std::pair<std::uint64_t, const char*> names[] = {
+        {vmm::rflags::carry, "CF "},
+        {vmm::rflags::parity, "PF "},
+        {vmm::rflags::auxiliary_carry, "AF "},
+        {vmm::rflags::zero, "ZF "},
+        {vmm::rflags::sign, "SF "},
+        {vmm::rflags::overflow, "OF "}};
+    std::string words;
+    for (const auto& [bit, name] : names) {
+        if ((flags & bit) != 0) words += name;
+        flags &= ~bit;
+    }
+    return words + "and " + hex(flags);
+}
+
 /// The general registers, RIP and RFLAGS that differ.
 inline ::testing::AssertionResult same_registers(const Registers& seen, const Registers& wanted) {
     static constexpr const char* names[] = {"RAX", "RCX", "RDX", "RBX", "RSP", "RBP", "RSI", "RDI",
@@ -79,7 +98,9 @@ inline ::testing::AssertionResult same_registers(const Registers& seen, const Re
     for (std::size_t i = 0; i < vmm::general_registers.size(); ++i)
         compare(names[i], seen.*vmm::general_registers[i], wanted.*vmm::general_registers[i]);
     compare("RIP", seen.rip, wanted.rip);
-    compare("RFLAGS", seen.rflags, wanted.rflags);
+    if (seen.rflags != wanted.rflags)
+        words +=
+            "RFLAGS is " + in_words(seen.rflags) + ", wanted " + in_words(wanted.rflags) + "; ";
     if (words.empty()) return ::testing::AssertionSuccess();
     return ::testing::AssertionFailure() << words;
 }

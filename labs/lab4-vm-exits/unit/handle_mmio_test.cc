@@ -30,6 +30,10 @@ class TestDevice final : public vmm::MmioDevice {
         std::uint64_t offset;
         unsigned size, vcpu;
         bool operator==(const Access&) const = default;
+        friend void PrintTo(const Access& one, std::ostream* out) {
+            *out << (one.write ? "a write of " : "a read of ") << one.size << " bytes at "
+                 << hex(one.offset) << " by vCPU " << one.vcpu;
+        }
     };
 
     std::expected<std::uint64_t, Error> read(const vmm::MmioAccess& access) override {
@@ -348,7 +352,8 @@ TEST_F(HandleMmio, ComparesAndTests) {
                         ASSERT_TRUE(access({0x48, code, 0x0b}));
                     else
                         ASSERT_TRUE(access({code, 0x0b}));
-                    EXPECT_EQ(registers().rflags & ~ignored, rflags::reserved_one | wanted)
+                    EXPECT_EQ(in_words(registers().rflags & ~ignored),
+                              in_words(rflags::reserved_one | wanted))
                         << what << " of " << hex(low_bits(memory, 8 * size)) << " in memory and "
                         << hex(low_bits(other, 8 * size)) << ", " << size << " bytes";
                     EXPECT_EQ(device().accesses, (std::vector{Access{false, 0x40, size, 0}}))

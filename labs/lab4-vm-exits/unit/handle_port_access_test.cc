@@ -629,11 +629,11 @@ TEST_F(HandlePortAccess, PagesBecomeAccessedAndDirty) {
     paging({{0xb000, 7}, {0x9000, 7}, {0xa000, 7}});
     registers().rsi = mapped_at;
     EXPECT_TRUE(string({outs_byte}, console));
-    EXPECT_EQ(entry(0), 0xb027U) << "a read: accessed";
+    EXPECT_EQ(hex(entry(0)), hex(0xb027U)) << "a read: accessed";
     registers().rdi = mapped_at + page;
     EXPECT_TRUE(string({ins_byte}, console));
-    EXPECT_EQ(entry(1), 0x9067U) << "a write: accessed and dirty";
-    EXPECT_EQ(entry(2), 0xa007U) << "nobody was there";
+    EXPECT_EQ(hex(entry(1)), hex(0x9067U)) << "a write: accessed and dirty";
+    EXPECT_EQ(hex(entry(2)), hex(0xa007U)) << "nobody was there";
 }
 
 TEST_F(HandlePortAccess, AFaultComesInTheMiddle) {
@@ -644,7 +644,7 @@ TEST_F(HandlePortAccess, AFaultComesInTheMiddle) {
     registers().rcx = 6;
     EXPECT_TRUE(string({rep, outs_byte}, console));
     EXPECT_TRUE(injected(14, 0));
-    EXPECT_EQ(fake().system.cr2, mapped_at + page) << "CR2";
+    EXPECT_EQ(hex(fake().system.cr2), hex(mapped_at + page)) << "CR2";
     EXPECT_TRUE(stopped_but([](Registers& all) {
         all.rsi = mapped_at + page;
         all.rcx = 3;
@@ -668,7 +668,7 @@ TEST_F(HandlePortAccess, TheFirstElementMayFault) {
     registers().rcx = 6;
     EXPECT_TRUE(string({rep, ins}, scratch, 4));
     EXPECT_TRUE(injected(14, 2)) << "a write";
-    EXPECT_EQ(fake().system.cr2, mapped_at + 0x123);
+    EXPECT_EQ(hex(fake().system.cr2), hex(mapped_at + 0x123));
     EXPECT_TRUE(stopped_but(nothing));
 }
 
@@ -716,7 +716,7 @@ TEST_F(HandlePortAccess, HalfAnElementIsNone) {
     registers().rsi = mapped_at + page - 1;
     EXPECT_TRUE(string({outs}, console, 2));
     EXPECT_TRUE(injected(14, 0));
-    EXPECT_EQ(fake().system.cr2, mapped_at + page)
+    EXPECT_EQ(hex(fake().system.cr2), hex(mapped_at + page))
         << "CR2 is the first byte that cannot be reached";
     EXPECT_EQ(printed(), "") << "no byte of the element has reached the device";
     EXPECT_TRUE(stopped_but(nothing));
@@ -724,7 +724,7 @@ TEST_F(HandlePortAccess, HalfAnElementIsNone) {
     registers().rdi = mapped_at + page - 2;
     EXPECT_TRUE(string({ins}, console, 4));
     EXPECT_EQ(read(0xb000 + page - 2, 2), "no") << "no byte of the element has reached memory";
-    EXPECT_EQ(fake().system.cr2, mapped_at + page);
+    EXPECT_EQ(hex(fake().system.cr2), hex(mapped_at + page));
 }
 
 TEST_F(HandlePortAccess, AnEventThatWaitsComesFirst) {
@@ -750,7 +750,7 @@ TEST_F(HandlePortAccess, AnAddressThatIsNotCanonicalIsAProtectionFault) {
     forget_events();
     EXPECT_TRUE(string({ins}, console, 4));
     EXPECT_TRUE(injected(13, 0));
-    EXPECT_EQ(fake().system.cr2, 0U) << "CR2 belongs to page faults";
+    EXPECT_EQ(hex(fake().system.cr2), hex(0U)) << "CR2 belongs to page faults";
 }
 
 TEST_F(HandlePortAccess, APageThatIsNotThereYetIsLoaded) {
