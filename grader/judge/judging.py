@@ -9,6 +9,8 @@ files are booted together too, which is reported, not scored.
 
 from __future__ import annotations
 
+import difflib
+import re
 import secrets
 import time
 from dataclasses import dataclass, field
@@ -35,6 +37,8 @@ REFERENCE = "reference"
 HANDED_IN = "handed in"
 ALL = "all"
 """every machine that the lab names"""
+SHOWN_NAMES = 5
+"""of tests, where a keyword matches none"""
 
 
 @dataclass(frozen=True)
@@ -209,9 +213,21 @@ def judge(engine: Engine, cases: list[Case], keyword: str,
     progress("judging")
     session.run()
     if not session.selected:
-        raise UsageError(f"no test matches -k '{keyword}'; the tests are:\n  "
-                         + "\n  ".join(dict.fromkeys(case.test.name for case in cases)))
+        names = list(dict.fromkeys(case.test.name for case in cases))
+        raise UsageError(f"no test matches -k '{keyword}'; of {len(names)} tests these are named most like it:\n  "
+                         + "\n  ".join(nearest(keyword, names)))
     return session.results
+
+
+def nearest(keyword: str, names: Sequence[str]) -> list[str]:
+    """A few of the tests, those first whose names are most like the keyword."""
+    def letters(text: str) -> str:
+        return re.sub(r"[^a-z0-9]", "", text.lower())
+
+    def likeness(name: str) -> float:
+        return difflib.SequenceMatcher(None, letters(keyword), letters(name.partition(":")[2])).ratio()
+
+    return sorted(names, key=likeness, reverse=True)[:SHOWN_NAMES]
 
 
 def together(found: Mapping[tuple[str, str, str], Outcome]) -> Together | None:

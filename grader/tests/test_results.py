@@ -14,7 +14,7 @@ import pytest
 from grader.build.cache import Cache, digest
 from grader.build.schedule import Schedule
 from grader.course.lab import ROOT, Lab, Task, Test
-from grader.judge import forms, outcome, report, results, scoring
+from grader.judge import forms, judging, outcome, report, results, scoring
 from grader.judge.matrix import Row
 from grader.judge.outcome import Outcome, shortened, stub_reached
 from grader.judge.booted import last_words
@@ -320,3 +320,9 @@ def test_the_report_of_a_race_names_the_variable_at_once() -> None:
     assert text.splitlines()[1].startswith("Location is global 'buffer' of size 4096"), text
     assert "Previous write" in text and "vmm/f0.cc:9" in text and "vmm/f29.cc" not in text, text
     assert "ThreadSanitizer: data race" in sanitizer_report(others * 3)
+
+
+def test_a_keyword_that_matches_nothing_is_told_what_is_like_it() -> None:
+    names = [f"unit:Suite.Case{number}" for number in range(40)] + ["boot:test_x.py::test_reads_a_page"]
+    assert judging.nearest("read_page", names)[0] == "boot:test_x.py::test_reads_a_page"
+    assert len(judging.nearest("nonsense", names)) == judging.SHOWN_NAMES
