@@ -29,15 +29,15 @@ class IpcFastpath : public MicroTest {
     ///@{
     /// Everything that there is, as bytes.
     using Image = std::array<std::byte, sizeof(Arena)>;
-    static std::unique_ptr<Image> save() {
+    std::unique_ptr<Image> save() {
         auto image = std::make_unique<Image>();
         std::memcpy(image->data(), &arena, sizeof(Arena));
         return image;
     }
-    static void put_back(const Image& image) { std::memcpy(&arena, image.data(), sizeof(Arena)); }
+    void put_back(const Image& image) { std::memcpy(&arena, image.data(), sizeof(Arena)); }
     ///@}
     /// Whether the fast path does not fire, and changes nothing.
-    static ::testing::AssertionResult is_refused(FastCall call) {
+    ::testing::AssertionResult is_refused(FastCall call) {
         const auto before = save();
         if (ipc_fastpath(kernel(), call, address))
             return ::testing::AssertionFailure() << "it fired";
@@ -47,7 +47,7 @@ class IpcFastpath : public MicroTest {
     }
     /// Whether it fires, and comes to the same as the slow path and schedule.
     template <class Slow>
-    static ::testing::AssertionResult is_the_same(FastCall call, Slow slow) {
+    ::testing::AssertionResult is_the_same(FastCall call, Slow slow) {
         const auto before = save();
         slow();
         schedule(kernel());

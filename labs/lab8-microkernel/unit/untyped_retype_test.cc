@@ -14,12 +14,12 @@ class UntypedRetype : public MicroTest {
         std::memset(arena.memory.data(), 0xaa, arena.memory.size());
     }
     /// The empty slots that objects are made in.
-    static std::span<Slot> slots(std::size_t count) { return std::span{arena.slots}.last(count); }
-    static Status retype(Type type, unsigned bits, std::span<Slot> destination) {
+    std::span<Slot> slots(std::size_t count) { return std::span{arena.slots}.last(count); }
+    Status retype(Type type, unsigned bits, std::span<Slot> destination) {
         return untyped_retype(kernel(), untyped(), type, bits, destination);
     }
-    static std::uint64_t begin() { return untyped().capability.object; }
-    static bool is_zero(std::uint64_t from, std::uint64_t to) {
+    std::uint64_t begin() { return untyped().capability.object; }
+    bool is_zero(std::uint64_t from, std::uint64_t to) {
         return std::all_of(arena.memory.begin() + static_cast<std::ptrdiff_t>(from),
                            arena.memory.begin() + static_cast<std::ptrdiff_t>(to),
                            [](std::byte one) { return one == std::byte{0}; });
