@@ -119,6 +119,21 @@ TEST_F(Microkernel, AServerThatEndsLeavesItsClientWaiting) {
     EXPECT_EQ(client->state, State::Ready);
 }
 
+TEST_F(Microkernel, NeighboursTellTheLastCapability) {
+    make(Type::Endpoint);
+    Slot& first = make(Type::Endpoint);
+    make(Type::Endpoint);
+    Slot& left = copy(first);
+    Slot& right = copy(first);
+    Slot& below = copy(right);
+    for (Slot* const gone : {&first, &below, &left}) {
+        EXPECT_FALSE(is_last(first) || is_last(left) || is_last(right) || is_last(below));
+        take_out(*gone);
+    }
+    EXPECT_TRUE(is_last(right));
+    EXPECT_FALSE(is_last(untyped())) << "memory is no object";
+}
+
 /// Whether the subtree's links agree with each other; counts its slots.
 bool is_well_formed(const Slot& slot, unsigned& count) {
     ++count;
