@@ -11,7 +11,7 @@ from grader.evidence.blocks import Block
 from grader.evidence.memory import PhysicalMemory
 
 _FIELDS = ("is_traced", "is_patched", "end", "status", "traps", "emulated", "rewritten", "software_interrupts",
-           "faults", "filled", "traced", "dropped", "frames_left")
+           "faults", "filled", "traced", "dropped", "interrupts", "frames_left")
 BLOCK = Block("soft_evidence", 4, "vmm/soft/main/soft_evidence.hh", tuple((name, "Q") for name in _FIELDS))
 """Of ``vmm::soft::SoftRecord``; the first number is ``finished``."""
 
@@ -35,6 +35,7 @@ class SoftRecord:
     filled: int
     traced: int
     dropped: int
+    interrupts: int
     frames_left: int
 
 

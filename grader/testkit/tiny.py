@@ -15,6 +15,7 @@ _MASK = 0xFFFF_FFFF
 _PRIME = 0x0100_0193
 _START = 0x811C_9DC5
 _TURNS = 8
+_ROUNDS = 4
 _PROGRAM, _DEMAND = 0x4000_0000, 0x4000_2000
 _CLI_OFFSET = 11
 _WINDOWS = (0x1111_1111, 0x2222_2222)
@@ -44,29 +45,49 @@ def seeded(image: bytes, nonce: str) -> bytes:
 
 def exit_number(nonce: str, *, silent: bool = False) -> int:
     """The number with which tiny exits. ``silent``: where its PUSHF and POPF are executed by ring 3, which sees the IF
-    of the real CPU."""
-    state = _START
-
-    def mix(value: int) -> None:
-        nonlocal state
-        state = (state ^ value) * _PRIME & _MASK
-
+    of the real CPU and does not change the guest's."""
+    digests = [_START, _START]
     values = list(seeds(nonce))
+
+    def mix(program: int, value: int) -> None:
+        digests[program] = (digests[program] ^ value) * _PRIME & _MASK
+
+    def step(program: int) -> None:
+        value = values[program]
+        values[program] = value * _PRIME & _MASK if program == 0 else (value << 7 | value >> 25) & _MASK
+
+    def add(program: int, value: int) -> None:
+        values[program] = (values[program] + value) & _MASK
+
     calls = 0
     for turn in range(_TURNS, 0, -1):
         for program in (0, 1):
-            value = values[program]
             if turn == _TURNS:  # its first turn: CLI is refused
-                mix(0)
-                mix(_PROGRAM + _CLI_OFFSET)
-            value = value * _PRIME & _MASK if program == 0 else (value << 7 | value >> 25) & _MASK
+                mix(program, 0)
+                mix(program, _PROGRAM + _CLI_OFFSET)
+            step(program)
             if turn == _TURNS:  # and its page comes on demand
-                mix(_DEMAND + 4 * turn)
-                mix(_WRITE_BY_A_PROGRAM)
-            mix(value)
+                mix(program, _DEMAND + 4 * turn)
+                mix(program, _WRITE_BY_A_PROGRAM)
+            mix(program, values[program])
             calls += 1
-            mix(_IF if silent else 0)
-            mix(_IF)
-            mix(_WINDOWS[calls & 1])
-            values[program] = (value + calls) & _MASK
-    return state
+            mix(program, _IF if silent else 0)
+            mix(program, _IF)
+            mix(program, 0 if silent else 1)  # an interrupt behind POPF,
+            mix(program, 0)  # none between STI and CLI,
+            mix(program, 1)  # and one behind the instruction behind STI
+            mix(program, _WINDOWS[calls & 1])
+            add(program, calls)
+    shared = 0
+    for _ in range(_ROUNDS):
+        for program in (0, 1):
+            add(program, shared)
+            step(program)
+            shared = values[program]
+    for _ in range(_ROUNDS):
+        step(0)
+        add(1, values[0] & 0xFF)
+        step(1)
+    for program in (0, 1):
+        mix(program, values[program])
+    return digests[0] * _PRIME & _MASK ^ digests[1]

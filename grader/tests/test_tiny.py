@@ -35,7 +35,7 @@ def test_tiny_exits_with_the_number_of_its_seeds(machine: str, tmp_path: Path) -
     result = run_boot(
         built.kernel,
         {f"tiny{i}.elf": tiny.seeded(image, nonce) for i, nonce in enumerate(nonces)},
-        [VmPlan(f"tiny{i}", f"tiny{i}.elf", ram_kib=8192) for i in range(len(nonces))],
+        [VmPlan(f"tiny{i}", f"tiny{i}.elf", ram_kib=8192, more={"apic": "xapic"}) for i in range(len(nonces))],
         cpus=1,
         transcript_dir=tmp_path / "transcript",
         machine=machine,

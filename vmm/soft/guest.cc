@@ -5,7 +5,7 @@
 
 #include "kern/boot/boot_info.hh"
 #include "vmm/hypercall.hh"
-#include "vmm/soft/deliver_event.hh"
+#include "vmm/soft/device_access.hh"
 #include "vmm/soft/emulate_privileged.hh"
 #include "vmm/soft/linear.hh"
 #include "vmm/soft/return_from_event.hh"
@@ -45,14 +45,22 @@ void SoftGuest::start(std::uint32_t entry) {
     shadows_.activate(cpu.cr3);
 }
 
-SoftGuest::Next SoftGuest::serve(const HostTrap& trap) {
-    ++counts_.traps;
-    // QEMU lets IRET of 32-bit code in ring 3 set VM. No CPU in long mode does, and its #GP would have
-    // come first: CS is no segment of the host.
-    if ((cpu.registers.rflags & rflags::virtual_8086) != 0)
-        return end("its IRET set EFLAGS.VM, and this machine went to virtual-8086 mode");
+/// What ring 3 has done meanwhile. `has_stepped`: TF has brought it back.
+void SoftGuest::leave_ring_3(bool has_stepped) {
+    if (stepping_) cpu.registers.rflags &= ~rflags::trap;
+    stepping_ = false;
     // The instruction that STI protects has run.
-    if (cpu.registers.rip != entered_at_) cpu.interrupt_shadow = false;
+    if (has_stepped || cpu.registers.rip != entered_at_) cpu.interrupt_shadow = false;
+}
+
+SoftGuest::Next SoftGuest::serve(const HostTrap& trap, std::uint64_t now) {
+    ++counts_.traps;
+    const bool has_stepped = stepping_ && trap.vector == vector::debug;
+    leave_ring_3(has_stepped);
+    if (has_stepped) return settle(now);
+    // An interrupt comes before the instruction, which will fault again.
+    const bool faults = trap.vector != vector::debug && trap.vector != vector::breakpoint;
+    if (faults && deliver(now) != Delivered::Nothing) return settle(now);
     switch (trap.vector) {
         case vector::general_protection: general_protection(trap.error_code); break;
         case vector::breakpoint:
@@ -75,20 +83,45 @@ SoftGuest::Next SoftGuest::serve(const HostTrap& trap) {
                    .error_code = has_error_code(trap.vector) ? std::optional{trap.error_code}
                                                              : std::nullopt});
     }
-    return settle();
+    return settle(now);
 }
 
-SoftGuest::Next SoftGuest::settle() {
+SoftGuest::Next SoftGuest::look_at_clock(std::uint64_t now) {
+    leave_ring_3(false);
+    return settle(now);
+}
+
+/// Delivers one event, of which the APIC's highest interrupt is one.
+Delivered SoftGuest::deliver(std::uint64_t now) {
+    devices_.apic.advance_timer(now);
+    cpu.interrupts = {};
+    const auto interrupt = devices_.apic.deliverable();
+    if (interrupt) cpu.interrupts.add(*interrupt);
+    const Delivered delivered = deliver_event(cpu, memory_);
+    if (interrupt && !cpu.interrupts.contains(*interrupt)) {
+        ++counts_.interrupts;
+        devices_.apic.accept(*interrupt);
+    }
+    return delivered;
+}
+
+SoftGuest::Next SoftGuest::settle(std::uint64_t now) {
     for (;;) {
-        switch (deliver_event(cpu, memory_)) {
+        switch (deliver(now)) {
             case Delivered::Event: continue;
             case Delivered::Ended: return end("an exception could not be delivered, nor #DF");
             case Delivered::Nothing: break;
         }
         break;
     }
-    if (cpu.halted) return end("it is halted, and no interrupt will come");
+    if (cpu.halted) {
+        if (cpu.interrupts_enabled && devices_.apic.timer_deadline()) return Next::Wait;
+        return end("it is halted, and no interrupt will come");
+    }
     entered_at_ = cpu.registers.rip;
+    stepping_ = cpu.interrupt_shadow && cpu.interrupts.highest() &&
+                (cpu.registers.rflags & rflags::trap) == 0;
+    if (stepping_) cpu.registers.rflags |= rflags::trap;
     return Next::Enter;
 }
 
@@ -137,7 +170,7 @@ void SoftGuest::emulate(const SensitiveInstruction& instruction) {
         return;
     }
     const std::uint32_t cr0_before = cpu.cr0;
-    const auto forget = emulate_privileged(cpu, memory_, ports_, instruction);
+    const auto forget = emulate_privileged(cpu, memory_, devices_.ports, instruction);
     if (!forget) return raise(forget.error());
     if (forget->kind == Forget::Kind::Nothing) return;
     if (cpu.cr0 != cr0_before) shadows_.forget_all();  // what every entry was made by
@@ -154,7 +187,10 @@ SoftGuest::Next SoftGuest::page_fault(const HostTrap& trap) {
     switch (filled.kind) {
         case Filled::Kind::Entry: ++counts_.filled; return Next::Enter;
         case Filled::Kind::Fault: raise(filled.fault); return Next::Enter;
-        case Filled::Kind::NoMemory: return end("it accessed an address where it has no memory");
+        case Filled::Kind::NoMemory:
+            if (access_device(cpu, memory_, devices_.mmio, Gva{trap.address}, access))
+                return Next::Enter;
+            return end("it accessed an address where it has no memory, nor such a register");
         case Filled::Kind::NoFrame: return end("the host has no frame for a shadow table");
         case Filled::Kind::Table: break;
     }

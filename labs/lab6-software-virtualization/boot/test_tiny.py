@@ -13,8 +13,15 @@ from grader.testkit.tiny import EXITED, SoftRecord
 
 CPUS = 1
 TURNS = 8
-CALLS = 2 * (TURNS + 1)
-"""Each of the two programs says at the end that it ends."""
+ROUNDS = 4
+CALLS = 2 * TURNS + 2 + 3 * ROUNDS + 2
+"""Both take turns, begin the clock, and end; one sleeps and writes, and the other reads."""
+SITES = 6 * 2 * TURNS
+"""PUSHF and POPF, at each turn."""
+OWN_INTERRUPTS = 2 * 2 * TURNS
+"""That the kernel sends to itself, at each turn."""
+TICKS = 2 * ROUNDS - 1
+"""Without so many of the timer's the programs that wait for each other do not end."""
 FAULTS = 4
 """Each executes CLI once, and touches one page that is not there."""
 
@@ -86,7 +93,7 @@ def test_traced_tables_say_what_the_guests_say(booted: BootResult, nonce: str) -
 def test_sensitive_instructions_are_rewritten(booted: BootResult, nonce: str) -> None:
     """lab6.rewrite_sensitive: with them tiny is right, and without it is wrong, and does not say so."""
     record = _right(booted, nonce, 0)
-    assert record.rewritten == 4 * 2 * TURNS, f"{record.rewritten} sites trapped, wanted are {8 * TURNS}"
+    assert record.rewritten == SITES, f"{record.rewritten} sites trapped, wanted are {SITES}"
     assert _run(booted, 2).status == tiny.exit_number(nonce, silent=True)
 
 

@@ -2,6 +2,7 @@
 // The kernel without virtualization instructions: runs its boot module, a kernel of 32 bits, in
 // ring 3 (docs/software-virtualization.md), three times: with the lecture's option one, with option
 // two, and with its sensitive sites left as they are.
+#include <algorithm>
 #include <cstring>
 #include <memory>
 #include <new>
@@ -15,6 +16,7 @@
 #include "kern/lib/print.hh"
 #include "kern/mm/frame_allocator.hh"
 #include "vmm/soft/guest.hh"
+#include "vmm/soft/main/devices.hh"
 #include "vmm/soft/main/hardware.hh"
 #include "vmm/soft/main/image.hh"
 #include "vmm/soft/main/soft_evidence.hh"
@@ -32,28 +34,6 @@ constexpr std::uint64_t most_traps = 1'000'000;
 constexpr std::uint64_t longest_ns = 3'000'000'000, slice_ns = 10'000'000;
 ///@}
 
-/// The one device: a serial port that is always ready. Its lines are printed.
-class Console final : public PortBus {
-   public:
-    std::uint32_t read(std::uint16_t port, unsigned) override {
-        return port == line_status ? transmitter_empty : ~0U;
-    }
-    void write(std::uint16_t port, unsigned size, std::uint32_t value) override {
-        if (port != data || size != 1) return;
-        if (value == '\n' || length_ == line_.size()) {
-            kprint("[guest] {}\n", std::string_view{line_.data(), length_});
-            length_ = 0;
-        }
-        if (value != '\n') line_[length_++] = static_cast<char>(value);
-    }
-
-   private:
-    static constexpr std::uint16_t data = 0x3f8, line_status = 0x3fd;
-    static constexpr std::uint32_t transmitter_empty = 0x60;
-    std::array<char, 100> line_{};
-    std::size_t length_ = 0;
-};
-
 ///@{
 /// SoftRecord::end.
 constexpr std::uint64_t exited = 1, ended = 2, stopped = 3, refused = 4;
@@ -63,14 +43,19 @@ constexpr std::uint64_t exited = 1, ended = 2, stopped = 3, refused = 4;
 struct Host {
     SoftMemory memory;
     HardwareMachine machine;
-    Console console;
+    SoftDevices devices;
     SoftGuest guest;
 
     SoftRecord* record;
-    std::uint64_t end_at = 0;  // in nanoseconds since boot
+    ///@{
+    /// In nanoseconds since boot.
+    std::uint64_t end_at = 0;
+    std::uint64_t armed_for = 0;   // when this machine's timer goes off
+    std::uint64_t entered_at = 0;  // when ring 3, or HLT, began
+    ///@}
 
     Host(Shadows::Keeping keeping, SoftRecord& its_record)
-        : guest{memory, console, machine, keeping}, record{&its_record} {}
+        : guest{memory, devices.devices(), machine, keeping}, record{&its_record} {}
 };
 Host* host;
 
@@ -106,31 +91,61 @@ kern::arch::TrapFrame frame_of(const Registers& from) {
 }
 ///@}
 
+/// This machine's timer goes off when the guest's does, and after a slice at the latest. To arm it
+/// costs more than a trap, so it is left alone where it goes off early enough.
+void arm_timer(std::uint64_t now) {
+    const std::uint64_t wanted = now + host->devices.until_interrupt(slice_ns);
+    if (host->armed_for > now && host->armed_for <= wanted) return;
+    host->armed_for = std::max(wanted, now + 1);
+    kern::arch::set_timer(host->armed_for - now);
+}
+
+/// The guest is about to run or to wait: its clock goes.
+void start_clock() {
+    const std::uint64_t now = kern::arch::nanoseconds();
+    arm_timer(now);
+    host->entered_at = now;
+}
+
+/// It does not any more. Returns this machine's time.
+std::uint64_t stop_clock() {
+    const std::uint64_t now = kern::arch::nanoseconds();
+    host->devices.advance(now - host->entered_at);
+    return now;
+}
+
 [[noreturn]] void enter() {
     host->machine.use(static_cast<const HardwareTable&>(host->guest.table()));
+    start_clock();
     kern::arch::enter_user_32(frame_of(host->guest.cpu.registers));
 }
 
 void begin() {
     kern::arch::allow_32_bit_programs_only();
     host->end_at = kern::arch::nanoseconds() + longest_ns;
-    kern::arch::set_timer(slice_ns);
     enter();
 }
 
 void on_trap(const kern::arch::TrapFrame& frame) {
+    std::uint64_t now = stop_clock();
     SoftGuest& guest = host->guest;
+    const SoftDevices& devices = host->devices;
     const HostTrap trap{.vector = static_cast<std::uint8_t>(frame.vector),
                         .error_code = static_cast<std::uint32_t>(frame.error_code),
                         .address = static_cast<std::uint32_t>(kern::arch::fault_address())};
     take(frame, guest.cpu.registers);
-    const bool is_over = kern::arch::nanoseconds() > host->end_at;
-    SoftGuest::Next next = SoftGuest::Next::Enter;
-    if (frame.vector >= vector::first_interrupt)  // the machine's own, and served
-        kern::arch::set_timer(slice_ns);
-    if (frame.vector < vector::first_interrupt || (frame.rflags & rflags::virtual_8086) != 0)
-        next = guest.serve(trap);
-    if (next == SoftGuest::Next::Enter && !is_over && guest.counts().traps < most_traps) enter();
+    // An interrupt is the machine's own, and served.
+    SoftGuest::Next next = frame.vector >= vector::first_interrupt
+                               ? guest.look_at_clock(devices.now())
+                               : guest.serve(trap, devices.now());
+    while (next == SoftGuest::Next::Wait && now < host->end_at) {
+        start_clock();
+        kern::arch::wait_for_interrupt();
+        now = stop_clock();
+        next = guest.look_at_clock(devices.now());
+    }
+    if (next == SoftGuest::Next::Enter && now < host->end_at && guest.counts().traps < most_traps)
+        enter();
     kern::arch::set_timer(0);
     SoftRecord& record = *host->record;
     if (next == SoftGuest::Next::Exited) {
@@ -153,6 +168,7 @@ void run_guest(SoftGuest& guest, SoftRecord& record, std::uint32_t entry) {
     const bool enabled = kern::arch::disable_interrupts();
     kern::arch::run_user_mode(&begin, &on_trap);
     kern::arch::restore_interrupts(enabled);
+    host->devices.flush();
     const SoftGuest::Counts& counts = guest.counts();
     record.traps = counts.traps;
     record.emulated = counts.emulated;
@@ -162,6 +178,7 @@ void run_guest(SoftGuest& guest, SoftRecord& record, std::uint32_t entry) {
     record.filled = counts.filled;
     record.traced = counts.traced;
     record.dropped = counts.dropped;
+    record.interrupts = counts.interrupts;
 }
 
 /// One run of a copy of `image`, which is rewritten. Error: OutOfMemory.
@@ -191,15 +208,15 @@ std::expected<void, Error> run(std::span<const std::byte> image, SoftRecord& rec
 /// The three runs as a table.
 void print_table() {
     kprint(
-        "shadows    sites      traps  emulated  rewritten  calls  faults  filled  traced  "
-        "dropped\n");
+        "shadows    sites      traps  emulated  rewritten  calls  faults  interrupts  filled  "
+        "traced  dropped\n");
     for (std::size_t i = 0; i < soft_evidence.record_count; ++i) {
         const SoftRecord& each = soft_evidence.records[i];
-        kprint("{} {} {:8} {:9} {:10} {:6} {:7} {:7} {:7} {:8}\n",
+        kprint("{} {} {:8} {:9} {:10} {:6} {:7} {:11} {:7} {:7} {:8}\n",
                each.is_traced != 0 ? "traced   " : "on demand",
                each.is_patched != 0 ? "rewritten" : "as is    ", each.traps, each.emulated,
-               each.rewritten, each.software_interrupts, each.faults, each.filled, each.traced,
-               each.dropped);
+               each.rewritten, each.software_interrupts, each.faults, each.interrupts, each.filled,
+               each.traced, each.dropped);
     }
 }
 
