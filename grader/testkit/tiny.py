@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: MIT
-"""The kernel guest/tiny: an image with seeds of its own, and the number with which it exits."""
+"""The kernel guest/tiny: an image with seeds of its own, and the numbers that it makes of what it sees."""
 
 from __future__ import annotations
 
 import hashlib
+import re
 import struct
 
 from grader.evidence.soft import EXITED, SoftRecord
 from grader.testkit.images import GuestImage
 
-__all__ = ["EXITED", "SoftRecord", "exit_number", "seeded", "seeds"]
+__all__ = ["ASPECTS", "EXITED", "SoftRecord", "digests", "exit_number", "printed", "seeded", "seeds"]
+
+ASPECTS = ("values", "faults", "flags", "arrivals", "window", "clock", "input")
+"""What its digests are of: ``SEEN_VALUES`` and the others of guest/tiny/tiny.h."""
 
 _MASK = 0xFFFF_FFFF
 _PRIME = 0x0100_0193
@@ -43,14 +47,17 @@ def seeded(image: bytes, nonce: str) -> bytes:
     return bytes(made)
 
 
-def exit_number(nonce: str, *, silent: bool = False) -> int:
-    """The number with which tiny exits. ``silent``: where its PUSHF and POPF are executed by ring 3, which sees the IF
-    of the real CPU and does not change the guest's."""
-    digests = [_START, _START]
+def digests(nonce: str, *, silent: bool = False) -> dict[str, int]:
+    """What tiny prints at its end, by ASPECTS. ``silent``: where its PUSHF and POPF are executed by ring 3, which sees
+    the IF of the real CPU and does not change the guest's."""
     values = list(seeds(nonce))
+    start = _START
+    for value in values:
+        start = (start ^ value) * _PRIME & _MASK
+    made = dict.fromkeys(ASPECTS, start)
 
-    def mix(program: int, value: int) -> None:
-        digests[program] = (digests[program] ^ value) * _PRIME & _MASK
+    def mix(aspect: str, value: int) -> None:
+        made[aspect] = (made[aspect] ^ value) * _PRIME & _MASK
 
     def step(program: int) -> None:
         value = values[program]
@@ -63,20 +70,20 @@ def exit_number(nonce: str, *, silent: bool = False) -> int:
     for turn in range(_TURNS, 0, -1):
         for program in (0, 1):
             if turn == _TURNS:  # its first turn: CLI is refused
-                mix(program, 0)
-                mix(program, _PROGRAM + _CLI_OFFSET)
+                mix("faults", 0)
+                mix("faults", _PROGRAM + _CLI_OFFSET)
             step(program)
             if turn == _TURNS:  # and its page comes on demand
-                mix(program, _DEMAND + 4 * turn)
-                mix(program, _WRITE_BY_A_PROGRAM)
-            mix(program, values[program])
+                mix("faults", _DEMAND + 4 * turn)
+                mix("faults", _WRITE_BY_A_PROGRAM)
+            mix("values", values[program])
             calls += 1
-            mix(program, _IF if silent else 0)
-            mix(program, _IF)
-            mix(program, 0 if silent else 1)  # an interrupt behind POPF,
-            mix(program, 0)  # none between STI and CLI,
-            mix(program, 1)  # and one behind the instruction behind STI
-            mix(program, _WINDOWS[calls & 1])
+            mix("flags", _IF if silent else 0)
+            mix("flags", _IF)
+            mix("arrivals", 0 if silent else 1)  # an interrupt behind POPF,
+            mix("arrivals", 0)  # none between STI and CLI,
+            mix("arrivals", 1)  # and one behind the instruction behind STI
+            mix("window", _WINDOWS[calls & 1])
             add(program, calls)
     shared = 0
     for _ in range(_ROUNDS):
@@ -84,10 +91,25 @@ def exit_number(nonce: str, *, silent: bool = False) -> int:
             add(program, shared)
             step(program)
             shared = values[program]
+    mix("clock", shared)
     for _ in range(_ROUNDS):
         step(0)
         add(1, values[0] & 0xFF)
         step(1)
-    for program in (0, 1):
-        mix(program, values[program])
-    return digests[0] * _PRIME & _MASK ^ digests[1]
+    for value in values:
+        mix("input", value)
+    return made
+
+
+def exit_number(nonce: str, *, silent: bool = False) -> int:
+    """The number with which tiny exits: all of its digests in one."""
+    state = _START
+    for digest in digests(nonce, silent=silent).values():
+        state = (state ^ digest) * _PRIME & _MASK
+    return state
+
+
+def printed(serial: str) -> dict[str, int]:
+    """The digests in what tiny has printed; nothing if it did not come to its end."""
+    line = re.search(rf"\] ((?:[0-9a-f]{{8}} ){{{len(ASPECTS)}}})", serial)
+    return dict(zip(ASPECTS, (int(word, 16) for word in line[1].split()), strict=True)) if line else {}

@@ -44,9 +44,23 @@ def test_tiny_exits_with_the_number_of_its_seeds(machine: str, tmp_path: Path) -
         record = result.vm(f"tiny{i}")
         assert record.state is VmState.EXITED, result.serial[-2000:]
         assert record.status == tiny.exit_number(nonce), result.serial[-2000:]
+        own = "\n".join(line for line in result.serial.splitlines() if line.startswith(f"[tiny{i}]"))
+        assert tiny.printed(own) == tiny.digests(nonce), own
     assert "[tiny0] abababababababab" in result.serial, "the two programs take turns"
 
 
 def test_the_number_knows_popf_and_the_seeds() -> None:
     assert tiny.exit_number("a") != tiny.exit_number("b")
     assert tiny.exit_number("a") != tiny.exit_number("a", silent=True)
+
+
+def test_each_digest_knows_the_seeds_and_silent_ones_alone_know_popf() -> None:
+    right, other, silent = tiny.digests("a"), tiny.digests("b"), tiny.digests("a", silent=True)
+    assert not set(right.values()) & set(other.values())
+    assert {name for name in right if right[name] != silent[name]} == {"flags", "arrivals"}
+
+
+def test_the_printed_digests_are_read() -> None:
+    assert tiny.printed("[guest] abab\n[guest] 00000001 00000002 00000003 00000004 00000005 00000006 0000000a \n") == {
+        "values": 1, "faults": 2, "flags": 3, "arrivals": 4, "window": 5, "clock": 6, "input": 10}
+    assert tiny.printed("[guest] abab\n") == {}

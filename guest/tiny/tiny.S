@@ -7,11 +7,11 @@
 // is connected with its beginning, and the other reads them, so that most of the time both wait and
 // the kernel halts.
 //
-// At its end it exits with a number (guest/probes/probe.h) into which everything goes that it has
-// seen: what its programs computed from their seeds, the addresses and error codes of their faults,
-// what a page shows that is remapped at each call, IF behind each POPF, and when an interrupt came
-// that it had sent to itself. When the timer's come does not matter. grader/testkit/tiny.py
-// works the same number out from the seeds alone.
+// At its end it prints digests of what it has seen, and exits with a number that is made of them
+// (guest/probes/probe.h): what its programs computed from their seeds, the addresses and error
+// codes of their faults, IF behind each POPF, when an interrupt came that it had sent to itself,
+// what a page shows that is remapped at each call. When the timer's come does not matter.
+// grader/testkit/tiny.py works the same numbers out from the seeds alone.
 #include "guest/probes/probe.h"
 #include "guest/tiny/tiny.h"
 
@@ -27,13 +27,12 @@
 #define SITE_PUSHF 1
 #define SITE_POPF 2
 
-// Of the current program: digest = (digest ^ value) * PRIME, modulo 2^32. EAX and EDX change.
-.macro mix value
+// Of what `seen` says: digest = (digest ^ value) * PRIME, modulo 2^32. EAX changes.
+.macro mix seen, value
     mov \value, %eax
-    mov current, %edx
-    xor digests(, %edx, 4), %eax
+    xor digests + 4 * \seen, %eax
     imul $PRIME, %eax
-    mov %eax, digests(, %edx, 4)
+    mov %eax, digests + 4 * \seen
 .endm
 
 // Port `port` gets `value`. EAX and EDX change.
@@ -51,7 +50,7 @@
 .macro mix_arrived
     mov arrived, %ecx
     sub %ebx, %ecx
-    mix %ecx
+    mix SEEN_ARRIVALS, %ecx
 .endm
 .macro interrupt_self
     mov arrived, %ebx
@@ -91,6 +90,14 @@ note_begin:
     mov %cr0, %eax
     or $0x80010000, %eax                // PG and WP
     mov %eax, %cr0
+    mov $START, %eax
+    xor seed_0, %eax
+    imul $PRIME, %eax
+    xor seed_1, %eax
+    imul $PRIME, %eax
+    mov $digests, %edi
+    mov $SEEN_COUNT, %ecx
+    rep stosl
     movl $APIC_ENABLED | SPURIOUS_VECTOR, APIC + APIC_SPURIOUS
     movl $SERIAL_ENTRY, IO_APIC
     movl $INPUT_VECTOR, IO_APIC + IO_APIC_WINDOW
@@ -206,8 +213,27 @@ return:
 finish:
     write_port SERIAL_CONTROL, $0
     write_port SERIAL, $10
-    imul $PRIME, digests, %esi
-    xor digests + 4, %esi
+    mix SEEN_CLOCK, shared_value
+    mix SEEN_INPUT, results
+    mix SEEN_INPUT, results + 4
+    // The digests by 8 digits each, and a number that is made of all of them.
+    mov $START, %esi
+    xor %edi, %edi
+1:  mov digests(, %edi, 4), %ebx
+    xor %ebx, %esi
+    imul $PRIME, %esi
+    mov $8, %ecx
+2:  rol $4, %ebx
+    mov %ebx, %eax
+    and $15, %eax
+    movzbl digits(%eax), %eax
+    write_port SERIAL, %eax
+    loop 2b
+    write_port SERIAL, $32
+    inc %edi
+    cmp $SEEN_COUNT, %edi
+    jb 1b
+    write_port SERIAL, $10
     exit_with %esi
 
 system_call:
@@ -218,7 +244,7 @@ system_call:
     jmp *calls_by_number(, %eax, 4)
 
 take_turn:
-    mix %ebx                            // what the program has computed
+    mix SEEN_VALUES, %ebx               // what the program has computed
     incl calls
     mov calls, %eax
     mov %eax, 28(%esp)                  // its EAX: the answer
@@ -233,9 +259,9 @@ take_turn:
     cli
     pop %ecx
     and $0x200, %ebx
-    mix %ebx
+    mix SEEN_FLAGS, %ebx
     and $0x200, %ecx
-    mix %ecx
+    mix SEEN_FLAGS, %ecx
     // An interrupt that waits comes behind the POPF that sets IF,
     sensitive SITE_PUSHF, pushfl
     orl $0x200, (%esp)
@@ -261,7 +287,7 @@ take_turn:
     mov tables(, %ecx, 4), %edx
     mov %eax, WINDOW_ENTRY(%edx)
     invlpg WINDOW
-    mix WINDOW
+    mix SEEN_WINDOW, WINDOW
     // The letter of the program, on the console.
     mov current, %ecx
     add $'a', %ecx
@@ -269,7 +295,7 @@ take_turn:
     jmp choose
 
 program_ends:
-    mix %ebx
+    mov %ebx, results(, %ecx, 4)
     movl $ENDED, states(, %ecx, 4)
     jmp choose
 
@@ -350,8 +376,8 @@ page_fault:
     pushal
     mov %cr2, %eax
     mov %eax, scratch
-    mix scratch
-    mix 32(%esp)                        // the error code
+    mix SEEN_FAULTS, scratch
+    mix SEEN_FAULTS, 32(%esp)           // the error code
     mov %cr2, %ebx
     cmp $DEMAND, %ebx
     jb never
@@ -370,10 +396,10 @@ page_fault:
 // A program's CLI: one byte, which is skipped.
 protection_fault:
     pushal
-    mix 32(%esp)                        // the error code
+    mix SEEN_FAULTS, 32(%esp)           // the error code
     mov 36(%esp), %eax
     mov %eax, scratch
-    mix scratch                         // EIP
+    mix SEEN_FAULTS, scratch            // EIP
     incl 36(%esp)
     popal
     add $4, %esp
@@ -486,8 +512,8 @@ demand_pages:
     .long demand_0, demand_1
 windows:
     .long window_0, window_1
-digests:
-    .long 0x811c9dc5, 0x811c9dc5
+digits:
+    .ascii "0123456789abcdef"
 calls_by_number:
     .long never, take_turn, program_ends, start_clock, sleep, write, read
 
@@ -507,8 +533,10 @@ demand_0:
     .skip 4096
 demand_1:
     .skip 4096
-shared:
-    .skip 4096
+shared:                                 // at its programs' SHARED_TURN
+    .skip 4
+shared_value:
+    .skip 4092
 device_table:
     .skip 4096
 idt:
@@ -529,6 +557,10 @@ calls:
     .skip 4
 scratch:
     .skip 4
+digests:
+    .skip 4 * SEEN_COUNT
+results:                                // ESI of each program at its end
+    .skip 8
 arrived:                                // interrupts of its own
     .skip 4
 input_count:                            // bytes that have come, and that were given to a reader

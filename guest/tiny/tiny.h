@@ -67,5 +67,16 @@
 
 #define TURNS 8
 #define ROUNDS 4
+
+// Digests of what it has seen, of which each begins with the seeds.
+#define SEEN_VALUES 0                   // what the programs have computed at each turn
+#define SEEN_FAULTS 1                   // error codes, addresses
+#define SEEN_FLAGS 2                    // IF
+#define SEEN_ARRIVALS 3                 // its own interrupts, at once or not
+#define SEEN_WINDOW 4                   // the page that is mapped anew at each call
+#define SEEN_CLOCK 5                    // what the programs have left to each other
+#define SEEN_INPUT 6                    // what was written and read
+#define SEEN_COUNT 7
 #define PRIME 0x01000193
+#define START 0x811c9dc5
 #define NOTE_SITES 1                    // the note's type
