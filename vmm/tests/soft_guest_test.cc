@@ -262,6 +262,7 @@ TEST_F(SoftGuestTest, ARewrittenSiteIsWhatItWas) {
     in_program();
     EXPECT_EQ(refused({hlt}), Next::Enter);
     EXPECT_EQ(cpu().registers.rip, handler(vector::general_protection)) << "a program's own HLT";
+    EXPECT_EQ(counts().rewritten, 1U);
 }
 
 TEST_F(SoftGuestTest, SoftwareInterruptsGoToTheirHandlers) {
@@ -383,13 +384,22 @@ TEST_F(SoftGuestTest, AWriteToATracedTableIsDoneOrDropsTheShadow) {
 }
 
 TEST_F(SoftGuestTest, AChangeOfPagingForgetsAll) {
-    EXPECT_EQ(trap(vector::page_fault, {nop}, 4, user_stack), Next::Enter);
-    ASSERT_TRUE(guest().table().get(Gva{user_stack}));
-    with_paging();
-    cpu().cr0 &= ~static_cast<std::uint32_t>(cr0::paging);
-    cpu().registers.rax = 0x8001'0011;
-    EXPECT_EQ(refused({0x0f, 0x22, 0xc0}), Next::Enter);  // MOV to CR0
-    EXPECT_FALSE(guest().table().get(Gva{user_stack}));
+    const std::vector<std::uint8_t> mov_eax_cr0{0x0f, 0x22, 0xc0};
+    for (const auto keeping : {Shadows::Keeping::OnDemand, Shadows::Keeping::Traced}) {
+        make(keeping);
+        EXPECT_EQ(trap(vector::page_fault, {nop}, 4, user_stack), Next::Enter);
+        ASSERT_TRUE(guest().table().get(Gva{user_stack}));
+        with_paging();
+        cpu().cr0 &= ~static_cast<std::uint32_t>(cr0::paging);
+        cpu().registers.rax = 0x8001'0011;
+        EXPECT_EQ(refused(mov_eax_cr0), Next::Enter);
+        EXPECT_FALSE(guest().table().get(Gva{user_stack}));
+
+        EXPECT_EQ(trap(vector::page_fault, {nop}, 4, user_stack), Next::Enter);
+        cpu().registers.rax = 0x8000'0011;  // without WP
+        EXPECT_EQ(refused(mov_eax_cr0), Next::Enter);
+        EXPECT_FALSE(guest().table().get(Gva{user_stack}));
+    }
 }
 
 TEST_F(SoftGuestTest, AnInterruptComesBeforeTheInstructionThatHasTrapped) {
