@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <map>
@@ -40,6 +41,7 @@ class FlatMemory final : public GuestMemory {
     bool is_writable(Gpa gpa) const override { return gpa2hpa(gpa).has_value(); }
     void set_shootdown(Shootdown, void*) override {}
 
+    bool has(Hpa frame) const { return std::ranges::find(frames_, frame) != frames_.end(); }
     void put(std::uint32_t gpa, std::uint32_t value) {
         std::memcpy(at(gpa), &value, sizeof(value));
     }
@@ -212,10 +214,10 @@ class SoftGuestTest : public testing::Test {
     OneRegister device_;
     MmioBus mmio_;
     X2Apic apic_{0};
+    MapMachine machine_;
 
    private:
     std::unique_ptr<FlatMemory> memory_;
-    MapMachine machine_;
     std::unique_ptr<SoftGuest> guest_;
 };
 
@@ -495,6 +497,85 @@ TEST_F(SoftGuestTest, HltForEverEndsIt) {
     apic(0x320, timer);
     apic(0x380, 5'000);
     EXPECT_EQ(refused({hlt}), Next::Ended) << "no IF";
+}
+
+/// A sequence that looks like chance.
+class Chance {
+   public:
+    std::uint32_t next() {
+        state_ = state_ * 6364136223846793005 + 1442695040888963407;
+        return static_cast<std::uint32_t>(state_ >> 33);
+    }
+    std::uint32_t below(std::uint32_t end) { return next() % end; }
+
+   private:
+    std::uint64_t state_ = 1;
+};
+
+/// An instruction of those that trap, or of those that write, with an operand by chance; or bytes.
+std::vector<std::uint8_t> any_instruction(Chance& chance) {
+    static const std::vector<std::vector<std::uint8_t>> opcodes{
+        {0xfa}, {0xfb},       {0xf4},       {0x9c},       {0x9d},       {0xcf}, {0xcd},
+        {0xcc}, {0xea},       {0x8c},       {0x8e},       {0xe4},       {0xe6}, {0xec},
+        {0xef}, {0x0f, 0x20}, {0x0f, 0x22}, {0x0f, 0x01}, {0x0f, 0x00}, {0x89}, {0xc7},
+        {0xa3}, {0x8b},       {0xf3, 0xab}, {0x66, 0x89}, {0x0f, 0xb6}, {0x87}, {},
+    };
+    std::vector<std::uint8_t> made =
+        opcodes[chance.below(static_cast<std::uint32_t>(opcodes.size()))];
+    while (made.size() < 16) made.push_back(static_cast<std::uint8_t>(chance.next()));
+    return made;
+}
+
+TEST_F(SoftGuestTest, NothingThatAGuestDoesHarmsTheHost) {
+    // 100,000 times an instruction has trapped, in a machine whose registers and tables are by
+    // chance. The sanitizers judge, and no entry of a shadow may lead to a frame that is not the
+    // guest's.
+    Chance chance;
+    const auto address = [&chance] {
+        const std::uint32_t any = chance.next() << 1 | chance.below(2);
+        return chance.below(4) == 0 ? any : any % (FlatMemory::pages * page_size);
+    };
+    static constexpr std::array<std::uint8_t, 8> vectors{0, 1, 3, 6, 13, 13, 14, 14};
+    constexpr std::uint64_t last_instruction = FlatMemory::pages * page_size - 16;
+    std::array<unsigned, 4> ends{};
+    for (unsigned round = 0; round < 100; ++round) {
+        make(round % 2 == 0 ? Shadows::Keeping::OnDemand : Shadows::Keeping::Traced);
+        with_paging();
+        for (unsigned i = 0; i < 1000; ++i) {
+            now_ += chance.below(1'000'000);
+            for (const auto reg : general_registers)
+                if (chance.below(4) == 0) cpu().registers.*reg = address();
+            cpu().registers.rip = address();
+            cpu().registers.rflags = chance.next() & (program_flags | 0x202);
+            if (chance.below(8) == 0) cpu().cr3 = address();
+            if (chance.below(8) == 0) cpu().user_mode = chance.below(2) != 0;
+            if (chance.below(64) == 0) cpu().gdtr.base = address();
+            if (chance.below(64) == 0) cpu().idtr.base = address();
+            if (chance.below(64) == 0) cpu().tr.base = address();
+            if (chance.below(8) == 0) apic_.post(static_cast<std::uint8_t>(chance.below(256)));
+            const std::vector<std::uint8_t> bytes = any_instruction(chance);
+            memory().put(static_cast<std::uint32_t>(
+                             std::min<std::uint64_t>(cpu().registers.rip, last_instruction)),
+                         bytes);
+            const Next next = guest().serve({.vector = vectors[chance.below(vectors.size())],
+                                             .error_code = chance.below(16) * chance.below(64),
+                                             .address = address()},
+                                            now_);
+            ++ends[static_cast<std::size_t>(next)];
+            if (next == Next::Ended) {
+                guest().start(code);
+                cpu().gdtr = {.base = gdt, .limit = 0xffff};
+                cpu().idtr = {.base = idt, .limit = 256 * 8 - 1};
+                with_paging();
+            }
+            cpu().halted = false;
+        }
+        for (unsigned slot = 0; slot < shadow_slots; ++slot)
+            for (const bool user : {false, true})
+                for (const auto& [page, entry] : machine_.table(slot, user).entries)
+                    ASSERT_TRUE(memory().has(entry.frame)) << std::hex << page;
+    }
+    EXPECT_GT(ends[0], 10'000U) << "many of them go on";
 }
 
 }  // namespace
