@@ -111,9 +111,14 @@ note_begin:
     xor %ecx, %ecx
     jmp switch_to
 
-// EDI = the stack pointer for a program that has not begun; its stack ends at ESI.
+// EDI = the stack pointer for a program that has not begun; its stack ends at ESI. The program gets the
+// turns in EDI and the rounds in EBP.
 first_frame:
     lea -52(%esi), %edi
+    mov turns, %eax
+    mov %eax, (%edi)
+    mov rounds, %eax
+    mov %eax, 8(%edi)
     movl $PROGRAM, 32(%edi)
     movl $USER_CODE, 36(%edi)
     movl $0x202, 40(%edi)
@@ -121,7 +126,7 @@ first_frame:
     movl $USER_DATA, 48(%edi)
     ret
 
-// Gates: \#GP, \#PF, interrupts, and the system call.
+// Gates: \#BP, \#GP, \#PF, interrupts, and the system call.
 fill_gates:
     mov $13, %ebx
     mov $protection_fault, %eax
@@ -129,6 +134,9 @@ fill_gates:
     call fill_gate
     mov $14, %ebx
     mov $page_fault, %eax
+    call fill_gate
+    mov $3, %ebx
+    mov $breakpoint, %eax
     call fill_gate
     mov $TIMER_VECTOR, %ebx
     mov $timer, %eax
@@ -262,6 +270,12 @@ take_turn:
     mix SEEN_FLAGS, %ebx
     and $0x200, %ecx
     mix SEEN_FLAGS, %ecx
+    // A handler of the kernel's own returns to where IF is 0.
+    int3
+    sensitive SITE_PUSHF, pushfl
+    pop %ebx
+    and $0x200, %ebx
+    mix SEEN_FLAGS, %ebx
     // An interrupt that waits comes behind the POPF that sets IF,
     sensitive SITE_PUSHF, pushfl
     orl $0x200, (%esp)
@@ -278,7 +292,7 @@ take_turn:
     nop
     cli
     mix_arrived
-    // The window shows another page at each call.
+    // The window shows another page at each call, and the page on demand is taken away.
     mov calls, %eax
     and $1, %eax
     mov windows(, %eax, 4), %eax
@@ -287,6 +301,8 @@ take_turn:
     mov tables(, %ecx, 4), %edx
     mov %eax, WINDOW_ENTRY(%edx)
     invlpg WINDOW
+    movl $0, DEMAND_ENTRY(%edx)
+    invlpg DEMAND
     mix SEEN_WINDOW, WINDOW
     // The letter of the program, on the console.
     mov current, %ecx
@@ -366,6 +382,9 @@ input:
     movl $READY, states(, %ecx, 4)
     jmp return
 
+breakpoint:
+    iret
+
 own_interrupt:
     incl arrived
     end_of_interrupt
@@ -418,7 +437,6 @@ never:
 // The two programs. Both begin with their seed. ESI is what they have computed; `step` changes it.
 .macro program_loop me, other, step:vararg
     mov PROGRAM_DATA, %esi
-    mov $TURNS, %edi
     cli                                 // not for programs
     // By turns: the kernel's answer is added at each.
 1:  \step
@@ -428,9 +446,11 @@ never:
     add %eax, %esi
     dec %edi
     jnz 1b
+    mov %ebp, %edi
+    test %edi, %edi
+    jz 9f
     // By the timer: each waits in a loop for what the other leaves in the page that both have.
     system CALL_CLOCK
-    mov $ROUNDS, %edi
 1:  cmpl $\me, SHARED_TURN
     jne 1b
     add SHARED_VALUE, %esi
@@ -439,7 +459,11 @@ never:
     movl $\other, SHARED_TURN
     dec %edi
     jnz 1b
-    mov $ROUNDS, %edi
+    mov %ebp, %edi
+.endm
+.macro program_end
+9:  mov %esi, %ebx
+    system CALL_END
 .endm
 
     .section .programs, "ax", @progbits
@@ -453,8 +477,7 @@ program_0:
     system CALL_WRITE
     dec %edi
     jnz 1b
-    mov %esi, %ebx
-    system CALL_END
+    program_end
     .balign 4096
 program_1:
     program_loop 1, 0, rol $7, %esi
@@ -464,8 +487,7 @@ program_1:
     rol $7, %esi
     dec %edi
     jnz 1b
-    mov %esi, %ebx
-    system CALL_END
+    program_end
     .balign 4096
 
     .section .data
@@ -512,6 +534,16 @@ demand_pages:
     .long demand_0, demand_1
 windows:
     .long window_0, window_1
+    // How much of everything; a measurement wants more of it, and 0 rounds.
+    .global turns, rounds
+    .type turns, @object
+    .size turns, 4
+    .type rounds, @object
+    .size rounds, 4
+turns:
+    .long 8
+rounds:
+    .long 4
 digits:
     .ascii "0123456789abcdef"
 calls_by_number:

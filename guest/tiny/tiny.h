@@ -65,8 +65,8 @@
 #define SHARED_VALUE 0x40004004
 #define SHARED_ENTRY 16
 
-#define TURNS 8
-#define ROUNDS 4
+// At most so many turns: the page on demand has a number for each.
+#define MOST_TURNS 1023
 
 // Digests of what it has seen, of which each begins with the seeds.
 #define SEEN_VALUES 0                   // what the programs have computed at each turn

@@ -10,19 +10,17 @@ from collections.abc import Mapping
 
 from grader.testkit import tiny
 from grader.testkit.boot import BootResult
-from grader.testkit.tiny import EXITED, SoftRecord
+from grader.testkit.tiny import EXITED, ROUNDS, TURNS, SoftRecord
 
 CPUS = 1
-TURNS = 8
-ROUNDS = 4
-CALLS = 2 * TURNS + 2 + 3 * ROUNDS + 2
-"""Both take turns, begin the clock, and end; one sleeps and writes, and the other reads."""
-FAULTS = 4
-"""Each executes CLI once, and touches one page that is not there."""
-SITES = 6 * 2 * TURNS
+CALLS = 2 * 2 * TURNS + 2 + 3 * ROUNDS + 2
+"""INT 0x80 and INT3 at each turn; both begin the clock, and end; one sleeps and writes, and the other reads."""
+FAULTS = 2 + 2 * TURNS
+"""Each executes CLI once, and touches a page that is not there at each turn."""
+SITES = 7 * 2 * TURNS
 """PUSHF and POPF, at each turn."""
-TABLE_WRITES = 2 * TURNS + 2
-"""The window at each turn, and each program's page on demand."""
+TABLE_WRITES = 3 * 2 * TURNS
+"""At each turn the window moves, and the page on demand goes and comes."""
 INTERRUPTS = 2 * 2 * TURNS + 2 * ROUNDS - 1 + ROUNDS
 """At least: two of its own at each turn, the timer's that end each wait but the first, one for each byte."""
 ON_DEMAND, TRACED, UNPATCHED = range(3)
@@ -66,7 +64,7 @@ def _saw(booted: BootResult, nonce: str, aspect: str, number: int = ON_DEMAND, *
 def test_the_system_calls_arrive(booted: BootResult, nonce: str) -> None:
     """lab6.classify_trap"""
     record = _saw(booted, nonce, "values")
-    assert record.software_interrupts == CALLS, f"{record.software_interrupts} system calls, wanted are {CALLS}"
+    assert record.software_interrupts == CALLS, f"{record.software_interrupts} INT, wanted are {CALLS}"
 
 
 def test_a_programs_cli_is_its_own_fault(booted: BootResult, nonce: str) -> None:
