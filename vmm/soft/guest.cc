@@ -172,6 +172,9 @@ void SoftGuest::emulate(const SensitiveInstruction& instruction) {
     const std::uint32_t cr0_before = cpu.cr0;
     const auto forget = emulate_privileged(cpu, memory_, devices_.ports, instruction);
     if (!forget) return raise(forget.error());
+    constexpr unsigned cr3 = 3;
+    if (instruction.kind == SensitiveInstruction::Kind::MovToControl && instruction.number == cr3)
+        ++counts_.table_loads;
     if (forget->kind == Forget::Kind::Nothing) return;
     if (cpu.cr0 != cr0_before) shadows_.forget_all();  // what every entry was made by
     if (shadows_.is_loose()) shadow_flush(shadows_, *forget);

@@ -47,6 +47,7 @@ class SoftGuest {
         std::uint64_t traps = 0, emulated = 0, rewritten = 0, software_interrupts = 0, faults = 0,
                       filled = 0, traced = 0, dropped = 0, interrupts = 0;
         ///@}
+        std::uint64_t table_loads = 0;  ///< writes of CR3 by the guest
     };
 
     /// All of them stay the caller's.
