@@ -24,6 +24,7 @@ from grader.build.answers import reference_answers
 from grader.build.kit import Kit
 from grader.build.workshop import Progress
 from grader.course import lab
+from grader.testkit import tiny
 from grader.testkit.images import file_system_image
 
 MACHINE = "amd-qemu"
@@ -33,6 +34,8 @@ BOOTS = 15
 MEMORY_MIB = 1024
 """enough for the module with the large image, and for its pages"""
 SECONDS = 240.0
+TINY_TURNS = 250
+"""of each of its two programs"""
 
 
 @dataclass(frozen=True)
@@ -119,6 +122,22 @@ ON_INTEL = (
                "a loop with nothing but VMRESUME", "us", 1.5),
 )
 """what it measures on Intel. Bochs counts instructions and not time, so time is taken here, outside"""
+IN_SOFTWARE = (
+    Comparison("soft-cli", "soft-cli", "ours", "floor", "a guest's CLI in ring 3, emulated",
+               "a bare fault that skips it", "us", 3.0),
+    Comparison("soft-cli-large", "soft-cli", "large", "ours", "the same in a guest of 256 MiB", "8 MiB", "us", 1.1),
+    Comparison("soft-fill", "soft-fill", "ours", "floor", "a shadow's entry on demand", "a bare fault with a map", "us",
+               2.0),
+    Comparison("soft-fill-large", "soft-fill", "large", "ours", "the same in a guest of 256 MiB", "8 MiB", "us", 1.1),
+    Comparison("soft-trace", "soft-trace", "ours", "floor", "a store to a traced page table",
+               "a bare fault that skips it", "us", 4.0),
+    Comparison("soft-trace-large", "soft-trace", "large", "ours", "the same in a guest of 256 MiB", "8 MiB", "us", 1.1),
+    *(Comparison(f"tiny-{what}-{side}", f"tiny-{what}", side, "nested", f"tiny, {name}: {of}", "nested paging", unit)
+      for what, of, unit in (("exits", "exits", "exits"), ("loads", "page tables loaded", "tables"),
+                             ("time", "time", "us"))
+      for side, name in (("on-demand", "option one"), ("traced", "option two"))),
+)
+"""the rows that the kernel of vmm/bench/soft_main.cc measures"""
 INSTRUCTIONS = {
     MACHINE: Comparison("vmmcall-instructions", "vmmcall-ticks", "ours", "floor",
                         "VMMCALL round trip, the guest's 4 included", "a loop with nothing but VMRUN", "instructions"),
@@ -214,6 +233,18 @@ def in_the_process_layer(kit: Kit, progress: Progress) -> Iterator[Row]:
     yield from _rows(IN_THE_PROCESS_LAYER, samples)
 
 
+def in_software(kit: Kit, progress: Progress) -> Iterator[Row]:
+    """One boot of the benchmark kernel for guests in ring 3."""
+    progress("measuring a guest in ring 3")
+    samples, _ = _measure(MACHINE, kit.files["soft_bench.elf"], {"tiny.elf": busy_tiny(kit), "traps": b"yes"})
+    yield from _rows(IN_SOFTWARE, samples)
+
+
+def busy_tiny(kit: Kit) -> bytes:
+    """The guest tiny that has much to do, and waits for no clock."""
+    return tiny.seeded(kit.files["tiny.elf"].read_bytes(), "bench", turns=TINY_TURNS, rounds=0)
+
+
 def _rows(comparisons: Iterable[Comparison], samples: Samples) -> Iterator[Row]:
     for one in comparisons:
         sides = samples.get((one.measured, one.ours)), samples.get((one.measured, one.theirs))
@@ -302,6 +333,7 @@ MEASUREMENTS = (
     ([row.name for row in ON_INTEL] + [INSTRUCTIONS[INTEL].name], on_intel),
     ([INSTRUCTIONS[MACHINE].name], instructions_on_amd),
     ([row.name for row in IN_THE_PROCESS_LAYER], in_the_process_layer),
+    ([row.name for row in IN_SOFTWARE], in_software),
     (["first-byte"], first_byte),
     (["gate"], gate),
 )
