@@ -125,6 +125,8 @@ ON_INTEL = (
 IN_SOFTWARE = (
     Comparison("soft-cli", "soft-cli", "ours", "floor", "a guest's CLI in ring 3, emulated",
                "a bare fault that skips it", "us", 3.0),
+    Comparison("soft-cli-kernel", "soft-cli", "ours", "kernel", "the same", "a fault that the kernel's own handler skips",
+               "us"),
     Comparison("soft-cli-large", "soft-cli", "large", "ours", "the same in a guest of 256 MiB", "8 MiB", "us", 1.1),
     Comparison("soft-fill", "soft-fill", "ours", "floor", "a shadow's entry on demand", "a bare fault with a map", "us",
                2.0),

@@ -2,7 +2,9 @@
 #include "vmm/soft/guest.hh"
 
 #include <array>
+#include <cstring>
 
+#include "kern/arch/arch.hh"
 #include "kern/boot/boot_info.hh"
 #include "vmm/hypercall.hh"
 #include "vmm/soft/device_access.hh"
@@ -60,7 +62,7 @@ SoftGuest::Next SoftGuest::serve(const HostTrap& trap, std::uint64_t now) {
     if (has_stepped) return settle(now);
     // An interrupt comes before the instruction, which will fault again.
     const bool faults = trap.vector != vector::debug && trap.vector != vector::breakpoint;
-    if (faults && deliver(now) != Delivered::Nothing) return settle(now);
+    if (faults && may_be_interrupted(now) && deliver() != Delivered::Nothing) return settle(now);
     switch (trap.vector) {
         case vector::general_protection: general_protection(trap.error_code); break;
         case vector::breakpoint:
@@ -91,11 +93,17 @@ SoftGuest::Next SoftGuest::look_at_clock(std::uint64_t now) {
     return settle(now);
 }
 
-/// Delivers one event, of which the APIC's highest interrupt is one.
-Delivered SoftGuest::deliver(std::uint64_t now) {
+/// Whether an interrupt waits that deliver() would deliver, or has to ask its priority for. Asked at
+/// each trap: quick.
+bool SoftGuest::may_be_interrupted(std::uint64_t now) {
     devices_.apic.advance_timer(now);
+    return cpu.interrupts_enabled && devices_.apic.has_request();
+}
+
+/// Delivers one event, of which the APIC's highest interrupt is one.
+Delivered SoftGuest::deliver() {
     cpu.interrupts = {};
-    const auto interrupt = devices_.apic.deliverable();
+    const auto interrupt = devices_.apic.has_request() ? devices_.apic.deliverable() : std::nullopt;
     if (interrupt) cpu.interrupts.add(*interrupt);
     const Delivered delivered = deliver_event(cpu, memory_);
     if (interrupt && !cpu.interrupts.contains(*interrupt)) {
@@ -106,8 +114,9 @@ Delivered SoftGuest::deliver(std::uint64_t now) {
 }
 
 SoftGuest::Next SoftGuest::settle(std::uint64_t now) {
+    devices_.apic.advance_timer(now);
     for (;;) {
-        switch (deliver(now)) {
+        switch (deliver()) {
             case Delivered::Event: continue;
             case Delivered::Ended: return end("an exception could not be delivered, nor #DF");
             case Delivered::Nothing: break;
@@ -135,6 +144,16 @@ void SoftGuest::raise(const GuestFault& fault) {
     cpu.event = {.event = fault};
 }
 
+/// What stands at RIP. The CPU has fetched it by a shadow's entry, which saves a walk, and may say
+/// something else by now than the guest's tables, as a TLB may.
+std::size_t SoftGuest::fetch_instruction(std::span<std::byte, longest_instruction> out) {
+    const std::uint64_t rip = cpu.registers.rip, offset = rip % page_size;
+    const auto entry = table().get(Gva{rip - offset});
+    if (!entry || offset + out.size() > page_size) return fetch(cpu, memory_, out);
+    std::memcpy(out.data(), kern::arch::direct_map(entry->frame + offset), out.size());
+    return out.size();
+}
+
 /// The rewritten site at RIP, if the guest's kernel is at one.
 const Site* SoftGuest::site_here() const {
     if (cpu.user_mode) return nullptr;
@@ -151,7 +170,7 @@ void SoftGuest::general_protection(std::uint32_t code) {
         return emulate(*instruction);
     }
     std::array<std::byte, longest_instruction> bytes{};
-    const std::size_t count = fetch(cpu, memory_, bytes);
+    const std::size_t count = fetch_instruction(bytes);
     const Trap trap = classify_trap(cpu, memory_, code, std::span{bytes}.first(count));
     switch (trap.kind) {
         case Trap::Kind::Emulate: ++counts_.emulated; return emulate(trap.instruction);
@@ -198,7 +217,7 @@ SoftGuest::Next SoftGuest::page_fault(const HostTrap& trap) {
         case Filled::Kind::Table: break;
     }
     std::array<std::byte, longest_instruction> bytes{};
-    const std::size_t count = fetch(cpu, memory_, bytes);
+    const std::size_t count = fetch_instruction(bytes);
     const Traced traced =
         shadow_trace(cpu, memory_, shadows_, Gva{trap.address}, std::span{bytes}.first(count));
     ++(traced == Traced::Done ? counts_.traced : counts_.dropped);

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string_view>
 
 #include "vmm/devices/mmio_bus.hh"
@@ -76,7 +78,8 @@ class SoftGuest {
 
    private:
     void leave_ring_3(bool has_stepped);
-    Delivered deliver(std::uint64_t now);
+    bool may_be_interrupted(std::uint64_t now);
+    Delivered deliver();
     Next settle(std::uint64_t now);
     Next end(std::string_view why);
     void raise(const GuestFault& fault);
@@ -84,6 +87,7 @@ class SoftGuest {
     Next page_fault(const HostTrap& trap);
     bool is_exit();
     void emulate(const SensitiveInstruction& instruction);
+    std::size_t fetch_instruction(std::span<std::byte, longest_instruction> out);
     const Site* site_here() const;
 
     const GuestMemory& memory_;
