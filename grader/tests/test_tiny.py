@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from grader import machines
+from grader.bench import measure, three_ways
 from grader.build import lab_kernel
 from grader.build.answers import reference_answers
 from grader.course.lab import KERNEL, load_all
@@ -47,6 +48,16 @@ def test_tiny_exits_with_the_number_of_its_seeds(machine: str, tmp_path: Path) -
         own = "\n".join(line for line in result.serial.splitlines() if line.startswith(f"[tiny{i}]"))
         assert tiny.printed(own) == tiny.digests(nonce), own
     assert "[tiny0] abababababababab" in result.serial, "the two programs take turns"
+
+
+def test_the_same_work_in_three_ways_is_counted() -> None:
+    """The benchmark's kernel looks by itself whether all three exit with the same number."""
+    built = lab_kernel.build(print, next(lab for lab in load_all() if lab.id == "lab6"), reference=True)
+    lines = list(measure.in_three_ways(built.files["soft_bench.elf"], built.files["tiny.elf"].read_bytes()))
+    exits, loads = ([int(line[13:].split()[column]) for line in lines[2:]] for column in (0, 1))
+    assert exits[0] > exits[1] > exits[2] > 0, lines
+    switches = 2 * three_ways.TURNS
+    assert switches <= loads[2] < switches + 10 and min(loads[:2]) > 4 * switches, lines
 
 
 def test_the_number_knows_popf_and_the_seeds() -> None:

@@ -19,6 +19,8 @@ void measure_traps();
 /// @param image   the file's bytes
 /// @param file    the same, for the pager
 /// @param backend for which Vm::prepare has succeeded
-void measure_tiny(std::span<const std::byte> image, kern::File file, const Backend& backend);
+/// @param times   how often
+void measure_tiny(std::span<const std::byte> image, kern::File file, const Backend& backend,
+                  unsigned times);
 
 }  // namespace vmm::bench
