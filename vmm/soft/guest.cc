@@ -103,6 +103,7 @@ bool SoftGuest::may_be_interrupted(std::uint64_t now) {
 /// Delivers one event, of which the APIC's highest interrupt is one.
 Delivered SoftGuest::deliver() {
     cpu.interrupts = {};
+    if (!cpu.event && !devices_.apic.has_request()) return Delivered::Nothing;
     const auto interrupt = devices_.apic.has_request() ? devices_.apic.deliverable() : std::nullopt;
     if (interrupt) cpu.interrupts.add(*interrupt);
     const Delivered delivered = deliver_event(cpu, memory_);

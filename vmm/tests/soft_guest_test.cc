@@ -533,7 +533,8 @@ TEST_F(SoftGuestTest, NothingThatAGuestDoesHarmsTheHost) {
     Chance chance;
     const auto address = [&chance] {
         const std::uint32_t any = chance.next() << 1 | chance.below(2);
-        return chance.below(4) == 0 ? any : any % (FlatMemory::pages * page_size);
+        constexpr std::uint32_t end = FlatMemory::pages * page_size;
+        return chance.below(4) == 0 ? any : any % end;
     };
     static constexpr std::array<std::uint8_t, 8> vectors{0, 1, 3, 6, 13, 13, 14, 14};
     constexpr std::uint64_t last_instruction = FlatMemory::pages * page_size - 16;
