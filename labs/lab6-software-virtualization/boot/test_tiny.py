@@ -99,6 +99,11 @@ def test_interrupts_wait_for_if(booted: BootResult, nonce: str) -> None:
     assert record.interrupts >= INTERRUPTS, f"{record.interrupts} interrupts, wanted are at least {INTERRUPTS}"
 
 
+def test_a_handler_returns_to_where_if_is_0(booted: BootResult, nonce: str) -> None:
+    """lab6.deliver_event: INT3 in a critical section; the frame has the guest's IF."""
+    _saw(booted, nonce, "flags")
+
+
 def test_the_timer_takes_the_cpu(booted: BootResult, nonce: str) -> None:
     """lab6.deliver_event: each program waits in a loop for the other."""
     _saw(booted, nonce, "clock", TRACED)
