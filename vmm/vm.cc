@@ -40,9 +40,9 @@ Vm::Vm(GuestMemory& memory, const Options& options)
       hypercalls_{options.hypercalls},
       open_ports_{options.open_ports},
       x2apic_{options.x2apic},
-      uart_{print_line, this},
-      debug_console_{print_line, this},
       io_apic_{send_from_device, this},
+      uart_{print_line, this, io_apic_},
+      debug_console_{print_line, this},
       mmio_console_{print_line, this, io_apic_},
       vcpu_count_{options.vcpu_count},
       time_limit_ns_{options.time_limit_ms * ns_per_ms} {

@@ -157,10 +157,10 @@ class Vm {
     bool hypercalls_;
     bool open_ports_;
     bool x2apic_;
+    IoApic io_apic_;
     Uart16550 uart_;
     DebugConsole debug_console_;
     ApicPage apic_page_{*this};
-    IoApic io_apic_;
     MmioConsole mmio_console_;
     MmioBus mmio_{};
     unsigned vcpu_count_;

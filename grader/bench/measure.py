@@ -20,6 +20,7 @@ from typing import NamedTuple
 from grader import CannotRun
 from grader import machines
 from grader.bench import guests as bench_guests
+from grader.bench import three_ways
 from grader.build.answers import reference_answers
 from grader.build.kit import Kit
 from grader.build.workshop import Progress
@@ -119,6 +120,26 @@ ON_INTEL = (
                "a loop with nothing but VMRESUME", "us", 1.5),
 )
 """what it measures on Intel. Bochs counts instructions and not time, so time is taken here, outside"""
+IN_SOFTWARE = (
+    Comparison("soft-cli", "soft-cli", "ours", "floor", "a guest's CLI in ring 3, emulated",
+               "a bare fault that skips it", "us", 3.0),
+    Comparison("soft-cli-kernel", "soft-cli", "ours", "kernel", "the same", "a fault that the kernel's own handler skips",
+               "us"),
+    Comparison("soft-fill", "soft-fill", "ours", "floor", "a shadow's entry on demand", "a bare fault with a map", "us",
+               2.0),
+    Comparison("soft-trace", "soft-trace", "ours", "floor", "a store to a traced page table",
+               "a bare fault that skips it", "us", 4.0),
+    *(Comparison(f"{row}-{side}", row, side, "nested", f"tiny, {name}: {what}", "nested paging",
+                 "us" if row == "tiny-time" else "")
+      for row, what in three_ways.WHAT.items() for side, name in three_ways.WAYS.items() if side != "nested"),
+)
+"""the rows that the kernel of vmm/bench/soft_main.cc measures"""
+IN_A_LARGE_GUEST = tuple(
+    Comparison(f"{row}-large", row, "large", "ours", f"{what}, in a guest of 256 MiB", "8 MiB", "instructions", 1.1)
+    for row, what in (("soft-cli", "an emulated CLI"), ("soft-fill", "a shadow's entry"),
+                      ("soft-trace", "a traced store"))
+)
+"""the same kernel where its clock counts instructions: whether anything grows is seen to the last one"""
 INSTRUCTIONS = {
     MACHINE: Comparison("vmmcall-instructions", "vmmcall-ticks", "ours", "floor",
                         "VMMCALL round trip, the guest's 4 included", "a loop with nothing but VMRUN", "instructions"),
@@ -214,6 +235,23 @@ def in_the_process_layer(kit: Kit, progress: Progress) -> Iterator[Row]:
     yield from _rows(IN_THE_PROCESS_LAYER, samples)
 
 
+def in_software(kit: Kit, progress: Progress) -> Iterator[Row]:
+    """One boot of the benchmark kernel for guests in ring 3."""
+    progress("measuring a guest in ring 3")
+    guest = three_ways.work(kit.files["tiny.elf"].read_bytes())
+    files = {"tiny.elf": guest, "traps": b"yes"}
+    samples, _ = _measure(MACHINE, kit.files["soft_bench.elf"], files)
+    yield from _rows(IN_SOFTWARE, samples)
+    counted, _ = _measure(MACHINE, kit.files["soft_bench.elf"], files, counts=True)
+    yield from _rows(IN_A_LARGE_GUEST, counted)
+
+
+def in_three_ways(kernel: Path, image: bytes, machine: str = MACHINE) -> Iterator[str]:
+    """The table of guest/tiny, measured once, by the machine's clock. ``kernel`` is soft_bench.elf, ``image`` tiny.elf."""
+    samples, _ = _measure(machine, kernel, {"tiny.elf": three_ways.work(image)})
+    yield from three_ways.table(samples)
+
+
 def _rows(comparisons: Iterable[Comparison], samples: Samples) -> Iterator[Row]:
     for one in comparisons:
         sides = samples.get((one.measured, one.ours)), samples.get((one.measured, one.theirs))
@@ -302,6 +340,7 @@ MEASUREMENTS = (
     ([row.name for row in ON_INTEL] + [INSTRUCTIONS[INTEL].name], on_intel),
     ([INSTRUCTIONS[MACHINE].name], instructions_on_amd),
     ([row.name for row in IN_THE_PROCESS_LAYER], in_the_process_layer),
+    ([row.name for row in IN_SOFTWARE + IN_A_LARGE_GUEST], in_software),
     (["first-byte"], first_byte),
     (["gate"], gate),
 )

@@ -11,7 +11,8 @@ from grader.evidence.blocks import Block
 from grader.evidence.memory import PhysicalMemory
 
 _FIELDS = ("is_traced", "is_patched", "end", "status", "traps", "emulated", "rewritten", "software_interrupts",
-           "faults", "filled", "traced", "dropped", "frames_left")
+           "faults", "filled", "traced", "dropped", "interrupts",
+           "guest_loads", "real_loads", "nanoseconds", "frames_left")
 BLOCK = Block("soft_evidence", 4, "vmm/soft/main/soft_evidence.hh", tuple((name, "Q") for name in _FIELDS))
 """Of ``vmm::soft::SoftRecord``; the first number is ``finished``."""
 
@@ -35,6 +36,10 @@ class SoftRecord:
     filled: int
     traced: int
     dropped: int
+    interrupts: int
+    guest_loads: int
+    real_loads: int
+    nanoseconds: int
     frames_left: int
 
 

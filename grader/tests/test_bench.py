@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from grader import CannotRun
-from grader.bench import classes, edit
+from grader.bench import classes, edit, three_ways
 from grader.bench import measure as bench
 from grader.build.workshop import Progress
 from grader.course.lab import ROOT, load_all
@@ -36,6 +36,13 @@ def test_rows_have_units_and_bounds() -> None:
     assert row.ours == (3.0, 4.0, 2.0) and row.ratio == 1.5 and row.verdict == "kept"
     with pytest.raises(CannotRun, match="did not measure row"):
         list(bench._rows([one], {("a", "ours"): (1.0,)}))
+
+
+def test_the_table_of_three_ways_has_medians() -> None:
+    samples = {(row, side): (3e6 + i, 1e6, 2e6) for i, side in enumerate(three_ways.WAYS) for row in three_ways.WHAT}
+    lines = list(three_ways.table(samples))
+    assert [line.split()[:2] for line in lines[2:]] == [name.split() for name in three_ways.WAYS.values()]
+    assert all(line.split()[2:] == ["2000000", "2000000", "2", "ms"] for line in lines[2:])
 
 
 def test_names_are_one_rows_each() -> None:

@@ -30,49 +30,111 @@ def _image(code: bytes, *more: Segment) -> bytes:
     return elf_image([Segment(BASE, code), *more], entry=BASE, bits=32)
 
 
+IDT, GDT, POINTERS, PLACE, KERNEL = 0x20_0000, 0x20_1000, 0x20_2000, 0x20_3000, 0x20_4000
+DIRECTORY, TABLE, TSS, STACK = 0x20_5000, 0x20_6000, 0x20_7000, 0x28_0000
+TEXT, USER_STACK = 0x30_0000, 0x38_0000
+EXIT = b"\x31\xc0\xba" + struct.pack("<I", 0x7473654E) + b"\x0f\x01\xd9"
+"""With EBX."""
+
+
+def _number(value: int) -> bytes:
+    return struct.pack("<I", value)
+
+
+def _paged(kernel: bytes, text: bytes, *, begin: int = KERNEL, gates: int = KERNEL, esp0: int = STACK,
+           directory: dict[int, int] | None = None) -> bytes:
+    """A kernel with segments, a TSS, and paging: the first 4 MiB at the same addresses, and what ``directory`` says
+    beside. It goes on at ``begin``; each exception leads to ``gates``. ``text`` and what follows is for programs."""
+    start = b"".join((
+        b"\x0f\x01\x15" + _number(POINTERS),  # lgdt
+        b"\x0f\x01\x1d" + _number(POINTERS + 8),  # lidt
+        b"\xb8" + _number(DIRECTORY) + b"\x0f\x22\xd8",  # mov $DIRECTORY, %eax; mov %eax, %cr3
+        b"\xb8" + _number(0x8001_0011) + b"\x0f\x22\xc0",  # mov $, %eax; mov %eax, %cr0
+        b"\xb8\x10\0\0\0\x8e\xd0",  # mov $0x10, %eax; mov %eax, %ss
+        b"\xb8\x28\0\0\0\x0f\x00\xd8",  # mov $0x28, %eax; ltr %ax
+        b"\xbc" + _number(STACK),  # mov $STACK, %esp
+        b"\xea" + struct.pack("<IH", begin, 8),  # ljmp
+    ))
+    entries = {0: TABLE | 7, **(directory or {})}
+    return _image(
+        start,
+        Segment(IDT, struct.pack("<HHHH", gates & 0xFFFF, 8, 0x8E00, gates >> 16) * 256),
+        Segment(GDT, struct.pack(
+            "<9Q", 0, 0x00CF9A000000FFFF, 0x00CF92000000FFFF, 0, 0, 0x67 | TSS << 16 | 0x89 << 40, 0,
+            0x00CFFA000000FFFF, 0x00CFF2000000FFFF)),
+        Segment(TSS, struct.pack("<III", 0, esp0, 0x10), memsz=0x68),
+        Segment(POINTERS, struct.pack("<HI2xHI", 9 * 8 - 1, GDT, 2047, IDT)),
+        Segment(PLACE, _number(TEXT - CHUNK)),
+        Segment(KERNEL, kernel),
+        Segment(DIRECTORY, struct.pack("<1024I", *(entries.get(i, 0) for i in range(1024)))),
+        Segment(TABLE, struct.pack("<1024I", *(page << 12 | (7 if page << 12 >= TEXT else 3) for page in range(1024)))),
+        Segment(TEXT, text),
+    )
+
+
+_TO_PROGRAM = b"\x6a\x43\x68" + _number(USER_STACK) + b"\x68\x02\x02\0\0\x6a\x3b\x50\xcf"
+"""Push SS, ESP, EFLAGS, CS, EAX; IRET."""
+
+
 def _wild(seed: int) -> bytes:
     """A program of random bytes, piece after piece: its kernel goes on with the next one at each exception, until all
     were tried."""
-    idt, gdt, pointers, place, handler = 0x20_0000, 0x20_1000, 0x20_2000, 0x20_3000, 0x20_4000
-    directory, table, tss, stack = 0x20_5000, 0x20_6000, 0x20_7000, 0x28_0000
-    text, user_stack = 0x30_0000, 0x38_0000
-    gate = struct.pack("<HHHH", handler & 0xFFFF, 8, 0x8E00, handler >> 16)
-    start = b"".join((
-        b"\x0f\x01\x15" + struct.pack("<I", pointers),  # lgdt
-        b"\x0f\x01\x1d" + struct.pack("<I", pointers + 8),  # lidt
-        b"\xb8" + struct.pack("<I", directory) + b"\x0f\x22\xd8",  # mov $directory, %eax; mov %eax, %cr3
-        b"\xb8" + struct.pack("<I", 0x8001_0011) + b"\x0f\x22\xc0",  # mov $, %eax; mov %eax, %cr0
-        b"\xb8\x10\0\0\0\x8e\xd0",  # mov $0x10, %eax; mov %eax, %ss
-        b"\xb8\x28\0\0\0\x0f\x00\xd8",  # mov $0x28, %eax; ltr %ax
-        b"\xea" + struct.pack("<IH", handler, 8),  # ljmp
-    ))
     next_piece = b"".join((
-        b"\xbc" + struct.pack("<I", stack),  # mov $stack, %esp
-        b"\xa1" + struct.pack("<I", place),  # mov place, %eax
-        b"\x83\xc0" + bytes([CHUNK]) + b"\xa3" + struct.pack("<I", place),  # add $CHUNK, %eax; mov %eax, place
-        b"\x3d" + struct.pack("<I", text + CHUNKS * CHUNK),  # cmp $end, %eax
-        b"\x73\x10",  # jae 1f
-        # push SS, ESP, EFLAGS, CS, EIP; iret
-        b"\x6a\x43\x68" + struct.pack("<I", user_stack) + b"\x68\x02\x02\0\0\x6a\x3b\x50\xcf",
-        b"\x31\xc0\x31\xdb\xba" + struct.pack("<I", 0x7473654E) + b"\x0f\x01\xd9",  # 1: exit with 0
+        b"\xbc" + _number(STACK),  # mov $STACK, %esp
+        b"\xa1" + _number(PLACE),  # mov PLACE, %eax
+        b"\x83\xc0" + bytes([CHUNK]) + b"\xa3" + _number(PLACE),  # add $CHUNK, %eax; mov %eax, PLACE
+        b"\x3d" + _number(TEXT + CHUNKS * CHUNK),  # cmp $end, %eax
+        b"\x73" + bytes([len(_TO_PROGRAM)]),  # jae 1f
+        _TO_PROGRAM,
+        b"\x31\xdb" + EXIT,  # 1: exit with 0
     ))
     chunks = bytearray(random.Random(seed).randbytes(CHUNKS * CHUNK))
     for i in range(0, len(chunks), CHUNK):
         chunks[i + CHUNK - 2 : i + CHUNK] = b"\x0f\x0b"  # UD2: no piece runs into the next
-    return _image(
-        start,
-        Segment(idt, gate * 256),
-        Segment(gdt, struct.pack(
-            "<9Q", 0, 0x00CF9A000000FFFF, 0x00CF92000000FFFF, 0, 0, 0x67 | tss << 16 | 0x89 << 40, 0,
-            0x00CFFA000000FFFF, 0x00CFF2000000FFFF)),
-        Segment(tss, struct.pack("<III", 0, stack, 0x10), memsz=0x68),
-        Segment(pointers, struct.pack("<HI2xHI", 9 * 8 - 1, gdt, 2047, idt)),
-        Segment(place, struct.pack("<I", text - CHUNK)),
-        Segment(handler, next_piece),
-        Segment(directory, struct.pack("<I", table | 7)),
-        Segment(table, struct.pack("<1024I", *(page << 12 | (7 if page << 12 >= text else 3) for page in range(1024)))),
-        Segment(text, bytes(chunks)),
-    )
+    return _paged(next_piece, bytes(chunks))
+
+
+def _self_mapping() -> bytes:
+    """The directory is its own last table. By that, each entry but the first becomes the directory with some rights,
+    again and again, and then the page that the entry leads to is written."""
+    code = b"".join((
+        b"\xbd" + _number(5000),  # mov $5000, %ebp
+        b"\x69\xf6" + _number(0x41C6_4E6D) + b"\x81\xc6" + _number(12345),  # 1: imul $, %esi; add $, %esi
+        bytes.fromhex("89f7 c1ef08 81e7fc0f0000 74e7"),  # mov %esi, %edi; shr $8, %edi; and $0xffc, %edi; jz 1b
+        bytes.fromhex("89f0 c1e814 83e007"),  # mov %esi, %eax; shr $20, %eax; and $7, %eax
+        b"\x0d" + _number(DIRECTORY),  # or $DIRECTORY, %eax
+        b"\x89\x87" + _number(0xFFFF_F000),  # mov %eax, 0xfffff000(%edi)
+        bytes.fromhex("89fb c1e314"),  # mov %edi, %ebx; shl $20, %ebx
+        bytes.fromhex("8b0c3b 89043b"),  # mov (%ebx, %edi), %ecx; mov %eax, (%ebx, %edi)
+        bytes.fromhex("0f20d8 0f22d8"),  # mov %cr3, %eax; mov %eax, %cr3
+        bytes.fromhex("90 4d 75bf"),  # 2: nop; dec %ebp; jnz 1b
+        b"\x31\xdb" + EXIT,
+    ))
+    go_on = b"\x83\xc4\x04\xc7\x04\x24" + _number(KERNEL + 0x42) + b"\xcf"  # add $4, %esp; movl $2b, (%esp); iret
+    return _paged(code.ljust(0x100, b"\x90") + go_on, b"", gates=KERNEL + 0x100, directory={1023: DIRECTORY | 7})
+
+
+MODIFIED = 300
+
+
+def _self_modifying() -> bytes:
+    """The page with the running text is a page table as well. It writes the next instruction's operand, and adds to a
+    number in the same page, by an instruction that shadow_trace does not know. It exits with the sum of the operands."""
+    window, entry = 0x7C_0000, 0xF00
+    look = b"\x8b\x0d" + _number(window)  # mov window, %ecx
+    code = b"".join((
+        b"\x31\xdb\xbd" + _number(MODIFIED),  # xor %ebx, %ebx; mov $MODIFIED, %ebp
+        look,
+        b"\x89\x2d" + _number(TEXT + 0x14),  # 1: mov %ebp, 2f + 1
+        b"\xb8\0\0\0\0\x01\xc3",  # 2: mov $0, %eax; add %eax, %ebx
+        b"\x83\x05" + _number(TEXT + 0xFF0) + b"\x01",  # addl $1, number
+        look,
+        bytes.fromhex("0f20d8 0f22d8"),  # mov %cr3, %eax; mov %eax, %cr3
+        b"\x4d\x75\xdd",  # dec %ebp; jnz 1b
+        EXIT,
+    ))
+    text = code.ljust(entry, b"\0") + _number(USER_STACK | 7)
+    return _paged(b"\x0f\x0b", text.ljust(0x1000, b"\0"), begin=TEXT, directory={1: TEXT | 7})
 
 
 def _to_virtual_8086_mode() -> bytes:
@@ -82,6 +144,30 @@ def _to_virtual_8086_mode() -> bytes:
     return _image(b"\xbc\0\0\x28\0" + code)  # mov $0x280000, %esp
 
 
+def _storm() -> bytes:
+    """A timer with a period of 1 ns, whose handler says EOI and returns."""
+    apic = 0xFEE0_0000
+    handler = b"\xc7\x05" + _number(apic + 0xB0) + _number(0) + b"\xcf"
+    code = b"".join((
+        b"\x0f\x01\x1d" + _number(POINTERS + 8),  # lidt
+        b"\x0f\x01\x15" + _number(POINTERS),  # lgdt
+        b"\xea" + struct.pack("<IH", BASE + 21, 8),  # ljmp 1f: IRET wants the GDT's selector
+        # 1: enable it; divide by 1; periodic, vector 0x50; count 1
+        *(b"\xc7\x05" + _number(apic + register) + _number(value)
+          for register, value in ((0xF0, 0x1FF), (0x3E0, 0xB), (0x320, 0x2_0050), (0x380, 1))),
+        b"\xbc" + _number(STACK) + b"\xfb",  # mov $STACK, %esp; sti
+        b"\xb9" + _number(100_000) + b"\x49\x75\xfd",  # mov $100000, %ecx; 1: dec %ecx; jnz 1b
+        b"\x31\xdb" + EXIT,
+    ))
+    return _image(
+        code,
+        Segment(IDT, struct.pack("<HHHH", KERNEL & 0xFFFF, 8, 0x8E00, KERNEL >> 16) * 256),
+        Segment(GDT, struct.pack("<3Q", 0, 0x00CF9A000000FFFF, 0x00CF92000000FFFF)),
+        Segment(POINTERS, struct.pack("<HI2xHI", 3 * 8 - 1, GDT, 2047, IDT)),
+        Segment(KERNEL, handler),
+    )
+
+
 GUESTS: dict[str, tuple[bytes, tuple[int, ...]]] = {
     "no ELF file": (b"This is no kernel.", (REFUSED,)),
     "an endless loop": (_image(b"\xeb\xfe"), (STOPPED,)),
@@ -89,6 +175,15 @@ GUESTS: dict[str, tuple[bytes, tuple[int, ...]]] = {
     "no memory": (_image(b"\xa1\0\0\0\x7f"), (ENDED,)),
     "virtual-8086 mode": (_to_virtual_8086_mode(), (ENDED,)),
     "halted for ever": (_image(b"\xfa\xf4"), (ENDED,)),
+    "an IDT where no memory is": (
+        _image(b"\x0f\x01\x1d" + _number(BASE + 0x800) + b"\x0f\x0b",
+               Segment(BASE + 0x800, struct.pack("<HI", 2047, 0x7F00_0000))), (ENDED,)),
+    "a stack that is not there": (
+        _paged(b"\xb8" + _number(TEXT) + _TO_PROGRAM, b"\xcd\x80", esp0=0x7F00_0000), (ENDED,)),
+    "a byte of the APIC": (_image(b"\xa0" + _number(0xFEE0_0020)), (ENDED,)),
+    "interrupts without a pause": (_storm(), (EXITED,)),
+    "tables that map themselves": (_self_mapping(), (EXITED, ENDED, STOPPED)),
+    "text that changes itself": (_self_modifying(), (EXITED,)),
     "a fault for ever": (
         # IDTR leads to a gate whose handler faults at its first instruction, with a trap gate and a stack that
         # comes around.
@@ -96,6 +191,10 @@ GUESTS: dict[str, tuple[bytes, tuple[int, ...]]] = {
                Segment(BASE + 0x800, struct.pack("<HI", 2047, 0x20_0000)),
                Segment(0x20_0000, struct.pack("<HHHH", 0x7, 8, 0x8F00, BASE >> 16) * 256)), (ENDED, STOPPED)),
 }
+
+
+SAME_WITH_BOTH_OPTIONS = ("tables that map themselves", "text that changes itself")
+"""They write CR3 behind each change."""
 
 
 @pytest.mark.parametrize("name", [*GUESTS, "random pieces"])
@@ -107,4 +206,9 @@ def test_a_hostile_guest_ends_and_leaves_nothing(name: str, tmp_path: Path) -> N
     assert result.evidence.finished and len(result.evidence.records) == 3, result.serial[-2000:]
     for record in result.evidence.records:
         assert record.end in ends, result.serial[-2000:]
+        if name == "text that changes itself":
+            assert record.status == MODIFIED * (MODIFIED + 1) // 2, result.serial[-2000:]
+    if name in SAME_WITH_BOTH_OPTIONS:
+        on_demand, traced, _ = ((each.end, each.emulated, each.faults) for each in result.evidence.records)
+        assert on_demand == traced, result.serial[-2000:]
     assert [record.frames_left for record in result.evidence.records[1:]] == [0, 0], result.serial[-2000:]

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <expected>
 #include <memory>
+#include <new>
 #include <string_view>
 #include <utility>
 
@@ -28,6 +29,14 @@ T must(std::expected<T, E> result, std::string_view what) {
 
 inline void must(std::expected<void, Error> result, std::string_view what) {
     kern::check(result.has_value(), what);
+}
+
+/// A T on the heap. (Not every compiler's <memory> for a bare machine has std::make_unique.)
+template <class T, class... Arguments>
+std::unique_ptr<T> made(Arguments&&... arguments) {
+    std::unique_ptr<T> one{new (std::nothrow) T(std::forward<Arguments>(arguments)...)};
+    kern::check(one != nullptr, "bench: memory");
+    return one;
 }
 
 /// Prints one measurement.

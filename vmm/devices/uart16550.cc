@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "vmm/devices/uart16550.hh"
 
+#include <utility>
+
+#include "vmm/devices/io_apic.hh"
+
 namespace vmm {
 namespace {
 
@@ -20,11 +24,14 @@ constexpr std::uint8_t divisor_latch_access = 0x80;  // LCR
 constexpr std::uint8_t loopback = 0x10;              // MCR
 constexpr std::uint8_t modem_control_bits = 0x1f;
 constexpr std::uint8_t interrupt_enable_bits = 0x0f;
-constexpr std::uint8_t fifo_enable = 0x01;        // FCR
-constexpr std::uint8_t no_interrupt = 0x01;       // IIR
-constexpr std::uint8_t fifos_enabled = 0xc0;      // IIR
-constexpr std::uint8_t transmitter_empty = 0x60;  // LSR: THRE and TEMT
-constexpr std::uint8_t connected = 0xb0;          // MSR: DCD, DSR, CTS
+constexpr std::uint8_t received_data = 0x01;               // IER
+constexpr std::uint8_t fifo_enable = 0x01;                 // FCR
+constexpr std::uint8_t no_interrupt = 0x01;                // IIR
+constexpr std::uint8_t received_interrupt = 0x04;          // IIR
+constexpr std::uint8_t fifos_enabled = 0xc0;               // IIR
+constexpr std::uint8_t transmitter_empty = 0x60;           // LSR: THRE and TEMT
+constexpr std::uint8_t data_ready = 0x01, overrun = 0x02;  // LSR
+constexpr std::uint8_t connected = 0xb0;                   // MSR: DCD, DSR, CTS
 
 /// In loopback the four modem outputs come back as inputs: DTR, RTS, OUT1, OUT2 as DSR, CTS, RI,
 /// DCD.
@@ -47,14 +54,18 @@ std::uint8_t Uart16550::read(std::uint16_t offset) {
     const kern::LockGuard guard{lock_};
     const bool divisor = (line_control_ & divisor_latch_access) != 0;
     switch (offset) {
-        case data: return divisor ? static_cast<std::uint8_t>(divisor_) : 0;
+        case data: return divisor ? static_cast<std::uint8_t>(divisor_) : take_received();
         case interrupt_enable:
             return divisor ? static_cast<std::uint8_t>(divisor_ >> 8) : interrupt_enable_;
         case interrupt_identification:
-            return (fifo_control_ & fifo_enable) != 0 ? fifos_enabled | no_interrupt : no_interrupt;
+            return static_cast<std::uint8_t>(
+                ((fifo_control_ & fifo_enable) != 0 ? fifos_enabled : 0) |
+                (wants_interrupt() ? received_interrupt : no_interrupt));
         case line_control: return line_control_;
         case modem_control: return modem_control_;
-        case line_status: return transmitter_empty;
+        case line_status:
+            return static_cast<std::uint8_t>(transmitter_empty | (received_ ? data_ready : 0) |
+                                             (std::exchange(overrun_, false) ? overrun : 0));
         case modem_status:
             return (modem_control_ & loopback) != 0 ? looped_back(modem_control_) : connected;
         case scratch: return scratch_;
@@ -63,13 +74,25 @@ std::uint8_t Uart16550::read(std::uint16_t offset) {
 }
 
 void Uart16550::write(std::uint16_t offset, std::uint8_t value) {
-    const kern::LockGuard guard{lock_};
+    bool raises = false;
+    {
+        const kern::LockGuard guard{lock_};
+        const bool wanted = wants_interrupt();
+        put(offset, value);
+        raises = !wanted && wants_interrupt();
+    }
+    if (raises) io_apic_.raise(line);
+}
+
+void Uart16550::put(std::uint16_t offset, std::uint8_t value) {
     const bool divisor = (line_control_ & divisor_latch_access) != 0;
     switch (offset) {
         case data:
             if (divisor)
                 divisor_ = with_low(divisor_, value);
-            else if ((modem_control_ & loopback) == 0)
+            else if ((modem_control_ & loopback) != 0)
+                receive(value);
+            else
                 line_.put(static_cast<char>(value));
             break;
         case interrupt_enable:
@@ -84,6 +107,20 @@ void Uart16550::write(std::uint16_t offset, std::uint8_t value) {
         case scratch: scratch_ = value; break;
         default: break;  // the status registers cannot be written
     }
+}
+
+void Uart16550::receive(std::uint8_t value) {
+    if (received_) overrun_ = true;
+    received_ = value;
+}
+
+/// The byte that was received; 0 if there is none.
+std::uint8_t Uart16550::take_received() {
+    return std::exchange(received_, std::nullopt).value_or(0);
+}
+
+bool Uart16550::wants_interrupt() const {
+    return received_.has_value() && (interrupt_enable_ & received_data) != 0;
 }
 
 void Uart16550::flush() {

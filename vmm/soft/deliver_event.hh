@@ -16,7 +16,7 @@ enum class Delivered : std::uint8_t {
 };
 
 /// Delivers what waits for the guest, one event at most, as its own CPU would (task
-/// lab6.deliver_event). It is called before each return to ring 3.
+/// lab6.deliver_event). It is called before each return to ring 3, if anything waits.
 ///
 /// **Which.** `cpu.event`, if there is one: exceptions and INT n come whatever IF says. Otherwise
 /// the highest of `cpu.interrupts`, if the guest's IF is 1 and `interrupt_shadow` is false. What is

@@ -2,10 +2,12 @@
 #include "vmm/soft/guest.hh"
 
 #include <array>
+#include <cstring>
 
+#include "kern/arch/arch.hh"
 #include "kern/boot/boot_info.hh"
 #include "vmm/hypercall.hh"
-#include "vmm/soft/deliver_event.hh"
+#include "vmm/soft/device_access.hh"
 #include "vmm/soft/emulate_privileged.hh"
 #include "vmm/soft/linear.hh"
 #include "vmm/soft/return_from_event.hh"
@@ -45,14 +47,22 @@ void SoftGuest::start(std::uint32_t entry) {
     shadows_.activate(cpu.cr3);
 }
 
-SoftGuest::Next SoftGuest::serve(const HostTrap& trap) {
-    ++counts_.traps;
-    // QEMU lets IRET of 32-bit code in ring 3 set VM. No CPU in long mode does, and its #GP would have
-    // come first: CS is no segment of the host.
-    if ((cpu.registers.rflags & rflags::virtual_8086) != 0)
-        return end("its IRET set EFLAGS.VM, and this machine went to virtual-8086 mode");
+/// What ring 3 has done meanwhile. `has_stepped`: TF has brought it back.
+void SoftGuest::leave_ring_3(bool has_stepped) {
+    if (stepping_) cpu.registers.rflags &= ~rflags::trap;
+    stepping_ = false;
     // The instruction that STI protects has run.
-    if (cpu.registers.rip != entered_at_) cpu.interrupt_shadow = false;
+    if (has_stepped || cpu.registers.rip != entered_at_) cpu.interrupt_shadow = false;
+}
+
+SoftGuest::Next SoftGuest::serve(const HostTrap& trap, std::uint64_t now) {
+    ++counts_.traps;
+    const bool has_stepped = stepping_ && trap.vector == vector::debug;
+    leave_ring_3(has_stepped);
+    if (has_stepped) return settle(now);
+    // An interrupt comes before the instruction, which will fault again.
+    const bool faults = trap.vector != vector::debug && trap.vector != vector::breakpoint;
+    if (faults && may_be_interrupted(now) && deliver() != Delivered::Nothing) return settle(now);
     switch (trap.vector) {
         case vector::general_protection: general_protection(trap.error_code); break;
         case vector::breakpoint:
@@ -75,20 +85,53 @@ SoftGuest::Next SoftGuest::serve(const HostTrap& trap) {
                    .error_code = has_error_code(trap.vector) ? std::optional{trap.error_code}
                                                              : std::nullopt});
     }
-    return settle();
+    return settle(now);
 }
 
-SoftGuest::Next SoftGuest::settle() {
+SoftGuest::Next SoftGuest::look_at_clock(std::uint64_t now) {
+    leave_ring_3(false);
+    return settle(now);
+}
+
+/// Whether an interrupt waits that deliver() would deliver, or has to ask its priority for. Asked at
+/// each trap: quick.
+bool SoftGuest::may_be_interrupted(std::uint64_t now) {
+    devices_.apic.advance_timer(now);
+    return cpu.interrupts_enabled && devices_.apic.has_request();
+}
+
+/// Delivers one event, of which the APIC's highest interrupt is one.
+Delivered SoftGuest::deliver() {
+    cpu.interrupts = {};
+    if (!cpu.event && !devices_.apic.has_request()) return Delivered::Nothing;
+    const auto interrupt = devices_.apic.has_request() ? devices_.apic.deliverable() : std::nullopt;
+    if (interrupt) cpu.interrupts.add(*interrupt);
+    const Delivered delivered = deliver_event(cpu, memory_);
+    if (interrupt && !cpu.interrupts.contains(*interrupt)) {
+        ++counts_.interrupts;
+        devices_.apic.accept(*interrupt);
+    }
+    return delivered;
+}
+
+SoftGuest::Next SoftGuest::settle(std::uint64_t now) {
+    devices_.apic.advance_timer(now);
     for (;;) {
-        switch (deliver_event(cpu, memory_)) {
+        switch (deliver()) {
             case Delivered::Event: continue;
             case Delivered::Ended: return end("an exception could not be delivered, nor #DF");
             case Delivered::Nothing: break;
         }
         break;
     }
-    if (cpu.halted) return end("it is halted, and no interrupt will come");
+    if (cpu.halted) {
+        if (cpu.interrupts_enabled && devices_.apic.timer_deadline()) return Next::Wait;
+        return end("it is halted, and no interrupt will come");
+    }
     entered_at_ = cpu.registers.rip;
+    stepping_ = cpu.interrupt_shadow && cpu.interrupts.highest() &&
+                (cpu.registers.rflags & rflags::trap) == 0;
+    if (stepping_) cpu.registers.rflags |= rflags::trap;
     return Next::Enter;
 }
 
@@ -100,6 +143,16 @@ SoftGuest::Next SoftGuest::end(std::string_view why) {
 void SoftGuest::raise(const GuestFault& fault) {
     ++counts_.faults;
     cpu.event = {.event = fault};
+}
+
+/// What stands at RIP. The CPU has fetched it by a shadow's entry, which saves a walk, and may say
+/// something else by now than the guest's tables, as a TLB may.
+std::size_t SoftGuest::fetch_instruction(std::span<std::byte, longest_instruction> out) {
+    const std::uint64_t rip = cpu.registers.rip, offset = rip % page_size;
+    const auto entry = table().get(Gva{rip - offset});
+    if (!entry || offset + out.size() > page_size) return fetch(cpu, memory_, out);
+    std::memcpy(out.data(), kern::arch::direct_map(entry->frame + offset), out.size());
+    return out.size();
 }
 
 /// The rewritten site at RIP, if the guest's kernel is at one.
@@ -118,7 +171,7 @@ void SoftGuest::general_protection(std::uint32_t code) {
         return emulate(*instruction);
     }
     std::array<std::byte, longest_instruction> bytes{};
-    const std::size_t count = fetch(cpu, memory_, bytes);
+    const std::size_t count = fetch_instruction(bytes);
     const Trap trap = classify_trap(cpu, memory_, code, std::span{bytes}.first(count));
     switch (trap.kind) {
         case Trap::Kind::Emulate: ++counts_.emulated; return emulate(trap.instruction);
@@ -137,8 +190,11 @@ void SoftGuest::emulate(const SensitiveInstruction& instruction) {
         return;
     }
     const std::uint32_t cr0_before = cpu.cr0;
-    const auto forget = emulate_privileged(cpu, memory_, ports_, instruction);
+    const auto forget = emulate_privileged(cpu, memory_, devices_.ports, instruction);
     if (!forget) return raise(forget.error());
+    constexpr unsigned cr3 = 3;
+    if (instruction.kind == SensitiveInstruction::Kind::MovToControl && instruction.number == cr3)
+        ++counts_.table_loads;
     if (forget->kind == Forget::Kind::Nothing) return;
     if (cpu.cr0 != cr0_before) shadows_.forget_all();  // what every entry was made by
     if (shadows_.is_loose()) shadow_flush(shadows_, *forget);
@@ -154,12 +210,15 @@ SoftGuest::Next SoftGuest::page_fault(const HostTrap& trap) {
     switch (filled.kind) {
         case Filled::Kind::Entry: ++counts_.filled; return Next::Enter;
         case Filled::Kind::Fault: raise(filled.fault); return Next::Enter;
-        case Filled::Kind::NoMemory: return end("it accessed an address where it has no memory");
+        case Filled::Kind::NoMemory:
+            if (access_device(cpu, memory_, devices_.mmio, Gva{trap.address}, access))
+                return Next::Enter;
+            return end("it accessed an address where it has no memory, nor such a register");
         case Filled::Kind::NoFrame: return end("the host has no frame for a shadow table");
         case Filled::Kind::Table: break;
     }
     std::array<std::byte, longest_instruction> bytes{};
-    const std::size_t count = fetch(cpu, memory_, bytes);
+    const std::size_t count = fetch_instruction(bytes);
     const Traced traced =
         shadow_trace(cpu, memory_, shadows_, Gva{trap.address}, std::span{bytes}.first(count));
     ++(traced == Traced::Done ? counts_.traced : counts_.dropped);

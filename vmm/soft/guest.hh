@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string_view>
 
+#include "vmm/devices/mmio_bus.hh"
+#include "vmm/devices/x2apic.hh"
 #include "vmm/soft/classify_trap.hh"
+#include "vmm/soft/deliver_event.hh"
 #include "vmm/soft/port_bus.hh"
 #include "vmm/soft/rewrite_sensitive.hh"
 #include "vmm/soft/shadows.hh"
@@ -19,13 +24,21 @@ struct HostTrap {
     std::uint32_t address = 0;     ///< of a page fault: the real CR2
 };
 
+/// What the guest finds beside its memory.
+struct Devices {
+    PortBus& ports;       ///< behind its ports
+    const MmioBus& mmio;  ///< behind addresses where it has no memory; accessed as vCPU 0
+    X2Apic& apic;         ///< of its CPU: where interrupts come from
+};
+
 /// A guest: its CPU, its shadows, and what becomes of each trap. The tasks do the work; this says
-/// who is called when.
+/// who is called when. Times are in ns, and never go back.
 class SoftGuest {
    public:
     /// What is next.
     enum class Next : std::uint8_t {
         Enter,   ///< ring 3, with `cpu.registers` and the active shadow table
+        Wait,    ///< it is halted: until its APIC's timer_deadline() nothing will happen
         Exited,  ///< it has ended itself, with `status`
         Ended,   ///< it cannot go on, for `reason`
     };
@@ -34,20 +47,24 @@ class SoftGuest {
         ///@{
         /// Traps in all, and by what they were.
         std::uint64_t traps = 0, emulated = 0, rewritten = 0, software_interrupts = 0, faults = 0,
-                      filled = 0, traced = 0, dropped = 0;
+                      filled = 0, traced = 0, dropped = 0, interrupts = 0;
         ///@}
+        std::uint64_t table_loads = 0;  ///< writes of CR3 by the guest
     };
 
     /// All of them stay the caller's.
-    SoftGuest(const GuestMemory& memory, PortBus& ports, ShadowMachine& machine,
+    SoftGuest(const GuestMemory& memory, const Devices& devices, ShadowMachine& machine,
               Shadows::Keeping keeping)
-        : memory_{memory}, ports_{ports}, shadows_{machine, memory, keeping} {}
+        : memory_{memory}, devices_{devices}, shadows_{machine, memory, keeping} {}
 
     /// Puts the CPU where multiboot2 has a kernel begin [multiboot2 3.3]: protected mode, flat, no
     /// paging, interrupts off, at `entry`.
     void start(std::uint32_t entry);
     /// Serves a trap: `cpu.registers` is what the real CPU had.
-    Next serve(const HostTrap& trap);
+    Next serve(const HostTrap& trap, std::uint64_t now);
+    /// The host was interrupted while ring 3 ran, or has waited: looks whether an interrupt is to be
+    /// delivered.
+    Next look_at_clock(std::uint64_t now);
 
     SoftCpu cpu{};              ///< the guest's
     Sites sites{};              ///< what was rewritten in its kernel
@@ -60,20 +77,26 @@ class SoftGuest {
     const Counts& counts() const { return counts_; }
 
    private:
-    Next settle();
+    void leave_ring_3(bool has_stepped);
+    bool may_be_interrupted(std::uint64_t now);
+    Delivered deliver();
+    Next settle(std::uint64_t now);
     Next end(std::string_view why);
     void raise(const GuestFault& fault);
     void general_protection(std::uint32_t error_code);
     Next page_fault(const HostTrap& trap);
     bool is_exit();
     void emulate(const SensitiveInstruction& instruction);
+    std::size_t fetch_instruction(std::span<std::byte, longest_instruction> out);
     const Site* site_here() const;
 
     const GuestMemory& memory_;
-    PortBus& ports_;
+    Devices devices_;
     Shadows shadows_;
     Counts counts_{};
     std::uint64_t entered_at_ = 0;  // RIP
+    // TF of the real CPU is ours: it is to come back behind the instruction that STI protects.
+    bool stepping_ = false;
 };
 
 }  // namespace vmm::soft

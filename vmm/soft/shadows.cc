@@ -52,7 +52,9 @@ void Shadows::trace(std::uint32_t cr3, Gpa table, Gva address) {
 }
 
 bool Shadows::is_traced(Gpa page) const {
-    return !uses(page).empty();
+    for (unsigned i = 0; i < use_count_; ++i)
+        if (uses_[i].table == page) return true;
+    return false;
 }
 
 Shadows::Uses Shadows::uses(Gpa page) const {

@@ -1,22 +1,30 @@
 # SPDX-License-Identifier: MIT
 """lab6: the kernel guest/tiny and its two programs in ring 3, three times in one boot: with shadows filled on demand,
-with traced tables, and with its sensitive instructions left as they are. Each time it exits with a number into which its
-seeds and everything that it has seen go; the seeds are of this run."""
+with traced tables, and with its sensitive instructions left as they are. Each time it prints digests of what it has
+seen, and exits with a number that is made of them; each begins with the seeds of this run."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from grader.testkit import tiny
 from grader.testkit.boot import BootResult
-from grader.testkit.tiny import EXITED, SoftRecord
+from grader.testkit.tiny import EXITED, ROUNDS, TURNS, SoftRecord
 
 CPUS = 1
-TURNS = 8
-CALLS = 2 * (TURNS + 1)
-"""Each of the two programs says at the end that it ends."""
-FAULTS = 4
-"""Each executes CLI once, and touches one page that is not there."""
+CALLS = 2 * 2 * TURNS + 2 + 3 * ROUNDS + 2
+"""INT 0x80 and INT3 at each turn; both begin the clock, and end; one sleeps and writes, and the other reads."""
+FAULTS = 2 + 2 * TURNS
+"""Each executes CLI once, and touches a page that is not there at each turn."""
+SITES = 7 * 2 * TURNS
+"""PUSHF and POPF, at each turn."""
+TABLE_WRITES = 3 * 2 * TURNS
+"""At each turn the window moves, and the page on demand goes and comes."""
+INTERRUPTS = 2 * 2 * TURNS + 2 * ROUNDS - 1 + ROUNDS
+"""At least: two of its own at each turn, the timer's that end each wait but the first, one for each byte."""
+ON_DEMAND, TRACED, UNPATCHED = range(3)
+"""The runs."""
 
 
 def plan(nonce: str, guests: Mapping[str, bytes]) -> tuple[dict[str, bytes], bytes]:
@@ -42,52 +50,123 @@ def _right(booted: BootResult, nonce: str, number: int) -> SoftRecord:
     return record
 
 
+def _saw(booted: BootResult, nonce: str, aspect: str, number: int = ON_DEMAND, *, silent: bool = False) -> SoftRecord:
+    """The record of a run in which tiny has seen the right ``aspect``."""
+    record = _run(booted, number)
+    seen = tiny.printed(re.split(r"^guest: .*, sites .*$", booted.serial, flags=re.MULTILINE)[number + 1])
+    wanted = tiny.digests(nonce, silent=silent)
+    assert aspect in seen, f"tiny has printed no digests: {booted.serial[-1000:]}"
+    assert seen[aspect] == wanted[aspect], (
+        f"the digest of what tiny has seen, its {aspect}, is {seen[aspect]:#x}, wanted is {wanted[aspect]:#x}")
+    return record
+
+
 def test_the_system_calls_arrive(booted: BootResult, nonce: str) -> None:
     """lab6.classify_trap"""
-    record = _right(booted, nonce, 0)
-    assert record.software_interrupts == CALLS, f"{record.software_interrupts} system calls, wanted are {CALLS}"
+    record = _saw(booted, nonce, "values")
+    assert record.software_interrupts == CALLS, f"{record.software_interrupts} INT, wanted are {CALLS}"
+
+
+def test_a_programs_cli_is_its_own_fault(booted: BootResult, nonce: str) -> None:
+    """lab6.classify_trap: tiny mixes the fault's error code and EIP."""
+    _saw(booted, nonce, "faults")
 
 
 def test_the_kernels_instructions_are_done(booted: BootResult, nonce: str) -> None:
     """lab6.emulate_privileged"""
-    assert _right(booted, nonce, 0).emulated > 0
+    assert _right(booted, nonce, ON_DEMAND).emulated > 0
+
+
+def test_sti_protects_one_instruction(booted: BootResult, nonce: str) -> None:
+    """lab6.emulate_privileged: an interrupt waits; it comes neither between STI and CLI, nor later than behind NOP."""
+    _saw(booted, nonce, "arrivals")
+
+
+def test_the_kernel_halts_until_an_interrupt(booted: BootResult, nonce: str) -> None:
+    """lab6.emulate_privileged: one program sleeps and the other waits for its byte, so nothing else goes on."""
+    _saw(booted, nonce, "input")
 
 
 def test_the_programs_faults_are_delivered(booted: BootResult, nonce: str) -> None:
     """lab6.deliver_event"""
-    record = _right(booted, nonce, 0)
+    record = _saw(booted, nonce, "faults")
     assert record.faults == FAULTS, f"{record.faults} faults of the guest's own, wanted are {FAULTS}"
+
+
+def test_interrupts_wait_for_if(booted: BootResult, nonce: str) -> None:
+    """lab6.deliver_event: those that tiny sends to itself come when POPF or STI has let them in."""
+    record = _saw(booted, nonce, "arrivals")
+    assert record.interrupts >= INTERRUPTS, f"{record.interrupts} interrupts, wanted are at least {INTERRUPTS}"
+
+
+def test_a_handler_returns_to_where_if_is_0(booted: BootResult, nonce: str) -> None:
+    """lab6.deliver_event: INT3 in a critical section; the frame has the guest's IF."""
+    _saw(booted, nonce, "flags")
+
+
+def test_the_timer_takes_the_cpu(booted: BootResult, nonce: str) -> None:
+    """lab6.deliver_event: each program waits in a loop for the other."""
+    _saw(booted, nonce, "clock", TRACED)
 
 
 def test_the_programs_take_turns(booted: BootResult, nonce: str) -> None:
     """lab6.return_from_event"""
-    _right(booted, nonce, 0)
+    _saw(booted, nonce, "values")
     assert "[guest] " + "ab" * TURNS in booted.serial, "the two programs do not take turns"
+
+
+def test_programs_are_interrupted_anywhere(booted: BootResult, nonce: str) -> None:
+    """lab6.return_from_event: a program that the timer has interrupted goes on as if nothing had been."""
+    _saw(booted, nonce, "clock")
 
 
 def test_memory_comes_on_demand(booted: BootResult, nonce: str) -> None:
     """lab6.shadow_fill"""
-    assert _right(booted, nonce, 0).filled > 0
+    assert _saw(booted, nonce, "values").filled > 0
+    _saw(booted, nonce, "faults")
+
+
+def test_a_page_that_both_programs_have(booted: BootResult, nonce: str) -> None:
+    """lab6.shadow_fill: in each run the guest's memory lies elsewhere in the machine."""
+    for number in (ON_DEMAND, TRACED):
+        _saw(booted, nonce, "clock", number)
 
 
 def test_a_window_that_moves(booted: BootResult, nonce: str) -> None:
     """lab6.shadow_flush: tiny maps another page at each call, and says INVLPG."""
-    _right(booted, nonce, 0)
+    _saw(booted, nonce, "window")
+
+
+def test_each_program_has_its_own_pages(booted: BootResult, nonce: str) -> None:
+    """lab6.shadow_flush: at the same addresses, and a write to CR3 is all that tells."""
+    _saw(booted, nonce, "values")
+    _saw(booted, nonce, "input")
 
 
 def test_traced_tables_say_what_the_guests_say(booted: BootResult, nonce: str) -> None:
     """lab6.shadow_trace"""
-    record = _right(booted, nonce, 1)
-    assert record.traced == 2 * TURNS + 2, f"{record.traced} writes to tables were traced, wanted are {2 * TURNS + 2}"
-    on_demand = _run(booted, 0).filled
+    record = _saw(booted, nonce, "values", TRACED)
+    assert record.traced == TABLE_WRITES, f"{record.traced} writes to tables were traced, wanted are {TABLE_WRITES}"
+    on_demand = _run(booted, ON_DEMAND).filled
     assert record.filled < on_demand, f"{record.filled} pages were filled, and on demand {on_demand}: nothing was kept"
 
 
+def test_a_traced_window(booted: BootResult, nonce: str) -> None:
+    """lab6.shadow_trace: the store is all that tells where the window leads."""
+    _saw(booted, nonce, "window", TRACED)
+
+
 def test_sensitive_instructions_are_rewritten(booted: BootResult, nonce: str) -> None:
-    """lab6.rewrite_sensitive: with them tiny is right, and without it is wrong, and does not say so."""
-    record = _right(booted, nonce, 0)
-    assert record.rewritten == 4 * 2 * TURNS, f"{record.rewritten} sites trapped, wanted are {8 * TURNS}"
-    assert _run(booted, 2).status == tiny.exit_number(nonce, silent=True)
+    """lab6.rewrite_sensitive: in each run anew."""
+    for number in (ON_DEMAND, TRACED):
+        record = _saw(booted, nonce, "flags", number)
+        assert record.rewritten == SITES, f"{record.rewritten} sites trapped, wanted are {SITES}"
+
+
+def test_without_it_tiny_goes_wrong_without_a_sound(booted: BootResult, nonce: str) -> None:
+    """lab6.rewrite_sensitive: with them it is right, and without it exits as well, with another number."""
+    _right(booted, nonce, ON_DEMAND)
+    assert _run(booted, UNPATCHED).status == tiny.exit_number(nonce, silent=True)
 
 
 def test_every_frame_is_given_back(booted: BootResult) -> None:

@@ -130,13 +130,23 @@ void HardwareMachine::flush_page(Gva page) {
 }
 
 void HardwareMachine::flush_all() {
-    if (in_use_ != Hpa{}) kern::arch::use_address_space(in_use_);
+    if (in_use_ != Hpa{}) load();
 }
 
 void HardwareMachine::use(const HardwareTable& table) {
     if (in_use_ == table.root()) return;
     in_use_ = table.root();
+    load();
+}
+
+void HardwareMachine::load() {
+    ++loads_;
     kern::arch::use_address_space(in_use_);
+}
+
+void HardwareMachine::leave() {
+    in_use_ = {};
+    kern::arch::use_kernel_address_space();
 }
 
 }  // namespace vmm::soft

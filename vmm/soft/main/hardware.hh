@@ -53,10 +53,17 @@ class HardwareMachine final : public ShadowMachine {
 
     /// This CPU translates by `table` from now on; nothing happens if it does already.
     void use(const HardwareTable& table);
+    /// It translates by the kernel's own tables again.
+    void leave();
+    /// How often CR3 was written for the guest.
+    std::uint64_t loads() const { return loads_; }
 
    private:
+    void load();
+
     std::array<HardwareTable, std::size_t{2} * shadow_slots> tables_{};
     Hpa in_use_{};
+    std::uint64_t loads_ = 0;
 };
 
 }  // namespace vmm::soft

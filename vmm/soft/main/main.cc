@@ -7,18 +7,12 @@
 #include <new>
 
 #include "kern/arch/arch.hh"
-#include "kern/arch/segments.hh"
-#include "kern/arch/user.hh"
-#include "kern/arch/user_32.hh"
 #include "kern/boot/boot_info.hh"
-#include "kern/lib/panic.hh"
 #include "kern/lib/print.hh"
 #include "kern/mm/frame_allocator.hh"
-#include "vmm/soft/guest.hh"
-#include "vmm/soft/main/hardware.hh"
+#include "vmm/soft/main/host.hh"
 #include "vmm/soft/main/image.hh"
 #include "vmm/soft/main/soft_evidence.hh"
-#include "vmm/x86.hh"
 
 namespace vmm::soft {
 namespace {
@@ -26,133 +20,26 @@ namespace {
 using kern::kprint;
 
 ///@{
-/// After so many traps, or so long, a guest that does not end is stopped. Who never traps is
-/// interrupted each slice.
-constexpr std::uint64_t most_traps = 1'000'000;
-constexpr std::uint64_t longest_ns = 3'000'000'000, slice_ns = 10'000'000;
-///@}
-
-/// The one device: a serial port that is always ready. Its lines are printed.
-class Console final : public PortBus {
-   public:
-    std::uint32_t read(std::uint16_t port, unsigned) override {
-        return port == line_status ? transmitter_empty : ~0U;
-    }
-    void write(std::uint16_t port, unsigned size, std::uint32_t value) override {
-        if (port != data || size != 1) return;
-        if (value == '\n' || length_ == line_.size()) {
-            kprint("[guest] {}\n", std::string_view{line_.data(), length_});
-            length_ = 0;
-        }
-        if (value != '\n') line_[length_++] = static_cast<char>(value);
-    }
-
-   private:
-    static constexpr std::uint16_t data = 0x3f8, line_status = 0x3fd;
-    static constexpr std::uint32_t transmitter_empty = 0x60;
-    std::array<char, 100> line_{};
-    std::size_t length_ = 0;
-};
-
-///@{
 /// SoftRecord::end.
 constexpr std::uint64_t exited = 1, ended = 2, stopped = 3, refused = 4;
 ///@}
 
-/// Everything of this one guest.
-struct Host {
-    SoftMemory memory;
-    HardwareMachine machine;
-    Console console;
-    SoftGuest guest;
-
-    SoftRecord* record;
-    std::uint64_t end_at = 0;  // in nanoseconds since boot
-
-    Host(Shadows::Keeping keeping, SoftRecord& its_record)
-        : guest{memory, console, machine, keeping}, record{&its_record} {}
-};
-Host* host;
-
-///@{
-/// Between the frame of a trap and the guest's registers.
-void take(const kern::arch::TrapFrame& frame, Registers& to) {
-    to.rax = frame.rax;
-    to.rcx = frame.rcx;
-    to.rdx = frame.rdx;
-    to.rbx = frame.rbx;
-    to.rsp = frame.rsp;
-    to.rbp = frame.rbp;
-    to.rsi = frame.rsi;
-    to.rdi = frame.rdi;
-    to.rip = frame.rip;
-    to.rflags = frame.rflags;
-}
-kern::arch::TrapFrame frame_of(const Registers& from) {
-    kern::arch::TrapFrame frame{};
-    frame.rax = from.rax;
-    frame.rcx = from.rcx;
-    frame.rdx = from.rdx;
-    frame.rbx = from.rbx;
-    frame.rsp = from.rsp;
-    frame.rbp = from.rbp;
-    frame.rsi = from.rsi;
-    frame.rdi = from.rdi;
-    frame.rip = from.rip;
-    frame.rflags = (from.rflags & program_flags) | rflags::reserved_one | rflags::interrupt_enable;
-    frame.cs = kern::arch::selector::user_code;
-    frame.ss = kern::arch::selector::user_data;
-    return frame;
-}
-///@}
-
-[[noreturn]] void enter() {
-    host->machine.use(static_cast<const HardwareTable&>(host->guest.table()));
-    kern::arch::enter_user_32(frame_of(host->guest.cpu.registers));
-}
-
-void begin() {
-    kern::arch::allow_32_bit_programs_only();
-    host->end_at = kern::arch::nanoseconds() + longest_ns;
-    kern::arch::set_timer(slice_ns);
-    enter();
-}
-
-void on_trap(const kern::arch::TrapFrame& frame) {
-    SoftGuest& guest = host->guest;
-    const HostTrap trap{.vector = static_cast<std::uint8_t>(frame.vector),
-                        .error_code = static_cast<std::uint32_t>(frame.error_code),
-                        .address = static_cast<std::uint32_t>(kern::arch::fault_address())};
-    take(frame, guest.cpu.registers);
-    const bool is_over = kern::arch::nanoseconds() > host->end_at;
-    SoftGuest::Next next = SoftGuest::Next::Enter;
-    if (frame.vector >= vector::first_interrupt)  // the machine's own, and served
-        kern::arch::set_timer(slice_ns);
-    if (frame.vector < vector::first_interrupt || (frame.rflags & rflags::virtual_8086) != 0)
-        next = guest.serve(trap);
-    if (next == SoftGuest::Next::Enter && !is_over && guest.counts().traps < most_traps) enter();
-    kern::arch::set_timer(0);
-    SoftRecord& record = *host->record;
+/// Runs the guest to its end, and fills `record`.
+void run_guest(Host& host, SoftRecord& record) {
+    const SoftGuest& guest = host.guest();
+    const SoftGuest::Next next = host.run();
     if (next == SoftGuest::Next::Exited) {
         record.end = exited;
         record.status = guest.status;
         kprint("guest: exited with {}\n", guest.status);
     } else {
-        record.end = next == SoftGuest::Next::Ended ? ended : stopped;
+        const bool is_stopped = next == SoftGuest::Next::Enter;
+        const HostTrap& trap = host.last_trap();
+        record.end = is_stopped ? stopped : ended;
         kprint("guest: ended, {}; EIP 0x{:x}, vector {}, error code 0x{:x}, address 0x{:x}\n",
-               next == SoftGuest::Next::Ended ? guest.reason : "it does not come to an end",
-               guest.cpu.registers.rip, trap.vector, trap.error_code, trap.address);
+               is_stopped ? "it does not come to an end" : guest.reason, guest.cpu.registers.rip,
+               trap.vector, trap.error_code, trap.address);
     }
-    kern::arch::use_kernel_address_space();
-    kern::arch::leave_user_mode();
-}
-
-/// Runs the guest to its end, and fills `record`.
-void run_guest(SoftGuest& guest, SoftRecord& record, std::uint32_t entry) {
-    guest.start(entry);
-    const bool enabled = kern::arch::disable_interrupts();
-    kern::arch::run_user_mode(&begin, &on_trap);
-    kern::arch::restore_interrupts(enabled);
     const SoftGuest::Counts& counts = guest.counts();
     record.traps = counts.traps;
     record.emulated = counts.emulated;
@@ -162,25 +49,31 @@ void run_guest(SoftGuest& guest, SoftRecord& record, std::uint32_t entry) {
     record.filled = counts.filled;
     record.traced = counts.traced;
     record.dropped = counts.dropped;
+    record.interrupts = counts.interrupts;
+    record.guest_loads = counts.table_loads;
+    record.real_loads = host.table_loads();
+    record.nanoseconds = host.duration();
 }
 
 /// One run of a copy of `image`, which is rewritten. Error: OutOfMemory.
 std::expected<void, Error> run(std::span<const std::byte> image, SoftRecord& record) {
     const bool is_traced = record.is_traced != 0;
     const std::unique_ptr<std::byte[]> copy{new (std::nothrow) std::byte[image.size()]};
-    const std::unique_ptr<Host> made{new (std::nothrow) Host{
-        is_traced ? Shadows::Keeping::Traced : Shadows::Keeping::OnDemand, record}};
-    if (copy == nullptr || made == nullptr) return std::unexpected{Error::OutOfMemory};
-    if (const auto done = made->memory.create(); !done) return done;
-    if (const auto done = made->machine.create(); !done) return done;
-    host = made.get();
+    const std::unique_ptr<SoftMemory> memory{new (std::nothrow) SoftMemory};
+    if (copy == nullptr || memory == nullptr) return std::unexpected{Error::OutOfMemory};
+    if (const auto done = memory->create(); !done) return done;
+    const std::unique_ptr<Host> host{new (std::nothrow) Host{
+        *memory, is_traced ? Shadows::Keeping::Traced : Shadows::Keeping::OnDemand}};
+    if (host == nullptr) return std::unexpected{Error::OutOfMemory};
+    if (const auto done = host->create(); !done) return done;
     std::memcpy(copy.get(), image.data(), image.size());
     kprint("guest: {}, {}\n", is_traced ? "tables traced" : "shadows on demand",
            record.is_patched != 0 ? "sites rewritten" : "sites left as they are");
-    const auto entry = load_image({copy.get(), image.size()}, made->memory,
-                                  record.is_patched != 0 ? &made->guest.sites : nullptr);
+    const auto entry = load_image({copy.get(), image.size()}, *memory,
+                                  record.is_patched != 0 ? &host->guest().sites : nullptr);
     if (entry) {
-        run_guest(made->guest, record, *entry);
+        host->guest().start(*entry);
+        run_guest(*host, record);
     } else {
         record.end = refused;
         kprint("guest: its image is refused: {}\n", entry.error());
@@ -191,15 +84,15 @@ std::expected<void, Error> run(std::span<const std::byte> image, SoftRecord& rec
 /// The three runs as a table.
 void print_table() {
     kprint(
-        "shadows    sites      traps  emulated  rewritten  calls  faults  filled  traced  "
-        "dropped\n");
+        "shadows    sites      traps  emulated  rewritten  calls  faults  interrupts  filled  "
+        "traced  dropped\n");
     for (std::size_t i = 0; i < soft_evidence.record_count; ++i) {
         const SoftRecord& each = soft_evidence.records[i];
-        kprint("{} {} {:8} {:9} {:10} {:6} {:7} {:7} {:7} {:8}\n",
+        kprint("{} {} {:8} {:9} {:10} {:6} {:7} {:11} {:7} {:7} {:8}\n",
                each.is_traced != 0 ? "traced   " : "on demand",
                each.is_patched != 0 ? "rewritten" : "as is    ", each.traps, each.emulated,
-               each.rewritten, each.software_interrupts, each.faults, each.filled, each.traced,
-               each.dropped);
+               each.rewritten, each.software_interrupts, each.faults, each.interrupts, each.filled,
+               each.traced, each.dropped);
     }
 }
 
