@@ -126,6 +126,15 @@ bool World::slots_agree() {
                        parent == none ? "below nothing" : "below " + name_of_slot(parent), yours);
         }
     }
+    std::array<const Slot*, Memory::entries> mapped{};
+    for (const Id id : state_.tree)
+        if (state_.cap[id].type == Type::Frame && state_.cap[id].value != 0)
+            mapped[state_.cap[id].value - 1U] = &slot(id);
+    for (unsigned i = 0; i < Memory::entries; ++i)
+        if (memory_->page_table.mapped[i] != mapped[i])
+            agree = differ("entry " + std::to_string(i) + " of the page table",
+                           mapped[i] != nullptr ? "a frame" : "nothing",
+                           memory_->page_table.mapped[i] != nullptr ? "a frame" : "nothing");
     for (Id id = 0; id < slots; ++id) {
         if (state_.cap[id].type != Type::Null || slot(id).is_empty()) continue;
         if (id >= first_unit_slot && !has_unit[id - first_unit_slot]) continue;  // no slot

@@ -81,11 +81,13 @@ Key key_with(const State& state, const Names& names, bool has_gifts) {
         const Id slot = state.tree.at[i];
         const Cap& cap = state.cap[slot];
         std::uint64_t object = cap.object;
-        if (cap.type == Type::Tcb || cap.type == Type::Frame) object = names.of(cap.object);
+        if (cap.type == Type::Tcb || (cap.type == Type::Frame && cap.object < threads))
+            object = names.of(cap.object);
         // Two endpoints: a permutation is its own inverse.
         if (cap.type == Type::Endpoint && object < endpoints) object = names.endpoint[object];
         const bool has_children = i + 1 < state.tree.count && state.depth[i + 1] > state.depth[i];
-        const unsigned value = cap.type == Type::Untyped && !has_children ? 0 : cap.value;
+        unsigned value = cap.type == Type::Untyped && !has_children ? 0 : cap.value;
+        if (cap.type == Type::Frame && cap.object < threads) value = value != 0 ? 1 : 0;
         std::uint64_t word = tag(slot, names, has_gifts);
         word = word << 8 | state.depth[i];
         word = word << 8 | static_cast<std::uint64_t>(cap.type);
@@ -153,7 +155,7 @@ const char* broken_invariant(const State& state) {
         if (parent.type != Type::Untyped &&
             (cap.type != parent.type || cap.object != parent.object ||
              (cap.rights & ~parent.rights) != 0 ||
-             (parent.value != 0 && cap.value != parent.value)))
+             (parent.value != 0 && cap.value != parent.value && cap.type != Type::Frame)))
             return "a capability is stronger than its parent";
         if (parent.type != Type::Untyped || parent.object < first_unit || parent.object == none)
             continue;

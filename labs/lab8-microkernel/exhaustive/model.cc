@@ -268,12 +268,10 @@ void Model::fault() {
     } else {
         suspend(thread);
     }
-    schedule();
 }
 
 void Model::interrupt() {
     if (state_.has_irq) signal(4);
-    schedule();
 }
 
 // Capabilities.
@@ -336,6 +334,7 @@ Status Model::derive(Id source, Id destination, Rights rights, std::uint8_t badg
         state_.cap[source].value = static_cast<std::uint8_t>(units_of(cap.type, cap.bits));
         cap.value = 0;
     }
+    if (cap.type == Type::Frame) cap.value = 0;
     put_below(source, destination, cap);
     return Status::Done;
 }

@@ -76,7 +76,8 @@ struct List {
 using Threads = List<threads>;
 
 /// A capability. `object`: the number of a thread, an endpoint; of what is made of the small Untyped,
-/// and of that itself, first_unit + the unit where it begins. `value`: the badge; of an Untyped, how many units were given away.
+/// and of that itself, first_unit + the unit where it begins. `value`: the badge; of an Untyped, how many units were given away; of a Frame, in which entry of
+/// the page table it stands, plus 1.
 struct Cap {
     Type type = Type::Null;
     Rights rights = 0;
@@ -147,9 +148,10 @@ class Model {
     /// As kern/cap/calls.hh has them. `slot`: none, the address leads nowhere. `text`: what the
     /// current thread's message is.
     void system_call(SystemCall call, Id slot, Text text);
+    ///@}
+    /// Likewise, but nobody decides yet who runs next: schedule.
     void fault();
     void interrupt();
-    ///@}
     ///@{
     /// A thread is suspended, or made Ready where it is Inactive.
     void suspend(Id thread);

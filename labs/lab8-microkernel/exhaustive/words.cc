@@ -66,7 +66,9 @@ std::string name_of(const Cap& cap) {
                    ", " + rights_in_words(cap.rights) + badge;
         case Type::Notification:
             return "notification" + of + ", " + rights_in_words(cap.rights) + badge;
-        default: return "frame";
+        default:
+            return std::string{"frame"} +
+                   (cap.value != 0 ? ", mapped in entry " + std::to_string(cap.value - 1) : "");
     }
 }
 

@@ -111,6 +111,11 @@ Capability World::real(const Cap& cap, bool is_guarded) const {
     Capability one{.type = cap.type, .rights = cap.rights, .object = address(cap)};
     if (cap.type == Type::Untyped || cap.type == Type::CNode) one.size_bits = cap.bits;
     if (cap.type == Type::CNode && cap.object < first_unit && is_guarded) one.guard_bits = 60;
+    if (cap.type == Type::Frame && cap.value != 0) {
+        one.where = reinterpret_cast<std::uint64_t>(&memory_->page_table);
+        one.value = cap.value - 1U;
+        return one;
+    }
     one.value = cap.type == Type::Untyped ? std::uint64_t{64} * cap.value : cap.value;
     return one;
 }
@@ -122,6 +127,7 @@ void World::put(Id parent, Id id, const Cap& cap) {
         slot(id).capability = capability;
     else
         kern::cap::put_below(slot(parent), slot(id), capability);
+    if (cap.type == Type::Frame) memory_->page_table.mapped[capability.value] = &slot(id);
 }
 
 void World::begin(const Scene& scene) {
@@ -142,7 +148,8 @@ void World::begin(const Scene& scene) {
         one.priority = state_.thread[thread].priority = scene.priority[thread];
         put(table_cap_slot, slot_of_thread(thread, cnode_slot), {Type::CNode, 7, 4, 0, 0});
         if (thread < scene.buffers)
-            put(memory_slot, slot_of_thread(thread, buffer_slot), {Type::Frame, 7, 0, thread, 0});
+            put(memory_slot, slot_of_thread(thread, buffer_slot),
+                {Type::Frame, 7, 0, thread, static_cast<std::uint8_t>(thread + 1)});
         if (scene.has_handlers)
             put(first_table_slot + 1, slot_of_thread(thread, handler_slot),
                 {Type::Endpoint, 7, 0, 1, static_cast<std::uint8_t>(8U << thread)});
@@ -152,6 +159,11 @@ void World::begin(const Scene& scene) {
         state_.ready[scene.priority[thread]].push_back(thread);
     }
     if (scene.has_memory) put(memory_slot, next++, {Type::Untyped, 7, 9, first_unit, 0});
+    if (scene.has_frames) {
+        put(memory_slot, next, {Type::Frame, 7, 0, threads, threads + 1});
+        put(next, static_cast<Id>(next + 1), {Type::Frame, 7, 0, threads, threads + 2});
+        next += 2;
+    }
     for (const Scene::Copy& copy : scene.copies) {
         const Id from = static_cast<Id>(first_table_slot + copy.from - 1);
         Cap cap = state_.cap[from];
@@ -234,22 +246,13 @@ bool World::run(const Operation& operation) {
                 kernel, operation.call,
                 operation.slot == none ? 0 : operation.slot - first_table_slot + 1ULL);
             return agrees(model);
-        case Kind::Fault: {
-            const Id thread = state_.running;
-            Message message = before_[thread];
-            const auto [label, length, capabilities] = words_of(Text::Fault, thread);
-            message.label = label;
-            message.length = length;
-            message.capabilities = capabilities;
-            message.badge = 0;
-            model.fault();
-            kern::cap::fault(kernel, message);
-            return agrees(model);
-        }
+        case Kind::Fault: fault(model); break;
         case Kind::Interrupt:
+            // As interrupt_arrived does.
             model.interrupt();
-            kern::cap::interrupt_arrived(kernel, 1);
-            return agrees(model);
+            if (kern::cap::Notification* const one = kernel.interrupts[1].notification)
+                kern::cap::signal(kernel, *one, kernel.interrupts[1].badge);
+            break;
         case Kind::Suspend:
             model.suspend(operation.thread);
             kern::cap::suspend(kernel, tcb(operation.thread));
@@ -273,10 +276,28 @@ bool World::run(const Operation& operation) {
         case Kind::Delete: revoke(operation, model); break;
         case Kind::Retype: retype(operation, model); break;
     }
-    if (!differences_.empty()) return false;
+    if (!differences_.empty() || !agrees(model)) return false;
     model.schedule();
     kern::cap::schedule(kernel);
     return agrees(model);
+}
+
+/// As kern::cap::fault does, but what it calls is looked at before who runs next is decided.
+void World::fault(Model& model) {
+    const Id thread = state_.running;
+    Tcb& faulty = tcb(thread);
+    const Capability handler = faulty.fault_handler.capability;
+    const auto [label, length, capabilities] = words_of(Text::Fault, thread);
+    model.fault();
+    if (handler.type != Type::Endpoint || !handler.allows(kern::cap::write_right))
+        return kern::cap::suspend(memory_->kernel, faulty);
+    faulty.message.label = label;
+    faulty.message.length = length;
+    faulty.message.capabilities = capabilities;
+    faulty.message.badge = 0;
+    faulty.faulted = true;
+    kern::cap::ipc_send(memory_->kernel, faulty, kern::cap::endpoint_of(handler),
+                        {.badge = handler.value, .is_call = true});
 }
 
 void World::revoke(const Operation& operation, Model& model) {

@@ -8,6 +8,8 @@
 
 #include "kern/cap/cap_derive.hh"
 #include "kern/cap/cap_revoke.hh"
+#include "kern/cap/ipc_send.hh"
+#include "kern/cap/signal.hh"
 #include "kern/cap/threads.hh"
 #include "kern/cap/untyped_retype.hh"
 #include "model.hh"
@@ -50,6 +52,7 @@ struct Scene {
     bool is_bound = false;       ///< the notification to the first thread
     bool has_handlers = false;   ///< the second endpoint hears of faults
     bool has_memory = false;     ///< a small Untyped in the table
+    bool has_frames = false;     ///< a frame and a copy in the table, each of them mapped
     bool has_threads = false;    ///< capabilities to the threads; else those are out of the table
     /// More capabilities: derived from that in `from`, a number of a slot as programs see it.
     struct Copy {
@@ -103,7 +106,7 @@ class World {
     kern::cap::Capability real(const Cap& cap, bool is_guarded) const;
     void put(Id parent, Id id, const Cap& cap);
     void prepare(const Operation& operation);
-    void call(const Operation& operation, Model& model);
+    void fault(Model& model);
     void revoke(const Operation& operation, Model& model);
     void retype(const Operation& operation, Model& model);
     bool agrees(const Model& model);

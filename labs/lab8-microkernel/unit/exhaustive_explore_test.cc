@@ -37,7 +37,7 @@ TEST(CapDeriveExhaustive, EverySequence) {
 }
 
 TEST(CapRevokeExhaustive, EveryTree) {
-    const Scope scope{.scene = {.has_memory = true},
+    const Scope scope{.scene = {.has_memory = true, .has_frames = true},
                       .deletes = true,
                       .revokes = true,
                       .copies = {7},
@@ -85,19 +85,24 @@ Scope slow_calls() {
 TEST(IpcSendExhaustive, EverySequence) {
     Scope scope = slow_calls();
     scope.scene.has_handlers = scope.faults = true;
+    scope.texts = {Text::Long, Text::WithGift};
     EXPECT_TRUE(agrees(scope, 100'000));
 }
 
 TEST(IpcRecvExhaustive, EverySequence) {
     Scope scope = slow_calls();
     scope.scene.is_bound = true;
+    scope.texts = {Text::Long, Text::WithGift};
     EXPECT_TRUE(agrees(scope, 100'000));
 }
 
 TEST(ReplyExhaustive, EverySequence) {
-    const Scope scope{.scene = {.priority = {0, 0, 1}, .has_handlers = true, .has_threads = true},
+    const Scope scope{.scene = {.priority = {0, 0, 1},
+                                .has_handlers = true,
+                                .has_threads = true,
+                                .copies = {{1, 3, 0}}},
                       .calls = {Call, Recv, NBRecv, Reply, ReplyRecv, Yield},
-                      .texts = {Text::Long, Text::GoOn},
+                      .texts = {Text::WithGift, Text::GoOn},
                       .faults = true,
                       .suspends = true};
     EXPECT_TRUE(agrees(scope, 15'000));
