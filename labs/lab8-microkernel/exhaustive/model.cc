@@ -289,6 +289,14 @@ unsigned Model::below(Id slot) const {
     return end - at - 1;
 }
 
+unsigned Model::height(Id slot) const {
+    const unsigned at = place(slot), end = at + below(slot);
+    unsigned deepest = 0;
+    for (unsigned i = at; i <= end && i < state_.tree.count; ++i)
+        deepest = std::max<unsigned>(deepest, state_.depth[i] - state_.depth[at]);
+    return deepest;
+}
+
 Id Model::parent(Id slot) const {
     unsigned at = place(slot);
     const unsigned depth = state_.depth[at];

@@ -170,8 +170,9 @@ class Model {
     bool is_done(Id slot, bool is_delete) const;
     void schedule();
     ///@{
-    /// Of the tree: how many stand below the slot, its parent (none), whether it is below another.
+    /// Of the tree: how many stand below the slot, and how deep; its parent (none); whether it is below another.
     unsigned below(Id slot) const;
+    unsigned height(Id slot) const;
     Id parent(Id slot) const;
     bool is_below(Id slot, Id ancestor) const;
     ///@}

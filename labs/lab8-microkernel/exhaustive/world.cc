@@ -18,10 +18,13 @@ class World::Looks final : public kern::cap::Machine {
     World* world = nullptr;
     Model* model = nullptr;  ///< nullptr: nobody revokes
     const Operation* operation = nullptr;
-    bool was_told = false;  ///< that it should stop
+    bool was_told = false;       ///< that it should stop
+    std::uintptr_t deepest = 0;  ///< bytes of the stack in use, at most, where it looked
 
     bool preemption_pending() override {
         if (model != nullptr) follow(true);
+        const auto here = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
+        deepest = std::max(deepest, begin_ - here);
         was_told = operation != nullptr && operation->is_preempted;
         return was_told || !world->differences_.empty();
     }
@@ -57,6 +60,8 @@ class World::Looks final : public kern::cap::Machine {
         model = one;
         operation = what;
         was_told = has_deleted_ = false;
+        deepest = 0;
+        begin_ = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
     }
 
     void clear(std::uint64_t address, std::uint64_t bytes) override {
@@ -74,6 +79,7 @@ class World::Looks final : public kern::cap::Machine {
     void unmask(unsigned) override {}
 
    private:
+    std::uintptr_t begin_ = 0;
     bool has_deleted_ = false;
     void say(const std::string& what) { world->differences_ += "  " + what + "\n"; }
 };
@@ -302,11 +308,13 @@ void World::fault(Model& model) {
 
 void World::revoke(const Operation& operation, Model& model) {
     const bool is_delete = operation.kind == Operation::Kind::Delete;
+    const unsigned height = model.height(operation.slot);
     looks_->begin(&model, &operation);
     const Status status =
         kern::cap::cap_revoke(memory_->kernel, slot(operation.slot),
                               is_delete ? kern::cap::Scope::Itself : kern::cap::Scope::Derived);
     const bool was_told = looks_->was_told;
+    const std::uintptr_t deepest = looks_->deepest;
     looks_->follow(false);
     looks_->begin(nullptr, nullptr);
     if (!differences_.empty()) return;
@@ -316,6 +324,10 @@ void World::revoke(const Operation& operation, Model& model) {
         differences_ += "  the result is Preempted, and nobody has told it to stop\n";
     else if (result_agrees(wanted, status) && is_done && memory_->kernel.dead != nullptr)
         differences_ += "  the result is Done, and Kernel::dead is not empty\n";
+    if (is_delete || height >= stack_.size()) return;
+    stack_[height] = std::max(stack_[height], deepest);
+    if (stack_[2] != 0 && stack_[2] < stack_[3] && stack_[3] < stack_[4])
+        differences_ += "  the deeper the tree, the more stack is in use: it calls itself\n";
 }
 
 void World::retype(const Operation& operation, Model& model) {

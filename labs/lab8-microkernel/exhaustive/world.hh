@@ -99,6 +99,8 @@ class World {
     State state_{};
     std::string differences_;
     std::array<kern::cap::Message, threads> before_{};
+    /// By the height of what was revoked: how much stack was in use, at most.
+    std::array<std::uintptr_t, 5> stack_{};
 
     kern::cap::Slot& slot(Id id) const;
     kern::cap::Tcb& tcb(Id id) const;

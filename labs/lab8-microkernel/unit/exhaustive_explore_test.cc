@@ -47,7 +47,10 @@ TEST(CapRevokeExhaustive, EveryTree) {
 }
 
 TEST(CapRevokeExhaustive, ThreadsThatWaitAndThreadsThatDie) {
-    const Scope scope{.scene = {.is_bound = true, .has_handlers = true, .has_threads = true},
+    const Scope scope{.scene = {.is_bound = true,
+                                .has_handlers = true,
+                                .has_threads = true,
+                                .copies = {{1, 3, 1}, {7, 3, 0}, {8, 3, 0}, {9, 3, 0}}},
                       .calls = {Call, Recv, Send, Reply},
                       .faults = true,
                       .interrupts = true,
