@@ -179,6 +179,7 @@ void Model::reply(Id thread, Text text) {
     one.faulted = false;
     if (words_of(text, thread).label == 0) return wake(caller, true);
     sleep(caller, ThreadState::Inactive, nullptr);
+    found[caller].is_status_open = true;
 }
 
 void Model::signal(std::uint8_t badge) {
@@ -236,14 +237,15 @@ void Model::system_call(SystemCall call, Id slot, Text text) {
     } else if (call != SystemCall::Reply) {
         const bool is_call = call == SystemCall::Call;
         const bool is_send = is_call || call == SystemCall::Send || call == SystemCall::NBSend;
-        if (cap.type != Type::Endpoint && cap.type != Type::Notification)
+        const bool is_signal = cap.type == Type::Notification;
+        const Rights wanted = is_send ? write : read;
+        const bool has_right = (cap.rights & wanted) != 0;
+        if ((cap.type != Type::Endpoint && !is_signal) || (is_call && is_signal && has_right))
             status = Status::InvalidCapability;
-        else if ((cap.rights & (is_send ? write : read)) == 0)
+        else if (!has_right)
             status = Status::NotAllowed;
         else if (is_send && cap.type == Type::Endpoint)
             send(thread, cap, text, call != SystemCall::NBSend, is_call);
-        else if (is_call)
-            status = Status::InvalidCapability;
         else if (is_send)
             signal(cap.value);
         else if (cap.type == Type::Endpoint)
@@ -295,14 +297,6 @@ unsigned Model::height(Id slot) const {
     for (unsigned i = at; i <= end && i < state_.tree.count; ++i)
         deepest = std::max<unsigned>(deepest, state_.depth[i] - state_.depth[at]);
     return deepest;
-}
-
-Id Model::parent(Id slot) const {
-    unsigned at = place(slot);
-    const unsigned depth = state_.depth[at];
-    if (depth == 0) return none;
-    while (state_.depth[at] >= depth) --at;
-    return state_.tree.at[at];
 }
 
 bool Model::is_below(Id slot, Id ancestor) const {

@@ -125,6 +125,7 @@ struct State {
 /// What somebody's program finds after an operation, beside the State.
 struct Found {
     Status status = Status::Done;
+    bool is_status_open = false;  ///< the contracts do not say it
     bool has_message = false;
     std::uint64_t label = 0, length = 0, capabilities = 0, badge = 0;
     Id from = none;  ///< whose words it has; none: its own
@@ -170,10 +171,9 @@ class Model {
     bool is_done(Id slot, bool is_delete) const;
     void schedule();
     ///@{
-    /// Of the tree: how many stand below the slot, and how deep; its parent (none); whether it is below another.
+    /// Of the tree: how many stand below the slot, and how deep; whether it is below another.
     unsigned below(Id slot) const;
     unsigned height(Id slot) const;
-    Id parent(Id slot) const;
     bool is_below(Id slot, Id ancestor) const;
     ///@}
     void put_below(Id parent, Id slot, const Cap& cap);

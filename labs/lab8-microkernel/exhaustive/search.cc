@@ -204,8 +204,9 @@ std::string Search::story_so_far() {
 }
 
 void Search::told(const std::string& what) {
-    const std::string differences = what;
-    result_.story = story_so_far() + "then\n" + differences;
+    // Of the world's differences nothing is left once the story is told.
+    const std::string end = "then\n" + what;
+    result_.story = story_so_far() + end;
 }
 
 Result Search::run() {
