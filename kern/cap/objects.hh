@@ -37,9 +37,11 @@ struct CNode : Holder {
     Slot& slot(std::uint64_t index) { return slots()[index - 1]; }
 };
 
+///@{
 /// How many words of a message are in registers; how many it may have, with those in the buffer;
 /// how many capabilities.
 inline constexpr unsigned register_words = 4, message_words = 64, message_capabilities = 3;
+///@}
 
 /// A message in a thread's registers: what it sends, or has received.
 struct Message {
