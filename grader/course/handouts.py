@@ -32,7 +32,7 @@ LONG_LINE = 96
 
 _KINDS = {
     "unit": "On the host, under AddressSanitizer",
-    "explore": "On the host, in every order of the CPUs",
+    "explore": "On the host, in every order",
     "race": "On the host, under ThreadSanitizer",
     "boot": "In the booted machine",
 }

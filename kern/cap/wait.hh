@@ -7,6 +7,8 @@ namespace kern::cap {
 
 /// Waits for a notification, or polls it (task lab8.wait).
 ///
+/// There are three cases:
+///
 /// - **It is active**: the thread gets its word (give_word) and goes on. The notification is not
 ///   active any more, and its word is 0: one signal wakes one thread, and is taken once.
 /// - **It is not**, and `is_blocking`: the thread is Waiting, as the last one in the notification's
