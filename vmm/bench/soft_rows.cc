@@ -197,8 +197,8 @@ class BareRing3 {
     }
 
    private:
-    std::uint64_t* words(std::size_t table) const {
-        return reinterpret_cast<std::uint64_t*>(kern::arch::direct_map(tables_[table]));
+    std::uint64_t* words(std::size_t which) const {
+        return reinterpret_cast<std::uint64_t*>(kern::arch::direct_map(tables_[which]));
     }
     /// The gate's handler [amd/vol2 4.8.4]; returns the one before.
     static std::uint64_t exchange_gate(unsigned vector, std::uint64_t handler) {
