@@ -82,7 +82,8 @@ inline constexpr std::uint32_t cpuid_address_sizes_leaf = 0x8000'0008;
 /// @param view       what the vCPU says
 /// @param registers  the guest's
 /// @note Sources: [amd/vol3 appendix E], [intel/vol2a CPUID].
-[[gnu::hot]] void guest_cpuid(const CpuidPolicy& policy, const CpuidView& view, Registers& registers);
+[[gnu::hot]] void guest_cpuid(const CpuidPolicy& policy, const CpuidView& view,
+                              Registers& registers);
 
 /// What this hypervisor lets its guests see: the host's leaves without what it keeps (SVM, VMX,
 /// XSAVE, performance counters) or has not (MTRRs, machine checks), and with what it adds: an
