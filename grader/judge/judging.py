@@ -129,8 +129,9 @@ def grade_with(kit: Kit, asked: Asked, progress: Progress) -> Results:
     if lab.questions and not (len(tasks) < len(lab.tasks) or keyword):
         if not reference and (refusal := questions.refusal(lab, asked.handed_in or ROOT)):
             notes.append(refusal)
-        read = questions.results(lab, questions.answers_of(lab, reference=reference, root=asked.handed_in or ROOT),
-                                 asked.entered)
+        right = questions.right_numbers(lab)
+        found_there = questions.answers_of(lab, reference=reference, root=asked.handed_in or ROOT)
+        read = questions.results(lab, found_there, asked.entered, right, reference=reference)
     scored = judged(on)
     could = {case.test.name for case in cases}
     partial = len(tasks) < len(lab.tasks) or sum(len(one.tests) for one in scored) < len(could)

@@ -157,8 +157,9 @@ class Results:
     @property
     def complete(self) -> bool:
         """Whether every test passed that could be judged, and every point that a test gives is reached, those apart
-        included."""
-        return not self.unknown and all(test.passed for test in self.tests if test.judged)
+        included; and no number is missing or known to be wrong."""
+        return (not self.unknown and all(test.passed for test in self.tests if test.judged)
+                and not any(one.lost for one in self.questions))
 
     @property
     def unknown(self) -> bool:

@@ -338,6 +338,18 @@ def test_a_stub_may_be_behind_another_ones_and_behind_nothing_else() -> None:
     assert unreached(result("blocked", "failed")) and unreached(result("blocked", score=1)) and unreached(result("failed"))
 
 
+def test_no_question_is_answered_in_a_release() -> None:
+    from grader.release.proof import answered
+
+    def result(*states: str) -> dict[str, object]:
+        return {"extra_data": {"questions": [{"id": f"q{i}", "title": "How many?", "state": state}
+                                             for i, state in enumerate(states)]}}
+
+    assert not answered(result("no answer", "no answer"), "labs/lab6-x") and not answered(result(), "labs/lab6-x")
+    assert answered(result("no answer", "pending"), "labs/lab6-x") == ["labs/lab6-x has an answer to q1: How many?"]
+    assert len(answered(result("no number", "right"), "labs/lab6-x")) == 2
+
+
 def test_a_students_build_folder_has_a_bound(tmp_path: Path) -> None:
     from grader.release.proof import BUILD_BYTES, too_large
 
