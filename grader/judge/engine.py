@@ -115,6 +115,8 @@ class Engine:
         self._noticed: set[Answers] = set()
         """answers of which a `first_only` case has failed"""
         self._boots: dict[tuple[str, Answers, str, int], Future[Boot]] = {}
+        self._folders: dict[Path, Answers] = {}
+        """whose boot a folder of transcripts belongs to"""
         self._modules: dict[str, ModuleType] = {}
         self._hung: dict[tuple[str, Answers], dict[str, int]] = defaultdict(dict)
         """by task and answers: which tests and boots have hung, and where they stand in the task"""
@@ -200,6 +202,15 @@ class Engine:
 
     def _folder(self, case: Case) -> Path:
         return self.settings.transcripts / _slug(case.place)
+
+    def _boot_folder(self, case: Case) -> Path:
+        """Where a boot's transcript goes. Cases of one label may have other answers for each task: then each task has
+        a folder, since they may run beside each other."""
+        folder = self._folder(case) / Path(case.test.module).stem
+        with self._lock:
+            if self._folders.setdefault(folder, case.answers) == case.answers:
+                return folder
+        return folder.with_name(f"{folder.name}-{_slug(case.test.task)}")
 
     def _images(self, case: Case, rank: int) -> tuple[Future[Path], dict[str, Future[Path]]]:
         """What a boot of the case needs built: the kernel, and the user programs by name."""
@@ -323,7 +334,7 @@ class Engine:
         known: dict[str, Callable[[], Any]] = {
             "nonce": lambda: nonce, "guests": lambda: self.guests(case), "machine": lambda: ground}
         files, plan = module.plan(**{name: known[name]() for name in wanted if name in known})
-        folder = self._folder(case) / Path(case.test.module).stem
+        folder = self._boot_folder(case)
         if attempt:
             folder = folder.with_name(f"{folder.name}-replayed")
 

@@ -75,11 +75,19 @@ def _wild(seed: int) -> bytes:
     )
 
 
+def _to_virtual_8086_mode() -> bytes:
+    """IRET with EFLAGS.VM: QEMU goes where no CPU in long mode does. CS ends in 0 there, as if it were ring 0."""
+    code = b"\x6a\0" * 4 + b"\x6a\x10\x68\0\x80\0\0"  # push 0: GS, FS, DS, ES; push SS; push ESP
+    code += b"\x68\x02\x02\x02\0\x68\0\x10\0\0\x6a\0\xcf"  # push EFLAGS, CS, EIP; iret
+    return _image(b"\xbc\0\0\x28\0" + code)  # mov $0x280000, %esp
+
+
 GUESTS: dict[str, tuple[bytes, tuple[int, ...]]] = {
     "no ELF file": (b"This is no kernel.", (REFUSED,)),
     "an endless loop": (_image(b"\xeb\xfe"), (STOPPED,)),
     "no IDT": (_image(b"\x0f\x0b"), (ENDED,)),
     "no memory": (_image(b"\xa1\0\0\0\x7f"), (ENDED,)),
+    "virtual-8086 mode": (_to_virtual_8086_mode(), (ENDED,)),
     "halted for ever": (_image(b"\xfa\xf4"), (ENDED,)),
     "a fault for ever": (
         # IDTR leads to a gate whose handler faults at its first instruction, with a trap gate and a stack that

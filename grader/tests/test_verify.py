@@ -63,6 +63,15 @@ def test_right_answers_and_wrong_ones(tree: Tree) -> None:
     assert "0 wrong cells" in text
 
 
+def test_boots_of_one_row_do_not_share_a_folder(tree: Tree) -> None:
+    """The row of the stubs has other answers for each task, and may boot them beside each other."""
+    status, _, text = verify(tree)
+    assert status == 0, text
+    run = max((tree.root / "build/transcripts/lab1-verify").iterdir())
+    folders = [path for path in run.glob("*/*") if path.is_dir()]
+    assert len(folders) == 6, folders  # two stubs, one reference; two machines
+
+
 def test_a_variant_of_several_tasks(tree: Tree) -> None:
     tree.write(f"{VARIANTS}/both/vmm/twice.cc", TWICE.replace("n + n", "2 * n"))
     tree.write(f"{VARIANTS}/both/vmm/half.cc", HALF.replace("n / 2", "n >> 1"))

@@ -47,6 +47,10 @@ void SoftGuest::start(std::uint32_t entry) {
 
 SoftGuest::Next SoftGuest::serve(const HostTrap& trap) {
     ++counts_.traps;
+    // QEMU lets IRET of 32-bit code in ring 3 set VM. No CPU in long mode does, and its #GP would have
+    // come first: CS is no segment of the host.
+    if ((cpu.registers.rflags & rflags::virtual_8086) != 0)
+        return end("its IRET set EFLAGS.VM, and this machine went to virtual-8086 mode");
     // The instruction that STI protects has run.
     if (cpu.registers.rip != entered_at_) cpu.interrupt_shadow = false;
     switch (trap.vector) {

@@ -24,6 +24,7 @@
 #define USER_CODE 0x23
 #define SYSTEM_CALL_VECTOR 256
 #define RFLAGS_KERNEL 0x2  // nothing but the bit that is always one
+#define RFLAGS_VIRTUAL_8086 0x20000
 
 #define BOOT_STACK_SIZE 0x8000
 

@@ -128,7 +128,7 @@ void on_trap(const kern::arch::TrapFrame& frame) {
     SoftGuest::Next next = SoftGuest::Next::Enter;
     if (frame.vector >= vector::first_interrupt)  // the machine's own, and served
         kern::arch::set_timer(slice_ns);
-    else
+    if (frame.vector < vector::first_interrupt || (frame.rflags & rflags::virtual_8086) != 0)
         next = guest.serve(trap);
     if (next == SoftGuest::Next::Enter && !is_over && guest.counts().traps < most_traps) enter();
     kern::arch::set_timer(0);
