@@ -25,4 +25,6 @@
 
 #define TURNS 8
 #define PRIME 0x01000193
-#define NOTE_SITES 1                    // the note's type
+// Types of the note "Nestling" (vmm/soft/main/image.hh).
+#define NOTE_SITES 1
+#define NOTE_CODE 2
