@@ -25,7 +25,11 @@ from grader.course.lab import ROOT
 
 SHARDS = "shards"
 SHARD = 25
-"""Items a task: a scheduler starts about one task a second, and a lost task costs no more than this."""
+"""Items a task, at most: a scheduler starts about one task a second, and a lost task costs no more than this."""
+FEWEST = 5
+"""Items a task, at least: it opens the kit before it judges."""
+TASKS = 8
+"""So many at least, unless that leaves a task too few items: a small class, too, is judged on several processors."""
 SECONDS_PER_ITEM = 240
 MEMORY = "4G"
 """What a linker under limits may take, and some."""
@@ -38,11 +42,11 @@ _NO_WORD = "it left no word: this tree and the results must stand on a disk that
 class Slurm:
     """Items judged by one job array after the other."""
 
-    def __init__(self, results: Path, jobs: int | None = None, shard: int = SHARD) -> None:
-        """``jobs``: at most so many tasks at once; ``shard``: so many items each."""
+    def __init__(self, results: Path, jobs: int | None = None, tasks: int | None = None) -> None:
+        """``jobs``: at most so many tasks at once; ``tasks``: into so many the items go."""
         if shutil.which("sbatch") is None:
             raise CannotRun("there is no sbatch here\n  mend: grade on a node from which jobs are submitted")
-        self._results, self._jobs, self._shard = results, jobs, shard
+        self._results, self._jobs, self._tasks = results, jobs, tasks
 
     def judged(self, items: Sequence[Item]) -> Iterator[tuple[Item, str]]:
         """Each item as it ends, and why it left no result; empty if there is one in the inbox."""
@@ -50,11 +54,12 @@ class Slurm:
         top = self._results / SHARDS
         top.mkdir(exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix="nest-", dir=top))
-        waiting = {item: folder / str(number // self._shard) / f"{item.name}.json" for number, item in enumerate(items)}
+        tasks = self._tasks or tasks_for(len(items))
+        waiting = {item: folder / str(number % tasks) / f"{item.name}.json" for number, item in enumerate(items)}
         for item, path in waiting.items():
             path.parent.mkdir(exist_ok=True)
             path.write_text(item.line(), encoding="utf-8")
-        job = self._submitted(folder, -(-len(items) // self._shard))
+        job = self._submitted(folder, tasks, -(-len(items) // tasks))
         try:
             looks = 0
             while waiting:
@@ -82,10 +87,10 @@ class Slurm:
         except FileNotFoundError:
             return set()
 
-    def _submitted(self, folder: Path, tasks: int) -> str:
-        """Hands the array in; its number."""
+    def _submitted(self, folder: Path, tasks: int, items: int) -> str:
+        """Hands the array in, of so many tasks with at most so many items each; its number."""
         script = folder / "task.sh"
-        script.write_text(_script(self._results, folder, self._shard))
+        script.write_text(_script(self._results, folder, items))
         most = f"%{self._jobs}" if self._jobs else ""
         done = subprocess.run(
             ["sbatch", "--parsable", f"--job-name={folder.name}", f"--array=0-{tasks - 1}{most}", f"--chdir={ROOT}",
@@ -100,6 +105,11 @@ class Slurm:
         for folder in (self._results / SHARDS).glob("nest-*"):
             _cancel(folder.name)
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def tasks_for(items: int) -> int:
+    """Into how many tasks so many items go, as evenly as they can."""
+    return max(-(-items // SHARD), min(TASKS, -(-items // FEWEST)))
 
 
 def read_items(folder: Path) -> list[Item]:

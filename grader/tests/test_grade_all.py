@@ -21,6 +21,7 @@ from grader.batch.compare import changes
 from grader.batch.run import Plan, run
 from grader.batch.store import FAILED, GRADED, LOST, NOT_JUDGED, Store, opened
 from grader.batch.work import Item
+from grader.cluster.slurm import tasks_for
 from grader.intake.submission import Submission, Who
 from grader.tests import toy_tree
 from grader.tests.test_intake import put, zipped
@@ -332,3 +333,8 @@ def _until(done: Any, seconds: float = 60) -> None:
     end = time.monotonic() + seconds
     while not done() and time.monotonic() < end:
         time.sleep(0.02)
+
+
+@pytest.mark.parametrize(("items", "tasks"), [(1, 1), (5, 1), (6, 2), (20, 4), (40, 8), (200, 8), (201, 9), (1000, 40)])
+def test_a_class_goes_to_so_many_tasks_of_a_cluster(items: int, tasks: int) -> None:
+    assert tasks_for(items) == tasks

@@ -105,15 +105,25 @@ constexpr auto leaves_of_an_xapic = [] {
     return all_leaves;
 }();
 
-}  // namespace
-
-CpuidPolicy cpuid_policy(bool beyond_is_highest_basic, bool has_x2apic) {
-    return {.leaves = has_x2apic ? leaves : leaves_of_an_xapic,
+constexpr CpuidPolicy policy_of(const std::array<CpuidLeaf, leaves.size()>& which,
+                                bool beyond_is_highest_basic) {
+    return {.leaves = which,
             .ranges = {{{.first = vendor, .last = topology},
                         {.first = hypercall::cpuid_signature_leaf,
                          .last = hypercall::cpuid_machine_leaf},
                         {.first = extended_range, .last = address_sizes}}},
             .beyond_is_highest_basic = beyond_is_highest_basic};
+}
+
+/// By has_x2apic and beyond_is_highest_basic.
+constexpr std::array<std::array<CpuidPolicy, 2>, 2> policies{
+    {{policy_of(leaves_of_an_xapic, false), policy_of(leaves_of_an_xapic, true)},
+     {policy_of(leaves, false), policy_of(leaves, true)}}};
+
+}  // namespace
+
+[[gnu::hot]] const CpuidPolicy& cpuid_policy(bool beyond_is_highest_basic, bool has_x2apic) {
+    return policies[has_x2apic ? 1 : 0][beyond_is_highest_basic ? 1 : 0];
 }
 
 }  // namespace vmm

@@ -82,13 +82,13 @@ inline constexpr std::uint32_t cpuid_address_sizes_leaf = 0x8000'0008;
 /// @param view       what the vCPU says
 /// @param registers  the guest's
 /// @note Sources: [amd/vol3 appendix E], [intel/vol2a CPUID].
-void guest_cpuid(const CpuidPolicy& policy, const CpuidView& view, Registers& registers);
+[[gnu::hot]] void guest_cpuid(const CpuidPolicy& policy, const CpuidView& view, Registers& registers);
 
 /// What this hypervisor lets its guests see: the host's leaves without what it keeps (SVM, VMX,
 /// XSAVE, performance counters) or has not (MTRRs, machine checks), and with what it adds: an
 /// x2APIC, and its own leaves, see hypercall.hh.
 /// @param beyond_is_highest_basic  see CpuidPolicy
 /// @param has_x2apic               the guest sees that it has an x2APIC; otherwise an xAPIC alone
-CpuidPolicy cpuid_policy(bool beyond_is_highest_basic, bool has_x2apic = true);
+const CpuidPolicy& cpuid_policy(bool beyond_is_highest_basic, bool has_x2apic = true);
 
 }  // namespace vmm

@@ -20,7 +20,7 @@ Handled handle(Vcpu&, const Exit&, const exit::Unknown& reason) {
     return std::unexpected{ExitFailure{reason.name != nullptr ? reason.name : "unknown exit"}};
 }
 
-Handled handle(Vcpu& vcpu, const Exit& exit, const exit::Cpuid&) {
+[[gnu::hot]] Handled handle(Vcpu& vcpu, const Exit& exit, const exit::Cpuid&) {
     constexpr std::uint64_t hz_per_khz = 1000;
     guest_cpuid(
         cpuid_policy(vcpu.vm().backend().cpuid_beyond_is_highest_basic, vcpu.vm().has_x2apic()),

@@ -95,7 +95,7 @@ def test_a_task_that_is_begun_anew_counts_nothing_twice(cluster: None, store: St
             job = asked("squeue", "--noheader", "--format=%A").split()[0]
             asked("scontrol", "requeue", job)
 
-    assert graded(store, 6, Slurm(store.folder, shard=6), requeue) == [[GRADED]] * 6
+    assert graded(store, 6, Slurm(store.folder, tasks=1), requeue) == [[GRADED]] * 6
     assert again and len(store.attempts(again[0])) == 1
 
 
@@ -107,7 +107,7 @@ def test_items_of_a_lost_task_are_tried_again(cluster: None, store: Store) -> No
             lost.append(digest)
             asked("scancel", asked("squeue", "--noheader", "--format=%A").split()[0])
 
-    states = graded(store, 4, Slurm(store.folder, shard=4), cancel)
+    states = graded(store, 4, Slurm(store.folder, tasks=1), cancel)
     assert all(one in ([GRADED], [FAILED, GRADED]) for one in states) and [FAILED, GRADED] in states, states
     why = next(try_.why for digest in store.states() for try_ in store.attempts(digest) if try_.state == FAILED)
     assert why.startswith("its task ended without a result: ")
