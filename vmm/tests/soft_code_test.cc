@@ -59,6 +59,8 @@ TEST(SoftCode, KnowsHowLongAnInstructionIs) {
         bytes({0x0f, 0x22, 0x1d}),  // mov %cr0, %eax; mod is not looked at
         bytes({0x0f, 0x01, 0x15, 1, 2, 3, 4}),
         bytes({0x0f, 0xb6, 0xc0}),  // lgdt; movzbl
+        bytes({0x0f, 0x0b}),
+        bytes({0x0f, 0x09}),
         bytes({0xf3, 0xab}),
         bytes({0xf0, 0x0f, 0xb1, 0x0e}),  // rep stos; lock cmpxchg
     };
