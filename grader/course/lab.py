@@ -149,6 +149,10 @@ class Lab:
         """Whether the task's points are the lab's, and not reported apart."""
         return task.vendor is None or task.vendor == self.counts
 
+    def is_challenge(self, task: Task) -> bool:
+        """Whether the task is for who wants to: it has no points, and the lab has some."""
+        return self.points > 0 and task.points == 0
+
     @cached_property
     def tests(self) -> tuple[Test, ...]:
         """All tests of all tasks, in the order of the file."""

@@ -49,7 +49,9 @@ def plain(results: Results) -> Iterator[str]:
 
 
 def failures(results: Results, task: TaskResult) -> Iterator[tuple[str, str]]:
-    """A title and a text for each failure that is worth its room."""
+    """A title and a text for each failure that is worth its room. A challenge that nobody has taken up is none."""
+    if task.state == "not written" and results.lab.is_challenge(task.task) and len(results.tasks) > 1:
+        return
     if task.state not in ("graded", "not written"):
         where = "" if task.state == "does not link" else f" {task.task.file}"
         lines = task.note.splitlines()[1:]

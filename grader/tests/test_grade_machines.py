@@ -156,6 +156,28 @@ def test_vendor_that_was_not_asked_for_is_left_out_visibly(tree: Tree) -> None:
     assert not result["extra_data"]["partial"]
 
 
+def test_a_challenge_changes_neither_score_nor_status(tree: Tree) -> None:
+    data = toy_tree.lab_json() | {"points": 10}
+    data["tasks"][1]["points"] = 0
+    for test in data["tasks"][1]["tests"]:
+        test["points"] = 0
+    tree.write("labs/lab1-toy/lab.json", json.dumps(data, indent=1))
+    result, done = tree.grade()
+    assert (done.returncode, result["score"], result["max_score"]) == (0, 10, 10)
+    tree.write("vmm/half.cc", toy_tree.STUB.format("half"))
+    result, done = tree.grade()
+    assert (done.returncode, result["score"]) == (0, 10) and "TASK" not in done.stdout, done.stdout
+    assert "not written" in next(line for line in done.stdout.splitlines() if line.startswith("lab1.half"))
+    assert result["extra_data"]["together"] == {"passed": 1, "total": 1, "failed": []}
+    result, done = tree.grade("--task", "half")
+    assert done.returncode == 1 and "TASK lab1.half" in done.stdout
+    tree.write("vmm/half.cc", toy_tree.HALF.replace("n / 2", "n / 3"))
+    result, done = tree.grade()
+    assert (done.returncode, result["score"]) == (0, 10) and "FAILED unit:Half.OfFour" in done.stdout
+    tree.write("vmm/twice.cc", toy_tree.TWICE.replace("n + n", "n"))
+    assert tree.grade()[1].returncode == 1
+
+
 QUESTIONS = {"file": "questions.md", "ask": [
     {"id": "q1", "title": "Why?", "points": 1}, {"id": "q2", "title": "How?", "points": 3}]}
 ANSWERS = "# Questions\n\n## q1: Why?\n\n> Say why.\n\nBecause.\n\n## q2: How?\n\n> Say how.\n\n<!-- here -->\n"
