@@ -102,20 +102,28 @@ class Kit:
         made = digest("compiled", name, answer.text, self.compiler(flavour), self.flags(file, flavour), self.ground,
                       contract.own_symbols(self._contract, answer.is_assembly))
         key = digest("object", made, self._rules, file in self.let_pass)
-        staff = self.cache.get(digest("for staff", key))
-        if staff is not None:
-            self.for_staff[name] = staff.read_text().splitlines()
+        self._say_again(key, name)
         return self._once(key, lambda *_: self._compile(key, made, answer, flavour), *self._words(answer, rank), rank=rank)
 
     def _words(self, answer: Answer, rank: int) -> list[Future[Path]]:
         """What must be known of an answer's words before any flavour of it is compiled."""
+        key = digest("words", answer.name, answer.text, self.ground, self._rules, answer.file in self.let_pass)
+        if self.cache.get(key) is not None:
+            self._say_again(key, answer.name)
+            return []
         text = answer.text.decode()
         found = rules.assembly_findings(text) if answer.is_assembly else rules.findings(text)
-        if found and not self._lets_pass(answer, found):
-            return [_failed(answer.refused(found))]
-        if found or answer.is_assembly or rules.is_plain(text):
+        if found:
+            return [] if self._lets_pass(answer, found, key) else [_failed(answer.refused(found))]
+
+        def passed() -> Path:
+            with self.cache.workplace() as place:
+                (place / "passed").write_text("")
+                return self.cache.put(key, place / "passed")
+
+        if answer.is_assembly or rules.is_plain(text):
+            passed()
             return []
-        key = digest("words", answer.name, answer.text, self.ground, self._rules, answer.file in self.let_pass)
 
         def make() -> Path:
             flavours = ["asan", "tsan"] + ([
@@ -123,18 +131,31 @@ class Kit:
             with self.cache.workplace() as place:
                 seen = words(answer, {one: self._tools(answer.file, one) for one in reversed(flavours)}, place,
                              self.rooms)
-                if seen and not self._lets_pass(answer, seen):
+                if seen and not self._lets_pass(answer, seen, key):
                     raise answer.refused(seen)
-                (place / "passed").write_text("")
-                return self.cache.put(key, place / "passed")
+            return passed()
 
         return [self._once(key, make, rank=rank)]
 
-    def _lets_pass(self, answer: Answer, found: list[Any]) -> bool:
+    def _lets_pass(self, answer: Answer, found: list[Any], key: str) -> bool:
         if answer.file not in self.let_pass:
             return False
         self.let_passed[answer.name] = str(answer.refused(found))
+        self._keep("let pass", key, self.let_passed[answer.name])
         return True
+
+    def _keep(self, what: str, key: str, text: str) -> None:
+        """Keeps what was said of a look whose result is found again under this key."""
+        with self.cache.workplace() as place:
+            (place / "said").write_text(text)
+            self.cache.put(digest(what, key), place / "said")
+
+    def _say_again(self, key: str, name: str) -> None:
+        """Says of an answer what was said when the gate looked at it."""
+        if (staff := self.cache.get(digest("for staff", key))) is not None:
+            self.for_staff[name] = staff.read_text().splitlines()
+        if (let := self.cache.get(digest("let pass", key))) is not None:
+            self.let_passed[name] = let.read_text()
 
     def program(self, lab: Lab, answers: Answers, flavour: str, rank: int = 0, words: Sequence[str] = ()) -> Future[Path]:
         """Links the lab's unit tests of one flavour (asan, tsan, explore) with the answers; `words` are more of the linker's."""
@@ -325,12 +346,11 @@ class Kit:
             found, for_staff = judged(
                 made, answer, tools, flavour, lambda name: contract.may_have(name, ground, known, flavour),
                 self._privileged.get(answer.file, frozenset()))
-            if found and not self._lets_pass(answer, found):
+            if found and not self._lets_pass(answer, found, key):
                 raise answer.refused(found)
             if for_staff:
                 self.for_staff[answer.name] = for_staff
-                (place / "staff").write_text("\n".join(for_staff))
-                self.cache.put(digest("for staff", key), place / "staff")
+                self._keep("for staff", key, "\n".join(for_staff))
             os.link(made, place / "passed.o")
             return self.cache.put(key, place / "passed.o")
 

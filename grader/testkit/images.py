@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import io
 import struct
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -97,12 +98,11 @@ class GuestImage:
 
     def symbol(self, name: str) -> Symbol:
         """The symbol `name` of the image's symbol table."""
-        table = self._elf.get_section_by_name(".symtab")
-        found = table.get_symbol_by_name(name) if table else None
-        if not found:
+        found = _symbols(self._elf).get(name)
+        if found is None:
             raise ValueError(f"the guest image has no symbol {name}")
-        vaddr = found[0]["st_value"]
-        return Symbol(name, vaddr, self.physical(vaddr), found[0]["st_size"])
+        vaddr, size = found
+        return Symbol(name, vaddr, self.physical(vaddr), size)
 
     def memory(self, gpa: int, size: int) -> bytes:
         """What [gpa, gpa + size) holds before the guest has written: segment bytes, zeros elsewhere."""
@@ -114,6 +114,27 @@ class GuestImage:
                 from_ = begin - segment.paddr
                 out[begin - gpa : end - gpa] = segment.data[from_ : from_ + end - begin]
         return bytes(out)
+
+
+_TABLES: OrderedDict[bytes, dict[str, tuple[int, int]]] = OrderedDict()
+"""Symbol tables that were read, by their content: a guest's image is filled anew for each boot, and they stay."""
+_MOST_TABLES = 32
+
+
+def _symbols(elf: ELFFile) -> dict[str, tuple[int, int]]:
+    """Value and size of each symbol, the first of a name."""
+    table = elf.get_section_by_name(".symtab")
+    if table is None:
+        return {}
+    key = hashlib.sha256(table.data() + table.stringtable.data()).digest()
+    if key not in _TABLES:
+        found: dict[str, tuple[int, int]] = {}
+        for one in table.iter_symbols():
+            found.setdefault(one.name, (one["st_value"], one["st_size"]))
+        _TABLES[key] = found
+        if len(_TABLES) > _MOST_TABLES:
+            _TABLES.popitem(last=False)
+    return _TABLES[key]
 
 
 def fill_patterns(image: bytes, nonce: str) -> bytes:

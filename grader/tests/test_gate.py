@@ -243,6 +243,8 @@ def test_refused_answer_costs_its_own_task_and_staff_may_let_it_pass(tree: Tree)
     result, done = tree.grade("--let-pass", "twice")
     assert result["score"] == 30 and "runs before main" in result["extra_data"]["let_passed"][0], done.stdout
     assert "let pass by --let-pass: vmm/twice.cc" in done.stdout
+    again, done = tree.grade("--let-pass", "twice")
+    assert again["extra_data"]["let_passed"] == result["extra_data"]["let_passed"]  # also when nothing is compiled anew
 
 
 def test_answer_replaces_nothing_of_its_judge(tree: Tree) -> None:  # noqa: F811

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: MIT
+// Task lab8.cap_lookup.
+#include "kern/cap/cap_lookup.hh"
+
+#include "micro_fixture.hh"
+
+namespace lab {
+namespace {
+
+using Kind = LookupFailure::Kind;
+
+class CapLookup : public MicroTest {
+   protected:
+    static LookupFailure failure(const Capability& root, std::uint64_t address, unsigned depth) {
+        const auto found = cap_lookup(root, address, depth);
+        EXPECT_FALSE(found) << "a slot was found";
+        return found ? LookupFailure{Kind::Missing, 99, 99} : found.error();
+    }
+    static bool is(const LookupFailure& failure, Kind kind, unsigned level, unsigned bits_left) {
+        return failure == LookupFailure{kind, level, bits_left};
+    }
+};
+
+TEST_F(CapLookup, OneLevelLeadsToTheSlotOfTheIndex) {
+    const Slot& root = make(Type::CNode, 4);
+    for (std::uint64_t index = 1; index < 16; ++index) {
+        const auto found = cap_lookup(root.capability, index, 4);
+        ASSERT_TRUE(found);
+        EXPECT_EQ(*found, &cnode_of(root.capability).slot(index));
+    }
+}
+
+TEST_F(CapLookup, TheHighestBitsAreReadFirst) {
+    const Slot& root = make(Type::CNode, 4);
+    Slot& inner = cnode_of(root.capability).slot(2);
+    make_in(inner, Type::CNode, 3);
+    const auto found = cap_lookup(root.capability, 0b0010'101, 7);
+    ASSERT_TRUE(found);
+    EXPECT_EQ(*found, &cnode_of(inner.capability).slot(5));
+}
+
+TEST_F(CapLookup, BitsAboveTheDepthMeanNothing) {
+    const Slot& root = make(Type::CNode, 4);
+    const auto found = cap_lookup(root.capability, 0xffff'ff03, 4);
+    ASSERT_TRUE(found);
+    EXPECT_EQ(*found, &cnode_of(root.capability).slot(3));
+}
+
+TEST_F(CapLookup, AGuardIsPassedAndSixtyFourBitsAreRead) {
+    Slot& root = make(Type::CNode, 4);
+    root.capability.guard_bits = 60;
+    root.capability.value = 0xabc;
+    const auto found = cap_lookup(root.capability, 0xabc3, 64);
+    ASSERT_TRUE(found);
+    EXPECT_EQ(*found, &cnode_of(root.capability).slot(3));
+}
+
+TEST_F(CapLookup, AnotherGuardIsAMismatch) {
+    Slot& root = make(Type::CNode, 4);
+    root.capability.guard_bits = 8;
+    root.capability.value = 0xab;
+    EXPECT_TRUE(is(failure(root.capability, 0xac3, 12), Kind::GuardMismatch, 0, 12));
+    EXPECT_TRUE(is(failure(root.capability, 0xa, 4), Kind::GuardMismatch, 0, 4))
+        << "fewer bits are left than the guard has";
+}
+
+TEST_F(CapLookup, FewerBitsThanTheIndexAreAMismatchOfDepth) {
+    const Slot& root = make(Type::CNode, 4);
+    EXPECT_TRUE(is(failure(root.capability, 1, 3), Kind::DepthMismatch, 0, 3));
+    EXPECT_TRUE(is(failure(root.capability, 1, 0), Kind::DepthMismatch, 0, 0));
+}
+
+TEST_F(CapLookup, WhatIsNoCNodeIsSaidAtItsLevel) {
+    const Slot& root = make(Type::CNode, 4);
+    make_in(cnode_of(root.capability).slot(2), Type::Endpoint);
+    EXPECT_TRUE(is(failure(root.capability, 0x25, 8), Kind::WrongObject, 1, 4));
+    EXPECT_TRUE(is(failure(root.capability, 0x35, 8), Kind::Missing, 1, 4));
+    EXPECT_TRUE(is(failure(Capability{}, 3, 4), Kind::Missing, 0, 4));
+    EXPECT_TRUE(is(failure(untyped().capability, 3, 4), Kind::WrongObject, 0, 4));
+}
+
+TEST_F(CapLookup, IndexZeroIsTheHead) {
+    const Slot& root = make(Type::CNode, 4);
+    EXPECT_TRUE(is(failure(root.capability, 0, 4), Kind::NoSlot, 0, 4));
+}
+
+}  // namespace
+}  // namespace lab

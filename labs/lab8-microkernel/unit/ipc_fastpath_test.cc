@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: MIT
+// Task lab8.ipc_fastpath.
+#include "kern/cap/ipc_fastpath.hh"
+
+#include "kern/cap/ipc_recv.hh"
+#include "kern/cap/ipc_send.hh"
+#include "kern/cap/reply.hh"
+#include "micro_fixture.hh"
+
+namespace lab {
+namespace {
+
+class IpcFastpath : public MicroTest {
+   protected:
+    static constexpr std::uint64_t address = 3;
+    void SetUp() override {
+        MicroTest::SetUp();
+        slot = &make(Type::Endpoint);
+        self = &running_thread();
+        self->message = message();
+        mine = &copy(*slot, slot_of(*self, address), all_rights, 9);
+        other = &thread();
+    }
+    Endpoint& endpoint() { return endpoint_of(slot->capability); }
+    void other_calls() {
+        sleep(kernel(), *other, State::Calling, nullptr);
+        put_caller(*self, *other, true);
+    }
+    ///@{
+    /// Everything that there is, as bytes.
+    using Image = std::array<std::byte, sizeof(Arena)>;
+    std::unique_ptr<Image> save() {
+        auto image = std::make_unique<Image>();
+        std::memcpy(image->data(), &arena, sizeof(Arena));
+        return image;
+    }
+    void put_back(const Image& image) { std::memcpy(&arena, image.data(), sizeof(Arena)); }
+    ///@}
+    /// Whether the fast path does not fire, and changes nothing.
+    ::testing::AssertionResult is_refused(FastCall call) {
+        const auto before = save();
+        if (ipc_fastpath(kernel(), call, address))
+            return ::testing::AssertionFailure() << "it fired";
+        if (std::memcmp(before->data(), &arena, sizeof(Arena)) != 0)
+            return ::testing::AssertionFailure() << "it did not fire, and has changed something";
+        return ::testing::AssertionSuccess();
+    }
+    /// Whether it fires, and comes to the same as the slow path and schedule.
+    template <class Slow>
+    ::testing::AssertionResult is_the_same(FastCall call, Slow slow) {
+        const auto before = save();
+        slow();
+        schedule(kernel());
+        const auto wanted = save();
+        put_back(*before);
+        if (!ipc_fastpath(kernel(), call, address))
+            return ::testing::AssertionFailure() << "it did not fire";
+        if (std::memcmp(wanted->data(), &arena, sizeof(Arena)) != 0)
+            return ::testing::AssertionFailure() << "the slow path comes to something else";
+        return ::testing::AssertionSuccess();
+    }
+    void slow_call() {
+        ipc_send(kernel(), *self, endpoint(), {.badge = 9, .may_grant = true, .is_call = true});
+    }
+    void slow_reply_recv() {
+        reply(kernel(), *self);
+        ipc_recv(kernel(), *self, endpoint(), {.may_grant = true});
+    }
+
+    Slot* slot = nullptr;
+    Slot* mine = nullptr;
+    Tcb* self = nullptr;
+    Tcb* other = nullptr;
+};
+
+TEST_F(IpcFastpath, ACallIsTheSameAsTheSlowOne) {
+    receiving(*other, endpoint(), true);
+    EXPECT_TRUE(is_the_same(FastCall::Call, [this] { slow_call(); }));
+    EXPECT_EQ(kernel().current(), other);
+    EXPECT_EQ(other->message.badge, 9U);
+    EXPECT_EQ(other->caller, self);
+}
+
+TEST_F(IpcFastpath, AReplyRecvIsTheSameAsTheSlowOne) {
+    other_calls();
+    EXPECT_TRUE(is_the_same(FastCall::ReplyRecv, [this] { slow_reply_recv(); }));
+    EXPECT_EQ(kernel().current(), other);
+    EXPECT_TRUE(is_queue(endpoint().queue, {self}));
+}
+
+TEST_F(IpcFastpath, ThreadsOfTheSamePriorityDoNotMatter) {
+    Tcb& third = thread();
+    wake(kernel(), third, Place::Last);
+    receiving(*other, endpoint());
+    EXPECT_TRUE(is_the_same(FastCall::Call, [this] { slow_call(); }));
+    EXPECT_TRUE(is_queue(ready(), {&third}));
+}
+
+TEST_F(IpcFastpath, AReadyThreadOfAHigherPriorityGoesFirst) {
+    Tcb& third = thread(4);
+    wake(kernel(), third, Place::Last);
+    receiving(*other, endpoint());
+    EXPECT_TRUE(is_refused(FastCall::Call));
+}
+
+TEST_F(IpcFastpath, LongMessagesAndCapabilitiesTakeTheSlowPath) {
+    receiving(*other, endpoint());
+    self->message.length = register_words + 1;
+    EXPECT_TRUE(is_refused(FastCall::Call));
+    self->message.length = register_words;
+    self->message.capabilities = 1;
+    EXPECT_TRUE(is_refused(FastCall::Call));
+}
+
+TEST_F(IpcFastpath, RightsAndObjectsAreLookedAt) {
+    receiving(*other, endpoint());
+    mine->capability.rights = read_right | grant_right;
+    EXPECT_TRUE(is_refused(FastCall::Call));
+    leave_queue(*other);
+    other_calls();
+    mine->capability.rights = write_right | grant_right;
+    EXPECT_TRUE(is_refused(FastCall::ReplyRecv));
+    mine->capability = make(Type::Notification).capability;
+    EXPECT_TRUE(is_refused(FastCall::ReplyRecv));
+    EXPECT_TRUE(is_refused(FastCall::Call));
+}
+
+TEST_F(IpcFastpath, WithoutAReceiverACallTakesTheSlowPath) {
+    EXPECT_TRUE(is_refused(FastCall::Call));
+    sending(*other, endpoint(), 1);
+    EXPECT_TRUE(is_refused(FastCall::Call));
+}
+
+TEST_F(IpcFastpath, WhatKeepsAReplyRecv) {
+    EXPECT_TRUE(is_refused(FastCall::ReplyRecv)) << "nobody is in the caller's slot";
+    other_calls();
+    other->faulted = true;
+    EXPECT_TRUE(is_refused(FastCall::ReplyRecv)) << "a fault";
+    other->faulted = false;
+    Notification& notification = notification_of(make(Type::Notification).capability);
+    self->bound = &notification;
+    notification.active = 1;
+    EXPECT_TRUE(is_refused(FastCall::ReplyRecv)) << "a notification is active";
+    notification.active = 0;
+    Tcb& third = thread();
+    sending(third, endpoint(), 1);
+    EXPECT_TRUE(is_refused(FastCall::ReplyRecv)) << "a sender waits";
+}
+
+}  // namespace
+}  // namespace lab
