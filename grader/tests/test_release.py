@@ -382,7 +382,7 @@ def test_a_release_is_graded_beside_wrong_answers_to_earlier_labs(go_along: bool
         given, wrong = (folder / first).read_bytes() == (ROOT / first).read_bytes(), "does not" in (folder / first).read_text()
         ends = {"name": "unit:A.B", "status": "failed" if given or wrong else "passed",
                 "extra_data": {"task": "x", "outcome": "not written"}}
-        return {"tests": [ends], "extra_data": {"tasks": [{"id": "x", "state": "not written", "score": 0}]}}
+        return {"tests": [ends], "extra_data": {"tasks": [{"id": "x", "state": "not written", "score": 0}], "questions": []}}
 
     monkeypatch.setattr(proof, "_grade", grade)
     monkeypatch.setattr(proof, "_nest", lambda *_: subprocess.CompletedProcess([], 0, "", ""))
