@@ -5,6 +5,7 @@
   same path; its header is there; its handout and its tests' ``read`` are anchors of the handout.
 - Every named test exists, and every test that exists is named: a typed one (``TYPED_TEST``) for each of
   its suite's types, as ``unit:Suite/Type.Case``.
+- Where there are solutions, each question for a number has its right one in ``solutions-private``.
 - Points add up (grader/course/lab.py sees to that when it reads the file).
 - Every mutant says in a file ``SEEN`` what a student with its mistake is told (grader/judge/seen.py).
 - ``solutions-private`` holds those files, answers to a lab's questions, ``mutants/``, ``variants/``,
@@ -18,9 +19,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from grader import LabError
+from grader import CannotRun, LabError
 from grader.checks import PRIVATE, Finding
-from grader.course.lab import Lab, Task, hidden_folder, load, positions
+from grader.course import questions
+from grader.course.lab import NUMBER, Lab, Task, hidden_folder, load, positions
 
 KINDS = {"_explore_test.cc": "explore", "_race_test.cc": "race"}
 """Of a unit folder's files by the ends of their names; all others hold unit tests."""
@@ -96,6 +98,13 @@ def _check_lab(root: Path, lab: Lab) -> Iterator[Finding]:
                 yield Finding(name, line, f"there is no test {test.name}{_meant(test.name, existing)}")
             if test.read.lstrip("#") not in anchors:
                 yield Finding(name, line, f"handout.md has no anchor {test.read}")
+    if lab.questions and (root / PRIVATE).is_dir() and any(one.kind == NUMBER for one in lab.questions.ask):
+        try:
+            if questions.right_numbers(lab, root) is None:
+                yield Finding(name, lines[("questions",)], f"its right numbers are not in {PRIVATE}/labs/{lab.folder.name}/"
+                                                           f"{lab.questions.file}")
+        except CannotRun as problem:
+            yield Finding(name, lines[("questions",)], str(problem).partition("\n")[0])
     for test in sorted(existing.keys() - named):
         path, line = existing[test]
         where = path.relative_to(root).as_posix()

@@ -25,6 +25,8 @@ SCHEMAS = Path(__file__).resolve().parent / "schemas"
 VENDORS = ("intel", "amd")
 KERNEL = "nestling"
 """The kernel of a lab that names none: the hypervisor."""
+WORDS, NUMBER = "words", "number"
+"""The kinds of questions."""
 
 
 @dataclass(frozen=True)
@@ -92,12 +94,15 @@ class Task:
 
 @dataclass(frozen=True)
 class Question:
-    """One question that the student answers in words and a person reads."""
+    """One question. Its answer is words, which a person reads, or a number, which the grader compares."""
 
     id: str
     title: str
     points: int
     read: str
+    kind: str = WORDS
+    tolerance: int = 0
+    """of a number: how far from the right one it may be"""
 
 
 @dataclass(frozen=True)
@@ -143,6 +148,10 @@ class Lab:
     def counted(self, task: Task) -> bool:
         """Whether the task's points are the lab's, and not reported apart."""
         return task.vendor is None or task.vendor == self.counts
+
+    def is_challenge(self, task: Task) -> bool:
+        """Whether the task is for who wants to: it has no points, and the lab has some."""
+        return self.points > 0 and task.points == 0
 
     @cached_property
     def tests(self) -> tuple[Test, ...]:
@@ -291,6 +300,8 @@ def _semantic_faults(data: dict[str, Any], path: Path) -> Iterator[tuple[tuple[s
     for i, one in enumerate(asked):
         if one["id"] in [other["id"] for other in asked[:i]]:
             yield ("questions", "ask", i, "id"), f"'{one['id']}' appears twice"
+        if "tolerance" in one and one.get("kind") != NUMBER:
+            yield ("questions", "ask", i, "tolerance"), 'is for questions of the kind "number"'
     ids: set[str] = set()
     files: set[str] = set()
     names: set[str] = set()
@@ -382,7 +393,8 @@ def load(folder: Path) -> Lab:
     questions = None
     if "questions" in data:
         questions = Questions(data["questions"]["file"], tuple(
-            Question(one["id"], one["title"], one["points"], one.get("read", ""))
+            Question(one["id"], one["title"], one["points"], one.get("read", ""), one.get("kind", WORDS),
+                     one.get("tolerance", 0))
             for one in data["questions"]["ask"]))
     return Lab(data["id"], data["name"], data["title"], data["points"], tuple(data["builds_on"]),
                tuple(data["machines"]), data.get("kernel", KERNEL), tuple(tasks), folder,

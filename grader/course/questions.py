@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Questions that a student answers in words. The grader looks whether there is an answer; its points are
-pending until a person enters them (`nest award`).
+"""Questions that a student answers in a file of text.
+
+Of an answer in words the grader looks whether there is one; its points are pending until a person enters them
+(`nest award`). A number is compared with the references' answer (grader/course/numbers.py).
 
 The answers to a lab stand in one file of its folder, each under a heading that begins with the
 question's id (`## q1: ...`). Block quotes (the question's own words) and comments are no answer. What is
@@ -17,12 +19,17 @@ from pathlib import Path
 from typing import Any, Mapping
 
 from grader import CannotRun, UsageError
-from grader.course.lab import ROOT, Lab, Question, Questions
+from grader.course import numbers
+from grader.course.lab import NUMBER, ROOT, Lab, Question, Questions
 from grader.gate import Refused, reader
 
 MISSING = "no answer"
 PENDING = "pending"
 ENTERED = "entered"
+NO_NUMBER = "no number"
+RIGHT = "right"
+WRONG = "wrong"
+NOT_HERE = "the right number is where the course is graded"
 
 _HEADING = re.compile(r"^#{1,6}\s+(.*)$")
 _COMMENT = re.compile(r"<!--.*?(-->|\Z)", re.DOTALL)
@@ -31,14 +38,20 @@ _PLACEHOLDER = re.compile(r"^\s*(TODO\b.*|\.\.\.|…)\s*$")
 
 @dataclass(frozen=True)
 class QuestionResult:
-    """One question: whether it is answered, and what a person gave for it."""
+    """One question: whether it is answered, and what a person or the grader gave for it."""
 
     question: Question
     state: str
-    """MISSING, PENDING or ENTERED"""
+    """MISSING, PENDING or ENTERED; of a number MISSING, NO_NUMBER, RIGHT, WRONG, or PENDING where the tree has no right
+    one to compare it with"""
     score: float
     note: str = ""
-    """why points that were entered do not count any more; a person's comment"""
+    """why points that were entered do not count any more; a person's comment; how a number was read, or why not"""
+
+    @property
+    def lost(self) -> bool:
+        """Whether automatic points are missing, as far as anybody can know here."""
+        return self.question.kind == NUMBER and self.state not in (RIGHT, PENDING)
 
 
 def answers(text: str, questions: Questions) -> dict[str, str]:
@@ -91,13 +104,29 @@ def _path(lab: Lab, root: Path) -> Path:
     return root / "labs" / lab.folder.name / lab.questions.file
 
 
-def results(lab: Lab, found: Mapping[str, str], awards: Mapping[str, Any]) -> tuple[QuestionResult, ...]:
-    """Each question of the lab with what there is of it."""
+def right_numbers(lab: Lab, root: Path = ROOT) -> dict[str, int] | None:
+    """The right answers to the questions for numbers; None in a tree that has none, as a student's. Raises CannotRun."""
+    if lab.questions is None:
+        return {}
+    model = root / "solutions-private" / _path(lab, root).relative_to(root)
+    if not model.is_file():
+        return None
+    return numbers.right_ones(lab, answers_of(lab, reference=True, root=root), model.relative_to(root).as_posix())
+
+
+def results(lab: Lab, found: Mapping[str, str], awards: Mapping[str, Any],
+            right: Mapping[str, int] | None = None, *, reference: bool = False) -> tuple[QuestionResult, ...]:
+    """Each question of the lab with what there is of it. `right`: what right_numbers() says. `reference`: `found` are
+    the references' answers, which lack nothing where they are no longer."""
     out = []
     for one in lab.questions.ask if lab.questions else ():
         answer = found.get(one.id, "")
         award = awards.get(one.id)
-        if award is not None and award["answer"] == fingerprint(answer):
+        if one.kind == NUMBER and reference and right is None:
+            out.append(QuestionResult(one, PENDING, 0, NOT_HERE))
+        elif one.kind == NUMBER:
+            out.append(_number(one, answer, None if right is None else right[one.id]))
+        elif award is not None and award["answer"] == fingerprint(answer):
             out.append(QuestionResult(one, ENTERED, award["points"], award.get("comment", "")))
         elif not re.search(r"\w", answer):
             out.append(QuestionResult(one, MISSING, 0))
@@ -105,6 +134,19 @@ def results(lab: Lab, found: Mapping[str, str], awards: Mapping[str, Any]) -> tu
             note = "the answer was changed after points were entered" if award is not None else ""
             out.append(QuestionResult(one, PENDING, 0, note))
     return tuple(out)
+
+
+def _number(question: Question, answer: str, right: int | None) -> QuestionResult:
+    """What there is of a number. `right`: None if this tree does not know it."""
+    if not answer:
+        return QuestionResult(question, MISSING, 0)
+    number = numbers.read(answer)
+    if isinstance(number, str):
+        return QuestionResult(question, NO_NUMBER, 0, number)
+    if right is None:
+        return QuestionResult(question, PENDING, 0, f"read as {number}; {NOT_HERE}")
+    is_right = abs(number - right) <= question.tolerance
+    return QuestionResult(question, RIGHT if is_right else WRONG, question.points * is_right, f"read as {number}")
 
 
 def fingerprint(answer: str) -> str:
@@ -159,6 +201,8 @@ def award(lab: Lab, found: Mapping[str, str], name: str, points: str, comment: s
 
 
 def _check(question: Question, points: Any, where: str) -> None:
+    if question.kind == NUMBER:
+        raise UsageError(f"{where}: {question.id} is a number, whose points the grader gives")
     if isinstance(points, bool) or not isinstance(points, (int, float)):
         raise TypeError
     if not 0 <= points <= question.points:

@@ -50,7 +50,7 @@ def summary(data: Result) -> list[str]:
         lines.append(f"NOT ALL OF IT IS JUDGED: {more['not_judged']:g} points could not be judged on the graders' machine. "
                      "That is not your fault and costs no points: it will be judged again.")
     if more["pending"]:
-        lines.append(f"{more['pending']:g} points are for answers that a person reads; nobody has yet.")
+        lines.append(f"{more['pending']:g} points are for answers that nobody has read yet.")
     for task in more["tasks"]:
         lines.append(f"{task['id']} {task['title']}: {points(task['score'], task['max_score'])}{_state(task, data)}")
     for one in more["questions"]:
@@ -61,8 +61,12 @@ def summary(data: Result) -> list[str]:
 def question(one: dict[str, Any]) -> str:
     """What came of a question, in words."""
     if one["state"] == "pending":
-        return f"{one['max_score']:g} points, not read yet"
-    return points(one["score"], one["max_score"]) + (", no answer" if one["state"] == "no answer" else "")
+        said = f"{one['max_score']:g} points, not read yet"
+    else:
+        said = points(one["score"], one["max_score"])
+        if one["state"] in ("no answer", "no number", "wrong"):
+            said += f", {one['state']}"
+    return said + (f": {one['note']}" if one["note"] else "")
 
 
 def _state(task: dict[str, Any], data: Result) -> str:

@@ -89,7 +89,7 @@ def _test(test: dict[str, Any], number: str, lost: dict[str, list[str]]) -> dict
 
 def _question(one: dict[str, Any], number: str) -> dict[str, Any]:
     entry: dict[str, Any] = {"name": f"{one['id']}: {one['title']}", "number": number, "max_score": one["max_score"],
-                             "output": "\n".join(filter(None, [question(one), one["note"]])), "visibility": "visible"}
+                             "output": question(one), "visibility": "visible"}
     if one["state"] != "pending":
         entry |= {"score": one["score"], "status": "passed" if one["score"] == one["max_score"] else "failed"}
     return entry

@@ -99,13 +99,14 @@ def grade_with(kit: Kit, asked: Asked, progress: Progress) -> Results:
     plan = {one.id: beside if reference else beside.replaced(one.file, own[one.file]) for one in tasks}
     cases = [case for one in tasks for case in cases_of(one, plan[one.id], label_of(one), on)]
     lacking = [one.id for one in every_task(all_labs) if one.file not in references]
-    if asked.all_together and not (reference or len(tasks) < len(lab.tasks) or keyword or lacking or unwritten(tasks, own)):
+    taken_up = [one for one in tasks if not (lab.is_challenge(one) and unwritten([one], own))]
+    if asked.all_together and not (reference or len(tasks) < len(lab.tasks) or keyword or lacking or unwritten(taken_up, own)):
         # Booted, since that is where they meet; a unit case is about one of them. What other labs ask
         # for is not asked here.
         mine = beside
-        for one in tasks:
+        for one in taken_up:
             mine = mine.replaced(one.file, own[one.file])
-        cases += [case for one in tasks for case in cases_of(one, mine, TOGETHER, on, late=True) if case.machine]
+        cases += [case for one in taken_up for case in cases_of(one, mine, TOGETHER, on, late=True) if case.machine]
     try:
         transcripts = asked.transcripts or new_transcripts(ROOT, lab.id)
     except OSError as error:
@@ -129,8 +130,9 @@ def grade_with(kit: Kit, asked: Asked, progress: Progress) -> Results:
     if lab.questions and not (len(tasks) < len(lab.tasks) or keyword):
         if not reference and (refusal := questions.refusal(lab, asked.handed_in or ROOT)):
             notes.append(refusal)
-        read = questions.results(lab, questions.answers_of(lab, reference=reference, root=asked.handed_in or ROOT),
-                                 asked.entered)
+        right = questions.right_numbers(lab)
+        found_there = questions.answers_of(lab, reference=reference, root=asked.handed_in or ROOT)
+        read = questions.results(lab, found_there, asked.entered, right, reference=reference)
     scored = judged(on)
     could = {case.test.name for case in cases}
     partial = len(tasks) < len(lab.tasks) or sum(len(one.tests) for one in scored) < len(could)

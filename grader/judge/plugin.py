@@ -245,9 +245,10 @@ class LabPlugin:
         return True
 
     def _late_is_wanted(self) -> bool:
-        """Whether all that is scored has passed; then the late items are started."""
-        late = {case.key for case in self.session.cases if case.late}
-        if not all(found.passed for key, found in self.session.results.items() if key not in late):
+        """Whether all that is scored has passed, challenges aside; then the late items are started."""
+        lab = self.engine.lab
+        aside = {case.key for case in self.session.cases if case.late or lab.is_challenge(lab.task(case.test.task))}
+        if not all(found.passed for key, found in self.session.results.items() if key not in aside):
             return False
         for item in self.late:
             self.engine.start(case_of(item), 0, getattr(item, "module", None))

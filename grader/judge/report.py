@@ -7,7 +7,7 @@ import re
 from typing import IO, Iterator
 
 from grader.course.lab import Test
-from grader.course.questions import MISSING, PENDING
+from grader.course.questions import MISSING, NO_NUMBER, PENDING
 from grader.judge import outcome
 from grader.judge.engine import why_not
 from grader.judge.outcome import shortened
@@ -49,7 +49,9 @@ def plain(results: Results) -> Iterator[str]:
 
 
 def failures(results: Results, task: TaskResult) -> Iterator[tuple[str, str]]:
-    """A title and a text for each failure that is worth its room."""
+    """A title and a text for each failure that is worth its room. A challenge that nobody has taken up is none."""
+    if task.state == "not written" and results.lab.is_challenge(task.task) and len(results.tasks) > 1:
+        return
     if task.state not in ("graded", "not written"):
         where = "" if task.state == "does not link" else f" {task.task.file}"
         lines = task.note.splitlines()[1:]
@@ -115,7 +117,7 @@ def table(results: Results) -> list[tuple[str, ...]]:
         points = f"{one.score:g}" if one.state != PENDING else "?"
         rows.append((f"{results.lab.id}.{one.question.id}  {shortened(one.question.title, 1, 56)}",
                      f"{points}/{one.question.points}", *("" for _ in several), "",
-                     one.state + (f": {one.note}" if one.note else "")))
+                     one.state + (f": {one.note}" if one.note and one.state != NO_NUMBER else "")))
     tests = [test for task in results.tasks if task.counts for test in task.tests]
     rows.append(("all", _share(results.score, results.max_score),
                  *(_share(here.score, here.max_score) if here.max_score or not results.lab.points else "apart" for here in several),
@@ -160,12 +162,13 @@ def closing(results: Results) -> Iterator[str]:
     missing = [one.question.id for one in results.questions if one.state == MISSING]
     if missing and results.lab.questions:
         yield (f"no answer to {', '.join(missing)} in labs/{results.lab.folder.name}/{results.lab.questions.file}")
+    yield from (f"no number for {one.question.id}: {one.note}" for one in results.questions if one.state == NO_NUMBER)
     if results.apart:
         score = sum(task.score for task in results.apart)
         yield (f"apart, for {results.apart[0].task.vendor}: {score:g} of "
                f"{sum(task.max_score for task in results.apart):g} points; {results.lab.counts} counts")
     whose = "the reference answers" if results.answers == "reference" else "your own files"
-    pending = f", {results.pending} pending until a person has read the answers" if results.pending else ""
+    pending = f", {results.pending} pending until graders have read the answers" if results.pending else ""
     if results.not_judged:
         pending += (f", {results.max_score - results.not_judged:g} of {results.max_score:g} points judged: what is "
                     "missing is this system's fault, and costs nothing")

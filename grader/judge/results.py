@@ -157,8 +157,10 @@ class Results:
     @property
     def complete(self) -> bool:
         """Whether every test passed that could be judged, and every point that a test gives is reached, those apart
-        included."""
-        return not self.unknown and all(test.passed for test in self.tests if test.judged)
+        included; and no number is missing or known to be wrong. A challenge may fail, unless nothing else was judged."""
+        asked = [task for task in self.tasks if not self.lab.is_challenge(task.task)] or self.tasks
+        return (not self.unknown and all(test.passed for task in asked for test in task.tests if test.judged)
+                and not any(one.lost for one in self.questions))
 
     @property
     def unknown(self) -> bool:

@@ -48,6 +48,7 @@ def works(root: Path, out: Path, labs: Sequence[Lab], references: Collection[Lab
                 faults.append(f"{lab.id}: grade cannot run: {result}")
                 continue
             faults += unreached(result)
+            faults += answered(result, f"labs/{lab.folder.name}")
         for words in (["labs"], ["--version"], ["doctor", "--help"], ["handouts"]):
             say(f"nest {' '.join(words)}")
             done = _nest(tree, words)
@@ -90,6 +91,12 @@ def unreached(result: dict[str, Any]) -> list[str]:
 
     return [f"{task['id']}: the stub is not reached: {task['state']}, {task['score']} points"
             for task in result["extra_data"]["tasks"] if not is_told(task)]
+
+
+def answered(result: dict[str, Any], folder: str) -> list[str]:
+    """The questions to which the release has an answer: a number, say, is too short for the search for leaks."""
+    return [f"{folder} has an answer to {one['id']}: {one['title']}"
+            for one in result["extra_data"]["questions"] if one["state"] != "no answer"]
 
 
 @contextmanager

@@ -140,6 +140,18 @@ def test_good_lab_has_no_finding(tree: Path) -> None:
     assert [str(finding) for finding in labs.check(tree)] == []
 
 
+def test_a_question_for_a_number_has_its_right_one(tree: Path) -> None:
+    asked = {"file": "questions.md", "ask": [{"id": "q1", "title": "?", "points": 1, "kind": "number"}]}
+    data = good_lab()
+    write(tree, "labs/lab1-x/lab.json", json.dumps(data | {"points": data["points"] + 1, "questions": asked}, indent=1))
+    model = "solutions-private/labs/lab1-x/questions.md"
+    assert any(f"its right numbers are not in {model}" in str(one) for one in labs.check(tree))
+    write(tree, model, "## q1\n\nabout 8\n")
+    assert any(f"{model} has no number for q1: 'about 8'" in str(one) for one in labs.check(tree))
+    write(tree, model, "## q1\n\n8\n")
+    assert [str(one) for one in labs.check(tree)] == []
+
+
 def test_release_without_solutions_has_no_finding(tree: Path) -> None:
     subprocess.run(["rm", "-r", tree / "solutions-private"], check=True)
     assert [str(finding) for finding in labs.check(tree)] == []

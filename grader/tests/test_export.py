@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from defusedxml import ElementTree
 from grader import CANNOT_RUN, DONE
 from grader.batch.store import NOT_JUDGED
 from grader.course import lab as labs_module
+from grader.course.questions import NO_NUMBER, RIGHT, WRONG, QuestionResult
 from grader.export import feedback, gradescope
 from grader.export.submissions import file_name, file_names, number
 from grader.judge import forms, outcome
@@ -88,6 +90,22 @@ def test_gradescope_has_the_questions() -> None:
     assert "score" not in made["q1"] and "status" not in made["q1"] and "not read yet" in made["q1"]["output"]
     assert (made["q2"]["score"], made["q2"]["status"]) == (1, "passed")
     assert (made["q3"]["score"], made["q3"]["status"]) == (0, "failed")
+
+
+def test_exports_have_what_a_number_got() -> None:
+    lab = labs_module.find("lab2")
+    result = replace(results_of(lab, some({})), questions=tuple(
+        QuestionResult(one, state, one.points * (state == RIGHT), note) for one, state, note in zip(
+            lab.questions.ask, (RIGHT, WRONG, NO_NUMBER, PENDING),
+            ("read as 8", "read as 9", f"'{NASTY}' is no number", "read as 8; not here"))))
+    data = students_form(result)
+    made = {test["name"][:2]: test for test in gradescope.results_json(data)["tests"][-4:]}
+    assert [(made[name].get("score"), made[name].get("status")) for name in ("q1", "q2", "q3", "q4")] == [
+        (1, "passed"), (0, "failed"), (0, "failed"), (None, None)]
+    assert made["q2"]["output"] == "0 of 1, wrong: read as 9" and made["q3"]["output"].startswith("0 of 1, no number: '")
+    assert made["q4"]["output"] == "1 points, not read yet: read as 8; not here"
+    page = feedback.markdown(data, "Ann")
+    assert r"1 of 1\: read as 8" in page and r"0 of 1, wrong\: read as 9" in page and r"\<img" in page
 
 
 def test_gradescope_says_apart_of_what_does_not_count() -> None:

@@ -156,6 +156,28 @@ def test_vendor_that_was_not_asked_for_is_left_out_visibly(tree: Tree) -> None:
     assert not result["extra_data"]["partial"]
 
 
+def test_a_challenge_changes_neither_score_nor_status(tree: Tree) -> None:
+    data = toy_tree.lab_json() | {"points": 10}
+    data["tasks"][1]["points"] = 0
+    for test in data["tasks"][1]["tests"]:
+        test["points"] = 0
+    tree.write("labs/lab1-toy/lab.json", json.dumps(data, indent=1))
+    result, done = tree.grade()
+    assert (done.returncode, result["score"], result["max_score"]) == (0, 10, 10)
+    tree.write("vmm/half.cc", toy_tree.STUB.format("half"))
+    result, done = tree.grade()
+    assert (done.returncode, result["score"]) == (0, 10) and "TASK" not in done.stdout, done.stdout
+    assert "not written" in next(line for line in done.stdout.splitlines() if line.startswith("lab1.half"))
+    assert result["extra_data"]["together"] == {"passed": 1, "total": 1, "failed": []}
+    result, done = tree.grade("--task", "half")
+    assert done.returncode == 1 and "TASK lab1.half" in done.stdout
+    tree.write("vmm/half.cc", toy_tree.HALF.replace("n / 2", "n / 3"))
+    result, done = tree.grade()
+    assert (done.returncode, result["score"]) == (0, 10) and "FAILED unit:Half.OfFour" in done.stdout
+    tree.write("vmm/twice.cc", toy_tree.TWICE.replace("n + n", "n"))
+    assert tree.grade()[1].returncode == 1
+
+
 QUESTIONS = {"file": "questions.md", "ask": [
     {"id": "q1", "title": "Why?", "points": 1}, {"id": "q2", "title": "How?", "points": 3}]}
 ANSWERS = "# Questions\n\n## q1: Why?\n\n> Say why.\n\nBecause.\n\n## q2: How?\n\n> Say how.\n\n<!-- here -->\n"
@@ -185,6 +207,63 @@ def test_questions_are_pending_until_a_person_enters_points(tree: Tree) -> None:
     result, _ = tree.grade("--awards", awards)
     assert result["score"] == 30 and result["extra_data"]["pending"] == 1
     assert "changed after points were entered" in result["extra_data"]["questions"][0]["note"]
+
+
+NUMBERS = {"file": "questions.md", "ask": [
+    {"id": "q1", "title": "How many?", "points": 3, "kind": "number"}, {"id": "q2", "title": "Why?", "points": 1}]}
+NUMBER = "## q1: How many?\n\n> Count.\n\n{}\n\n## q2: Why?\n\nBecause.\n"
+MODEL = "solutions-private/labs/lab1-toy/questions.md"
+
+
+@pytest.mark.parametrize(("answer", "status", "score", "state", "said"), [
+    ("12", 0, 33, "right", "right: read as 12"),
+    ("13", 1, 30, "wrong", "wrong: read as 13"),
+    ("TODO", 1, 30, "no answer", "no answer to q1 in labs/lab1-toy/questions.md"),
+    ("12 accesses", 1, 30, "no number", "no number for q1: '12 accesses' is no whole number in decimal digits alone"),
+])
+def test_a_number_is_graded_where_the_right_one_is(tree: Tree, answer: str, status: int, score: int, state: str,
+                                                   said: str) -> None:
+    lab(tree, points=34, questions=NUMBERS)
+    tree.write("labs/lab1-toy/questions.md", NUMBER.format(answer))
+    tree.write(MODEL, NUMBER.format("12"))
+    result, done = tree.grade("--for-students")
+    Draft202012Validator(SCHEMA).validate(result)
+    assert (done.returncode, result["score"], result["extra_data"]["pending"]) == (status, score, 1)
+    assert result["extra_data"]["questions"][0]["state"] == state and said in done.stdout
+    result, done = tree.grade("--reference")
+    assert (done.returncode, result["score"]) == (0, 33)
+
+
+def test_what_is_handed_in_is_compared_with_this_trees_number_and_no_other(tree: Tree, tmp_path: Path) -> None:
+    lab(tree, points=34, questions=NUMBERS)
+    tree.write("labs/lab1-toy/questions.md", NUMBER.format("12"))
+    tree.write(MODEL, NUMBER.format("12"))
+    for name, text in (("vmm/twice.cc", toy_tree.TWICE), ("vmm/half.cc", toy_tree.HALF),
+                       ("labs/lab1-toy/questions.md", NUMBER.format("13")), (MODEL, NUMBER.format("13"))):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    result, done = tree.grade("--from", str(tmp_path))
+    assert result["extra_data"]["questions"][0]["state"] == "wrong" and (done.returncode, result["score"]) == (1, 30)
+
+
+def test_a_students_tree_says_how_it_read_the_number(tree: Tree) -> None:
+    lab(tree, points=34, questions=NUMBERS)
+    tree.write("labs/lab1-toy/questions.md", NUMBER.format("13"))
+    tree.without_references()
+    result, done = tree.grade()
+    assert (done.returncode, result["score"], result["extra_data"]["pending"]) == (0, 30, 4)
+    assert "read as 13; the right number is where the course is graded" in done.stdout
+    tree.write("labs/lab1-toy/questions.md", NUMBER.format("1,000"))
+    result, done = tree.grade()
+    assert (done.returncode, result["extra_data"]["questions"][0]["state"]) == (1, "no number")
+
+
+def test_a_right_number_that_is_missing_stops_the_grading(tree: Tree) -> None:
+    lab(tree, points=34, questions=NUMBERS)
+    tree.write(MODEL, NUMBER.format("twelve"))
+    done = tree.nest("grade", "lab1")
+    assert done.returncode == 3 and f"{MODEL} has no number for q1: 'twelve'" in done.stderr
+    assert "mend: write it below the heading q1" in done.stderr
 
 
 @pytest.mark.parametrize(("words", "status", "why"), [

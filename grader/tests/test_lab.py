@@ -140,6 +140,7 @@ def test_a_lab_with_vendors_questions_and_needs(folder: Path) -> None:
     assert loaded.counted(twice) and not loaded.counted(half) and twice.vendor == "intel"
     assert [test.cpus for test in twice.tests] == [1, 1, 4]
     assert loaded.questions is not None and loaded.questions.ask[0].points == 4
+    assert (loaded.questions.ask[0].kind, loaded.questions.ask[0].tolerance) == (lab.WORDS, 0)
     assert loaded.mutants_on == loaded.machines == ("amd-qemu", "intel-bochs")
     assert loaded.usual_machine == "intel-bochs"
     data = lab_json() | {"machines": ["amd-qemu", "intel-bochs"]}
@@ -163,6 +164,13 @@ def test_a_lab_with_vendors_questions_and_needs(folder: Path) -> None:
     (lambda d: d.update(points=14, questions={"file": "q.md", "ask": [{"id": "q", "title": "?", "points": 2}] * 2}),
      "questions.ask[1].id: 'q' appears twice"),
     (lambda d: d.update(questions={"file": "../q.md", "ask": []}), "questions.file: '../q.md' does not match"),
+    (lambda d: d.update(questions={"file": "q.md", "ask": [{"id": "q", "title": "?", "points": 2, "kind": "digits"}]}),
+     "questions.ask[0].kind: 'digits' is not one of ['words', 'number']"),
+    (lambda d: d.update(points=12, questions={"file": "q.md", "ask": [
+        {"id": "q", "title": "?", "points": 2, "tolerance": 1}]}),
+     'questions.ask[0].tolerance: is for questions of the kind "number"'),
+    (lambda d: d.update(questions={"file": "q.md", "ask": [{"id": "q", "title": "?", "points": 2, "right": 8}]}),
+     "questions.ask[0].right: unknown key"),
 ])
 def test_faults_of_vendors_and_questions(folder: Path, change: Change, words: str) -> None:
     data = lab_json()

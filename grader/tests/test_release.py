@@ -338,6 +338,18 @@ def test_a_stub_may_be_behind_another_ones_and_behind_nothing_else() -> None:
     assert unreached(result("blocked", "failed")) and unreached(result("blocked", score=1)) and unreached(result("failed"))
 
 
+def test_no_question_is_answered_in_a_release() -> None:
+    from grader.release.proof import answered
+
+    def result(*states: str) -> dict[str, object]:
+        return {"extra_data": {"questions": [{"id": f"q{i}", "title": "How many?", "state": state}
+                                             for i, state in enumerate(states)]}}
+
+    assert not answered(result("no answer", "no answer"), "labs/lab6-x") and not answered(result(), "labs/lab6-x")
+    assert answered(result("no answer", "pending"), "labs/lab6-x") == ["labs/lab6-x has an answer to q1: How many?"]
+    assert len(answered(result("no number", "right"), "labs/lab6-x")) == 2
+
+
 def test_a_students_build_folder_has_a_bound(tmp_path: Path) -> None:
     from grader.release.proof import BUILD_BYTES, too_large
 
@@ -370,7 +382,7 @@ def test_a_release_is_graded_beside_wrong_answers_to_earlier_labs(go_along: bool
         given, wrong = (folder / first).read_bytes() == (ROOT / first).read_bytes(), "does not" in (folder / first).read_text()
         ends = {"name": "unit:A.B", "status": "failed" if given or wrong else "passed",
                 "extra_data": {"task": "x", "outcome": "not written"}}
-        return {"tests": [ends], "extra_data": {"tasks": [{"id": "x", "state": "not written", "score": 0}]}}
+        return {"tests": [ends], "extra_data": {"tasks": [{"id": "x", "state": "not written", "score": 0}], "questions": []}}
 
     monkeypatch.setattr(proof, "_grade", grade)
     monkeypatch.setattr(proof, "_nest", lambda *_: subprocess.CompletedProcess([], 0, "", ""))

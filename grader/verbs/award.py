@@ -36,8 +36,9 @@ def command(lab_name: str, file: Path, given: tuple[str, ...], comment: str) -> 
         awards[key] = entry
     if given:
         questions.write_awards(file, lab, awards)
-    for one in questions.results(lab, answers, awards):
-        points = f"{one.score:g}" if one.state == questions.ENTERED else "?"
+    for one in questions.results(lab, answers, awards, questions.right_numbers(lab)):
+        is_open = one.state == questions.PENDING or one.question.kind == labs.WORDS and one.state == questions.MISSING
+        points = "?" if is_open else f"{one.score:g}"
         print(f"{one.question.id}  {one.question.title}: {points}/{one.question.points}  {one.state}"
               + (f" ({one.note})" if one.note else ""))
         if not given:

@@ -79,4 +79,6 @@
 #define SEEN_COUNT 7
 #define PRIME 0x01000193
 #define START 0x811c9dc5
-#define NOTE_SITES 1                    // the note's type
+// Types of the note "Nestling" (vmm/soft/main/image.hh).
+#define NOTE_SITES 1
+#define NOTE_CODE 2

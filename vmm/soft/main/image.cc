@@ -14,7 +14,7 @@ namespace {
 using kern::elf::ProgramHeader;
 
 constexpr char note_name[] = "Nestling";
-constexpr std::uint32_t sites_type = 1;
+constexpr std::uint32_t sites_type = 1, code_type = 2;
 constexpr std::size_t most_sites = 64;  // of Sites
 
 /// What stands before a note's name [elf, "Note Section"].
@@ -33,7 +33,29 @@ std::expected<std::span<std::byte>, Error> bytes_of(std::span<std::byte> image,
     return image.subspan(header.p_offset, header.p_filesz);
 }
 
-using Notes = kern::FixedList<SiteNote, most_sites + 1>;  // one more is one too many
+/// Where instructions are, all of it.
+struct CodeNote {
+    std::uint32_t begin, end;
+};
+
+/// What the notes say.
+struct Notes {
+    kern::FixedList<SiteNote, most_sites + 1> sites;  // one more is one too many
+    kern::FixedList<CodeNote, 8> code;
+
+    std::span<const SiteNote> all_sites() const { return {sites.begin(), sites.size()}; }
+};
+
+/// Appends the entries of one note to `list`.
+template <typename List>
+std::expected<void, Error> append(std::span<const std::byte> description, List& list) {
+    auto entry = list[0];
+    for (; description.size() >= sizeof(entry); description = description.subspan(sizeof(entry))) {
+        std::memcpy(&entry, description.data(), sizeof(entry));
+        if (!list.push(entry)) return std::unexpected{Error::OutOfMemory};
+    }
+    return {};
+}
 
 std::expected<void, Error> read_notes(std::span<const std::byte> bytes, Notes& notes) {
     while (!bytes.empty()) {
@@ -43,37 +65,65 @@ std::expected<void, Error> read_notes(std::span<const std::byte> bytes, Notes& n
         const std::uint64_t description = sizeof(header) + padded(header.name_size);
         const std::uint64_t size = description + padded(header.description_size);
         if (size > bytes.size()) return std::unexpected{Error::Truncated};
-        if (header.type == sites_type && header.name_size == sizeof(note_name) &&
-            std::memcmp(bytes.data() + sizeof(header), note_name, sizeof(note_name)) == 0)
-            for (std::uint64_t at = 0; at + sizeof(SiteNote) <= header.description_size;
-                 at += sizeof(SiteNote)) {
-                SiteNote note{};
-                std::memcpy(&note, bytes.data() + description + at, sizeof(note));
-                if (!notes.push(note)) return std::unexpected{Error::OutOfMemory};
-            }
+        const auto entries = bytes.subspan(description, header.description_size);
+        const bool is_ours =
+            header.name_size == sizeof(note_name) &&
+            std::memcmp(bytes.data() + sizeof(header), note_name, sizeof(note_name)) == 0;
+        std::expected<void, Error> done{};
+        if (is_ours && header.type == sites_type) done = append(entries, notes.sites);
+        if (is_ours && header.type == code_type) done = append(entries, notes.code);
+        if (!done) return done;
         bytes = bytes.subspan(size);
     }
     return {};
 }
 
-std::expected<void, Error> rewrite(std::span<std::byte> image,
-                                   const kern::elf::Executable& executable, Sites& sites) {
+std::expected<Notes, Error> read_notes(std::span<std::byte> image,
+                                       const kern::elf::Executable& executable) {
     Notes notes;
     for (const ProgramHeader& header : executable.program_headers()) {
         if (header.p_type != kern::elf::pt_note) continue;
         const auto bytes = bytes_of(image, header);
         if (!bytes) return std::unexpected{bytes.error()};
-        if (const auto read = read_notes(*bytes, notes); !read) return read;
+        if (const auto read = read_notes(*bytes, notes); !read)
+            return std::unexpected{read.error()};
     }
-    for (const ProgramHeader& header : executable.program_headers()) {
-        if (header.p_type != kern::elf::pt_load || (header.p_flags & kern::elf::pf_x) == 0)
-            continue;
-        const auto text = bytes_of(image, header);
-        if (!text) return std::unexpected{text.error()};
-        return rewrite_sensitive(*text, static_cast<std::uint32_t>(header.p_vaddr),
-                                 std::span{notes.begin(), notes.size()}, sites);
+    return notes;
+}
+
+/// Looks at the code that the notes name, and rewrites their sites if `sites` is not nullptr.
+std::expected<void, Refusal> prepare(std::span<std::byte> text, std::uint32_t address,
+                                     const Notes& notes, Sites* sites) {
+    for (const auto [begin, end] : notes.code) {
+        if (begin < address || end < begin || end - address > text.size())
+            return std::unexpected{Refusal{Error::OutOfRange}};
+        const auto code = text.subspan(begin - address, end - begin);
+        if (const auto done = check_code(code, begin, notes.all_sites()); !done)
+            return std::unexpected{Refusal{Error::Unsupported, done.error()}};
     }
+    if (sites != nullptr)
+        if (const auto done = rewrite_sensitive(text, address, notes.all_sites(), *sites); !done)
+            return std::unexpected{Refusal{done.error()}};
     return {};
+}
+
+/// The first segment that is executable; nullptr: there is none.
+const ProgramHeader* text_of(const kern::elf::Executable& executable) {
+    for (const ProgramHeader& header : executable.program_headers())
+        if (header.p_type == kern::elf::pt_load && (header.p_flags & kern::elf::pf_x) != 0)
+            return &header;
+    return nullptr;
+}
+
+std::expected<void, Refusal> prepare(std::span<std::byte> image,
+                                     const kern::elf::Executable& executable, Sites* sites) {
+    const auto notes = read_notes(image, executable);
+    if (!notes) return std::unexpected{Refusal{notes.error()}};
+    const ProgramHeader* const header = text_of(executable);
+    if (header == nullptr) return {};
+    const auto text = bytes_of(image, *header);
+    if (!text) return std::unexpected{Refusal{text.error()}};
+    return prepare(*text, static_cast<std::uint32_t>(header->p_vaddr), *notes, sites);
 }
 
 }  // namespace
@@ -112,22 +162,21 @@ std::expected<void, Error> SoftMemory::write(std::uint64_t address,
     return {};
 }
 
-std::expected<std::uint32_t, Error> load_image(std::span<std::byte> image, SoftMemory& memory,
-                                               Sites* sites) {
+std::expected<std::uint32_t, Refusal> load_image(std::span<std::byte> image, SoftMemory& memory,
+                                                 Sites* sites) {
     const kern::MemoryPeeker file{image};
     const auto executable = kern::elf::elf_decode(file);
-    if (!executable) return std::unexpected{executable.error()};
-    if (executable->header().is_64_bit) return std::unexpected{Error::Unsupported};
-    if (sites != nullptr)
-        if (const auto done = rewrite(image, *executable, *sites); !done)
-            return std::unexpected{done.error()};
+    if (!executable) return std::unexpected{Refusal{executable.error()}};
+    if (executable->header().is_64_bit) return std::unexpected{Refusal{Error::Unsupported}};
+    if (const auto done = prepare(image, *executable, sites); !done)
+        return std::unexpected{done.error()};
     for (const ProgramHeader& header : executable->program_headers()) {
         if (header.p_type != kern::elf::pt_load) continue;
-        if (header.p_vaddr != header.p_paddr) return std::unexpected{Error::Unsupported};
+        if (header.p_vaddr != header.p_paddr) return std::unexpected{Refusal{Error::Unsupported}};
         const auto bytes = bytes_of(image, header);
-        if (!bytes) return std::unexpected{bytes.error()};
+        if (!bytes) return std::unexpected{Refusal{bytes.error()}};
         if (const auto done = memory.write(header.p_paddr, *bytes); !done)
-            return std::unexpected{done.error()};
+            return std::unexpected{Refusal{done.error()}};
     }
     return static_cast<std::uint32_t>(executable->header().entry);
 }

@@ -5,9 +5,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <expected>
+#include <optional>
 #include <span>
 
 #include "vmm/guest_memory.hh"
+#include "vmm/soft/code.hh"
 #include "vmm/soft/rewrite_sensitive.hh"
 
 namespace vmm::soft {
@@ -39,19 +41,31 @@ class SoftMemory final : public GuestMemory {
     std::array<Hpa, pages> frames_{};
 };
 
+/// Why an image is not loaded.
+struct Refusal {
+    Error error;                       ///< Unsupported, if there is a `fault`
+    std::optional<CodeFault> fault{};  ///< what is in the kernel's code
+};
+
 /// Loads an ELF32 kernel that is linked where it is loaded, after its sensitive sites were
 /// rewritten.
 ///
-/// The sites stand in a note (PT_NOTE) with the name "Nestling" and type 1, each a SiteNote. They
-/// are rewritten in `image`, in the first segment that is executable.
+/// It may have notes (PT_NOTE) with the name "Nestling", about its first segment that is
+/// executable:
+/// - of type 1: its sites, each a SiteNote. They are rewritten in `image`;
+/// - of type 2: its kernel's code, each entry a first and a last address (exclusive). These bytes
+///   are all instructions, and nothing else that its ring 0 executes is there. check_code looks at
+///   them. No program can tell code from data in any other way, so where nothing is said, nothing is
+///   looked at. A guest that says what is not true harms itself.
+///
 /// @param image   the file; its bytes change
 /// @param memory  gets the segments
 /// @param sites   gets what was rewritten; nullptr: nothing is
 /// @return where the kernel begins
-/// @note Errors: those of elf_decode and rewrite_sensitive; Unsupported (ELF64, or linked
-/// elsewhere), Truncated (a segment or a note is not in the file), OutOfRange (not in the guest's
-/// memory).
-std::expected<std::uint32_t, Error> load_image(std::span<std::byte> image, SoftMemory& memory,
-                                               Sites* sites);
+/// @note Errors: those of elf_decode and rewrite_sensitive; Unsupported (ELF64, linked elsewhere, or
+/// code with a CodeFault), Truncated (a segment or a note is not in the file), OutOfRange (not in
+/// the guest's memory, or code that is not in the text).
+std::expected<std::uint32_t, Refusal> load_image(std::span<std::byte> image, SoftMemory& memory,
+                                                 Sites* sites);
 
 }  // namespace vmm::soft

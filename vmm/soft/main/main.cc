@@ -55,6 +55,18 @@ void run_guest(Host& host, SoftRecord& record) {
     record.nanoseconds = host.duration();
 }
 
+void print(const Refusal& refusal) {
+    kprint("guest: its image is refused: ");
+    if (!refusal.fault)
+        kprint("{}\n", refusal.error);
+    else if (refusal.fault->instruction.empty())
+        kprint("what stands at 0x{:x} in its code is no instruction that this host knows\n",
+               refusal.fault->address);
+    else
+        kprint("{} at 0x{:x} would not trap in ring 3, and is no site that can be rewritten\n",
+               refusal.fault->instruction, refusal.fault->address);
+}
+
 /// One run of a copy of `image`, which is rewritten. Error: OutOfMemory.
 std::expected<void, Error> run(std::span<const std::byte> image, SoftRecord& record) {
     const bool is_traced = record.is_traced != 0;
@@ -76,7 +88,7 @@ std::expected<void, Error> run(std::span<const std::byte> image, SoftRecord& rec
         run_guest(*host, record);
     } else {
         record.end = refused;
-        kprint("guest: its image is refused: {}\n", entry.error());
+        print(entry.error());
     }
     return {};
 }
