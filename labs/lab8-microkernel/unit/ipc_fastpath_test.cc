@@ -147,5 +147,55 @@ TEST_F(IpcFastpath, WhatKeepsAReplyRecv) {
     EXPECT_TRUE(is_refused(FastCall::ReplyRecv)) << "a sender waits";
 }
 
+TEST_F(IpcFastpath, AReplyRecvIsNotKeptByEqualsEither) {
+    other_calls();
+    Tcb& third = thread();
+    wake(kernel(), third, Place::Last);
+    EXPECT_TRUE(is_the_same(FastCall::ReplyRecv, [this] { slow_reply_recv(); }));
+}
+
+TEST_F(IpcFastpath, FourWordsAreShort) {
+    self->message.length = register_words;
+    receiving(*other, endpoint());
+    EXPECT_TRUE(is_the_same(FastCall::Call, [this] { slow_call(); }));
+}
+
+TEST_F(IpcFastpath, TheRightToGrantIsKept) {
+    receiving(*other, endpoint(), true);
+    ASSERT_TRUE(ipc_fastpath(kernel(), FastCall::Call, address));
+    EXPECT_TRUE(other->reply_may_grant);
+    leave_queue(*other);
+    slot_of(*other, address).capability = slot->capability;
+    ASSERT_TRUE(ipc_fastpath(kernel(), FastCall::ReplyRecv, address));
+    EXPECT_TRUE(other->may_grant);
+}
+
+TEST_F(IpcFastpath, TheOtherThreadKnowsItsCpu) {
+    kernel().running = {};
+    kernel().cpu = 2;
+    kernel().current() = self;
+    self->cpu = 2;
+    receiving(*other, endpoint());
+    ASSERT_TRUE(ipc_fastpath(kernel(), FastCall::Call, address));
+    EXPECT_EQ(other->cpu, 2U);
+    EXPECT_EQ(kernel().running[2], other);
+}
+
+TEST_F(IpcFastpath, AnotherReceiverDoesNotMatter) {
+    other_calls();
+    Tcb& third = thread();
+    receiving(third, endpoint());
+    EXPECT_TRUE(is_the_same(FastCall::ReplyRecv, [this] { slow_reply_recv(); }));
+    EXPECT_TRUE(is_queue(endpoint().queue, {&third, self}));
+}
+
+TEST_F(IpcFastpath, AnAddressThatLeadsNowhere) {
+    receiving(*other, endpoint());
+    take_out(*mine);
+    EXPECT_TRUE(is_refused(FastCall::Call));
+    self->cnode.capability.guard_bits = 4;
+    EXPECT_TRUE(is_refused(FastCall::Call));
+}
+
 }  // namespace
 }  // namespace lab

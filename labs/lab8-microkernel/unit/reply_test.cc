@@ -53,6 +53,7 @@ TEST_F(Reply, TheReplierGoesOn) {
     server->may_grant = true;
     const Message before = server->message;
     reply(kernel(), *server);
+    EXPECT_EQ(client->state, State::Ready);
     EXPECT_EQ(server->message, before);
     EXPECT_EQ(server->state, State::Running);
     EXPECT_TRUE(server->may_grant);
@@ -127,6 +128,7 @@ TEST_F(Reply, TheRegistersOfAFaultStay) {
         server->message.label = label;
         reply(kernel(), *server);
         EXPECT_EQ(client->message, had);
+        EXPECT_NE(client->state, State::Calling);
         call();
     }
 }

@@ -66,6 +66,7 @@ TEST_F(Signal, ItGetsTheBadge) {
 TEST_F(Signal, NothingIsKeptThen) {
     waiting(*tcb);
     signal(kernel(), *notification, 0x11);
+    EXPECT_EQ(tcb->state, State::Ready);
     EXPECT_EQ(notification->active, 0U);
     EXPECT_EQ(notification->word, 0U);
 }
@@ -92,6 +93,7 @@ TEST_F(Signal, ItNeverWaits) {
     tcb->priority = 5;
     waiting(*tcb);
     signal(kernel(), *notification, 0x11);
+    EXPECT_EQ(tcb->state, State::Ready);
     EXPECT_EQ(kernel().current(), &signals) << "who runs next is not decided here";
     signal(kernel(), *notification, 0x11);
     EXPECT_EQ(signals.state, State::Running);

@@ -7,7 +7,7 @@ std::expected<Slot*, LookupFailure> cap_lookup(const Capability& root, std::uint
                                                unsigned depth) {
     using Kind = LookupFailure::Kind;
     /// The `count` bits below bit `left`.
-    const auto bits = [address](unsigned left, unsigned count) {
+    const auto bits = [address, depth](unsigned left, unsigned count) {
         return count == 0 ? 0 : address >> (depth - left) & ((1ULL << count) - 1);
     };
     const Capability* node = &root;
