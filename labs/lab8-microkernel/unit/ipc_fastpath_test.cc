@@ -26,36 +26,26 @@ class IpcFastpath : public MicroTest {
         sleep(kernel(), *other, State::Calling, nullptr);
         put_caller(*self, *other, true);
     }
-    ///@{
-    /// Everything that there is, as bytes.
-    using Image = std::array<std::byte, sizeof(Arena)>;
-    std::unique_ptr<Image> save() {
-        auto image = std::make_unique<Image>();
-        std::memcpy(image->data(), &arena, sizeof(Arena));
-        return image;
-    }
-    void put_back(const Image& image) { std::memcpy(&arena, image.data(), sizeof(Arena)); }
-    ///@}
     /// Whether the fast path does not fire, and changes nothing.
     ::testing::AssertionResult is_refused(FastCall call) {
-        const auto before = save();
+        const Image before{arena};
         if (ipc_fastpath(kernel(), call, address))
             return ::testing::AssertionFailure() << "it fired";
-        if (std::memcmp(before->data(), &arena, sizeof(Arena)) != 0)
+        if (!before.is_unchanged())
             return ::testing::AssertionFailure() << "it did not fire, and has changed something";
         return ::testing::AssertionSuccess();
     }
     /// Whether it fires, and comes to the same as the slow path and schedule.
     template <class Slow>
     ::testing::AssertionResult is_the_same(FastCall call, Slow slow) {
-        const auto before = save();
+        const Image before{arena};
         slow();
         schedule(kernel());
-        const auto wanted = save();
-        put_back(*before);
+        const Image wanted{arena};
+        before.put_back();
         if (!ipc_fastpath(kernel(), call, address))
             return ::testing::AssertionFailure() << "it did not fire";
-        if (std::memcmp(wanted->data(), &arena, sizeof(Arena)) != 0)
+        if (!wanted.is_unchanged())
             return ::testing::AssertionFailure() << "the slow path comes to something else";
         return ::testing::AssertionSuccess();
     }

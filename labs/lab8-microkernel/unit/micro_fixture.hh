@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
+#include <span>
+
 #include "kern/tests/support/microkernel.hh"
 #include "labs/unit_fixture.hh"
 
@@ -13,17 +16,15 @@ using namespace kern::test;  // NOLINT(google-build-using-namespace): the microk
 template <class Object>
 class Image {
    public:
-    explicit Image(Object& object) : object_{object}, bytes_(sizeof(Object)) {
-        std::memcpy(bytes_.data(), &object, sizeof(Object));
-    }
+    explicit Image(Object& object) : object_{object}, bytes_(bytes().begin(), bytes().end()) {}
     /// Whether the object has the same bytes now.
-    bool is_unchanged() const { return std::memcmp(bytes_.data(), &object_, sizeof(Object)) == 0; }
-    /// Whether two images have the same bytes.
-    bool operator==(const Image& other) const { return bytes_ == other.bytes_; }
+    bool is_unchanged() const { return std::ranges::equal(bytes_, bytes()); }
     /// Makes the object what it was.
-    void put_back() const { std::memcpy(&object_, bytes_.data(), sizeof(Object)); }
+    void put_back() const { std::ranges::copy(bytes_, bytes().begin()); }
 
    private:
+    std::span<std::byte> bytes() const { return std::as_writable_bytes(std::span{&object_, 1}); }
+
     Object& object_;
     Bytes bytes_;
 };
