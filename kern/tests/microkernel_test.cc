@@ -134,20 +134,6 @@ TEST_F(Microkernel, NeighboursTellTheLastCapability) {
     EXPECT_FALSE(is_last(untyped())) << "memory is no object";
 }
 
-/// Whether the subtree's links agree with each other; counts its slots.
-bool is_well_formed(const Slot& slot, unsigned& count) {
-    ++count;
-    const Slot* before = &slot;
-    for (const Slot* child = slot.first_child; child != nullptr;) {
-        if (child->before != before || child->is_empty() || !is_well_formed(*child, count))
-            return false;
-        if (child->after == &slot) return slot.last_child == child;
-        before = child;
-        child = child->after;
-    }
-    return slot.last_child == nullptr;
-}
-
 TEST_F(Microkernel, TheTreeStaysWellFormed) {
     std::array<Slot*, 24> slots{};
     for (Slot*& one : slots) one = &empty_slot();

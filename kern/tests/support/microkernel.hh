@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstring>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <ostream>
@@ -52,9 +53,13 @@ class FakeMachine final : public Machine {
     std::uint64_t cleared = 0;        ///< bytes, in all
     std::uint64_t largest_piece = 0;  ///< of what was cleared at once
     std::uint64_t masked = 0;         ///< interrupts, as bits
+    std::function<void()> at_look;    ///< is called at each look, unless it is empty
     unsigned stops = 0, entries_cleared = 0, tables_ended = 0, spaces_begun = 0;
 
-    bool preemption_pending() override { return looks++ >= allowed_looks; }
+    bool preemption_pending() override {
+        if (at_look) at_look();
+        return looks++ >= allowed_looks;
+    }
     void clear(std::uint64_t address, std::uint64_t bytes) override {
         std::memset(reinterpret_cast<void*>(address), 0, bytes);
         cleared += bytes;
@@ -78,6 +83,20 @@ struct Arena {
     Kernel kernel;
     std::array<Slot, 64> slots;  ///< the first one holds the memory, an Untyped
 };
+
+/// Whether the subtree's links agree with each other; counts its slots.
+inline bool is_well_formed(const Slot& slot, unsigned& count) {
+    ++count;
+    const Slot* before = &slot;
+    for (const Slot* child = slot.first_child; child != nullptr;) {
+        if (child->before != before || child->is_empty() || !is_well_formed(*child, count))
+            return false;
+        if (child->after == &slot) return slot.last_child == child;
+        before = child;
+        child = child->after;
+    }
+    return slot.last_child == nullptr;
+}
 
 class MicroTest : public ::testing::Test {
    protected:

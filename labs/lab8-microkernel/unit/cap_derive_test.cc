@@ -36,7 +36,6 @@ TEST_F(CapDerive, MintGivesABadgeOnce) {
     Slot& slot = empty_slot();
     ASSERT_EQ(cap_derive(source, slot, write_right, 77), Status::Done);
     EXPECT_EQ(slot.capability.value, 77U);
-    EXPECT_EQ(slot.capability.rights, write_right);
     Slot& other = empty_slot();
     EXPECT_EQ(cap_derive(slot, other, all_rights, 78), Status::InvalidArgument);
     EXPECT_TRUE(other.is_empty());
@@ -104,6 +103,69 @@ TEST_F(CapDerive, PortsOnlyEverGetFewer) {
     for (const std::uint64_t bad : {0x0ffULL | 0x12fULL << 16, 0x120ULL | 0x200ULL << 16,
                                     0x130ULL | 0x12fULL << 16, 0x120ULL | 0x1'012fULL << 16})
         EXPECT_EQ(cap_derive(ports, empty_slot(), all_rights, bad), Status::InvalidArgument);
+}
+
+TEST_F(CapDerive, EveryTypeLosesRights) {
+    for (const Type type : {Type::Tcb, Type::CNode, Type::Frame, Type::AddressSpace}) {
+        Slot& source = make(type, type == Type::CNode ? 4 : 0);
+        Slot& slot = empty_slot();
+        ASSERT_EQ(cap_derive(source, slot, write_right, std::nullopt), Status::Done);
+        EXPECT_EQ(slot.capability.rights, write_right);
+        EXPECT_EQ(slot.capability.object, source.capability.object);
+        EXPECT_EQ(source.capability.rights, all_rights);
+    }
+}
+
+TEST_F(CapDerive, ABadgeHasSixtyFourBits) {
+    Slot& source = make(Type::Notification);
+    Slot& slot = empty_slot();
+    ASSERT_EQ(cap_derive(source, slot, all_rights, ~0ULL), Status::Done);
+    EXPECT_EQ(slot.capability.value, ~0ULL);
+    EXPECT_EQ(source.capability.value, 0U);
+}
+
+TEST_F(CapDerive, ItsMemoryIsNotKnownToBeZero) {
+    untyped().capability.value = 8192;
+    untyped().capability.where = 12288;
+    Slot& slot = empty_slot();
+    ASSERT_EQ(cap_derive(untyped(), slot, all_rights, std::nullopt), Status::Done);
+    EXPECT_EQ(slot.capability.value, 0U);
+    EXPECT_EQ(slot.capability.where, 0U);
+    EXPECT_EQ(slot.capability.size_bits, Arena::memory_bits);
+}
+
+TEST_F(CapDerive, OtherTypesHaveNoData) {
+    Slot& slot = empty_slot();
+    for (const Type type : {Type::Tcb, Type::Frame, Type::AddressSpace}) {
+        Slot& source = make(type);
+        EXPECT_EQ(cap_derive(source, slot, all_rights, 1), Status::InvalidArgument);
+        EXPECT_TRUE(slot.is_empty());
+    }
+}
+
+TEST_F(CapDerive, AnErrorChangesNothing) {
+    Slot& slot = empty_slot();
+    const Image before{arena};
+    EXPECT_EQ(cap_derive(untyped(), slot, all_rights, 1), Status::InvalidArgument);
+    EXPECT_TRUE(before.is_unchanged());
+    Slot& endpoint = make(Type::Endpoint);
+    const Image later{arena};
+    EXPECT_EQ(cap_derive(untyped(), slot, all_rights, 1), Status::HasChildren)
+        << "that is named before the data";
+    EXPECT_EQ(cap_derive(endpoint, slot, all_rights, 0), Status::InvalidArgument);
+    EXPECT_EQ(cap_derive(slot, slot, all_rights, std::nullopt), Status::SlotEmpty);
+    EXPECT_TRUE(later.is_unchanged());
+}
+
+TEST_F(CapDerive, TheEndsOfWhatAGuardAndARangeMayBe) {
+    Slot& cnode = make(Type::CNode, 4);
+    EXPECT_EQ(cap_derive(cnode, empty_slot(), all_rights, 58), Status::Done);
+    EXPECT_EQ(cap_derive(cnode, empty_slot(), all_rights, 0), Status::Done);
+    EXPECT_EQ(cap_derive(cnode, empty_slot(), all_rights, 1 << 6), Status::InvalidArgument);
+    Slot& ports = empty_slot();
+    ports.capability = {.type = Type::IoPorts, .rights = all_rights, .object = 0x100 | 0x1ff << 16};
+    EXPECT_EQ(cap_derive(ports, empty_slot(), all_rights, 0x100 | 0x1ff << 16), Status::Done);
+    EXPECT_EQ(cap_derive(ports, empty_slot(), all_rights, 0x150 | 0x150 << 16), Status::Done);
 }
 
 }  // namespace

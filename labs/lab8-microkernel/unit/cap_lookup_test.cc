@@ -62,6 +62,8 @@ TEST_F(CapLookup, AnotherGuardIsAMismatch) {
     EXPECT_TRUE(is(failure(root.capability, 0xac3, 12), Kind::GuardMismatch, 0, 12));
     EXPECT_TRUE(is(failure(root.capability, 0xa, 4), Kind::GuardMismatch, 0, 4))
         << "fewer bits are left than the guard has";
+    root.capability.value = 0xa;
+    EXPECT_TRUE(is(failure(root.capability, 0xa, 4), Kind::GuardMismatch, 0, 4));
 }
 
 TEST_F(CapLookup, FewerBitsThanTheIndexAreAMismatchOfDepth) {
@@ -82,6 +84,42 @@ TEST_F(CapLookup, WhatIsNoCNodeIsSaidAtItsLevel) {
 TEST_F(CapLookup, IndexZeroIsTheHead) {
     const Slot& root = make(Type::CNode, 4);
     EXPECT_TRUE(is(failure(root.capability, 0, 4), Kind::NoSlot, 0, 4));
+}
+
+TEST_F(CapLookup, ASlotIsFoundWhateverItHolds) {
+    const Slot& root = make(Type::CNode, 4);
+    Slot& inner = cnode_of(root.capability).slot(2);
+    make_in(inner, Type::CNode, 3);
+    auto found = cap_lookup(root.capability, 2, 4);
+    ASSERT_TRUE(found);
+    EXPECT_EQ(*found, &inner);
+    found = cap_lookup(root.capability, 0x3'5, 4);
+    ASSERT_TRUE(found);
+    EXPECT_TRUE((*found)->is_empty());
+}
+
+TEST_F(CapLookup, RightsPlayNoPart) {
+    Slot& root = make(Type::CNode, 4);
+    root.capability.rights = 0;
+    EXPECT_TRUE(cap_lookup(root.capability, 3, 4));
+}
+
+TEST_F(CapLookup, EachLevelHasItsGuardAndItsSize) {
+    Slot& root = make(Type::CNode, 4);
+    Slot& inner = cnode_of(root.capability).slot(2);
+    make_in(inner, Type::CNode, 3);
+    inner.capability.guard_bits = 5;
+    inner.capability.value = 0b10101;
+    const Image before{arena};
+    const auto found = cap_lookup(root.capability, 0b0010'10101'110, 12);
+    ASSERT_TRUE(found);
+    EXPECT_EQ(*found, &cnode_of(inner.capability).slot(6));
+    EXPECT_TRUE(is(failure(root.capability, 0b0010'10111'110, 12), Kind::GuardMismatch, 1, 8));
+    EXPECT_TRUE(is(failure(root.capability, 0b0010'10101'11, 11), Kind::DepthMismatch, 1, 7))
+        << "bits_left is counted before the guard";
+    EXPECT_TRUE(is(failure(root.capability, 0b0010'10101'000, 12), Kind::NoSlot, 1, 8));
+    EXPECT_TRUE(is(failure(root.capability, 0b0010'10101'110'1, 13), Kind::Missing, 2, 1));
+    EXPECT_TRUE(before.is_unchanged());
 }
 
 }  // namespace

@@ -26,36 +26,26 @@ class IpcFastpath : public MicroTest {
         sleep(kernel(), *other, State::Calling, nullptr);
         put_caller(*self, *other, true);
     }
-    ///@{
-    /// Everything that there is, as bytes.
-    using Image = std::array<std::byte, sizeof(Arena)>;
-    std::unique_ptr<Image> save() {
-        auto image = std::make_unique<Image>();
-        std::memcpy(image->data(), &arena, sizeof(Arena));
-        return image;
-    }
-    void put_back(const Image& image) { std::memcpy(&arena, image.data(), sizeof(Arena)); }
-    ///@}
     /// Whether the fast path does not fire, and changes nothing.
     ::testing::AssertionResult is_refused(FastCall call) {
-        const auto before = save();
+        const Image before{arena};
         if (ipc_fastpath(kernel(), call, address))
             return ::testing::AssertionFailure() << "it fired";
-        if (std::memcmp(before->data(), &arena, sizeof(Arena)) != 0)
+        if (!before.is_unchanged())
             return ::testing::AssertionFailure() << "it did not fire, and has changed something";
         return ::testing::AssertionSuccess();
     }
     /// Whether it fires, and comes to the same as the slow path and schedule.
     template <class Slow>
     ::testing::AssertionResult is_the_same(FastCall call, Slow slow) {
-        const auto before = save();
+        const Image before{arena};
         slow();
         schedule(kernel());
-        const auto wanted = save();
-        put_back(*before);
+        const Image wanted{arena};
+        before.put_back();
         if (!ipc_fastpath(kernel(), call, address))
             return ::testing::AssertionFailure() << "it did not fire";
-        if (std::memcmp(wanted->data(), &arena, sizeof(Arena)) != 0)
+        if (!wanted.is_unchanged())
             return ::testing::AssertionFailure() << "the slow path comes to something else";
         return ::testing::AssertionSuccess();
     }
@@ -145,6 +135,56 @@ TEST_F(IpcFastpath, WhatKeepsAReplyRecv) {
     Tcb& third = thread();
     sending(third, endpoint(), 1);
     EXPECT_TRUE(is_refused(FastCall::ReplyRecv)) << "a sender waits";
+}
+
+TEST_F(IpcFastpath, AReplyRecvIsNotKeptByEqualsEither) {
+    other_calls();
+    Tcb& third = thread();
+    wake(kernel(), third, Place::Last);
+    EXPECT_TRUE(is_the_same(FastCall::ReplyRecv, [this] { slow_reply_recv(); }));
+}
+
+TEST_F(IpcFastpath, FourWordsAreShort) {
+    self->message.length = register_words;
+    receiving(*other, endpoint());
+    EXPECT_TRUE(is_the_same(FastCall::Call, [this] { slow_call(); }));
+}
+
+TEST_F(IpcFastpath, TheRightToGrantIsKept) {
+    receiving(*other, endpoint(), true);
+    ASSERT_TRUE(ipc_fastpath(kernel(), FastCall::Call, address));
+    EXPECT_TRUE(other->reply_may_grant);
+    leave_queue(*other);
+    slot_of(*other, address).capability = slot->capability;
+    ASSERT_TRUE(ipc_fastpath(kernel(), FastCall::ReplyRecv, address));
+    EXPECT_TRUE(other->may_grant);
+}
+
+TEST_F(IpcFastpath, TheOtherThreadKnowsItsCpu) {
+    kernel().running = {};
+    kernel().cpu = 2;
+    kernel().current() = self;
+    self->cpu = 2;
+    receiving(*other, endpoint());
+    ASSERT_TRUE(ipc_fastpath(kernel(), FastCall::Call, address));
+    EXPECT_EQ(other->cpu, 2U);
+    EXPECT_EQ(kernel().running[2], other);
+}
+
+TEST_F(IpcFastpath, AnotherReceiverDoesNotMatter) {
+    other_calls();
+    Tcb& third = thread();
+    receiving(third, endpoint());
+    EXPECT_TRUE(is_the_same(FastCall::ReplyRecv, [this] { slow_reply_recv(); }));
+    EXPECT_TRUE(is_queue(endpoint().queue, {&third, self}));
+}
+
+TEST_F(IpcFastpath, AnAddressThatLeadsNowhere) {
+    receiving(*other, endpoint());
+    take_out(*mine);
+    EXPECT_TRUE(is_refused(FastCall::Call));
+    self->cnode.capability.guard_bits = 4;
+    EXPECT_TRUE(is_refused(FastCall::Call));
 }
 
 }  // namespace

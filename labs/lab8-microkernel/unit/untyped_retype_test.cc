@@ -121,5 +121,59 @@ TEST_F(UntypedRetype, AnotherCallMayComeAfterAPreemption) {
     EXPECT_TRUE(is_zero(4096, 12288));
 }
 
+TEST_F(UntypedRetype, TheSumDoesNotOverflow) {
+    untyped().capability.size_bits = 40;
+    untyped().capability.is_device = 1;  // there is no such memory
+    EXPECT_EQ(retype(Type::Untyped, 40, slots(2)), Status::NotEnoughMemory);
+    EXPECT_EQ(retype(Type::Untyped, 47, slots(3)), Status::NotEnoughMemory);
+    EXPECT_EQ(retype(Type::Untyped, 32, slots(1)), Status::Done);
+    EXPECT_EQ(untyped().capability.value, 1ULL << 32);
+    EXPECT_EQ(retype(Type::Untyped, 39, slots(3).first(2)), Status::NotEnoughMemory);
+    EXPECT_EQ(untyped().capability.value, 1ULL << 32);
+}
+
+TEST_F(UntypedRetype, ThereMayBeTooMany) {
+    std::vector<Slot> many(most_retyped + 1);
+    EXPECT_EQ(retype(Type::Endpoint, 0, many), Status::InvalidArgument);
+    EXPECT_EQ(retype(Type::Endpoint, 0, std::span{many}.first(most_retyped)), Status::Done);
+    EXPECT_TRUE(many.back().is_empty());
+    while (untyped().first_child != nullptr) take_out(*untyped().first_child);
+}
+
+TEST_F(UntypedRetype, TheFirstErrorIsTold) {
+    ASSERT_EQ(retype(Type::Endpoint, 0, slots(1)), Status::Done);
+    EXPECT_EQ(retype(Type::IrqHandler, 0, slots(1)), Status::InvalidArgument);
+    EXPECT_EQ(retype(Type::Untyped, 40, slots(1)), Status::SlotOccupied);
+    EXPECT_EQ(untyped_retype(kernel(), slots(1)[0], Type::IrqHandler, 0, slots(1)),
+              Status::InvalidCapability);
+}
+
+TEST_F(UntypedRetype, AFullSlotAmongTheLastIsSeenFirst) {
+    const auto made = slots(3);
+    make_in(made[2], Type::Endpoint);
+    const Capability before = untyped().capability;
+    EXPECT_EQ(retype(Type::Endpoint, 0, made), Status::SlotOccupied);
+    EXPECT_TRUE(made[0].is_empty() && made[1].is_empty());
+    EXPECT_EQ(untyped().capability, before);
+    EXPECT_EQ(machine.cleared, 0U);
+}
+
+TEST_F(UntypedRetype, TheGapBeforeAnObjectIsClear) {
+    ASSERT_EQ(retype(Type::Endpoint, 0, slots(1)), Status::Done);
+    ASSERT_EQ(retype(Type::Frame, 0, slots(2).first(1)), Status::Done);
+    EXPECT_TRUE(is_zero(64, 8192)) << "all from the watermark on";
+}
+
+TEST_F(UntypedRetype, AfterTheLastPieceItIsDone) {
+    machine.allowed_looks = 0;
+    EXPECT_EQ(retype(Type::Endpoint, 0, slots(1)), Status::Done);
+    EXPECT_FALSE(slots(1)[0].is_empty());
+}
+
+TEST_F(UntypedRetype, MemoryBehindTheObjectsIsNotTouched) {
+    ASSERT_EQ(retype(Type::Endpoint, 0, slots(3)), Status::Done);
+    EXPECT_EQ(arena.memory[192], std::byte{0xaa});
+}
+
 }  // namespace
 }  // namespace lab

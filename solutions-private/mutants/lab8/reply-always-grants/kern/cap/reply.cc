@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: MIT
+#include "kern/cap/reply.hh"
+
+namespace kern::cap {
+
+void reply(Kernel& kernel, Tcb& replier) {
+    Tcb* const caller = replier.caller;
+    if (caller == nullptr) return;
+    drop_caller(replier);
+    if (!caller->faulted) {
+        transfer(replier, *caller, 0, true);
+        wake(kernel, *caller, Place::First);
+        return;
+    }
+    caller->faulted = false;
+    if (replier.message.label == 0)
+        wake(kernel, *caller, Place::First);
+    else
+        sleep(kernel, *caller, Tcb::State::Inactive, nullptr);
+}
+
+}  // namespace kern::cap
