@@ -10,7 +10,7 @@ import pytest
 
 from grader.build.answers import reference_answers
 from grader.course.lab import ROOT, Lab, load_all
-from grader.verbs.debug import place_of
+from grader.verbs.debug import last_task, place_of
 
 LABS = load_all()
 BUILD_SECONDS = 1800
@@ -64,7 +64,7 @@ def test_what_it_runs_comes_up(lab: Lab, way: str) -> None:
 
 @pytest.mark.parametrize("lab", LABS, ids=lambda lab: lab.id)
 def test_debugger_stops_in_the_last_task(lab: Lab, tmp_path: Path) -> None:
-    task = lab.tasks[-1]
+    task = last_task(lab)
     place = place_of(task)
     done = nest("debug", lab.id, "--batch", "--ex", "continue", "--ex", "list", cwd=tmp_path)
     text = done.stdout + done.stderr

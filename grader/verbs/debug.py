@@ -30,6 +30,11 @@ from grader.verbs.run import choose, configure, say, show_serial
 SCRIPT = Path(__file__).resolve().parents[1] / "gdb" / "nestling.py"
 
 
+def last_task(of: lab.Lab) -> lab.Task:
+    """The one to stop in if none is named: not a challenge, which no kernel needs to run."""
+    return next((task for task in reversed(of.tasks) if task.points), of.tasks[-1])
+
+
 @click.command()
 @click.argument("lab_name", metavar="LAB")
 @click.option("--reference", is_flag=True, help="Debug the reference answers.")
@@ -52,7 +57,7 @@ def command(lab_name: str, reference: bool, task_name: str | None, places: tuple
     """Starts a debugger on the lab's kernel: gdb, with its symbols and those of the guest or user program;
     in Bochs its own, with the kernel's."""
     chosen = lab.find(lab_name)
-    task = chosen.task(task_name) if task_name else chosen.tasks[-1]
+    task = chosen.task(task_name) if task_name else last_task(chosen)
     machine = machines.machine(machine_name or ("intel-bochs" if task.vendor == "intel" else "amd-qemu"))
     in_bochs = isinstance(machine, Bochs)
     gdb = "" if in_bochs else shutil.which(GDB)

@@ -4,6 +4,7 @@ this terminal."""
 
 from __future__ import annotations
 
+import importlib
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -13,7 +14,6 @@ import click
 
 from grader import CANNOT_RUN, DONE, CannotRun, UsageError
 from grader import machines
-from grader.bench.measure import in_three_ways
 from grader.build import lab_kernel
 from grader.build.iso import HAS_GRUB, grub_iso
 from grader.course import lab
@@ -87,7 +87,8 @@ def show_three_ways(built: lab_kernel.LabKernel, machine_name: str) -> None:
     if kernel is None:
         return
     say("the same guest with more to do, in ring 3 and in a virtual machine")
-    for line in in_three_ways(kernel, built.files["tiny.elf"].read_bytes(), machine_name):
+    measure = importlib.import_module("grader.bench.measure")  # a room of staff's, as that kernel is
+    for line in measure.in_three_ways(kernel, built.files["tiny.elf"].read_bytes(), machine_name):
         click.echo(line)
 
 

@@ -34,7 +34,7 @@ TinyRun run_in_ring_3(std::span<const std::byte> image, Shadows::Keeping keeping
     const auto entry = soft::load_image({copy.get(), image.size()}, *memory, &guest.sites);
     kern::check(entry.has_value(), "bench: tiny is refused");
     guest.start(*entry);
-    kern::check(host->run() == soft::SoftGuest::Next::Exited, "bench: tiny did not exit");
+    kern::check(host->run() == soft::SoftGuest::Next::Exited, guest.reason);
     return {guest.status, guest.counts().traps, host->table_loads(), host->duration()};
 }
 

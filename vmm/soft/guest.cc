@@ -57,12 +57,23 @@ void SoftGuest::leave_ring_3(bool has_stepped) {
 
 SoftGuest::Next SoftGuest::serve(const HostTrap& trap, std::uint64_t now) {
     ++counts_.traps;
+    // QEMU lets IRET of 32-bit code in ring 3 set VM. No CPU in long mode does, and its #GP would have
+    // come first: CS is no segment of the host.
+    if ((cpu.registers.rflags & rflags::virtual_8086) != 0)
+        return end("its IRET set EFLAGS.VM, and this machine went to virtual-8086 mode");
     const bool has_stepped = stepping_ && trap.vector == vector::debug;
     leave_ring_3(has_stepped);
     if (has_stepped) return settle(now);
     // An interrupt comes before the instruction, which will fault again.
     const bool faults = trap.vector != vector::debug && trap.vector != vector::breakpoint;
     if (faults && may_be_interrupted(now) && deliver() != Delivered::Nothing) return settle(now);
+    // A CPU that is no host of virtual machines has no such instruction; one that is lets ring 0 alone
+    // execute VMCALL [intel/vol3c 31.3].
+    if ((trap.vector == vector::invalid_opcode || trap.vector == vector::general_protection) &&
+        is_exit()) {
+        status = static_cast<std::uint32_t>(cpu.registers.rbx);
+        return Next::Exited;
+    }
     switch (trap.vector) {
         case vector::general_protection: general_protection(trap.error_code); break;
         case vector::breakpoint:
@@ -73,13 +84,7 @@ SoftGuest::Next SoftGuest::serve(const HostTrap& trap, std::uint64_t now) {
         case vector::page_fault:
             if (const Next next = page_fault(trap); next != Next::Enter) return next;
             break;
-        case vector::invalid_opcode:
-            if (is_exit()) {
-                status = static_cast<std::uint32_t>(cpu.registers.rbx);
-                return Next::Exited;
-            }
-            raise({.vector = vector::invalid_opcode});
-            break;
+        case vector::invalid_opcode: raise({.vector = vector::invalid_opcode}); break;
         default:
             raise({.vector = trap.vector,
                    .error_code = has_error_code(trap.vector) ? std::optional{trap.error_code}
@@ -228,13 +233,14 @@ SoftGuest::Next SoftGuest::page_fault(const HostTrap& trap) {
 /// VMMCALL or VMCALL with the registers of vmm/hypercall.hh that ask for the end: no CPU of the
 /// guest's own has them, so they are \#UD.
 bool SoftGuest::is_exit() {
-    if (cpu.user_mode) return false;
+    if (cpu.user_mode || cpu.registers.rax != hypercall::exit ||
+        cpu.registers.rdx != hypercall::signature)
+        return false;
     std::array<std::byte, 3> bytes{};
     if (fetch(cpu, memory_, bytes) != bytes.size()) return false;
     constexpr std::byte vmmcall{0xd9}, vmcall{0xc1};
     return bytes[0] == std::byte{0x0f} && bytes[1] == std::byte{0x01} &&
-           (bytes[2] == vmmcall || bytes[2] == vmcall) && cpu.registers.rax == hypercall::exit &&
-           cpu.registers.rdx == hypercall::signature;
+           (bytes[2] == vmmcall || bytes[2] == vmcall);
 }
 
 }  // namespace vmm::soft

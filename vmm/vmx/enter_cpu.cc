@@ -60,6 +60,7 @@ void VmxVcpu::leave_cpu() {
     // From now on another CPU may take it. Its next entry is a launch.
     clear(frame_.address());
     make_current(Hpa{});
+    arch::restore_table_limits();
     env_.env_runs = 0;
     ++probe_.account.clears;
     entered_ = false;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "kern/arch/x86_64/descriptors.hh"
+#include "kern/arch/x86_64/system_state.hh"
 
 #include <bit>
 #include <cstddef>
@@ -108,6 +109,14 @@ void load_descriptors(Descriptors& descriptors,
         : "m"(gdt_pointer), "m"(idt_pointer), "i"(selector::kernel_code),
           "r"(std::uint32_t{selector::kernel_data}), "r"(std::uint32_t{selector::task_state})
         : "rax", "memory");
+}
+
+void restore_table_limits() {
+    TablePointer gdt_pointer;
+    asm volatile("sgdt %0" : "=m"(gdt_pointer));
+    gdt_pointer.limit = sizeof(Descriptors::gdt) - 1;
+    const TablePointer idt_pointer{sizeof(idt) - 1, reinterpret_cast<std::uintptr_t>(idt.data())};
+    asm volatile("lgdt %0; lidt %1" : : "m"(gdt_pointer), "m"(idt_pointer));
 }
 
 }  // namespace kern::arch

@@ -22,6 +22,10 @@ struct SystemState {
 /// This CPU's.
 SystemState read_system_state();
 
+/// Gives GDTR and IDTR of this CPU their limits back. A VM exit leaves them at 0xffff
+/// [intel/vol3c 28.5.2], and then a selector may lead to what stands behind the GDT.
+void restore_table_limits();
+
 /// Sets the bits of `bits` in this CPU's CR4.
 void set_cr4_bits(std::uint64_t bits);
 

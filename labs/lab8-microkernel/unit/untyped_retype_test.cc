@@ -35,7 +35,7 @@ TEST_F(UntypedRetype, ObjectsLieOneAfterTheOther) {
         EXPECT_EQ(made[i].capability.rights, all_rights);
         EXPECT_EQ(parent_of(made[i]), &untyped());
     }
-    EXPECT_EQ(untyped().capability.value, 3U * 4096);
+    EXPECT_EQ(untyped().capability.value, std::uint64_t{3} * 4096);
     EXPECT_TRUE(is_zero(0, std::size_t{3} * 4096));
     EXPECT_FALSE(is_zero(std::size_t{3} * 4096, std::size_t{3} * 4096 + 64))
         << "memory behind the objects is not touched";
@@ -106,9 +106,9 @@ TEST_F(UntypedRetype, ItGoesOnClearingWhereItWasPreempted) {
     EXPECT_TRUE(is_untouched) << "nothing is made before all is clear";
     EXPECT_GE(calls, 4U) << "it stops after each piece";
     EXPECT_LT(calls, 1000U) << "it does not get on";
-    EXPECT_EQ(machine.cleared, 4U * 4096) << "nothing is cleared twice";
+    EXPECT_EQ(machine.cleared, std::uint64_t{4} * 4096) << "nothing is cleared twice";
     EXPECT_LE(machine.largest_piece, clear_piece);
-    EXPECT_EQ(untyped().capability.value, 4U * 4096);
+    EXPECT_EQ(untyped().capability.value, std::uint64_t{4} * 4096);
 }
 
 TEST_F(UntypedRetype, AnotherCallMayComeAfterAPreemption) {

@@ -88,7 +88,9 @@ void Host::enter() {
 void Host::leave_ring_3(const kern::arch::TrapFrame& frame) {
     std::uint64_t now = stop_clock();
     take(frame, guest_.cpu.registers);
-    if (frame.vector >= vector::first_interrupt) {  // the machine's own, and served
+    const bool is_virtual_8086 = (frame.rflags & rflags::virtual_8086) != 0;
+    // The machine's own, and served.
+    if (frame.vector >= vector::first_interrupt && !is_virtual_8086) {
         next_ = guest_.look_at_clock(devices_.now());
     } else {
         last_trap_ = {.vector = static_cast<std::uint8_t>(frame.vector),
