@@ -9,7 +9,7 @@ from grader.evidence.micro import ROOT_TASK_ENDED, MicroRecord
 from grader.testkit.digest import digest, key_of, scramble
 from grader.testkit.images import GuestImage
 
-__all__ = ["PARTS", "ROOT_TASK_ENDED", "MicroRecord", "keyed", "number_of"]
+__all__ = ["PARTS", "ROOT_TASK_ENDED", "MicroRecord", "client_digest", "keyed", "number_of"]
 
 _MASK = (1 << 64) - 1
 (_DONE, _INVALID_CAPABILITY, _INVALID_ARGUMENT, _NOT_ALLOWED, _SLOT_EMPTY, _NOT_ENOUGH_MEMORY) = (0, 2, 3, 4, 5, 7)
@@ -22,14 +22,15 @@ PARTS = (
 """In the order of kern/user/micro/main.cc."""
 
 
-def keyed(image: bytes, nonce: str) -> bytes:
-    """The image with the key of this run."""
+def keyed(image: bytes, nonce: str, *, is_hostile: bool = False) -> bytes:
+    """The image with the key of this run. ``is_hostile``: it runs the hostile children in the place of its parts."""
     made = bytearray(image)
     guest = GuestImage(image)
-    where = guest.symbol("micro_key").vaddr
-    segment = next(one for one in guest.segments if one.virtual <= where < one.virtual + len(one.data))
-    at = (segment.offset or 0) + where - segment.virtual
-    made[at : at + 8] = struct.pack("<Q", key_of(nonce))
+    for name, value in (("micro_key", key_of(nonce)), ("micro_is_hostile", int(is_hostile))):
+        where = guest.symbol(name).vaddr
+        segment = next(one for one in guest.segments if one.virtual <= where < one.virtual + len(one.data))
+        at = (segment.offset or 0) + where - segment.virtual
+        made[at : at + 8] = struct.pack("<Q", value)
     return bytes(made)
 
 
@@ -53,8 +54,7 @@ def _seen(part: str, key: int) -> list[int]:
         "many": [_THREADS * (_THREADS + 1) // 2] * _THREADS + [sum(range(30, 30 + _THREADS))],
     }
     if part == "ping_pong":
-        answers = [(scramble(scramble(key + i & _MASK) ^ 0x77), i + 1) for i in range(_ROUNDS)]
-        return [_digest(key, [word for answer in answers for word in answer])]
+        return [_client(key)]
     if part == "paging":
         return [_digest(key, [scramble(key + i & _MASK) for i in range(_PAGES)])]
     return words[part]
@@ -62,6 +62,16 @@ def _seen(part: str, key: int) -> list[int]:
 
 def _digest(key: int, words: list[int]) -> int:
     return digest(struct.pack(f"<{len(words)}Q", *words), key)
+
+
+def _client(key: int) -> int:
+    answers = [(scramble(scramble(key + i & _MASK) ^ 0x77), i + 1) for i in range(_ROUNDS)]
+    return _digest(key, [word for answer in answers for word in answer])
+
+
+def client_digest(nonce: str) -> int:
+    """What the client of a server says, in the run with this nonce."""
+    return _client(key_of(nonce))
 
 
 def number_of(part: str, nonce: str) -> int:
