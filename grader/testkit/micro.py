@@ -41,7 +41,7 @@ def _seen(part: str, key: int) -> list[int]:
         "lookup": [3, _DONE, _INVALID_CAPABILITY, _INVALID_CAPABILITY, _INVALID_CAPABILITY, 1],
         "derive": [key | 1, key, _NOT_ALLOWED, 99, 0],
         "revoke": [_DONE, _DONE, _DONE, empty, empty, _DONE, _DONE, empty, _DONE],
-        "end_thread": [word for badge in (10, 11, 12) for word in (badge, _DONE, _DONE, empty)],
+        "end_thread": [10, _DONE, 0, 11, _DONE, 0, 12, _DONE, _DONE, 0],
         "retype": [_NOT_ENOUGH_MEMORY, empty, _DONE, 6, _DONE, _DONE, _DONE, _DONE, 0, _INVALID_ARGUMENT],
         "retype_long": [_NOT_ENOUGH_MEMORY, _DONE, _DONE],
         "long_message": [64, *(scramble(key + i & _MASK) for i in range(64))],

@@ -20,7 +20,7 @@ inline constexpr std::uint64_t demanded_pages = 8;
 /// Where they begin. What `argument` is, each says.
 void look_up(std::uint64_t argument);      ///< what its addresses begin with
 void call_with_badge(std::uint64_t key);   ///< of this run
-void spin(std::uint64_t argument);         ///< nothing
+void count(std::uint64_t argument);        ///< nothing
 void send_long(std::uint64_t key);         ///< of this run
 void send_frame(std::uint64_t key);        ///< of this run
 void send_once(std::uint64_t argument);    ///< the label

@@ -94,17 +94,29 @@ void revoke(Digest& digest) {
     digest.add(state_of(sibling));
 }
 
-/// A thread that runs is deleted, with all that it has.
+/// A thread that runs, on whichever CPU, is deleted; or its page is; or its address space. From then on
+/// it counts no more.
 void end_thread(Digest& digest) {
-    const std::uint64_t end = make(Type::Endpoint);
+    const std::uint64_t end = make(Type::Endpoint), frame = make(Type::Frame);
+    call(make(Type::PageTable), Method::MapTable, root(RootSlot::AddressSpace), scratch);
+    call(frame, Method::Map, root(RootSlot::AddressSpace), scratch, all_rights);
     for (std::uint64_t i = 0; i < 3; ++i) {
-        const Child child = start_child(spin, 0, end, 10 + i);
+        const Child child = make_child(count, 0, end, 10 + i);
+        map_for(child, frame, child_shared);
+        start(child);
         digest.add(receive(end).badge);
         system_call(SystemCall::Reply, 0);
-        system_call(SystemCall::Yield, 0);
-        digest.add(number(call(own_cnode, Method::Delete, child.space)));
-        digest.add(number(call(own_cnode, Method::Delete, child.tcb)));
-        digest.add(state_of(child.tcb));
+        for (const std::uint64_t before = words_at(scratch)[0]; words_at(scratch)[0] == before;)
+            system_call(SystemCall::Yield, 0);
+        if (i == 0) digest.add(number(call(own_cnode, Method::Delete, child.tcb)));
+        if (i == 1) digest.add(number(call(own_cnode, Method::Revoke, frame)));
+        if (i == 2) {
+            digest.add(number(call(own_cnode, Method::Revoke, child.space)));
+            digest.add(number(call(own_cnode, Method::Delete, child.space)));
+        }
+        const std::uint64_t last = words_at(scratch)[0];
+        for (std::uint64_t turn = 0; turn < 2000; ++turn) system_call(SystemCall::Yield, 0);
+        digest.add(words_at(scratch)[0] - last);
     }
 }
 
