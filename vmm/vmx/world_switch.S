@@ -33,6 +33,9 @@
     cmpl $0, (%rdx)
     jne .Lleave
     incq ENV_RUNS(%rsi)
+    // Ones in two free registers: who writes a part of one and reads all of it is found out.
+    notq %rax
+    movq %rax, %rcx
 
     vmx_asm_vmrun_section 20, vmx_asm_vmrun_check_host_rsp
     // An exit with a wrong stack would end the host without a word. So look before.
