@@ -38,7 +38,7 @@ def _seen(part: str, key: int) -> list[int]:
     """What the part sees, in order."""
     empty = _SLOT_EMPTY
     words = {
-        "lookup": [3, _DONE, _INVALID_CAPABILITY, _INVALID_CAPABILITY, _INVALID_CAPABILITY, 1],
+        "lookup": [word for badge in (3, 4) for word in (badge, _DONE, *[_INVALID_CAPABILITY] * 3)] + [1],
         "derive": [key | 1, key, _NOT_ALLOWED, 99, 0],
         "revoke": [_DONE, _DONE, _DONE, empty, empty, _DONE, _DONE, empty, _DONE],
         "end_thread": [10, _DONE, 0, 11, _DONE, 0, 12, _DONE, _DONE, 0],

@@ -51,20 +51,23 @@ std::uint64_t state_of(std::uint64_t slot) {
 void lookup(Digest& digest) {
     const std::uint64_t end = make(Type::Endpoint), bell = make(Type::Notification);
     const Child child = make_child(look_up, 0, end, 3);
-    const std::uint64_t inner = make(Type::CNode, 4), outer = make(Type::CNode, 3);
-    const std::uint64_t guarded = new_slots();
-    call(inner, Method::Mint, up, end, all_rights, 3);
-    call(inner, Method::Copy, other, bell, all_rights);
-    call(outer, Method::Mint, 5, inner, all_rights, 9 | 0x155ULL << 6);
-    call(own_cnode, Method::Mint, guarded, outer, all_rights, 48 | 0xa000'0000'0123ULL << 6);
-    call(child.tcb, Method::Configure, guarded, child.space, 0, 0);
     constexpr std::uint64_t base = 0xa000'0000'0123ULL << 16 | 5 << 13 | 0x155ULL << 4;
-    call(child.tcb, Method::SetRegisters, reinterpret_cast<std::uint64_t>(look_up),
-         child_stack_end - 8, base);
-    start(child);
-    const Message said = receive(end);
-    digest.add(said.badge);
-    for (const std::uint64_t word : said.words) digest.add(word);
+    for (std::uint64_t badge = 3; badge < 5; ++badge) {  // the second time, with other CNodes
+        const std::uint64_t inner = make(Type::CNode, 4), outer = make(Type::CNode, 3);
+        const std::uint64_t guarded = new_slots();
+        call(inner, Method::Mint, up, end, all_rights, badge);
+        call(inner, Method::Copy, other, bell, all_rights);
+        call(outer, Method::Mint, 5, inner, all_rights, 9 | 0x155ULL << 6);
+        call(own_cnode, Method::Mint, guarded, outer, all_rights, 48 | 0xa000'0000'0123ULL << 6);
+        call(child.tcb, Method::Suspend);
+        call(child.tcb, Method::Configure, guarded, child.space, 0, 0);
+        call(child.tcb, Method::SetRegisters, reinterpret_cast<std::uint64_t>(look_up),
+             child_stack_end - 8, base);
+        start(child);
+        const Message said = receive(end);
+        digest.add(said.badge);
+        for (const std::uint64_t word : said.words) digest.add(word);
+    }
     digest.add(system_call(SystemCall::NBRecv, bell).status == Status::Done ? 1 : 0);
 }
 
