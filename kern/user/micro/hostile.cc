@@ -15,6 +15,8 @@ using kern::cap::RootSlot;
 
 constexpr std::uint64_t page_size = 4096, scratch = RootInfo::stack_end + page_size;
 constexpr std::uint64_t goal = 100'000, patience = 3000, most_rounds = 5000;
+/// Of one child: after so many it has little left that it could do harm with.
+constexpr std::uint64_t most_calls = 1000;
 
 volatile std::uint64_t& word_at(std::uint64_t address) {
     return *reinterpret_cast<volatile std::uint64_t*>(address);
@@ -109,7 +111,7 @@ void endure(std::uint64_t key, volatile std::uint64_t* report) {
         start(make_wild(user::scramble(key + round), end, shared));
         if (ping_pong(key, end) != wanted) ++differing;
         std::uint64_t seen = 0;
-        for (std::uint64_t waited = 0; waited < patience && made + seen < goal; ++waited) {
+        for (std::uint64_t waited = 0; waited < patience && seen < most_calls; ++waited) {
             system_call(SystemCall::Yield, 0);
             if (word_at(scratch) != seen) waited = 0;
             seen = word_at(scratch);
