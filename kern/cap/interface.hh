@@ -22,9 +22,11 @@ namespace kern::cap {
 /// The system calls: all that there are. Their numbers are what programs use.
 enum class SystemCall : std::uint64_t { Send, NBSend, Call, Recv, NBRecv, Reply, ReplyRecv, Yield };
 
+///@{
 /// How many words of a message are in registers; how many it may have, with those in the buffer;
 /// how many capabilities.
 inline constexpr unsigned register_words = 4, message_words = 64, message_capabilities = 3;
+///@}
 
 /// The rest of a message: the beginning of the frame in Tcb::buffer.
 struct IpcBuffer {
