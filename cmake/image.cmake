@@ -68,11 +68,11 @@ function(nest_kernel name place)
     NEST_OBJECT_LIBRARIES "${object_libraries}" NEST_LIBRARIES "${arg_LIBRARIES}" NEST_SCRIPT ${arg_SCRIPT})
 endfunction()
 
-# nest_kit_kernel(NAME guests|programs|vmms|modules|soft): the grader links the host kernel NAME (of nest_kernel) anew
+# nest_kit_kernel(NAME guests|programs|vmms|modules|soft|micro): the grader links the host kernel NAME (of nest_kernel) anew
 # with each answer, and knows by the second word what its boot module and its evidence look like: VMs
 # (vmm/main/plan.hh, vmm_evidence), user programs (kern/proc, proc_evidence), user programs that run guests
-# (vmm/user, guest_evidence), any file at all (kern/checksum, checksum_evidence), or one kernel of 32 bits in ring 3
-# (vmm/soft, soft_evidence).
+# (vmm/user, guest_evidence), any file at all (kern/checksum, checksum_evidence), one kernel of 32 bits in ring 3
+# (vmm/soft, soft_evidence), or the root task of a microkernel (kern/cap/main, micro_evidence).
 #
 # The recipe in kit.json: "linker" "flags" "objects" OBJECTS --start-group ARCHIVES --end-group -o ELF,
 # then grader/build/kernel_image.py. ARCHIVES are the kernel flavour's libraries in the order of "archives".

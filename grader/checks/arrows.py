@@ -41,7 +41,7 @@ KNOW_THE_MACHINE = (
 BITS = ("kern/arch/x86.hh", "kern/arch/x86_numbers.h")
 """The one place of registers' bits."""
 PROGRAMS = {
-    "kern/user": ("kern/user", "kern/proc/syscall_numbers.hh"),
+    "kern/user": ("kern/user", "kern/proc/syscall_numbers.hh", "kern/cap/interface.hh"),
     "vmm/user/program": (
         "vmm/user/program", "kern/user", "vmm/user/syscall_numbers.hh", "kern/elf/format.hh", "kern/lib/todo.hh",
     ),

@@ -32,6 +32,7 @@ MAGICS = {
     "kern/proc/main/proc_evidence.hh": b"NESTLING-PROC-1",
     "kern/checksum/checksum_evidence.hh": b"NESTLING-CHECK1",
     "vmm/soft/main/soft_evidence.hh": b"NESTLING-SOFT-1",
+    "kern/cap/main/micro_evidence.hh": b"NESTLING-MICRO1",
     "guest/gkernel/results.hh": b"NESTLING-GKERN1",
 }
 

@@ -37,7 +37,8 @@ for each boot, which the seed makes again."""
 SERIAL_BYTES = 8 << 20
 """A kernel that prints more is stopped."""
 READERS = {"guests": "grader.evidence.vms", "programs": "grader.evidence.programs", "vmms": "grader.evidence.guests",
-           "modules": "grader.evidence.checksums", "soft": "grader.evidence.soft"}
+           "modules": "grader.evidence.checksums", "soft": "grader.evidence.soft",
+           "micro": "grader.evidence.micro"}
 """By what a kernel runs: the module whose ``load(kernel, memory)`` reads the evidence."""
 COMPLAINTS = 4
 """How many of the emulator's lines an explanation quotes."""

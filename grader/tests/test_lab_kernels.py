@@ -22,6 +22,7 @@ WANTED = {
     "vmms": "Unhandled VMEXIT, aborting guest.",
     "modules": "boot module of 8 bytes: checksum 0x0e5f0345",
     "soft": "traced    rewritten",
+    "micro": "pager: the client has all its pages",
 }
 """By what a kernel runs: what is seen once it does, on so many CPUs."""
 
@@ -71,7 +72,7 @@ def test_debugger_stops_in_the_last_task(lab: Lab, tmp_path: Path) -> None:
     assert done.returncode == 0, text
     assert re.search(rf"hit Breakpoint 1, .*\b{place} \(", text), text
     assert re.search(rf"^\d+\s.*\b{place}\b", text, re.MULTILINE), "the source is not shown"
-    image = {"guests": "gkernel.elf", "programs": "hello.elf", "vmms": "vmm.elf", "soft": "tiny.elf"}.get(kernel_of(lab))
+    image = {"guests": "gkernel.elf", "programs": "hello.elf", "vmms": "vmm.elf", "soft": "tiny.elf", "micro": "micro.elf"}.get(kernel_of(lab))
     assert ("add symbol table from file" in text) == (image is not None) and (image or "") in text
 
 

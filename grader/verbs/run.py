@@ -117,6 +117,11 @@ def choose(
             raise UsageError("this lab's kernel runs guest/tiny in ring 3, on one CPU and with 8 MiB: it takes no options")
         image = built.files["tiny.elf"]
         return Load(image, image.read_bytes())
+    if built.runs == "micro":
+        if program or vcpus or ram_mib or args:
+            raise UsageError("this lab's kernel runs the root task kern/user/micro: it takes no options but --cpus")
+        image = built.program("micro")
+        return Load(image, image.read_bytes())
     if built.runs in USUAL_PROGRAM:
         if vcpus or ram_mib:
             raise UsageError("--vcpus and --ram are for guests, and this lab's kernel runs user programs")

@@ -19,8 +19,12 @@ bool is_send(SystemCall call) {
 
 Status send(Kernel& kernel, Tcb& sender, SystemCall call, Slot& slot) {
     const Capability& capability = slot.capability;
-    if (capability.type != Type::Endpoint && capability.type != Type::Notification)
-        return invoke(kernel, slot);
+    if (capability.type != Type::Endpoint && capability.type != Type::Notification) {
+        const Message sent = sender.message;
+        const Status status = invoke(kernel, slot);
+        if (call != SystemCall::Call && kernel.current() == &sender) sender.message = sent;
+        return status;
+    }
     if (!capability.allows(write_right)) return Status::NotAllowed;
     if (capability.type == Type::Endpoint) {
         ipc_send(kernel, sender, endpoint_of(capability),
@@ -111,11 +115,6 @@ void interrupt_arrived(Kernel& kernel, unsigned irq) {
     const Irq& interrupt = kernel.interrupts[irq];
     if (interrupt.notification != nullptr) signal(kernel, *interrupt.notification, interrupt.badge);
     schedule(kernel);
-}
-
-Status invoke(Kernel& kernel, Slot& slot) {
-    return slot.is_empty() || kernel.current() == nullptr ? Status::InvalidCapability
-                                                          : Status::NotAllowed;
 }
 
 }  // namespace kern::cap

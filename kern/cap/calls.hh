@@ -5,9 +5,6 @@
 
 namespace kern::cap {
 
-/// The system calls: all that there are. Their numbers are what programs use.
-enum class SystemCall : std::uint64_t { Send, NBSend, Call, Recv, NBRecv, Reply, ReplyRecv, Yield };
-
 /// Serves a system call of the current thread, whose message is in Tcb::message, and decides who
 /// has this CPU afterwards: Kernel::current. Tcb::status of the thread says how it ended, unless
 /// it waits: then it is whatever ends that.
@@ -29,6 +26,10 @@ Status system_call(Kernel& kernel, SystemCall call, std::uint64_t address);
 
 /// Calls a method of a kernel object: what a Send or a Call of the current thread does that names
 /// neither an Endpoint nor a Notification. The message's label is the method.
+/// Afterwards that message is the answer: empty, but for methods that say otherwise. With Preempted
+/// it is what it was. What a method does not find by an address is InvalidCapability; a method that
+/// the object does not have, fewer words than the method has, and a number that is out of its range
+/// are InvalidArgument.
 /// @return The status for the thread; Preempted as of system_call.
 [[nodiscard]] Status invoke(Kernel& kernel, Slot& slot);
 

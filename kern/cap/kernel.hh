@@ -6,6 +6,8 @@
 
 namespace kern::cap {
 
+class Hardware;
+
 /// What becomes of an interrupt.
 struct Irq {
     Notification* notification = nullptr;  ///< is signalled; nullptr: nobody wants it
@@ -17,6 +19,7 @@ struct Irq {
 /// both back is to put everything back.
 struct Kernel {
     Machine* machine = nullptr;             ///< the hardware
+    Hardware* hardware = nullptr;           ///< more of it, for invoke alone
     std::array<Queue, priorities> ready{};  ///< by priority: threads that wait for a CPU
     std::array<Tcb*, most_cpus> running{};  ///< by CPU: the thread that has it; nullptr: none
     unsigned cpu = 0;                       ///< who holds the lock

@@ -5,7 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "kern/cap/capability.hh"
+#include "kern/cap/interface.hh"
 
 namespace kern::cap {
 
@@ -37,12 +37,6 @@ struct CNode : Holder {
     Slot& slot(std::uint64_t index) { return slots()[index - 1]; }
 };
 
-///@{
-/// How many words of a message are in registers; how many it may have, with those in the buffer;
-/// how many capabilities.
-inline constexpr unsigned register_words = 4, message_words = 64, message_capabilities = 3;
-///@}
-
 /// A message in a thread's registers: what it sends, or has received.
 struct Message {
     std::uint64_t label = 0;         ///< what it is about: the sender's word
@@ -52,14 +46,6 @@ struct Message {
     std::array<std::uint64_t, register_words> words{};  ///< the first words
     /// All of them are equal.
     bool operator==(const Message&) const = default;
-};
-
-/// The rest of a message: the beginning of the frame in Tcb::buffer.
-struct IpcBuffer {
-    std::array<std::uint64_t, message_words> words;        ///< those from register_words on count
-    std::array<std::uint64_t, message_capabilities> sent;  ///< addresses of capabilities to be sent
-    std::array<std::uint64_t, message_capabilities>
-        received;  ///< addresses of slots for those that come
 };
 
 /// A thread.

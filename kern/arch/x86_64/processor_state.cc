@@ -36,6 +36,9 @@ void save_fpu(std::byte* area) {
     else
         asm volatile("fxsave64 (%0)" : : "r"(area) : "memory");
 }
+void forbid_fpu() {
+    x86::write_cr0(x86::read_cr0() | x86::cr0::task_switched);
+}
 void load_fpu(const std::byte* area) {
     if (has_xsave())
         asm volatile("xrstor64 (%0)" : : "r"(area), "a"(~0U), "d"(~0U) : "memory");

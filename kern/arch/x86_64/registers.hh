@@ -28,6 +28,9 @@ inline std::uint64_t read_cr4() {
     asm volatile("mov %%cr4, %0" : "=r"(value));
     return value;
 }
+inline void write_cr0(std::uint64_t value) {
+    asm volatile("mov %0, %%cr0" : : "r"(value) : "memory");
+}
 inline void write_cr3(std::uint64_t value) {
     asm volatile("mov %0, %%cr3" : : "r"(value) : "memory");
 }

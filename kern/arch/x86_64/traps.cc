@@ -10,6 +10,7 @@
 #include "kern/arch/vectors.hh"
 #include "kern/arch/x86_64/apic.hh"
 #include "kern/arch/x86_64/die.hh"
+#include "kern/arch/x86_64/io_apic.hh"
 #include "kern/arch/x86_64/kernel_map.hh"
 #include "kern/arch/x86_64/per_cpu.hh"
 #include "kern/arch/x86_64/registers.hh"
@@ -165,7 +166,10 @@ bool serve_interrupt(const TrapFrame& frame) {
             apic::end_of_interrupt();
             return true;
         case vector::spurious: return true;
-        default: return false;
+        default:
+            if (!note_device_interrupt(frame.vector)) return false;
+            apic::end_of_interrupt();
+            return true;
     }
 }
 
