@@ -15,7 +15,7 @@ void save_fpu(std::byte* area);
 /// Takes them from `area`, which save_fpu wrote, or which is zeros but for MXCSR and the control
 /// word.
 void load_fpu(const std::byte* area);
-/// From now on each instruction of FPU, SSE and AVX is a #NM on this CPU.
+/// From now on each instruction of FPU, SSE and AVX is a \#NM on this CPU.
 void forbid_fpu();
 
 }  // namespace kern::arch

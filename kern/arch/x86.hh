@@ -31,7 +31,7 @@ inline constexpr std::uint64_t alignment_check = 1ULL << 18;
 namespace cr0 {
 inline constexpr std::uint64_t protection_enable = CR0_PE;
 inline constexpr std::uint64_t monitor_coprocessor = CR0_MP;
-inline constexpr std::uint64_t task_switched = CR0_TS;  ///< each use of the FPU is a #NM
+inline constexpr std::uint64_t task_switched = CR0_TS;   ///< each use of the FPU is a #NM
 inline constexpr std::uint64_t extension_type = CR0_ET;  ///< always set
 inline constexpr std::uint64_t numeric_error = CR0_NE;
 inline constexpr std::uint64_t write_protect = CR0_WP;

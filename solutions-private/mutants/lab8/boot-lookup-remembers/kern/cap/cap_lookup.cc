@@ -17,7 +17,8 @@ std::expected<Slot*, LookupFailure> cap_lookup(const Capability& root, std::uint
         Slot* slot;
     };
     static Known all[256];
-    Known& known = all[(address ^ address >> 13 ^ reinterpret_cast<std::uint64_t>(&root) >> 11) % 256];
+    Known& known =
+        all[(address ^ address >> 13 ^ reinterpret_cast<std::uint64_t>(&root) >> 11) % 256];
     if (known.root == &root && known.address == address && known.depth == depth) return known.slot;
     const Capability* node = &root;
     unsigned left = depth;
