@@ -267,7 +267,7 @@ TEST_F(Methods, OfInterruptsAndPorts) {
     EXPECT_EQ(call(2, Method::GetIrq, {8, 1, 6}), Status::Done);
 
     EXPECT_EQ(call(3, Method::ReadPort, {0x71, 4}), Status::Done);
-    EXPECT_EQ(caller->message.words[0], 0x71U * 4);
+    EXPECT_EQ(caller->message.words[0], std::uint64_t{0x71} * 4);
     EXPECT_EQ(call(3, Method::ReadPort, {0x73, 4}), Status::InvalidArgument);
     EXPECT_EQ(call(3, Method::ReadPort, {0x6f, 1}), Status::InvalidArgument);
     EXPECT_EQ(call(3, Method::ReadPort, {0x76, 1}), Status::InvalidArgument);
