@@ -33,7 +33,7 @@ from grader.verbs.output import write
               "times, and show each verdict that differs.")
 @click.option("--mutate", is_flag=True, help="Judge mutants made from the references instead, and show those that no test "
               "notices.")
-@click.option("--sample", type=click.IntRange(1), metavar="N", help="With --mutate: only so many of each lab's mutants, "
+@click.option("--sample", type=click.IntRange(1), metavar="N", help="With --mutate: only so many of each lab's mutants, of drafts only if LAB says so, "
               "and none that is listed as right.")
 @click.option("--coverage", is_flag=True, help="Show the lines and branches of the references that no test on the host "
               "reaches.")
@@ -60,6 +60,8 @@ def command(lab: str | None, seed: int | None, keyword: str, machine: str | None
     seed = secrets.randbits(48) if seed is None else seed
     progress = Progress()
     if mutate:
+        if sample and not lab:  # of a draft nobody has listed yet which mutants are right
+            labs = [one for one in labs if not one.draft]
         return _mutate(labs, seed, progress, keyword, sample)
     if coverage:
         return _coverage(labs, seed, progress)
