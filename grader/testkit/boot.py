@@ -62,6 +62,7 @@ class BootResult:
     complaints: str
     """what the emulator had to say on the way, a line each; its end is in the transcript's emulator.txt"""
     memory: PhysicalMemory
+    """empty after a boot whose module was no file-system image"""
     evidence: Any
     """what the kernel published: an Evidence for guests, a ProcEvidence for programs, a GuestEvidence for
     programs that run guests, a ChecksumEvidence of boot modules; None if it never got so far, and ``evidence_error`` says why"""
@@ -185,7 +186,8 @@ def run_boot(
         status=end.status,
         emulator=end.detail,
         complaints=complaints,
-        memory=running.memory,
+        # A module as it is: what was published is all that is looked at, and many boots wait to be judged.
+        memory=PhysicalMemory(b"") if raw else running.memory,
         evidence=found,
         evidence_error=why,
         registers=registers,
