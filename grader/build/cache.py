@@ -19,8 +19,19 @@ from typing import Iterator
 
 
 def digest(*parts: object) -> str:
-    """A key from the parts' representations."""
+    """A key from the parts' representations. Raises TypeError for a set: each process writes it in another order."""
+    _refuse_sets(parts)
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:40]
+
+
+def _refuse_sets(part: object) -> None:
+    if isinstance(part, set | frozenset):
+        raise TypeError(f"no key from a set, which has no order: {part!r}")
+    if isinstance(part, tuple | list):
+        for one in part:
+            _refuse_sets(one)
+    elif isinstance(part, dict):
+        _refuse_sets([*part.items()])
 
 
 class Cache:

@@ -3,14 +3,16 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from grader.build.answers import Answers, own_answers
-from grader.build.cache import Cache
+from grader.build.cache import Cache, digest
 from grader.build.kit import Kit
 from grader.build.opening import read_description
 from grader.build.schedule import Schedule
@@ -43,6 +45,18 @@ def test_an_answer_is_read_once_in_a_session(tmp_path: Path, monkeypatch: pytest
 
 
 @pytest.mark.skipif(not (ROOT / "build/cmake/kit.json").exists(), reason="the kit is not configured")
+def test_what_is_kept_is_found_by_the_next_process(tmp_path: Path) -> None:
+    """A set is written in another order by each process: a key that has one is never found again."""
+    write = ("from pathlib import Path\nfrom grader.build.cache import Cache\nfrom grader.build.kit import Kit\n"
+             "from grader.course.lab import ROOT\nfrom grader.build.schedule import Schedule\n"
+             f"print(Kit({{}}, ROOT, Cache(Path({str(tmp_path)!r})), Schedule())._rules)")
+    rules = {subprocess.run([sys.executable, "-c", write], cwd=ROOT, env={**os.environ, "PYTHONHASHSEED": seed},
+                            check=True, capture_output=True, text=True).stdout for seed in ("1", "2", "3")}
+    assert len(rules) == 1
+    with pytest.raises(TypeError, match="no key from a set"):
+        digest("key", [{"flags": frozenset(("a", "b"))}])
+
+
 def test_what_a_compiler_fortifies_by_itself_is_not_fortified_here() -> None:
     """As Ubuntu's does: a bare machine has no __memcpy_chk, and no sanitizer stands before it."""
     kit = read_description(ROOT)
