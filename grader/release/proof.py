@@ -112,7 +112,8 @@ def _failures(tree: Path, lab: Lab) -> list[str]:
     result = _grade(tree, lab)
     if not isinstance(result, dict):
         return [f": {result}"]
-    return [f" fail {test['name']}" for test in result["tests"] if test["status"] != "passed"]
+    return [f" fail {test['name']}: {test['extra_data']['outcome']}: {' / '.join(test['output'].splitlines()[:4])}"
+            for test in result["tests"] if test["status"] != "passed"]
 
 
 def _grade(tree: Path, lab: Lab) -> dict[str, Any] | str:
