@@ -7,6 +7,7 @@ namespace {
 
 constexpr std::uint32_t pt_note = 4;
 constexpr std::uint64_t kernel_base = 0xffff'ffff'8000'0000;
+constexpr std::uint64_t gib = 1 << 30;
 
 class KernelEntry : public PagerTest {
    protected:
@@ -22,7 +23,8 @@ class KernelEntry : public PagerTest {
         return vmm::kernel_entry(*executable);
     }
 
-    /// A segment of 16 to 64 pages, somewhere below 1 GiB, linked at `distance` above it.
+    /// A segment of 16 to 64 pages, somewhere below 1 GiB, linked at `distance` above it: those whose distances
+    /// are a GiB apart never meet.
     kern::elf::ProgramHeader segment(std::uint64_t distance) {
         const std::uint64_t paddr = random().page_between(0x100, 0x3'0000);
         const std::uint64_t bytes = random().page_between(16, 64);
@@ -57,10 +59,9 @@ TEST_F(KernelEntry, IsThePhysicalAddressOfTheFirstInstruction) {
 TEST_F(KernelEntry, ComesFromTheSegmentThatHoldsIt) {
     // Each segment has a distance of its own between virtual and physical, and none is in order.
     for (const bool is_64_bit : {true, false}) {
-        const std::uint64_t base = is_64_bit ? kernel_base : 0xa000'0000;
-        const std::vector<kern::elf::ProgramHeader> segments{
-            segment(base), segment(base + 0x1000'0000), segment(0x5000'0000),
-            segment(base - 0x1000'0000)};
+        const std::uint64_t base = is_64_bit ? kernel_base : 0x8000'0000;
+        const std::vector<kern::elf::ProgramHeader> segments{segment(base), segment(base + gib),
+                                                             segment(0), segment(base - gib)};
         for (const auto& holder : segments) {
             const std::uint64_t distance = random().between(1, holder.p_memsz - 1);
             EXPECT_TRUE(is_entry(entry_of({.is_64_bit = is_64_bit,
@@ -108,7 +109,7 @@ TEST_F(KernelEntry, IsInNoEmptySegment) {
 }
 
 TEST_F(KernelEntry, AsksNothingOfOtherSegments) {
-    auto bad = segment(kernel_base - 0x1000'0000);
+    auto bad = segment(kernel_base - gib);
     bad.p_paddr = 0 - std::uint64_t{0x1000};  // beyond all memory, and p_paddr + p_memsz wraps
     const auto holder = segment(kernel_base);
     const std::uint64_t distance = random().between(1, holder.p_memsz - 1);
@@ -161,7 +162,7 @@ TEST_F(KernelEntry, BeyondGuestPhysicalMemoryIsOutOfRange) {
 TEST_F(KernelEntry, ASegmentThatWrapsHoldsNothing) {
     const auto holder = segment(kernel_base);
     const std::uint64_t distance = random().between(1, holder.p_memsz - 1);
-    auto wraps = segment(kernel_base - 0x1000'0000);
+    auto wraps = segment(kernel_base - gib);
     wraps.p_vaddr = holder.p_vaddr - random().page_between(1, 16);
     wraps.p_memsz = 0 - wraps.p_vaddr + random().page_between(1, 16);
     const std::uint64_t entry = holder.p_vaddr + distance;
