@@ -24,12 +24,18 @@ its row: a mutant is noticed if one of them notices it.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from grader import CannotRun
+from grader.build import unjudged
 from grader.build.answers import Answers, own_answers, reference_answers
+from grader.build.compiling import ASSEMBLY
 from grader.build.kit import Kit
 from grader.build.workshop import Progress
 from grader.course import lab as labs_module
@@ -43,6 +49,8 @@ from grader.judge.seen import FILE, OTHER, Seen, first_failing, read, told
 CONSTANT_WORDS = ("constant", "nothing")
 CONSTANT_SHARE = 0.05
 MOST_CROSSES = 64
+ENOUGH_TO_PRECOMPILE = 4
+"""Of so many mutants of one file, the headers are compiled once."""
 
 
 @dataclass
@@ -146,8 +154,9 @@ def verify(lab: Lab, kit: Kit, seed: int, progress: Progress, keyword: str = "",
                                   all_on_host=row.all_on_host, at_once=row.at_once, is_wrong=row.kind == "mutant")]
     if not cases:
         return rows
-    engine.build(cases)
-    found = judge(engine, cases, "", progress)
+    with _headers_first(lab, kit, rows):
+        engine.build(cases)
+        found = judge(engine, cases, "", progress)
     for row in rows:
         for task in lab.tasks:
             if task.id in row.answers:
@@ -157,6 +166,27 @@ def verify(lab: Lab, kit: Kit, seed: int, progress: Progress, keyword: str = "",
                 if cell is not None:  # else its tests are for machines that were not asked for
                     row.cells[task.id] = cell
     return rows
+
+
+@contextmanager
+def _headers_first(lab: Lab, kit: Kit, rows: list[Row]) -> Iterator[None]:
+    """While it is entered, what mutants of one file include is compiled once for all of them."""
+    count = Counter(task for row in rows if row.kind == "mutant" for task in row.answers)
+    with tempfile.TemporaryDirectory(prefix="headers-", dir=kit.cache.folder.parent) as folder:
+        jobs = []
+        for task in lab.tasks:
+            if count[task.id] < ENOUGH_TO_PRECOMPILE or task.file.endswith(ASSEMBLY):
+                continue
+            text = (kit.root / "solutions-private" / task.file).read_text(encoding="utf-8")
+            includes = "".join(line for line in text.splitlines(keepends=True) if line.startswith("#include"))
+            for kind, flavour in (("unit", "asan"), ("explore", "tsan")):
+                if any(test.kind == kind for test in task.tests):
+                    jobs.append(kit.schedule.submit(
+                        partial(unjudged.precompile, kit, task.file, flavour, includes, Path(folder))))
+        for job in jobs:
+            job.result()
+        yield
+    kit.headers.clear()
 
 
 def plan(lab: Lab, root: Path = ROOT, *, full: bool = False) -> list[Row]:
