@@ -17,8 +17,8 @@ On the host, mutants and choices of several variants are first run with all case
 there is believed, what does not is run alone, as a student's would be. With `full` all is run alone.
 
 The skeleton and the references are judged on every machine of the lab, mutants and variants on those that
-lab.json names in "mutants_on", and choices of variants on the first of these. A cell is over all machines of
-its row: a mutant is noticed if one of them notices it.
+lab.json names in "mutants_on", choices of variants on the first of these, and constant mutants on the first that boots
+all their tests, but for `full`. A cell is over all machines of its row: a mutant is noticed if one of them notices it.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from grader.build.kit import Kit
 from grader.build.workshop import Progress
 from grader.course import lab as labs_module
 from grader.course.lab import ROOT, Lab, Task, Test
-from grader.judge.engine import Engine, Settings, cases_of, new_transcripts
+from grader.judge.engine import Engine, Settings, cases_of, new_transcripts, why_not
 from grader.judge.judging import ALL, judge, outcomes
 from grader.judge.results import TaskResult
 from grader.judge.scoring import score_task
@@ -145,6 +145,8 @@ def verify(lab: Lab, kit: Kit, seed: int, progress: Progress, keyword: str = "",
     rows = [row for row in plan(lab, full=full) if keyword in row.name and chosen(row)]
     for row in rows:
         row.on = tuple(one for one in row.on if machine in (one, ALL))
+        if row.is_constant and not full:
+            row.on = _one_that_boots_all(lab, row)
         row.full = full or row.kind != "mutant" or row.is_constant
         row.all_on_host = all_on_host or (row.seen is not None and row.seen.kind != OTHER)
         row.at_once = not full and (row.kind == "mutant" or row.crossed)
@@ -166,6 +168,14 @@ def verify(lab: Lab, kit: Kit, seed: int, progress: Progress, keyword: str = "",
                 if cell is not None:  # else its tests are for machines that were not asked for
                     row.cells[task.id] = cell
     return rows
+
+
+def _one_that_boots_all(lab: Lab, row: Row) -> tuple[str, ...]:
+    """The first of a row's machines on which all tests of its tasks can run: what loses nearly all points there need not
+    hang on others. All of its machines, if there is none."""
+    tasks = [task for task in lab.tasks if task.id in row.answers]
+    able = [one for one in row.on if not any(why_not(task, test, one) for task in tasks for test in task.tests)]
+    return tuple(able[:1]) or row.on
 
 
 @contextmanager
