@@ -112,7 +112,7 @@ def _failures(tree: Path, lab: Lab) -> list[str]:
     result = _grade(tree, lab)
     if not isinstance(result, dict):
         return [f": {result}"]
-    return [f" fail {test['name']}: {test['extra_data']['outcome']}: {' / '.join(test['output'].splitlines()[:4])}"
+    return [f" fail {test['name']}: {' / '.join(test.get('output', test['status']).splitlines()[:4])}"
             for test in result["tests"] if test["status"] != "passed"]
 
 
