@@ -14,6 +14,7 @@ Lines that every file has (licence, includes, namespaces) are no secret.
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
 import re
 import subprocess
@@ -53,6 +54,8 @@ _COMMON_LINE = re.compile(
     rb"^[ \t]*(?:#[ \t]*(?:include|pragma|define \w+ ?$).*|.*SPDX-License-Identifier.*|\}?[ \t]*(?://)?[ \t]*(?:inline )?namespace.*"
     rb"|\.section \.note\.GNU-stack.*)$", re.MULTILINE)
 _WORD = re.compile(rb"[A-Za-z_]\w{%d,}" % (LEAST_WORD - 1))
+_LETTERS = re.compile(rb"\w{%d,}" % LEAST_WORD)
+"""What a word can be found in: a longer name may have it in it."""
 _FLATE = re.compile(rb"stream\r?\n(.*?)endstream", re.DOTALL)
 
 
@@ -80,6 +83,8 @@ class Private:
         self.runs: dict[bytes, str] = {}
         """runs of tokens, by the file that they stand in"""
         self.words: dict[bytes, str] = {}
+        self.clean: set[bytes] = set()
+        """letters in which no private word was found"""
         common = set()
         tests = set()
         public = bytearray()
@@ -91,6 +96,7 @@ class Private:
                 common.update(run for run, _ in runs(data))
             elif path.match("labs/*/unit/*"):
                 tests.update(run for run, _ in runs(data))
+        letters = b"\0".join(set(_LETTERS.findall(public)))
         for path in sorted((root / PRIVATE).rglob("*")):
             if not path.is_file() or path.suffix not in SOURCES:
                 continue
@@ -102,40 +108,65 @@ class Private:
                 if run not in common and not (hidden and run in tests):
                     self.runs.setdefault(run, name)
             for word in {*_WORD.findall(data), *(part.encode() for part in path.relative_to(root / PRIVATE).parts)}:
-                if len(word) >= LEAST_WORD and word not in self.words and word not in public:
-                    self.words[word] = name
+                if len(word) >= LEAST_WORD and word not in self.words and word not in self.clean:
+                    if word in (letters if _LETTERS.fullmatch(word) else public):
+                        self.clean.add(word)
+                    else:
+                        self.words[word] = name
         for known, most in KNOWN.items():
             alike = {run for run, _ in runs((root / known).read_bytes())} & self.runs.keys() if (root / known).exists() else set()
             if len(alike) <= most:
                 for run in alike:
                     del self.runs[run]
-        self._any_word = re.compile(b"|".join(map(re.escape, sorted(self.words, key=len, reverse=True))) or b"(?!)")
+        self.clean.clear()
+        in_letters = sorted((word for word in self.words if _LETTERS.fullmatch(word)), key=len, reverse=True)
+        self._any_word = re.compile(b"|".join(map(re.escape, in_letters)) or b"(?!)")
+        self._others = self.words.keys() - set(in_letters)
+
+    def words_in(self, data: bytes) -> Iterator[bytes]:
+        """The private words that stand in it, each once."""
+        new = set(_LETTERS.findall(data)) - self.clean
+        found = {one.group() for letters in new for one in self._any_word.finditer(letters)}
+        if not found:
+            self.clean |= new
+        yield from sorted(found)
+        yield from (word for word in self._others if word in data)
 
 
 def runs(data: bytes) -> Iterator[tuple[bytes, int]]:
     """Each run of RUN tokens of a text, and where it begins."""
     data = _COMMON_LINE.sub(lambda line: b" " * len(line.group()), data)
-    found = [(one.group(), one.start()) for one in _TOKEN.finditer(data)]
+    found = list(_TOKEN.finditer(data))
+    tokens = [one.group() for one in found]
     for index in range(len(found) - RUN + 1):
-        part = found[index:index + RUN]
-        yield b" ".join(token for token, _ in part), part[0][1]
+        yield b" ".join(tokens[index:index + RUN]), found[index].start()
 
 
 def scan(folder: Path, private: Private) -> list[Leak]:
     """What of the private things stands in a folder, its git repository and its archives included."""
     leaks: list[Leak] = []
+    clean: set[bytes] = set()
+
+    def look(name: str, data: bytes) -> None:
+        digest = hashlib.sha256(data).digest()
+        if digest not in clean:  # most of what a repository has is a file beside it as well
+            found = list(_in_text(name, data, private))
+            leaks.extend(found)
+            if not found:
+                clean.add(digest)
+
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         if path.is_symlink():
-            leaks += _in_text(name, str(path.readlink()).encode(), private)
+            look(name, str(path.readlink()).encode())
         elif path.is_file():
             for inner, data in unpacked(name, path.read_bytes()):
-                leaks += _in_text(inner, data, private)
-        leaks += [Leak(name, 0, f"its name has '{word.decode()}'", source)
-                  for word, source in _words(path.name.encode(), private)]
+                look(inner, data)
+        leaks += [Leak(name, 0, f"its name has '{word.decode()}'", private.words[word])
+                  for word in private.words_in(path.name.encode())]
     for name, data in _git_objects(folder):
         for inner, text in unpacked(name, data):
-            leaks += _in_text(inner, text, private)
+            look(inner, text)
     return leaks
 
 
@@ -185,9 +216,8 @@ def _git_objects(folder: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def _in_text(name: str, data: bytes, private: Private) -> Iterator[Leak]:
-    for word, source in dict(_words(data, private)).items():
-        where = data.index(word)
-        yield Leak(name, _line(data, where), f"has '{word.decode(errors='replace')}'", source)
+    for word in private.words_in(data):
+        yield Leak(name, _line(data, data.index(word)), f"has '{word.decode(errors='replace')}'", private.words[word])
     if b"\0" in data[:4096]:
         return
     for run, at in runs(data):
@@ -195,11 +225,6 @@ def _in_text(name: str, data: bytes, private: Private) -> Iterator[Leak]:
             shown = " ".join(run.decode(errors="replace").split())[:60]
             yield Leak(name, _line(data, at), f"has `{shown}`", private.runs[run])
             return  # one a file: the others say the same
-
-
-def _words(data: bytes, private: Private) -> Iterator[tuple[bytes, str]]:
-    for found in private._any_word.finditer(data):
-        yield found.group(), private.words[found.group()]
 
 
 def _line(data: bytes, at: int) -> int:
