@@ -98,7 +98,8 @@ Result load_table(SoftCpu& cpu, const GuestMemory& memory,
     const auto base =
         read_number<std::uint32_t>(cpu, memory, instruction.address + 2, cpu.user_mode);
     if (!base) return refuse(base.error());
-    (instruction.kind == Kind::Lgdt ? cpu.gdtr : cpu.idtr) = {.base = *base, .limit = *limit};
+    (instruction.kind == Kind::Lgdt ? cpu.gdtr : cpu.idtr) =
+        DescriptorTable{.base = *base, .limit = *limit};
     return nothing;
 }
 
