@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <cstdlib>
+#include <vector>
 
 #include "kern/arch/arch.hh"
 #include "kern/arch/explore/schedule.hh"
@@ -64,6 +65,29 @@ TEST_F(Explore, RunsAScheduleAgainByItsNumber) {
     EXPECT_EQ(part(other.story, "nothing was broken"), "");
     setenv("NEST_SCHEDULE", "2,", 1);
     EXPECT_FALSE(all.run(1).holds);
+    unsetenv("NEST_SCHEDULE");
+}
+
+// NOLINTNEXTLINE(misc-no-recursion)
+[[gnu::noinline]] void count_below(unsigned calls, int& count) {
+    if (calls != 0) return count_below(calls - 1, count);
+    ++count;
+}
+
+TEST_F(Explore, IsTheSameTheFirstTimeWhateverItHoldsItself) {
+    // Of this vector the linker has the instrumented copy; the explorer has one of the calls, which
+    // grows in the first schedule of each exploration, and in no other.
+    std::vector<std::uintptr_t> instrumented;
+    for (std::uintptr_t one = 0; one < 40; ++one) instrumented.push_back(one);
+    int count = 0;
+    for (int cpu = 0; cpu < 2; ++cpu) all.cpu([&] { count_below(40, count); });
+    all.at_end([&] {
+        if (count != 2) explore::broken("lost");
+    });
+    const std::string story = all.run(1).story;
+    const std::size_t at = story.find("NEST_SCHEDULE=") + 14;
+    setenv("NEST_SCHEDULE", story.substr(at, story.find(' ', at) - at).c_str(), 1);
+    EXPECT_EQ(part(all.run(1).story, "lost"), "");
     unsetenv("NEST_SCHEDULE");
 }
 

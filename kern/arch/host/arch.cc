@@ -32,7 +32,7 @@ std::uint32_t read_port(std::uint16_t port) {
 
 void write_port(std::uint16_t port, std::uint8_t bytes, std::uint32_t value) {
     std::unique_lock lock{machine().lock};
-    machine().port_writes.push_back({port, bytes, value});
+    fake::record_port_write({port, bytes, value});
     const auto found = machine().ports.find(port);
     if (found == machine().ports.end() || !found->second.on_write) return;
     const auto effect = found->second.on_write;
@@ -179,7 +179,7 @@ bool is_idle(unsigned cpu) {
 
 void interrupt_and_wait(std::uint64_t cpus) {
     std::unique_lock lock{machine().lock};
-    machine().shootdowns.push_back(cpus);
+    fake::record_shootdown(cpus);
     for (unsigned cpu = 0; cpu < max_cpus; ++cpu) {
         if ((cpus >> cpu & 1) != 0 && cpu != this_cpu) interrupt(cpu);
     }

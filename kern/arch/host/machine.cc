@@ -29,9 +29,6 @@ namespace {
 constinit Machine* current = nullptr;
 constinit std::uint64_t arena_bytes = 0;  // of the current one
 
-/// Whatever reads memory asks where that is: neither ThreadSanitizer nor kern/arch/explore looks on.
-#define UNWATCHED [[gnu::no_sanitize("thread")]]
-
 void start(const Options& options) {
     check(options.cpus >= 1 && options.cpus <= max_cpus, "the fake machine has 1 to 16 CPUs");
     check(options.arena_bytes >= 4 * page_size, "the fake machine's arena has 4 pages at least");
@@ -53,7 +50,7 @@ void start(const Options& options) {
 
 }  // namespace
 
-UNWATCHED Machine& machine() {
+Machine& machine() {
     if (!current) {
         static std::once_flag once;
         std::call_once(once, [] {
@@ -76,7 +73,7 @@ Hpa arena_end() {
     return arena_begin + machine().arena.size();
 }
 
-UNWATCHED bool is_memory(Hpa address) {
+bool is_memory(Hpa address) {
     machine();
     return address.value() - arena_begin.value() < arena_bytes;
 }
@@ -94,6 +91,10 @@ void on_port_read(std::uint16_t port, std::function<std::uint32_t()> answer) {
 void on_port_write(std::uint16_t port, std::function<void(std::uint32_t)> effect) {
     const std::lock_guard guard{machine().lock};
     machine().ports[port].on_write = std::move(effect);
+}
+
+void record_port_write(const PortWrite& write) {
+    machine().port_writes.push_back(write);
 }
 
 std::vector<PortWrite> port_writes() {
@@ -134,6 +135,10 @@ void set_timestamp_step(std::uint64_t step) {
 std::uint64_t timer_deadline(unsigned cpu) {
     const std::lock_guard guard{machine().lock};
     return machine().cpus.at(cpu).timer_deadline;
+}
+
+void record_shootdown(std::uint64_t cpus) {
+    machine().shootdowns.push_back(cpus);
 }
 
 std::vector<std::uint64_t> shootdowns() {

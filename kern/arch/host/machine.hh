@@ -85,4 +85,10 @@ struct Machine {
 /// The machine of the last reset; one with the default options if there was none.
 Machine& machine();
 
+///@{
+/// With the machine's lock held.
+void record_port_write(const PortWrite& write);
+void record_shootdown(std::uint64_t cpus);
+///@}
+
 }  // namespace kern::arch::fake
