@@ -127,12 +127,12 @@ void serve(Tcb& tcb) {
         serve_call(tcb);
     } else if (frame.vector == arch::vector::timer) {
         ++micro_evidence.records[0].slices;
+        if (arch::nanoseconds() > deadline) end_machine(*world, MicroEnd::TimeIsOver);
         yield(world->kernel);
     } else if (frame.vector < arch::vector::first_interrupt &&
                frame.vector != arch::vector::non_maskable_interrupt) {
         serve_fault(frame);
     }
-    schedule(world->kernel);
 }
 
 void take_interrupts() {
@@ -173,8 +173,8 @@ bool is_an_interrupt_awaited() {
                                [](const Irq& irq) { return irq.notification != nullptr; });
 }
 
+/// This CPU has nobody. Who runs has a slice, and its end is a look at the time too.
 void look_for_the_end() {
-    if (world->root->state == Tcb::State::Inactive) end_machine(*world, MicroEnd::RootTaskEnded);
     if (arch::nanoseconds() > deadline) end_machine(*world, MicroEnd::TimeIsOver);
     if (!is_anybody_running() && highest_ready(world->kernel) < 0 && !is_an_interrupt_awaited())
         end_machine(*world, MicroEnd::NobodyCanRun);
@@ -217,6 +217,7 @@ void use_space_of(const Tcb& tcb) {
     if (!cpu.has_slice) arch::set_timer(time_slice);
     cpu.has_slice = true;
     unlock();
+    arch::clear_selectors();
     // Whoever changes these registers from now on stops this CPU first.
     arch::enter_user(&state.frame);
 }
@@ -225,9 +226,11 @@ void use_space_of(const Tcb& tcb) {
     while (true) {
         take_interrupts();
         schedule(world->kernel);
-        look_for_the_end();
+        if (world->root->state == Tcb::State::Inactive)
+            end_machine(*world, MicroEnd::RootTaskEnded);
         find_cpu();
         if (Tcb* const next = world->kernel.current()) enter(*next);
+        look_for_the_end();
         sleep();
     }
 }
