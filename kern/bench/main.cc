@@ -27,7 +27,7 @@ namespace kern::bench {
 namespace {
 
 constexpr unsigned samples = 9;
-constexpr std::uint64_t calls = 20'000, switches = 5'000, few_calls = 2'000, programs = 50;
+constexpr std::uint64_t calls = 20'000, switches = 5'000, few_calls = 500, programs = 50;
 constexpr unsigned crowd = 200;
 
 template <class T, class E>
