@@ -93,8 +93,11 @@ TEST_F(HandleMsrAccess, WritesFromEdxAndEax) {
 }
 
 TEST_F(HandleMsrAccess, ReadsAndWritesEfer) {
-    fake().system.efer = efer::syscall_enable;
-    EXPECT_EQ(read(msr::efer), efer::syscall_enable);
+    for (const std::uint64_t there :
+         {efer::syscall_enable, efer::no_execute_enable | efer::long_mode_enable}) {
+        fake().system.efer = there;
+        EXPECT_EQ(read(msr::efer), there);
+    }
     constexpr std::uint64_t value =
         efer::syscall_enable | efer::no_execute_enable | efer::long_mode_enable;
     write(msr::efer, value);
@@ -143,6 +146,8 @@ TEST_F(HandleMsrAccess, RefusesToChangeLongModeUnderPaging) {
     EXPECT_TRUE(was_refused()) << "LME becomes 1 while paging is on";
     write(msr::efer, efer::no_execute_enable);
     EXPECT_TRUE(was_done()) << "NXE may change while paging is on";
+    write(msr::efer, efer::syscall_enable);
+    EXPECT_TRUE(was_done()) << "SCE may change while paging is on";
 }
 
 TEST_F(HandleMsrAccess, RefusesWhatIsNoMemoryType) {
@@ -154,13 +159,17 @@ TEST_F(HandleMsrAccess, RefusesWhatIsNoMemoryType) {
     EXPECT_EQ(fake().system.pat, reset_pat) << "a refused write has changed the PAT";
     write(msr::page_attribute_table, 0);
     EXPECT_TRUE(was_done()) << "eight times uncached";
+    write(msr::page_attribute_table, reset_pat);
+    EXPECT_TRUE(was_done()) << "the value at reset, after refused ones";
 }
 
 TEST_F(HandleMsrAccess, TheTimeStampCounterHasAnOffset) {
+    constexpr std::uint64_t now = 0x5'1234'5678;  // of the machine's counter
+    kern::arch::fake::set_timestamp(now);
     fake().offset = 1ULL << 50;
     const std::uint64_t first = read(msr::time_stamp_counter);
-    EXPECT_GE(first, 1ULL << 50) << "the guest's offset is added";
-    EXPECT_LT(first - (1ULL << 50), 1ULL << 40);
+    EXPECT_GE(first, now + (1ULL << 50)) << "the guest's offset is added";
+    EXPECT_LT(first, now + (1ULL << 50) + 1'000'000);
     const std::uint64_t before_write = kern::arch::timestamp();
     write(msr::time_stamp_counter, 5ULL << 56);
     EXPECT_TRUE(was_done());
@@ -179,6 +188,21 @@ TEST_F(HandleMsrAccess, ReadsAndWritesTheApic) {
     EXPECT_EQ(read(task_priority), 0x50U);
     EXPECT_EQ(read(0x802, 1), 1U) << "the identifier of vCPU 1";
     EXPECT_EQ(read(0x803) & 0xff, 0x14U) << "the version";
+}
+
+TEST_F(HandleMsrAccess, TheApicHasTheMachinesTime) {
+    constexpr std::uint32_t timer_vector = 0x832, initial_count = 0x838, current_count = 0x839,
+                            divide = 0x83e, by_one = 0xb, ticks = 1'000'000;  // of 1 ns
+    kern::arch::fake::set_timestamp(0x5'1234'5678);
+    write(divide, by_one);
+    write(timer_vector, 0x40);
+    write(initial_count, ticks);
+    EXPECT_TRUE(was_done());
+    kern::arch::fake::set_timestamp(0x5'1234'5678 + ticks / 2);
+    const std::uint64_t left = read(current_count);
+    EXPECT_TRUE(left > ticks / 4 && left < ticks * 3 / 4)
+        << "half of the time is over, and of " << ticks << " ticks there are left " << left
+        << ": X2Apic::read and write want kern::arch::nanoseconds()";
 }
 
 TEST_F(HandleMsrAccess, SendsWhatTheApicHandsBack) {
@@ -263,8 +287,10 @@ TEST_F(HandleMsrAccess, HasRegistersThatAreZero) {
         EXPECT_EQ(read(number), 0U) << "MSR " << hex(number);
     write(msr::debug_control, 0);
     EXPECT_TRUE(was_done()) << "0 into DEBUGCTL";
-    write(msr::debug_control, 1);
-    EXPECT_TRUE(was_refused()) << "1 into DEBUGCTL";
+    for (const std::uint64_t value : {1ULL, 1ULL << 8, 1ULL << 16, 1ULL << 40}) {
+        write(msr::debug_control, value);
+        EXPECT_TRUE(was_refused()) << hex(value) << " into DEBUGCTL";
+    }
     write(msr::microcode_patch_level, 0);
     EXPECT_TRUE(was_refused()) << "0 into the microcode patch level";
 }

@@ -31,6 +31,15 @@ std::optional<std::size_t> intel_bit(std::uint32_t msr, bool write) {
     }
 }
 
+/// A map that no processor has: large, and with the bits of an MSR far from those of the next one.
+constexpr vmm::MsrRange of_nobody[]{
+    {.first = 0x4000'0000, .read_bit = 70'001, .write_bit = 70'150}};
+constexpr vmm::MsrMapFormat format_of_nobody{
+    .name = "nobody", .bytes = 320'000, .ranges = of_nobody, .step = 300};
+std::optional<std::size_t> bit_of_nobody(std::uint32_t msr, bool write) {
+    return (write ? 70'150 : 70'001) + std::size_t{300} * (msr - 0x4000'0000);
+}
+
 struct Vendor {
     const char* name;
     const vmm::MsrMapFormat& format;
@@ -38,6 +47,7 @@ struct Vendor {
 };
 const Vendor amd{"AMD", vmm::svm_msr_map, amd_bit};
 const Vendor intel{"Intel", vmm::vmx_msr_map, intel_bit};
+const Vendor nobody{"a format that no processor has", format_of_nobody, bit_of_nobody};
 
 std::string in_words(const Vendor& vendor, std::uint32_t msr, MsrExits exits) {
     return std::string{vendor.name} + ", MSR " + hex(msr) + ", RDMSR " +
@@ -128,6 +138,12 @@ TEST_F(MsrPermissions, ServesTheFirstAndTheLastOfARange) {
             for (const MsrExits exits : {none, both}) expect_bits(*vendor, msr, exits);
     for (const std::uint32_t msr : {0xc001'0000U, 0xc001'1fffU})
         for (const MsrExits exits : {none, both}) expect_bits(amd, msr, exits);
+}
+
+TEST_F(MsrPermissions, FollowsAnyFormat) {
+    for (const std::uint32_t index : {0U, any_index(), 0x1fffU})
+        for (const MsrExits exits : {none, both}) expect_bits(nobody, 0x4000'0000 + index, exits);
+    expect_others_kept(nobody, 0x4000'0000 + any_index(), {.read = false, .write = true});
 }
 
 TEST_F(MsrPermissions, LeavesOtherMsrsAlone) {
