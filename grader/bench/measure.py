@@ -25,6 +25,7 @@ from grader.build.answers import reference_answers
 from grader.build.kit import Kit
 from grader.build.workshop import Progress
 from grader.course import lab
+from grader.testkit import micro
 from grader.testkit.images import file_system_image
 
 MACHINE = "amd-qemu"
@@ -161,6 +162,27 @@ IN_THE_PROCESS_LAYER = (
 """the rows that the kernel of kern/bench measures"""
 
 
+BY_MESSAGES = (
+    Comparison("message", "message", "fast", "yield", "Call and ReplyRecv between address spaces",
+               "yield to another program of lab 1, and back", "cycles", 1.3),
+    Comparison("message-slow", "message", "slow", "fast", "the same with a message that is not in registers",
+               "by the fast path", "cycles"),
+    Comparison("signal", "signal", "ours", "nothing", "a notification is signalled",
+               "a system call of lab 1 that does nothing", "cycles", 1.5),
+    Comparison("signal-refused", "signal", "ours", "refused", "the same", "a system call that does not exist", "cycles"),
+    Comparison("look-up", "look-up", "many", "few", "a signal, with 512 capabilities more", "without them", "cycles", 1.1),
+    Comparison("revoke", "revoke", "many", "few", "revoke, each of 512 capabilities", "each of 32", "cycles", 1.1),
+    Comparison("pager", "page-fault", "pager", "kernel", "page fault, served by a pager in ring 3",
+               "by the kernel itself", "cycles"),
+)
+"""the rows that the microkernel's root task (kern/user/micro/bench.cc) and the kernel of kern/bench measure"""
+BY_MESSAGES_COUNTED = tuple(
+    one._replace(name=f"{one.name}-instructions", unit="instructions", bound=None)
+    for one in BY_MESSAGES
+)
+"""the same on Bochs, whose time-stamp counter counts instructions; the bounds are of time"""
+
+
 def first_byte(kit: Kit, progress: Progress) -> Iterator[Row]:
     """From the start of the emulator to the first byte on the serial line."""
     answers = reference_answers(lab.load_all())
@@ -235,6 +257,32 @@ def in_the_process_layer(kit: Kit, progress: Progress) -> Iterator[Row]:
     yield from _rows(IN_THE_PROCESS_LAYER, samples)
 
 
+def by_messages(kit: Kit, progress: Progress) -> Iterator[Row]:
+    """Boots of the microkernel and of the process layer's benchmark kernel, in turn."""
+    yield from _rows(BY_MESSAGES, _in_turn(kit, progress, MACHINE, turns=3))
+
+
+def by_messages_counted(kit: Kit, progress: Progress) -> Iterator[Row]:
+    """The same on Bochs, where one turn is like the other."""
+    yield from _rows(BY_MESSAGES_COUNTED, _in_turn(kit, progress, INTEL, turns=1))
+
+
+def _in_turn(kit: Kit, progress: Progress, machine: str, turns: int) -> Samples:
+    answers = reference_answers(lab.load_all())
+    if answers is None:
+        raise CannotRun("there are no reference answers in this tree: nothing to measure")
+    microkernel = kit.kernel("nestling-micro", answers).result()
+    root_task = micro.measuring(kit.files["user/micro.elf"].read_bytes())
+    files = {"bench.elf": kit.files["user/bench.elf"].read_bytes(), "microkernel": b"yes"}
+    samples: Samples = {}
+    for turn in range(turns):
+        progress(f"measuring messages on {machine} [{turn + 1}/{turns}]")
+        for kernel, module in ((microkernel, root_task), (kit.files["proc_bench.elf"], files)):
+            measured, _ = _measure(machine, kernel, module)
+            samples |= {key: samples.get(key, ()) + values for key, values in measured.items()}
+    return samples
+
+
 def in_software(kit: Kit, progress: Progress) -> Iterator[Row]:
     """One boot of the benchmark kernel for guests in ring 3."""
     progress("measuring a guest in ring 3")
@@ -263,14 +311,15 @@ def _rows(comparisons: Iterable[Comparison], samples: Samples) -> Iterator[Row]:
 
 
 def _measure(
-    machine: str, kernel: Path, files: dict[str, bytes], *, counts: bool = False
+    machine: str, kernel: Path, files: dict[str, bytes] | bytes, *, counts: bool = False
 ) -> tuple[Samples, Samples]:
-    """Boots a benchmark kernel: what it measured by its own clock, and what by this one."""
+    """Boots a benchmark kernel: what it measured by its own clock, and what by this one. Files that are bytes are the boot
+    module as it is."""
     emulator = machines.machine(machine)
     lines = Lines()
     with TemporaryDirectory() as folder:
         module = Path(folder, "module.img")
-        module.write_bytes(file_system_image(files))
+        module.write_bytes(files if isinstance(files, bytes) else file_system_image(files))
         memory = MEMORY_MIB if machine == MACHINE else emulator.default_memory_mib
         configuration = machines.Configuration(
             kernel=kernel, module=module, cpus=1, memory_mib=memory, counts_instructions=counts
@@ -340,6 +389,8 @@ MEASUREMENTS = (
     ([row.name for row in ON_INTEL] + [INSTRUCTIONS[INTEL].name], on_intel),
     ([INSTRUCTIONS[MACHINE].name], instructions_on_amd),
     ([row.name for row in IN_THE_PROCESS_LAYER], in_the_process_layer),
+    ([row.name for row in BY_MESSAGES], by_messages),
+    ([row.name for row in BY_MESSAGES_COUNTED], by_messages_counted),
     ([row.name for row in IN_SOFTWARE + IN_A_LARGE_GUEST], in_software),
     (["first-byte"], first_byte),
     (["gate"], gate),

@@ -11,7 +11,7 @@ from grader.evidence.blocks import Block
 from grader.evidence.memory import PhysicalMemory
 
 _FIELDS = (
-    ("end", "Q"), ("cpus", "Q"), ("cpus_used", "Q"), ("system_calls", "8Q"), ("preempted", "Q"), ("slices", "Q"),
+    ("end", "Q"), ("cpus", "Q"), ("system_calls", "8Q"), ("preempted", "Q"), ("slices", "Q"),
     ("faults", "Q"), ("interrupts", "Q"), ("fast_calls", "Q"), ("fast_replies", "Q"), ("bytes", "Q"),
     ("frames_left", "Q"), ("untyped_in_use", "Q"), ("dead", "Q"), ("ready", "Q"), ("report", "64Q"),
 )  # fmt: skip
@@ -28,7 +28,6 @@ class MicroRecord:
 
     end: int
     cpus: int
-    cpus_used: int
     system_calls: tuple[int, ...]
     preempted: int
     slices: int

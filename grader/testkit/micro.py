@@ -9,7 +9,7 @@ from grader.evidence.micro import ROOT_TASK_ENDED, MicroRecord
 from grader.testkit.digest import digest, key_of, scramble
 from grader.testkit.images import GuestImage
 
-__all__ = ["PARTS", "ROOT_TASK_ENDED", "MicroRecord", "client_digest", "keyed", "number_of"]
+__all__ = ["PARTS", "ROOT_TASK_ENDED", "MicroRecord", "client_digest", "keyed", "measuring", "number_of"]
 
 _MASK = (1 << 64) - 1
 (_DONE, _INVALID_CAPABILITY, _INVALID_ARGUMENT, _NOT_ALLOWED, _SLOT_EMPTY, _NOT_ENOUGH_MEMORY) = (0, 2, 3, 4, 5, 7)
@@ -22,11 +22,21 @@ PARTS = (
 """In the order of kern/user/micro/main.cc."""
 
 
-def keyed(image: bytes, nonce: str, *, is_hostile: bool = False) -> bytes:
-    """The image with the key of this run. ``is_hostile``: it runs the hostile children in the place of its parts."""
+def keyed(image: bytes, nonce: str, *, hostile_calls: int = 0) -> bytes:
+    """The image with the key of this run. ``hostile_calls``: in the place of its parts it runs hostile children, until they
+    have made so many calls."""
+    return _with(image, micro_key=key_of(nonce), micro_role=int(hostile_calls != 0), micro_calls=hostile_calls)
+
+
+def measuring(image: bytes) -> bytes:
+    """The image that measures in the place of its parts."""
+    return _with(image, micro_role=2)
+
+
+def _with(image: bytes, **values: int) -> bytes:
     made = bytearray(image)
     guest = GuestImage(image)
-    for name, value in (("micro_key", key_of(nonce)), ("micro_is_hostile", int(is_hostile))):
+    for name, value in values.items():
         where = guest.symbol(name).vaddr
         segment = next(one for one in guest.segments if one.virtual <= where < one.virtual + len(one.data))
         at = (segment.offset or 0) + where - segment.virtual

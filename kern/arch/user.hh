@@ -22,6 +22,10 @@ void use_kernel_address_space();
 /// This CPU forgets how it translated the page at `page`.
 void forget_translation(Uva page);
 
+/// DS, ES, FS and GS are 0 from now on: nothing of what a program has left in them is there for the
+/// next one. Nothing else of this CPU's changes. Interrupts must be disabled.
+void clear_selectors();
+
 /// A character that was typed, or -1 if there is none.
 int console_read();
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // The benchmark kernel of the process layer: what it costs beside what the processor alone costs,
 // in one boot and on one CPU. `nest bench` takes medians of the samples, which are printed as lines
-// `bench ROW SIDE VALUE`, in nanoseconds.
+// `bench ROW SIDE VALUE`, in nanoseconds; what the microkernel is compared with, in ticks of the
+// time-stamp counter.
 #include <array>
 #include <cstring>
 #include <expected>
@@ -11,6 +12,7 @@
 #include "kern/arch/arch.hh"
 #include "kern/arch/user.hh"
 #include "kern/arch/x86_64/registers.hh"
+#include "kern/bench/faults.hh"
 #include "kern/bench/numbers.h"
 #include "kern/boot/boot_info.hh"
 #include "kern/elf/elf.hh"
@@ -25,7 +27,7 @@ namespace kern::bench {
 namespace {
 
 constexpr unsigned samples = 9;
-constexpr std::uint64_t calls = 20'000, switches = 5'000, programs = 50;
+constexpr std::uint64_t calls = 20'000, switches = 5'000, few_calls = 500, programs = 50;
 constexpr unsigned crowd = 200;
 
 template <class T, class E>
@@ -112,6 +114,25 @@ void measure_switches(Program& program) {
     }
 }
 
+/// What the microkernel is compared with: two programs that yield, there and back, a call that does
+/// nothing, and a page fault that the kernel serves.
+void measure_for_microkernel(Program& program) {
+    std::array<char, 64> text;
+    const auto yield = std::to_underlying(syscall::Number::yield);
+    const auto nothing = std::to_underlying(syscall::Number::nothing);
+    const auto ticks_of = [&](unsigned number, unsigned count) {
+        for (unsigned n = 0; n < count; ++n)
+            program.start(format_text(text, "do={} rounds={} call={} ticks=1", BENCH_CALL,
+                                      few_calls, number));
+        return program.run() / few_calls;
+    };
+    for (unsigned i = 0; i < samples; ++i) {
+        sample("message", "yield", ticks_of(yield, 2));
+        sample("signal", "nothing", ticks_of(nothing, 1));
+        sample("page-fault", "kernel", ticks_of_page_fault());
+    }
+}
+
 /// How many pages the program has, its stack too.
 std::uint64_t pages_of(File file) {
     const FilePeeker peeker{file};
@@ -181,8 +202,13 @@ void measure(const BootInfo& boot) {
     set_program_files(&files);
     const File file = must(files.open("bench.elf"), "bench: bench.elf");
     arch::write_msr(arch::x86::msr::lstar, reinterpret_cast<std::uint64_t>(&bare_entry));
-    warm_up();
     Program program{file};
+    if (files.open("microkernel")) {
+        measure_for_microkernel(program);
+        kprint("bench done\n");
+        return;
+    }
+    warm_up();
     measure_calls(program);
     measure_switches(program);
     measure_programs(program, pages_of(file));

@@ -202,7 +202,7 @@ extern "C" void handle_trap(TrapFrame* frame) {
 
 /// Where user_entry.S goes to, with the frame on a stack of this CPU.
 extern "C" [[noreturn]] void handle_user_trap(const TrapFrame* frame) {
-    if (!serve_interrupt(*frame) && frame->vector != system_call_vector &&
+    if (frame->vector != system_call_vector && !serve_interrupt(*frame) &&
         frame->vector >= vector::first_interrupt)
         report_interrupt(*frame);
     user_trap_handler(*frame);

@@ -70,6 +70,28 @@ void forget_translation(Uva page) {
     asm volatile("invlpg (%0)" : : "r"(page.value()) : "memory");
 }
 
+void clear_selectors() {
+    std::uint32_t ds = 0, es = 0, fs = 0, gs = 0;
+    asm volatile(
+        "mov %%ds, %0\n\t"
+        "mov %%es, %1\n\t"
+        "mov %%fs, %2\n\t"
+        "mov %%gs, %3"
+        : "=r"(ds), "=r"(es), "=r"(fs), "=r"(gs));
+    if ((ds | es | fs | gs) == 0) return;  // nearly always: to look costs less than to load
+    // Loading GS clears its base on Intel [intel/vol3a 3.4.4], so the program's is put there meanwhile.
+    asm volatile(
+        "mov %0, %%ds\n\t"
+        "mov %0, %%es\n\t"
+        "mov %0, %%fs\n\t"
+        "swapgs\n\t"
+        "mov %0, %%gs\n\t"
+        "swapgs"
+        :
+        : "r"(0)
+        : "memory");
+}
+
 void run_user_mode(void (*schedule)(), void (*on_trap)(const TrapFrame& frame)) {
     enable_ring_3();
     user_trap_handler = on_trap;  // the same on every CPU

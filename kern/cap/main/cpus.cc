@@ -123,16 +123,16 @@ void serve_fault(const arch::TrapFrame& frame) {
 
 void serve(Tcb& tcb) {
     const arch::TrapFrame& frame = state_of(tcb).frame;
-    if (frame.vector == arch::system_call_vector) {
-        serve_call(tcb);
-    } else if (frame.vector == arch::vector::timer) {
+    if (frame.vector == arch::system_call_vector) return serve_call(tcb);
+    if (frame.vector == arch::vector::timer) {
         ++micro_evidence.records[0].slices;
+        if (arch::nanoseconds() > deadline) end_machine(*world, MicroEnd::TimeIsOver);
         yield(world->kernel);
     } else if (frame.vector < arch::vector::first_interrupt &&
                frame.vector != arch::vector::non_maskable_interrupt) {
         serve_fault(frame);
     }
-    schedule(world->kernel);
+    schedule(world->kernel);  // a kick: somebody more urgent is Ready
 }
 
 void take_interrupts() {
@@ -146,6 +146,7 @@ void take_interrupts() {
 
 /// Somebody is Ready: gets him a CPU that has nobody, or else one whose thread is less urgent.
 void find_cpu() {
+    if (cpu_count == 1) return;
     const int ready = highest_ready(world->kernel);
     if (ready < 0) return;
     unsigned best = most_cpus;
@@ -173,8 +174,8 @@ bool is_an_interrupt_awaited() {
                                [](const Irq& irq) { return irq.notification != nullptr; });
 }
 
+/// This CPU has nobody. Who runs has a slice, and its end is a look at the time too.
 void look_for_the_end() {
-    if (world->root->state == Tcb::State::Inactive) end_machine(*world, MicroEnd::RootTaskEnded);
     if (arch::nanoseconds() > deadline) end_machine(*world, MicroEnd::TimeIsOver);
     if (!is_anybody_running() && highest_ready(world->kernel) < 0 && !is_an_interrupt_awaited())
         end_machine(*world, MicroEnd::NobodyCanRun);
@@ -207,16 +208,17 @@ void use_space_of(const Tcb& tcb) {
     ThreadState& state = state_of(tcb);
     if (state.in_call) give_message(tcb, state.frame);
     state.in_call = false;
+    // A thread may run that was never given registers.
     state.frame.cs = arch::selector::user_code;
     state.frame.ss = arch::selector::user_data;
     state.frame.rflags |= arch::x86::rflags::interrupt_enable | arch::x86::rflags::reserved_one;
     Cpu& cpu = self();
     cpu.thread = &tcb;
     use_space_of(tcb);
-    micro_evidence.records[0].cpus_used |= 1ULL << arch::cpu_index();
     if (!cpu.has_slice) arch::set_timer(time_slice);
     cpu.has_slice = true;
     unlock();
+    arch::clear_selectors();
     // Whoever changes these registers from now on stops this CPU first.
     arch::enter_user(&state.frame);
 }
@@ -224,10 +226,13 @@ void use_space_of(const Tcb& tcb) {
 [[noreturn]] void leave_kernel() {
     while (true) {
         take_interrupts();
-        schedule(world->kernel);
-        look_for_the_end();
+        // Whatever has happened here ended with schedule, as calls.hh says.
+        if (world->kernel.current() == nullptr) schedule(world->kernel);
+        if (world->root->state == Tcb::State::Inactive)
+            end_machine(*world, MicroEnd::RootTaskEnded);
         find_cpu();
         if (Tcb* const next = world->kernel.current()) enter(*next);
+        look_for_the_end();
         sleep();
     }
 }

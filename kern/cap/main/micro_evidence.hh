@@ -23,7 +23,6 @@ enum class MicroEnd : std::uint64_t {
 struct MicroRecord {
     MicroEnd end = MicroEnd::None;                ///< why
     std::uint64_t cpus = 0;                       ///< that are up
-    std::uint64_t cpus_used = 0;                  ///< as bits: have entered a thread
     std::array<std::uint64_t, 8> system_calls{};  ///< by SystemCall
     std::uint64_t preempted = 0;                  ///< system calls that are to be made again
     std::uint64_t slices = 0;                     ///< time slices that were over
@@ -53,7 +52,7 @@ struct MicroEvidence {
     std::array<MicroRecord, max_records> records{};   ///< the run
 };
 // grader/evidence/micro.py reads this layout: change both.
-static_assert(sizeof(MicroRecord) == (3 + 8 + 11 + 64) * 8 &&
+static_assert(sizeof(MicroRecord) == (2 + 8 + 11 + 64) * 8 &&
               sizeof(MicroEvidence) == 16 + 4 * 8 + sizeof(MicroRecord));
 
 /// This boot's; the harness finds it by its symbol.

@@ -14,7 +14,7 @@ using kern::cap::RootInfo;
 using kern::cap::RootSlot;
 
 constexpr std::uint64_t page_size = 4096, scratch = RootInfo::stack_end + page_size;
-constexpr std::uint64_t goal = 100'000, patience = 3000, most_rounds = 5000;
+constexpr std::uint64_t patience = 1000, most_rounds = 5000;
 /// Of one child: after so many it has little left that it could do harm with.
 constexpr std::uint64_t most_calls = 1000;
 
@@ -43,6 +43,21 @@ class Random {
     std::uint64_t state_;
 };
 
+/// Puts bits where another thread may look for them: each register holds one of twelve selectors.
+void leave_selectors(std::uint64_t bits) {
+    const auto selector = [&bits] {
+        constexpr std::uint64_t user_data = 0x18, step = 8, privileges = 4;
+        const std::uint64_t which = bits % (3 * privileges);
+        bits /= 3 * privileges;
+        const std::uint64_t segment = which / privileges;  // none, user_data, user_code
+        return which % privileges | (segment == 0 ? 0 : user_data + (segment - 1) * step);
+    };
+    asm volatile("mov %w0, %%ds" : : "r"(selector()));
+    asm volatile("mov %w0, %%es" : : "r"(selector()));
+    asm volatile("mov %w0, %%fs" : : "r"(selector()));
+    asm volatile("mov %w0, %%gs" : : "r"(selector()));
+}
+
 /// The hostile child: counts its calls, and those that were Done, in the page that it shares with
 /// the root task.
 void run_wild(std::uint64_t seed) {
@@ -61,6 +76,7 @@ void run_wild(std::uint64_t seed) {
             message.capabilities = random.any();
         }
         if (random.below(16) == 0) address = random.any();
+        if (random.below(16) == 0) leave_selectors(random.next());
         const Message answer = system_call(call, address, message);
         word_at(child_shared) = word_at(child_shared) + 1;
         if (answer.status == Status::Done)
@@ -100,11 +116,11 @@ std::uint64_t ping_pong(std::uint64_t key, std::uint64_t end) {
 
 }  // namespace
 
-void endure(std::uint64_t key, volatile std::uint64_t* report) {
+void endure(std::uint64_t key, std::uint64_t calls, volatile std::uint64_t* report) {
     std::uint64_t made = 0, done = 0, round = 0, differing = 0;
     const std::uint64_t wanted = ping_pong(key, make(Type::Endpoint));
     forget_all();
-    for (; made < goal && round < most_rounds; ++round) {
+    for (; made < calls && round < most_rounds; ++round) {
         const std::uint64_t end = make(Type::Endpoint), shared = make(Type::Frame);
         call(make(Type::PageTable), Method::MapTable, root(RootSlot::AddressSpace), scratch);
         call(shared, Method::Map, root(RootSlot::AddressSpace), scratch, all_rights);

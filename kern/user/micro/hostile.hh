@@ -5,9 +5,9 @@
 
 namespace micro {
 
-/// Runs hostile children until they have made 100,000 calls; who has ended itself has a successor.
+/// Runs hostile children until they have made so many calls; who has ended itself has a successor.
 /// Into `report`: 1, what the client has seen without one, in how many rounds it was something else,
 /// how many calls were made, how many were Done, how many rounds there were.
-void endure(std::uint64_t key, volatile std::uint64_t* report);
+void endure(std::uint64_t key, std::uint64_t calls, volatile std::uint64_t* report);
 
 }  // namespace micro

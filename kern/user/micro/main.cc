@@ -4,14 +4,15 @@
 #include <array>
 
 #include "kern/user/digest.hh"
+#include "kern/user/micro/bench.hh"
 #include "kern/user/micro/hostile.hh"
 #include "kern/user/micro/root.hh"
 
-/// This run's: the harness puts them into the file. micro_is_hostile is 1: the
-/// other test (hostile.hh). Neither is 0 here: then it would not be in the file.
+/// This run's: the harness puts them into the file. micro_role is 1: the other test (hostile.hh), with
+/// micro_calls calls; 2: measurements (bench.hh). None is 0 here: then it would not be in the file.
 extern "C" {
-extern volatile std::uint64_t micro_key, micro_is_hostile;
-volatile std::uint64_t micro_key = 1, micro_is_hostile = 2;
+extern volatile std::uint64_t micro_key, micro_role, micro_calls;
+volatile std::uint64_t micro_key = 1, micro_role = 3, micro_calls = 1;
 }
 
 namespace micro {
@@ -351,9 +352,11 @@ void run_all() {
 }  // namespace micro
 
 extern "C" void main() {
-    if (micro_is_hostile != 1)
-        micro::run_all();
+    if (micro_role == 1)
+        micro::endure(micro_key, micro_calls, micro::words_at(kern::cap::RootInfo::report_address));
+    else if (micro_role == 2)
+        micro::measure();
     else
-        micro::endure(micro_key, micro::words_at(kern::cap::RootInfo::report_address));
+        micro::run_all();
     while (true) micro::call(micro::root(kern::cap::RootSlot::Tcb), micro::Method::Suspend);
 }

@@ -28,6 +28,12 @@ TEST_F(CapLookup, OneLevelLeadsToTheSlotOfTheIndex) {
         ASSERT_TRUE(found);
         EXPECT_EQ(*found, &cnode_of(root.capability).slot(index));
     }
+    const Slot& least = make(Type::CNode, 1);
+    EXPECT_TRUE(cap_lookup(least.capability, 1, 1)) << "an index of one bit";
+    const Slot& large = make(Type::CNode, 9);
+    const auto found = cap_lookup(large.capability, 300, 9);
+    ASSERT_TRUE(found);
+    EXPECT_EQ(*found, &cnode_of(large.capability).slot(300));
 }
 
 TEST_F(CapLookup, TheHighestBitsAreReadFirst) {
@@ -50,9 +56,18 @@ TEST_F(CapLookup, AGuardIsPassedAndSixtyFourBitsAreRead) {
     Slot& root = make(Type::CNode, 4);
     root.capability.guard_bits = 60;
     root.capability.value = 0xabc;
-    const auto found = cap_lookup(root.capability, 0xabc3, 64);
+    auto found = cap_lookup(root.capability, 0xabc3, 64);
     ASSERT_TRUE(found);
     EXPECT_EQ(*found, &cnode_of(root.capability).slot(3));
+    // The other way round: no guard, and 60 bits behind the index.
+    root.capability.guard_bits = root.capability.value = 0;
+    Slot& inner = cnode_of(root.capability).slot(2);
+    make_in(inner, Type::CNode, 3);
+    inner.capability.guard_bits = 57;
+    inner.capability.value = 0xabc;
+    found = cap_lookup(root.capability, 2ULL << 60 | 0xabc << 3 | 5, 64);
+    ASSERT_TRUE(found);
+    EXPECT_EQ(*found, &cnode_of(inner.capability).slot(5));
 }
 
 TEST_F(CapLookup, AnotherGuardIsAMismatch) {
@@ -60,6 +75,7 @@ TEST_F(CapLookup, AnotherGuardIsAMismatch) {
     root.capability.guard_bits = 8;
     root.capability.value = 0xab;
     EXPECT_TRUE(is(failure(root.capability, 0xac3, 12), Kind::GuardMismatch, 0, 12));
+    EXPECT_TRUE(is(failure(root.capability, 0x2b3, 12), Kind::GuardMismatch, 0, 12));
     EXPECT_TRUE(is(failure(root.capability, 0xa, 4), Kind::GuardMismatch, 0, 4))
         << "fewer bits are left than the guard has";
     root.capability.value = 0xa;

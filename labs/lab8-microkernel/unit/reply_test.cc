@@ -113,7 +113,7 @@ TEST_F(Reply, AFaultIsAnsweredByItsLabel) {
     EXPECT_TRUE(is_queue(ready(), {client, &other}));
     call();
     client->faulted = true;
-    server->message.label = 1;
+    server->message.label = 1ULL << 63;
     reply(kernel(), *server);
     EXPECT_EQ(client->state, State::Inactive);
     EXPECT_EQ(client->queue, nullptr);

@@ -33,8 +33,8 @@ TEST_F(Signal, ASignalIsKeptUntilSomebodyComes) {
 
 TEST_F(Signal, BadgesAddUp) {
     signal(kernel(), *notification, 0x11);
-    signal(kernel(), *notification, 0x21);
-    EXPECT_EQ(notification->word, 0x31U);
+    signal(kernel(), *notification, 1ULL << 63 | 0x21);
+    EXPECT_EQ(notification->word, 1ULL << 63 | 0x31);
     EXPECT_EQ(notification->active, 1U);
 }
 
@@ -53,7 +53,7 @@ TEST_F(Signal, AThreadThatWaitsIsWoken) {
 }
 
 TEST_F(Signal, ItGetsTheBadge) {
-    for (const std::uint64_t badge : {0x11, 0}) {
+    for (const std::uint64_t badge : {1ULL << 63 | 0x11, 0ULL}) {
         waiting(*tcb);
         signal(kernel(), *notification, badge);
         EXPECT_EQ(tcb->message.badge, badge);

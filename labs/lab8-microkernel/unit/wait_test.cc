@@ -24,10 +24,11 @@ class Wait : public MicroTest {
 };
 
 TEST_F(Wait, ASignalThatCameBeforeIsTaken) {
-    signalled(0x11);
+    constexpr std::uint64_t word = 1ULL << 63 | 0x11;
+    signalled(word);
     wait(kernel(), *tcb, *notification, true);
     EXPECT_EQ(tcb->state, State::Running);
-    EXPECT_EQ(tcb->message.badge, 0x11U);
+    EXPECT_EQ(tcb->message.badge, word);
     EXPECT_EQ(tcb->message.label, 0U);
     EXPECT_EQ(tcb->message.length, 0U);
     EXPECT_EQ(kernel().current(), tcb);
