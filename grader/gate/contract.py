@@ -127,9 +127,9 @@ def may_have(name: str, ground: Ground, words: frozenset[str], flavour: str, lac
 
 
 @lru_cache(maxsize=256)
-def demangled(name: str) -> str:
-    """A name in words."""
-    return subprocess.run(["c++filt", name], capture_output=True, text=True, check=True).stdout.strip()
+def demangled(name: str, *, parameters: bool = True) -> str:
+    """A name in words, of a function with the types of its parameters or without."""
+    return subprocess.run(["c++filt", *["-p"] * (not parameters), name], capture_output=True, text=True, check=True).stdout.strip()
 
 
 def last_word(spelled: str) -> str:

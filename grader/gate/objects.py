@@ -135,7 +135,7 @@ def findings(found: Object, flavour: str, assembly: bool, may_have: Callable[[st
         if not may_have(name):
             from grader.gate.contract import demangled
 
-            spelled = demangled(name) if _NAME.fullmatch(name) and len(name) <= NAME_LETTERS else _shown(name)
+            spelled = demangled(name, parameters=False) if _NAME.fullmatch(name) and len(name) <= NAME_LETTERS else _shown(name)
             yield Finding(0, f"it calls or uses {spelled}, which is no part of the task's contract: the header that the "
                           "task names, and what it includes, say what there is")
     yield from _relocations(found)

@@ -35,7 +35,7 @@ struct Trap {
 /// | the instruction at EIP | guest's ring | is |
 /// |---|---|---|
 /// | INT n, INT3, INTO, and the real error code has bit error_code::idt | 0 or 3 | SoftwareInterrupt, if the gate is in the guest's IDT and its DPL is not less than the guest's CPL; else Fault: \#GP with the gate as error code |
-/// | IRET, MOV to a segment register, a far jump | 0 or 3 | Emulate |
+/// | IRET, MOV to a segment register, a far jump, and the real error code has not that bit | 0 or 3 | Emulate |
 /// | another one that decode_sensitive knows, and the real error code is 0 | 0 | Emulate |
 /// | the same | 3 | Fault: \#GP with error code 0 |
 /// | any other; or one with a real error code that does not fit | 0 or 3 | Fault: \#GP with the real error code |

@@ -39,7 +39,8 @@ namespace vmm::soft {
 ///
 /// **Control registers.** CR0 without PE is \#GP(0): this CPU knows protected mode alone; so PG
 /// without PE is too. Bit ET of CR0 is always 1. Any bit in CR4 is \#GP(0): PSE, PAE, PGE and the
-/// others are not there. CR3 keeps bits 31 to 12, 4 and 3. Other numbers are \#UD.
+/// others are not there. CR3 keeps bits 31 to 12, 4 and 3. Other numbers are \#UD, without an error
+/// code.
 /// What is to be forgotten: everything for a write to CR3, whatever the value, and for one to CR0
 /// that changes PG or WP; nothing for the others.
 ///
@@ -51,7 +52,8 @@ namespace vmm::soft {
 ///   conforming code, is not less than CPL and not less than RPL: else \#GP(selector). Not present:
 ///   \#NP(selector).
 /// - Ltr wants a TSS of 32 bits that is available: else \#GP(selector); of a null selector \#GP(0).
-///   Not present: \#NP(selector).
+///   Not present: \#NP(selector). The CPU itself writes the busy bit, so by ring 0's rights; a page
+///   fault there is the guest's, and TR is as it was.
 /// - FarJump wants code: not conforming with DPL = CPL and RPL <= CPL, or conforming with DPL <=
 ///   CPL: else \#GP(selector); of a null selector \#GP(0). Not present: \#NP(selector).
 ///

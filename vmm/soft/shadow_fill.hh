@@ -37,7 +37,8 @@ struct Filled {
 ///    for write and user alone (as in vmm/soft/linear.hh).
 /// 2. **Physical to machine**: GuestMemory::gpa2hpa of the page. An error there is NoMemory.
 /// 3. With paging on, Shadows::trace is told of the table that the last entry stands in, before the
-///    rights are decided. (A table that maps itself is traced by that, and must not be writable.)
+///    rights are decided: its physical address stands in the directory's entry, the first one of the
+///    walk. (A table that maps itself is traced by that, and must not be writable.)
 /// 4. **Rights.** The entry goes into the active pair's table of the guest's mode: the kernel's at
 ///    CPL 0, the user's at CPL 3, and into no other. What is not allowed at CPL 3 never gets into
 ///    the user's table. Ring 3 may *write* by the entry

@@ -24,8 +24,9 @@ enum class Traced : std::uint8_t {
 ///
 /// **A plain store** is done here. It is one that decode_access knows as a Store, that is no string
 /// instruction, and whose operand, as decoded, lies wholly in the page of `address`.
-/// - The value, of the decoded size, goes into the guest's memory; EIP moves behind the
-///   instruction, modulo 2^32, and no other register changes.
+/// - The value, of the decoded size, goes into the guest's memory: GuestMemory::gpa2hpa of the page
+///   says where that is, and kern::arch::direct_map leads there; walk_guest without `access` says
+///   which page. EIP moves behind the instruction, modulo 2^32, and no other register changes.
 /// - Each entry of 4 bytes of which a byte was written may mean something else now. A store that is
 ///   not aligned is over two of them. For each such entry, and each Use of the table
 ///   (Shadows::uses): in a table, the entry of that one page goes from both shadow tables of the

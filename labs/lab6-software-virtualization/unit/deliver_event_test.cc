@@ -199,6 +199,9 @@ TEST_F(DeliverEvent, APageFaultPutsItsAddressIntoCr2) {
     raise(gp(0));
     EXPECT_TRUE(delivers(Delivered::Event));
     EXPECT_EQ(cpu.cr2, 0x0040'0ffcU) << "no other exception writes CR2";
+    cpu.event = {.event = {.vector = 14}, .is_software = true};
+    EXPECT_TRUE(delivers(Delivered::Event));
+    EXPECT_EQ(cpu.cr2, 0x0040'0ffcU) << "INT 14 is no page fault";
 }
 
 TEST_F(DeliverEvent, HandlersRunWithoutTfAndNt) {

@@ -71,8 +71,8 @@ Delivered deliver_event(SoftCpu& cpu, const GuestMemory& memory) {
     GuestFault event;
     if (cpu.event) {
         event = cpu.event->event;
+        if (event.vector == vector::page_fault && !cpu.event->is_software) cpu.cr2 = event.address;
         cpu.event.reset();
-        if (event.vector == vector::page_fault) cpu.cr2 = event.address;
     } else {
         const auto interrupt = cpu.interrupts.highest();
         if (!interrupt || !cpu.interrupts_enabled) return Delivered::Nothing;
