@@ -43,7 +43,8 @@ inline constexpr std::uint64_t address = 0xfee0'0000;  ///< of the page of regis
 /// between the three modes are there but two: to x2APIC mode only from xAPIC mode (or it is that
 /// already), and from x2APIC mode not to xAPIC mode; EXTD without EN is no mode
 /// [intel/vol3a 11.12.5]. What is accepted goes to X2Apic::set_mode, and Vcpu::timer_changed is to
-/// be called.
+/// be called. What CPUID shows the guest does not matter here: where it hides the x2APIC, the mode
+/// is there all the same. (Bit EXTD of a processor without x2APIC would be reserved.)
 ///
 /// **The APIC.** An access is refused if X2Apic refuses it, or unless the APIC is in x2APIC mode.
 /// Times are kern::arch::nanoseconds(). A command that X2Apic::write hands back goes
