@@ -2,7 +2,6 @@
 #include "vmm/soft/guest.hh"
 
 #include <array>
-#include <cstring>
 
 #include "kern/arch/arch.hh"
 #include "kern/boot/boot_info.hh"
@@ -108,8 +107,9 @@ bool SoftGuest::may_be_interrupted(std::uint64_t now) {
 /// Delivers one event, of which the APIC's highest interrupt is one.
 Delivered SoftGuest::deliver() {
     cpu.interrupts = {};
-    if (!cpu.event && !devices_.apic.has_request()) return Delivered::Nothing;
-    const auto interrupt = devices_.apic.has_request() ? devices_.apic.deliverable() : std::nullopt;
+    const bool has_request = devices_.apic.has_request();
+    if (!cpu.event && !has_request) return Delivered::Nothing;
+    const auto interrupt = has_request ? devices_.apic.deliverable() : std::nullopt;
     if (interrupt) cpu.interrupts.add(*interrupt);
     const Delivered delivered = deliver_event(cpu, memory_);
     if (interrupt && !cpu.interrupts.contains(*interrupt)) {
@@ -152,12 +152,13 @@ void SoftGuest::raise(const GuestFault& fault) {
 
 /// What stands at RIP. The CPU has fetched it by a shadow's entry, which saves a walk, and may say
 /// something else by now than the guest's tables, as a TLB may.
-std::size_t SoftGuest::fetch_instruction(std::span<std::byte, longest_instruction> out) {
+/// They stay where they are, if they lie in one page: nobody writes them while the host works.
+std::span<const std::byte> SoftGuest::instruction_here() {
     const std::uint64_t rip = cpu.registers.rip, offset = rip % page_size;
-    const auto entry = table().get(Gva{rip - offset});
-    if (!entry || offset + out.size() > page_size) return fetch(cpu, memory_, out);
-    std::memcpy(out.data(), kern::arch::direct_map(entry->frame + offset), out.size());
-    return out.size();
+    if (offset + longest_instruction <= page_size)
+        if (const auto entry = table().get(Gva{rip - offset}))
+            return {kern::arch::direct_map(entry->frame + offset), longest_instruction};
+    return std::span{fetched_}.first(fetch(cpu, memory_, fetched_));
 }
 
 /// The rewritten site at RIP, if the guest's kernel is at one.
@@ -175,9 +176,7 @@ void SoftGuest::general_protection(std::uint32_t code) {
         ++counts_.rewritten;
         return emulate(*instruction);
     }
-    std::array<std::byte, longest_instruction> bytes{};
-    const std::size_t count = fetch_instruction(bytes);
-    const Trap trap = classify_trap(cpu, memory_, code, std::span{bytes}.first(count));
+    const Trap trap = classify_trap(cpu, memory_, code, instruction_here());
     switch (trap.kind) {
         case Trap::Kind::Emulate: ++counts_.emulated; return emulate(trap.instruction);
         case Trap::Kind::SoftwareInterrupt:
@@ -222,10 +221,8 @@ SoftGuest::Next SoftGuest::page_fault(const HostTrap& trap) {
         case Filled::Kind::NoFrame: return end("the host has no frame for a shadow table");
         case Filled::Kind::Table: break;
     }
-    std::array<std::byte, longest_instruction> bytes{};
-    const std::size_t count = fetch_instruction(bytes);
     const Traced traced =
-        shadow_trace(cpu, memory_, shadows_, Gva{trap.address}, std::span{bytes}.first(count));
+        shadow_trace(cpu, memory_, shadows_, Gva{trap.address}, instruction_here());
     ++(traced == Traced::Done ? counts_.traced : counts_.dropped);
     return Next::Enter;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -87,7 +88,7 @@ class SoftGuest {
     Next page_fault(const HostTrap& trap);
     bool is_exit();
     void emulate(const SensitiveInstruction& instruction);
-    std::size_t fetch_instruction(std::span<std::byte, longest_instruction> out);
+    std::span<const std::byte> instruction_here();
     const Site* site_here() const;
 
     const GuestMemory& memory_;
@@ -95,6 +96,7 @@ class SoftGuest {
     Shadows shadows_;
     Counts counts_{};
     std::uint64_t entered_at_ = 0;  // RIP
+    std::array<std::byte, longest_instruction> fetched_{};
     // TF of the real CPU is ours: it is to come back behind the instruction that STI protects.
     bool stepping_ = false;
 };

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "vmm/soft/shadows.hh"
 
+#include <span>
+
 namespace vmm::soft {
 namespace {
 
@@ -93,16 +95,18 @@ void Shadows::empty(unsigned slot) {
 
 void Shadows::add_use(const Use& use) {
     if (is_loose()) return;  // there was no place for the use before this one
-    const Uses known = uses(use.table);
-    for (const Use& each : known)
+    std::size_t known = 0;
+    for (const Use& each : std::span{uses_}.first(use_count_)) {
         if (each == use) return;
-    if (use_count_ == most_uses || known.size() == most_uses_of_a_table) {
+        if (each.table == use.table) ++known;
+    }
+    if (use_count_ == most_uses || known == most_uses_of_a_table) {
         loosen(use.root);
         machine_.flush_all();
         return;
     }
     uses_[use_count_++] = use;
-    if (known.empty()) protect(use.table);
+    if (known == 0) protect(use.table);
 }
 
 void Shadows::protect(Gpa page) {

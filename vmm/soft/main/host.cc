@@ -36,8 +36,7 @@ void take(const kern::arch::TrapFrame& frame, Registers& to) {
     to.rip = frame.rip;
     to.rflags = frame.rflags;
 }
-kern::arch::TrapFrame frame_of(const Registers& from) {
-    kern::arch::TrapFrame frame{};
+void put(const Registers& from, kern::arch::TrapFrame& frame) {
     frame.rax = from.rax;
     frame.rcx = from.rcx;
     frame.rdx = from.rdx;
@@ -48,9 +47,6 @@ kern::arch::TrapFrame frame_of(const Registers& from) {
     frame.rdi = from.rdi;
     frame.rip = from.rip;
     frame.rflags = (from.rflags & program_flags) | rflags::reserved_one | rflags::interrupt_enable;
-    frame.cs = kern::arch::selector::user_code;
-    frame.ss = kern::arch::selector::user_data;
-    return frame;
 }
 ///@}
 
@@ -72,6 +68,8 @@ SoftGuest::Next Host::run() {
 
 void Host::begin() {
     kern::arch::allow_32_bit_programs_only();
+    running->frame_.cs = kern::arch::selector::user_code;
+    running->frame_.ss = kern::arch::selector::user_data;
     running->enter();
 }
 
@@ -82,7 +80,8 @@ void Host::on_trap(const kern::arch::TrapFrame& frame) {
 void Host::enter() {
     machine_.use(static_cast<const HardwareTable&>(guest_.table()));
     start_clock();
-    kern::arch::enter_user_32(frame_of(guest_.cpu.registers));
+    put(guest_.cpu.registers, frame_);
+    kern::arch::enter_user_32(frame_);
 }
 
 void Host::leave_ring_3(const kern::arch::TrapFrame& frame) {

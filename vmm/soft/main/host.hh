@@ -51,6 +51,7 @@ class Host {
     HardwareMachine machine_;
     SoftDevices devices_;
     SoftGuest guest_;
+    kern::arch::TrapFrame frame_{};  // to enter ring 3 with
     HostTrap last_trap_{};
     SoftGuest::Next next_ = SoftGuest::Next::Enter;
     std::uint64_t duration_ = 0;
