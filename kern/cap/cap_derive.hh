@@ -28,7 +28,7 @@ namespace kern::cap {
 /// - Its rights are those that both `source` and `rights` have. Whoever asks for more gets no error
 ///   and no more.
 /// - It has the badge, guard or range of `data`; without `data`, that of `source`.
-/// - A Frame is mapped nowhere, wherever `source` is mapped.
+/// - A Frame is mapped nowhere (`value` and `where` are 0), wherever `source` is mapped.
 /// - An Untyped has all of the memory: its watermark is 0, and nothing of it is known to be zero.
 ///   `source` has none left: its watermark is its size.
 /// - It stands in the tree as the first child of `source` itself. (Nothing else makes a capability

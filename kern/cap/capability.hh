@@ -5,7 +5,8 @@
 #include <cstdint>
 #include <type_traits>
 
-/// A microkernel: objects, and capabilities that name them (docs/microkernel.md).
+/// A microkernel: objects, and capabilities that name them (see its lab's
+/// handout).
 ///
 /// Nothing in this room knows hardware, which is behind kern/cap/machine.hh, and nothing allocates.
 /// An address is a number: where the kernel sees that byte. Everything is under one lock, which the
@@ -51,7 +52,8 @@ struct Capability {
     /// Endpoint, Notification: the badge; 0 is none. CNode: the guard. Untyped: its watermark, the
     /// bytes from its start on that were given away. Frame, PageTable: which entry of `where`.
     std::uint64_t value = 0;
-    /// Untyped: up to which byte, from its start on, the memory behind the watermark is zero. Frame, PageTable: the table that it stands in, a PageTable; 0: it is not mapped.
+    /// Untyped: up to which byte, from its start on, the memory behind the watermark is zero.
+    /// Frame, PageTable: the table that it stands in, a PageTable; 0: it is not mapped.
     std::uint64_t where = 0;
 
     /// All of them are equal.

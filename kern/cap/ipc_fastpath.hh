@@ -28,8 +28,8 @@ enum class FastCall : std::uint8_t { Call, ReplyRecv };
 /// and everything is as the slow path and then schedule would have it:
 ///
 /// - *Call*: ipc_send with the capability's badge and rights, is_call;
-/// - *ReplyRecv*: reply, then ipc_recv, which waits (the words of the message that are left over
-///   from the reply stay);
+/// - *ReplyRecv*: reply, then ipc_recv, which waits (what the reply has left in Tcb::message stays
+///   there);
 ///
 /// and the other thread is Running: it has this CPU (Kernel::current, Tcb::cpu), and never stood in
 /// a queue of Kernel::ready. It may call what is declared in kern/cap/threads.hh, cap_lookup and

@@ -11,7 +11,7 @@ struct Sending {
     std::uint64_t badge = 0;  ///< of the capability to the endpoint
     bool may_grant = false;   ///< that has grant_right
     bool is_blocking = true;  ///< not NBSend: it waits for a receiver
-    bool is_call = false;     ///< Call: it waits for a reply afterwards; is_blocking too
+    bool is_call = false;     ///< Call: it waits for a reply afterwards; is_blocking is true then
 };
 
 /// Sends the message of `sender` to an endpoint (task lab8.ipc_send).

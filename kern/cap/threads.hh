@@ -41,7 +41,7 @@ void schedule(Kernel& kernel);
 void yield(Kernel& kernel);
 
 /// What a thread that waited for a message gets from a notification: an empty message with `word`
-/// as its badge. With 0 it is what NBRecv and Poll give where there is nothing.
+/// as its badge. With 0 it is what NBRecv gives where there is nothing.
 void give_word(Tcb& tcb, std::uint64_t word);
 /// `callee` has the caller's slot filled: `caller`, which is Calling, waits for its reply. The slot
 /// was empty.

@@ -40,8 +40,8 @@ inline constexpr std::size_t most_retyped = 256;
 /// behind the last object is not touched.
 ///
 /// **Then all at once.** The watermark is the end of the last object. Each slot of `destination`
-/// gets the capability of begin_object, in the order of the addresses, and stands below `untyped` in
-/// the tree, as a child of it.
+/// gets the capability of begin_object, the first slot that of the lowest address, and stands below
+/// `untyped` in the tree, as a child of it, by put_below. Capability::where still tells the truth.
 ///
 /// @param untyped      the memory
 /// @param type         of the objects

@@ -10,7 +10,7 @@
 #include "vmm/guest_memory.hh"
 
 /// A virtual machine without hardware for it: the guest's kernel and its programs run in ring 3,
-/// and what they may not do there is done in their place (docs/software-virtualization.md).
+/// and what they may not do there is done in their place.
 namespace vmm::soft {
 
 /// What the guest's own CPU would raise: an exception.
