@@ -193,10 +193,12 @@ def _headers_first(lab: Lab, kit: Kit, rows: list[Row]) -> Iterator[None]:
                 if any(test.kind == kind for test in task.tests):
                     jobs.append(kit.schedule.submit(
                         partial(unjudged.precompile, kit, task.file, flavour, includes, Path(folder))))
-        for job in jobs:
-            job.result()
-        yield
-    kit.headers.clear()
+        try:
+            for job in jobs:
+                job.result()
+            yield
+        finally:
+            kit.headers.clear()
 
 
 def plan(lab: Lab, root: Path = ROOT, *, full: bool = False) -> list[Row]:

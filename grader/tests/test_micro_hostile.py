@@ -19,13 +19,14 @@ pytestmark = pytest.mark.skipif(
     reference_answers(load_all()) is None, reason="a release has no reference answers"
 )
 
-@pytest.mark.parametrize(("machine", "cpus", "calls"), [
-    ("amd-qemu", 1, 100_000), ("amd-qemu", 2, 50_000), ("amd-qemu", 4, 20_000), ("intel-bochs", 2, 100_000),
-])  # fmt: skip
-def test_a_hostile_program_hurts_nobody(machine: str, cpus: int, calls: int, tmp_path: Path) -> None:
+CALLS = 100_000
+
+
+@pytest.mark.parametrize(("machine", "cpus"), [("amd-qemu", 1), ("amd-qemu", 2), ("amd-qemu", 4), ("intel-bochs", 2)])
+def test_a_hostile_program_hurts_nobody(machine: str, cpus: int, tmp_path: Path) -> None:
     built = lab_kernel.build(print, next(lab for lab in load_all() if lab.kernel == "nestling-micro"), reference=True)
     nonce = os.urandom(32).hex()
-    image = micro.keyed(built.program("micro").read_bytes(), nonce, hostile_calls=calls)
+    image = micro.keyed(built.program("micro").read_bytes(), nonce, hostile_calls=CALLS)
     result = run_boot(built.kernel, {}, image, machine=machine, cpus=cpus, transcript_dir=tmp_path / "transcript", runs="micro")
     assert (result.ended, result.status) == ("powered off", 0), result.explain()
     record = result.evidence.records[0]
@@ -33,5 +34,5 @@ def test_a_hostile_program_hurts_nobody(machine: str, cpus: int, calls: int, tmp
     finished, seen_by_client, differing, made, done, rounds = record.report[:6]
     assert finished == 1
     assert seen_by_client == micro.client_digest(nonce) and differing == 0, f"of {rounds} rounds {differing} were disturbed"
-    assert made >= calls and done > calls // 50, f"{made} calls, {done} of them Done: this was no test"
+    assert made >= CALLS and done > CALLS // 50, f"{made} calls, {done} of them Done: this was no test"
     assert (record.untyped_in_use, record.dead, record.ready, record.frames_left) == (0, 0, 0, 0)

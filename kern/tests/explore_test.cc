@@ -24,6 +24,12 @@ std::string part(const std::string& story, const std::string& what) {
     return story.find(what) == std::string::npos ? "no \"" + what + "\" in\n" + story : "";
 }
 
+/// The schedule that a story tells of, for NEST_SCHEDULE.
+std::string number_in(const std::string& story) {
+    const std::size_t at = story.find("NEST_SCHEDULE=") + 14;
+    return story.substr(at, story.find(' ', at) - at);
+}
+
 class Explore : public ::testing::Test {
    protected:
     void SetUp() override { arch::fake::reset({.arena_bytes = 1 << 20, .cpus = 4}); }
@@ -52,10 +58,7 @@ TEST_F(Explore, RunsAScheduleAgainByItsNumber) {
     all.at_end([&] {
         if (count != 2) explore::broken("lost");
     });
-    const std::string story = all.run(1).story;
-    const std::size_t at = story.find("NEST_SCHEDULE=") + 14;
-    const std::string number = story.substr(at, story.find(' ', at) - at);
-    setenv("NEST_SCHEDULE", number.c_str(), 1);
+    setenv("NEST_SCHEDULE", number_in(all.run(1).story).c_str(), 1);
     const auto again = all.run(1);
     EXPECT_FALSE(again.holds);
     EXPECT_EQ(part(again.story, "lost"), "");
@@ -75,8 +78,9 @@ TEST_F(Explore, RunsAScheduleAgainByItsNumber) {
 }
 
 TEST_F(Explore, IsTheSameTheFirstTimeWhateverItHoldsItself) {
-    // Of this vector the linker has the instrumented copy; the explorer has one of the calls, which
-    // grows in the first schedule of each exploration, and in no other.
+    // The explorer keeps a vector of the functions that are under way. It grows in the first schedule
+    // and not afterwards. Because of this one, of the same type, the linker takes instrumented code
+    // for both.
     std::vector<std::uintptr_t> instrumented;
     for (std::uintptr_t one = 0; one < 40; ++one) instrumented.push_back(one);
     int count = 0;
@@ -84,9 +88,7 @@ TEST_F(Explore, IsTheSameTheFirstTimeWhateverItHoldsItself) {
     all.at_end([&] {
         if (count != 2) explore::broken("lost");
     });
-    const std::string story = all.run(1).story;
-    const std::size_t at = story.find("NEST_SCHEDULE=") + 14;
-    setenv("NEST_SCHEDULE", story.substr(at, story.find(' ', at) - at).c_str(), 1);
+    setenv("NEST_SCHEDULE", number_in(all.run(1).story).c_str(), 1);
     EXPECT_EQ(part(all.run(1).story, "lost"), "");
     unsetenv("NEST_SCHEDULE");
 }

@@ -74,7 +74,7 @@ Hpa arena_end() {
 }
 
 bool is_memory(Hpa address) {
-    machine();
+    machine();  // begins one, if there is none
     return address.value() - arena_begin.value() < arena_bytes;
 }
 

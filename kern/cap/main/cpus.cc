@@ -24,7 +24,7 @@
 namespace kern::cap {
 namespace {
 
-constexpr std::uint64_t time_slice = 5'000'000, longest = 20'000'000'000;  // ns
+constexpr std::uint64_t time_slice = 5'000'000, longest = 60'000'000'000;  // ns
 constexpr std::uint64_t system_call_size = 2;                              // bytes of SYSCALL
 constexpr unsigned count_shift = 32;  // RDX of a system call: capabilities << 32
 
