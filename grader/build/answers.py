@@ -18,6 +18,8 @@ from grader.gate import Refused, reader
 
 COMPILED = "references"
 """The folder of compiled references, from the root."""
+STUBS = f"{COMPILED}/stubs"
+"""The folder of the tasks' files as a release had them, from the root."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,12 @@ def reference_answers(labs: list[Lab], root: Path = ROOT) -> Answers | None:
     """The references of all tasks, or None where a file of them is missing, as in a release."""
     files = {task.file: root / "solutions-private" / task.file for lab in labs for task in lab.tasks}
     return Answers.of(files) if all(path.is_file() for path in files.values()) else None
+
+
+def stub(file: str, root: Path = ROOT) -> Path | None:
+    """The file of a task as it was handed out, or None where no release left it."""
+    path = root / STUBS / file
+    return path if path.is_file() else None
 
 
 def is_compiled(path: Path, root: Path = ROOT) -> bool:

@@ -83,6 +83,15 @@ class Kit:
             flavour = "tsan"  # the same objects, linked otherwise
         return self._once_asked(("object", file, source, flavour), lambda: self._object(file, source, flavour, rank))
 
+    def fault(self, file: str, source: Path) -> BuildFailure | None:
+        """Why nothing can be linked with this answer: it does not compile, or the gate refuses it. Waits for it."""
+        program = next((name for name, recipe in self.description["programs"].items() if file in recipe["tasks"]), "")
+        flavours = [program or "kernel", *(["asan"] if not program and not file.endswith(ASSEMBLY) else [])]
+        for built in [self.object(file, source, flavour) for flavour in flavours]:
+            if isinstance(problem := built.exception(), BuildFailure):
+                return problem
+        return None
+
     def _object(self, file: str, source: Path, flavour: str, rank: int) -> Future[Path]:
         name = self.shown(source)
         if is_compiled(source, self.root):

@@ -19,7 +19,7 @@ from typing import Any, Mapping, Sequence
 
 from grader import CannotRun, UsageError
 from grader import machines
-from grader.build.answers import Answers, content, own_answers
+from grader.build.answers import Answers, content, is_compiled, own_answers, stub
 from grader.build.disk import disk_trouble
 from grader.build.kit import Kit
 from grader.build.workshop import Progress, workshop
@@ -95,7 +95,7 @@ def grade_with(kit: Kit, asked: Asked, progress: Progress) -> Results:
         raise CannotRun(f"this tree has no reference answer to {', '.join(lacking)}"
                         + (f": {without}" if without else "")
                         + "\n  mend: leave out --reference to judge your own files")
-    beside = references.over(own)
+    beside, stood_in = with_stubs(kit, references.over(own))
     plan = {one.id: beside if reference else beside.replaced(one.file, own[one.file]) for one in tasks}
     cases = [case for one in tasks for case in cases_of(one, plan[one.id], label_of(one), on)]
     lacking = [one.id for one in every_task(all_labs) if one.file not in references]
@@ -115,7 +115,7 @@ def grade_with(kit: Kit, asked: Asked, progress: Progress) -> Results:
     if not keyword:
         engine.build([case for case in cases if not case.late])
     found = judge(engine, cases, keyword, progress)
-    notes = [*engine.notes, *without_references(lab, [] if reference else lacking, without)]
+    notes = [*engine.notes, *without_references(lab, [] if reference else lacking, without), *stood_in]
     flag = " --reference" if reference else ""
 
     def judged(where: Sequence[str]) -> tuple[TaskResult, ...]:
@@ -141,6 +141,17 @@ def grade_with(kit: Kit, asked: Asked, progress: Progress) -> Results:
                    by_machine, together(found), str(shown), time.monotonic() - started, read,
                    tuple(notes), tuple(sorted(kit.let_passed.values())),
                    (*engine.for_staff, *(line for name in sorted(kit.for_staff) for line in kit.for_staff[name])))
+
+
+def with_stubs(kit: Kit, beside: Answers) -> tuple[Answers, list[str]]:
+    """What stands beside each task, with a release's stubs in the place of the student's own files that cannot be linked;
+    and what a student should know of that. Where a reference is at hand, it stands there already."""
+    could = [(file, found) for file, _ in beside.files if (found := stub(file, kit.root))]
+    broken = [(file, found, fault) for file, found in could
+              if not is_compiled(beside[file], kit.root) and (fault := kit.fault(file, beside[file]))]
+    for file, found, _ in broken:
+        beside = beside.replaced(file, found)
+    return beside, [f"{file} {fault.stage}: its empty stub stands beside the other tasks" for file, _, fault in broken]
 
 
 def every_task(all_labs: Sequence[Lab]) -> list[Task]:

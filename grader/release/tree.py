@@ -15,6 +15,7 @@ from pathlib import Path
 import jinja2
 
 from grader import CannotRun, UsageError
+from grader.build.answers import STUBS
 from grader.course import lab as labs_module
 from grader.course import release
 from grader.course.lab import Lab
@@ -81,6 +82,10 @@ def write(wanted: Wanted, say: Say) -> Release:
                       and any(lab.id in one.builds_on for one in labs)]
             objects.write(wanted.root, wanted.out, [*wanted.course.with_references(labs, wanted.today), *needed], tools,
                           Path(kept))
+            for name in [task.file for lab in labs for task in lab.tasks] + list(made.later):
+                stub = wanted.out / STUBS / name
+                stub.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(wanted.root / name, stub)
             git(wanted.out, "add", "--all", "--force", ".")
             git(wanted.out, "commit", "--quiet", "--allow-empty", "-m",
                 f"{labs[-1].id}: {labs[-1].title}" if count > first + (before is not None)

@@ -211,6 +211,22 @@ def test_without_references_a_stub_blocks_and_is_named(tree: Tree) -> None:
     assert done.returncode == 3 and "no reference answer to lab1.twice" in done.stderr
 
 
+@pytest.mark.parametrize(("broken", "how"), [("no C++", "does not compile"),
+                                             (TWICE + "\n#pragma GCC optimize 3\n", "is refused")])
+def test_in_a_release_what_cannot_be_linked_costs_its_own_task_alone(broken: str, how: str, tree: Tree) -> None:
+    tree.without_references()
+    tree.write("vmm/half.cc", HALF)
+    tree.write("vmm/twice.cc", broken)
+    result, done = tree.grade()
+    assert set(kinds(result, "lab1.half").values()) <= {"does not build", "refused"}, "as long as no stub is at hand"
+    tree.write("references/stubs/vmm/twice.cc", toy_tree.STUB.format("twice"))
+    result, done = tree.grade()
+    found = kinds(result, "lab1.half")
+    assert found["race:Half.Race"] == "blocked" and found["unit:Half.OfFour"] == "passed"
+    assert set(kinds(result, "lab1.twice").values()) <= {"does not build", "refused"} and scores(result)["lab1.twice"] == 0
+    assert f"vmm/twice.cc {how}: its empty stub stands beside the other tasks" in " ".join(done.stdout.split())
+
+
 def test_unstable_is_failed_and_marked(tree: Tree) -> None:
     tree.solve()
     # The boot's transcripts tell the first boot of a kernel from its replay.

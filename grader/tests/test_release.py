@@ -243,7 +243,9 @@ def test_no_canary_is_in_a_release(tmp_path: Path) -> None:
     log = tree.git(out, "log", "--format=%s").splitlines()
     assert [line.partition(":")[0] for line in log] == [lab.id for lab in reversed(labs)]
     index = json.loads((out / "references/index.json").read_text())
-    assert {path.parent.name for path in (out / "references").rglob("kern") if path.parent.parent.name == "references"} == set(index)
+    assert {path.parent.name for path in (out / "references").rglob("kern") if path.parent.parent.name == "references"} == {*index, "stubs"}
+    for name in [task.file for lab in labs for task in lab.tasks] + list(made.later):
+        assert (out / "references/stubs" / name).read_bytes() == (out / name).read_bytes() == (root / name).read_bytes()
 
 
 def test_course_says_whose_references_go_along(tmp_path: Path) -> None:
