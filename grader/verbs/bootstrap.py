@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 IS_X86_64 = platform.machine() == "x86_64"
 
 COMMAND = ("python3-click", "python3-rich", "python3-jsonschema")
-BUILD = ("g++", "cmake", "ninja-build", "ccache", "libgtest-dev", "binutils", "python3-pyelftools",
+BUILD = ("g++", "cmake", "ninja-build", "ccache", "mold", "libgtest-dev", "binutils", "python3-pyelftools",
          "bubblewrap", "util-linux", *(() if IS_X86_64 else ("g++-x86-64-linux-gnu", "binutils-x86-64-linux-gnu")))
 EMULATE = ("qemu-system-x86", "bochs", "bochs-term", "bochsbios", "vgabios")
 GRADE = (*COMMAND, *BUILD, *EMULATE, "python3-pytest")

@@ -78,6 +78,7 @@ TOOLS = (
     ),
     Tool("qemu-system-x86_64", "qemu-system-x86", "grading", (7, 2)),
     Tool("ccache", "ccache", "fast builds"),
+    Tool("mold", "mold", "fast builds"),
     *(
         (
             Tool("grub-mkrescue", "grub-common", "run"),
