@@ -56,10 +56,10 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
   list(APPEND NEST_FLAGS_tsan -mllvm -tsan-instrument-read-before-write=1)
 endif()
 # Programs of tests are linked more often than anything else here. mold takes less than half of ld's time; kernels
-# have scripts for ld.
+# have scripts for ld. The image begins where ld puts it: below, lab 2's tests map the pages of programs.
 find_program(NEST_MOLD NAMES mold)
 if(NEST_MOLD AND NOT CMAKE_CROSSCOMPILING)
-  set(NEST_LINK_FAST -fuse-ld=mold -Wl,--no-fork,--no-threads)
+  set(NEST_LINK_FAST -fuse-ld=mold -Wl,--no-fork,--no-threads,--image-base=0x400000)
 endif()
 list(APPEND NEST_LINK_asan ${NEST_LINK_FAST})
 list(APPEND NEST_LINK_tsan ${NEST_LINK_FAST})
