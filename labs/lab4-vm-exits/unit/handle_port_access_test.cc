@@ -909,14 +909,14 @@ TEST_F(HandlePortAccess, TwoVcpusAccessAtOnce) {
     // and of elements, of which the last one faults.
     write32(tables_at + page + 4, 0x9007);
     registers(1).rsi = 0x4000'0000;
-    registers().rdi = mapped_at + page - 1;
-    registers().rcx = page + 2;
+    registers().rdi = mapped_at + page - 4;
+    registers().rcx = page / 4 + 2;
     watched_memory().before_look(Gpa{0x9000}, [&] {
         fake(1).system = fake().system;
         registers(1).rsi = mapped_at + 7 * page;
         EXPECT_TRUE(vcpu_1(other_code + 1, false, 1));
     });
-    EXPECT_TRUE(string({rep, ins_byte}, scratch));
+    EXPECT_TRUE(string({rep, ins}, scratch, 4));
     EXPECT_TRUE(injected(14, 2)) << "vCPU 0's own fault";
     EXPECT_EQ(hex(fake().system.cr2), hex(mapped_at + 2 * page));
     EXPECT_EQ(fake(1).error_codes, (std::vector<std::optional<std::uint32_t>>{0}))

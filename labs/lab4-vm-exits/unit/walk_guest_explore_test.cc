@@ -170,7 +170,11 @@ TEST_F(WalkGuestExplore, TheOtherVcpuMovesAPageOfTwoLevels) {
         const Found found = walk_guest(memory(), two_levels, Gva{0}, GuestAccess{.write = true});
         came_to = found ? found->value() : 0;
     });
-    orders.cpu([&] { before = entry32(0x2000).exchange(moved | all); });
+    orders.cpu([&] {
+        before = entry32(0x2000).exchange(moved | all);
+        if (!walk_guest(memory(), two_levels, Gva{0}, GuestAccess{}))
+            broken("the walk of CPU 2 came to no page");
+    });
     orders.at_end([&] {
         const std::uint64_t now = entry32(0x2000).load();
         if ((now & ~(accessed | dirty)) != (moved | all))
@@ -180,7 +184,7 @@ TEST_F(WalkGuestExplore, TheOtherVcpuMovesAPageOfTwoLevels) {
         if (((came_to == old_page ? before : now) & dirty) == 0)
             broken("the walk came to " + hex(came_to) + ", whose entry is not dirty");
     });
-    EXPECT_TRUE(holds(orders)) << "the page moves during a walk for a write";
+    EXPECT_TRUE(holds(orders)) << "CPU 1 walks for a write; CPU 2 moves the page, and walks";
 }
 
 }  // namespace

@@ -225,6 +225,8 @@ TEST_F(WalkGuest, IgnoresBitsOfCr3AndOfEntriesThatAreNoAddress) {
     paging = two_levels;
     paging.cr3 |= 0xfff;
     EXPECT_TRUE(leads_to(walk(paging, gva2), 0x1234'5def));
+    paging.cr4 = 0;
+    EXPECT_TRUE(leads_to(walk(paging, gva2), 0x1234'5def)) << "without PSE";
     three(p, all, all);
     paging = three_levels;
     paging.cr3 |= 0x1f;
@@ -320,6 +322,8 @@ TEST_F(WalkGuest, AnAddressOfNoKindIsNotCanonical) {
     Paging paging = four_levels;
     paging.cr4 |= la57;
     EXPECT_TRUE(ends_with(walk(paging, gva4), Kind::Unsupported)) << "5 levels";
+    EXPECT_TRUE(ends_with(walk(paging, 1ULL << 50), Kind::Unsupported))
+        << "5 levels, which have more addresses";
 }
 
 TEST_F(WalkGuest, AnEntryThatIsNotPresentIsAPageFault) {
@@ -570,7 +574,11 @@ TEST_F(WalkGuest, BeginsAnewOnlyIfAnEntryHasChanged) {
         return looks;
     };
     four(all, all, all, all & ~rw);
-    EXPECT_EQ(looks_of(read), 4U) << "one look an entry";
+    for (std::uint64_t offset = 0; offset < 8; ++offset) {
+        looks = 0;
+        EXPECT_TRUE(walk(four_levels, gva4 / page * page + offset));
+        EXPECT_EQ(looks, 4U) << "one look an entry, offset " << offset;
+    }
     EXPECT_EQ(looks_of(write), 4U) << "a write that is refused";
     four(all, all, 0, all);
     EXPECT_EQ(looks_of(read), 3U) << "level 2 is not present";
@@ -584,6 +592,7 @@ TEST_F(WalkGuest, TwoVcpusWalkAtOnce) {
     put(0x8000, i2, 0x6000 | all);
     Paging other = four_levels;
     other.cr3 = 0x7000;
+    EXPECT_TRUE(walk(other, gva4 ^ gib, read));
     bool first = true;
     memory().on_look = [&](Gpa gpa) {
         if (gpa.value() != 0x4000 + 8 * i1 || !std::exchange(first, false)) return;
@@ -592,6 +601,7 @@ TEST_F(WalkGuest, TwoVcpusWalkAtOnce) {
     EXPECT_TRUE(leads_to(walk(four_levels, gva4, user_write), 0x1234'5abc))
         << "vCPU 1 has walked while vCPU 0 was about to read level 1";
     EXPECT_EQ(entry(0x1000, i4), 0x2000 | all | a) << "level 4, vCPU 0";
+    EXPECT_EQ(entry(0x2000, i3), 0x3000 | all | a) << "level 3, vCPU 0";
     EXPECT_EQ(entry(0x4000, i1), 0x1234'5000 | all | a | d) << "level 1, vCPU 0";
     EXPECT_EQ(entry(0x6000, i1), 0x4321'0000 | p | a) << "level 1, vCPU 1";
 }
