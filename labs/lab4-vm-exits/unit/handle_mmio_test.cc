@@ -708,14 +708,16 @@ TEST_F(HandleMmio, WhatTheDeviceRefusesEndsTheVm) {
                                        {"OR ECX, memory", 0x0bU},
                                        {"OR memory, ECX", 0x09U},
                                        {"XCHG", 0x87U}}) {
-        expect_end(access({opcode, 0x0b}), Error::NotFound, what);
-        EXPECT_EQ(device().accesses, asked_once) << what << ": the read was refused";
+        expect_end(access({opcode, 0x0b}), Error::NotFound,
+                   (std::string{what} + ": the read is refused").c_str());
+        EXPECT_EQ(device().accesses, asked_once) << what << ": the read is refused, once";
     }
     device().refuses_reads.reset();
     device().refuses_writes = Error::Unsupported;
     for (const auto& [what, opcode] :
          {std::pair{"MOV memory, ECX", 0x89U}, {"AND", 0x21U}, {"XCHG", 0x87U}}) {
-        expect_end(access({opcode, 0x0b}), Error::Unsupported, what);
+        expect_end(access({opcode, 0x0b}), Error::Unsupported,
+                   (std::string{what} + ": the write is refused").c_str());
         const auto writes = std::ranges::count(device().accesses, true, &Access::write);
         EXPECT_EQ(writes, 1) << what << ": the write was refused, and is not tried again";
     }

@@ -493,25 +493,6 @@ TEST_F(HandlePortAccess, SixtyFourBitAddressesAreWhole) {
     EXPECT_TRUE(string({outs_byte}, console));
     EXPECT_TRUE(done_but([](Registers& all) { ++all.rsi; }));
     EXPECT_EQ(printed(), "[test] p\n");
-    registers().rsi = data_at;
-    registers().rip = (1ULL << 39) + code_at + 0x100;
-    EXPECT_TRUE(string({outs_byte}, console, 1, code_at + 0x100)) << "RIP has 64 bits";
-    EXPECT_EQ(printed(), "[test] p\n");
-    registers().rsi = (2ULL << 39) + data_at;
-    EXPECT_TRUE(string({outs_byte}, console));
-    EXPECT_TRUE(injected(14, 0));
-    EXPECT_EQ(hex(fake().system.cr2), hex((2ULL << 39) + data_at)) << "and so has CR2";
-    forget_events();
-    // The tables may lie above 4 GiB.
-    constexpr std::uint64_t high = (1ULL << 32) + 5 * page;
-    ASSERT_TRUE(pager().table().map(Gpa{high},
-                                    *kern::frames().allocate(vmm::frame_owner::guest_memory),
-                                    vmm::read_write_execute));
-    write64(high, (tables_at + page) | 7);
-    fake().system.cr3 = high;
-    registers().rsi = data_at;
-    EXPECT_TRUE(string({outs_byte}, console));
-    EXPECT_EQ(printed(), "[test] p\n");
 }
 
 TEST_F(HandlePortAccess, OutsReadsFromTheSegmentOfItsPrefix) {
@@ -667,6 +648,31 @@ TEST_F(HandlePortAccess, PagesBecomeAccessedAndDirty) {
     EXPECT_TRUE(string({ins_byte}, console));
     EXPECT_EQ(hex(entry(1)), hex(0x9067U)) << "a write: accessed and dirty";
     EXPECT_EQ(hex(entry(2)), hex(0xa007U)) << "nobody was there";
+}
+
+TEST_F(HandlePortAccess, AddressesAbove4GiB) {
+    long_mode();
+    write(data_at, "p");
+    write64(tables_at + 8, (tables_at + page) | 7);  // 2^39 is the same memory
+    registers().rsi = data_at;
+    registers().rip = (1ULL << 39) + code_at + 0x100;
+    EXPECT_TRUE(string({outs_byte}, console, 1, code_at + 0x100)) << "RIP has 64 bits";
+    EXPECT_EQ(printed(), "[test] p\n");
+    registers().rsi = (2ULL << 39) + data_at;
+    EXPECT_TRUE(string({outs_byte}, console));
+    EXPECT_TRUE(injected(14, 0));
+    EXPECT_EQ(hex(fake().system.cr2), hex((2ULL << 39) + data_at)) << "and so has CR2";
+    forget_events();
+    // The tables may lie above 4 GiB.
+    constexpr std::uint64_t high = (1ULL << 32) + 5 * page;
+    ASSERT_TRUE(pager().table().map(Gpa{high},
+                                    *kern::frames().allocate(vmm::frame_owner::guest_memory),
+                                    vmm::read_write_execute));
+    write64(high, (tables_at + page) | 7);
+    fake().system.cr3 = high;
+    registers().rsi = data_at;
+    EXPECT_TRUE(string({outs_byte}, console));
+    EXPECT_EQ(printed(), "[test] p\n");
 }
 
 TEST_F(HandlePortAccess, AFaultComesInTheMiddle) {
