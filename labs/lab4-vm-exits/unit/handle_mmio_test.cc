@@ -174,7 +174,8 @@ TEST_F(HandleMmio, LoadsEachSize) {
 }
 
 TEST_F(HandleMmio, ExtendsBySignOrByZeros) {
-    for (const std::uint64_t value : {0x7fa5'a57f'5aa5'7f7fULL, 0x8f5a'5a80'8081'80ffULL}) {
+    for (const std::uint64_t value :
+         {0x7fa5'a57f'5aa5'7f7fULL, 0x8f5a'5a80'8081'80ffULL, 0x8000'0000'8000'8080ULL}) {
         device().put(0x40, value, 8);
         const auto extended = [&](unsigned bits) {
             return static_cast<std::uint64_t>(static_cast<std::int64_t>(value << (64 - bits)) >>

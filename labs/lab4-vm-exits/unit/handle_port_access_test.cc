@@ -653,10 +653,15 @@ TEST_F(HandlePortAccess, PagesBecomeAccessedAndDirty) {
 TEST_F(HandlePortAccess, AddressesAbove4GiB) {
     long_mode();
     write(data_at, "p");
-    write64(tables_at + 8, (tables_at + page) | 7);  // 2^39 is the same memory
+    // 2^39 is the page behind that of the code.
+    write64(tables_at + 8, (tables_at + 2 * page) | 7);
+    write64(tables_at + 2 * page, (tables_at + 3 * page) | 7);
+    write64(tables_at + 3 * page, (tables_at + 4 * page) | 7);
+    write64(tables_at + 4 * page, (code_at + page) | 7);
     registers().rsi = data_at;
-    registers().rip = (1ULL << 39) + code_at + 0x100;
-    EXPECT_TRUE(string({outs_byte}, console, 1, code_at + 0x100)) << "RIP has 64 bits";
+    registers().rip = 1ULL << 39;
+    *at(0) = std::byte{0x90};
+    EXPECT_TRUE(string({outs_byte}, console, 1, code_at + page)) << "RIP has 64 bits";
     EXPECT_EQ(printed(), "[test] p\n");
     registers().rsi = (2ULL << 39) + data_at;
     EXPECT_TRUE(string({outs_byte}, console));
@@ -765,6 +770,25 @@ TEST_F(HandlePortAccess, HalfAnElementIsNone) {
     EXPECT_TRUE(string({ins}, console, 4));
     EXPECT_EQ(read(0xb000 + page - 2, 2), "no") << "no byte of the element has reached memory";
     EXPECT_EQ(hex(fake().system.cr2), hex(mapped_at + page));
+}
+
+TEST_F(HandlePortAccess, TablesThatAlwaysChangeLetTheGuestComeAgain) {
+    paging({{0xb000, 7}});
+    registers().rsi = mapped_at;
+    registers().rcx = 2;
+    // Whenever the table is looked up, another vCPU has just changed the entry above it.
+    std::function<void()> changes = [&] {
+        write32(tables_at + 4, read32(tables_at + 4) ^ 0x200);
+        watched_memory().before_look(Gpa{tables_at + page}, changes);
+    };
+    watched_memory().before_look(Gpa{tables_at + page}, changes);
+    EXPECT_TRUE(string({rep, outs_byte}, console)) << "the VM was ended";
+    watched_memory().before_look(Gpa{tables_at + page}, {});
+    EXPECT_TRUE(fake().injected.empty()) << "it is no fault of the guest's";
+    EXPECT_TRUE(stopped_but(nothing));
+    EXPECT_EQ(printed(), "");
+    EXPECT_TRUE(again());
+    EXPECT_EQ(registers().rcx, 0U) << "once the tables stand still, it goes on";
 }
 
 TEST_F(HandlePortAccess, AnEventThatWaitsComesFirst) {
@@ -895,10 +919,10 @@ TEST_F(HandlePortAccess, TwoVcpusAccessAtOnce) {
     write(0xb000, "a");
     registers().rsi = mapped_at;
     registers().rip = 2 * page - 1;
-    *at(2 * page) = std::byte{outs_byte};
     *at(2 * page - 1) = std::byte{0x3e};
+    *at(2 * page) = std::byte{outs_byte};
     watched_memory().before_look(Gpa{2 * page}, [&] { EXPECT_TRUE(vcpu_1(other_code, true, 1)); });
-    EXPECT_TRUE(string({0x3e, outs_byte}, console, 1, 2 * page - 1));
+    EXPECT_TRUE(call({.port = console, .size = 1, .string = true}));
     EXPECT_EQ(printed(), "[test] a\n");
     // of an element,
     write(0xb000 + page - 1, "b");
