@@ -473,10 +473,6 @@ TEST_F(HandlePortAccess, ThirtyTwoBitAddressesClearTheUpperHalf) {
 }
 
 TEST_F(HandlePortAccess, SixtyFourBitAddressesAreWhole) {
-    registers().rsi = data_at;
-    write(data_at, "3");
-    EXPECT_TRUE(string({outs_byte}, console)) << "32-bit code";
-    EXPECT_EQ(printed(), "[test] 3\n");
     long_mode();
     write(data_at, "pq");
     registers().rsi = data_at;
@@ -651,6 +647,10 @@ TEST_F(HandlePortAccess, PagesBecomeAccessedAndDirty) {
 }
 
 TEST_F(HandlePortAccess, AddressesAbove4GiB) {
+    registers().rsi = data_at;
+    write(data_at, "3");
+    EXPECT_TRUE(string({outs_byte}, console)) << "32-bit code";
+    EXPECT_EQ(printed(), "[test] 3\n");
     long_mode();
     write(data_at, "p");
     // 2^39 is the page behind that of the code.
