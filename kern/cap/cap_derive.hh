@@ -26,11 +26,12 @@ namespace kern::cap {
 /// Otherwise Done, and `destination` holds a capability to the same object:
 ///
 /// - Its rights are those that both `source` and `rights` have. Whoever asks for more gets no error
-///   and no more.
+///   and no more. So it is also for types to which rights mean nothing.
 /// - It has the badge, guard or range of `data`; without `data`, that of `source`.
 /// - A Frame is mapped nowhere (`value` and `where` are 0), wherever `source` is mapped.
-/// - An Untyped has all of the memory: its watermark is 0, and nothing of it is known to be zero.
-///   `source` has none left: its watermark is its size.
+/// - An Untyped has all of the memory: its watermark is 0, and nothing of it is known to be zero
+///   (`where` is 0). `source` has none left: its watermark is its size in bytes, and what its
+///   `where` says does not matter any more.
 /// - It stands in the tree as the first child of `source` itself. (Nothing else makes a capability
 ///   that `source` can revoke later.)
 ///

@@ -14,9 +14,10 @@ enum class Scope : std::uint8_t {
 
 /// Revokes or deletes a capability (task lab8.cap_revoke).
 ///
-/// **To delete one capability:** a Frame or PageTable does not stand in a page table any more
-/// (unmap); its slot is taken out of the tree and empty (take_out); and if it was the last
-/// capability to an object (is_last, asked while it still is in the tree), that ends (end_object).
+/// **To delete one capability**, in this order: a Frame or PageTable does not stand in a page table
+/// any more (unmap); is it the last capability to an object (is_last, asked while it still is in
+/// the tree); its slot is taken out of the tree and empty (take_out); and if it was the last one,
+/// the object ends (end_object, with a copy of the capability, since the slot is empty).
 ///
 /// What is deleted, in this order:
 ///

@@ -15,7 +15,8 @@ enum class FastCall : std::uint8_t { Call, ReplyRecv };
 ///
 /// It **fires** if all of the following are true, and must fire then:
 ///
-/// - the current thread's message has at most register_words words, and no capabilities;
+/// - the current thread's message (for ReplyRecv, its reply) has at most register_words words, and
+///   no capabilities;
 /// - `address` leads to a capability to an Endpoint (cap_lookup in Tcb::cnode, 64 bits), with
 ///   write_right for Call, with read_right for ReplyRecv;
 /// - *Call*: a receiver waits there;
@@ -30,9 +31,10 @@ enum class FastCall : std::uint8_t { Call, ReplyRecv };
 /// - *Call*: ipc_send with the capability's badge and rights, is_call;
 /// - *ReplyRecv*: reply, then ipc_recv, which waits (what the reply has left in Tcb::message stays
 ///   there);
+/// - the other thread is Running: it has this CPU (Kernel::current, Tcb::cpu), and never stood in a
+///   queue of Kernel::ready.
 ///
-/// and the other thread is Running: it has this CPU (Kernel::current, Tcb::cpu), and never stood in
-/// a queue of Kernel::ready. It may call what is declared in kern/cap/threads.hh, cap_lookup and
+/// It may call what is declared in kern/cap/threads.hh, cap_lookup and
 /// transfer; not the tasks that it replaces. How often it fired is counted by the caller.
 ///
 /// @param address  in the current thread's CNode

@@ -15,7 +15,8 @@ namespace kern::cap {
 ///   Tcb::reply_may_grant as it was, and is woken with Place::First;
 /// - a caller that has faulted (Tcb::faulted) gets no message, since its registers are those of the
 ///   fault. If the label of the reply is 0, it is woken with Place::First, and does what faulted
-///   again; otherwise it is Inactive. Either way it is not `faulted` any more.
+///   again; otherwise it is Inactive, and Tcb::status may be anything. Either way it is not
+///   `faulted` any more.
 ///
 /// Nothing else of the replier changes: it goes on. Who runs next is decided by the caller
 /// (schedule).

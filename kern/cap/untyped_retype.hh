@@ -24,11 +24,12 @@ inline constexpr std::size_t most_retyped = 256;
 /// 5. Preempted, see below.
 ///
 /// **Where.** Capability::value is the watermark: so many bytes from the Untyped's start on were
-/// given away. An Untyped without children that has given something away gets it back: its watermark
-/// is 0, and none of its memory is known to be zero any more. (That may also be written down where
-/// the result is an error, and is the only change then.) The first object lies at the first address,
-/// from the watermark on, that is a multiple of the object's size; object i behind it by i sizes. An
-/// Untyped's own address is a multiple of its size.
+/// given away. An Untyped without children whose watermark is not 0 gets its memory back: its
+/// watermark is 0, and none of its memory is known to be zero any more. (If it is 0 already,
+/// Capability::where stays: that is what a preempted call has cleared.) The reset may also be written
+/// down where the result is an error, and is the only change then. The first object lies at the
+/// first address, from the watermark on, that is a multiple of the object's size; object i behind
+/// it by i sizes. An Untyped's own address is a multiple of its size.
 ///
 /// **Clear first.** Memory of a device is never cleared, and that of new Untypeds needs not be.
 /// Otherwise all memory from the watermark to the end of the last object is made zero by

@@ -85,6 +85,8 @@ struct UndecodedInstruction {
 /// Prefixes f2 and f3 repeat STOS and change nothing of the others. LOCK may stand before AND, OR,
 /// XOR and XCHG with memory first.
 ///
+/// Several vCPUs may call it at once.
+///
 /// @param bytes  what stands at RIP: as many bytes as could be read, at most longest_instruction
 /// @param state  for effective_address; its registers are not changed
 /// @note Errors: Unsupported (any other instruction, a register in the place of memory, a LOCK

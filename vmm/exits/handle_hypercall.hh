@@ -28,6 +28,8 @@ namespace vmm {
 /// The result goes into RAX; hypercall::exit, which has none, leaves it as it is. No other register
 /// changes. Then the guest goes on behind the instruction (VcpuBackend::skip_instruction).
 ///
+/// Several vCPUs may call at once.
+///
 /// hypercall::mark, for measurements, never comes here: given code serves it before.
 ///
 /// @return success, always: a guest that calls wrongly gets a result

@@ -55,6 +55,8 @@ namespace vmm {
 /// If RCX is not 0 then, the guest is to execute the instruction again: it is completed by
 /// skip_instruction with a length of 0.
 ///
+/// Several vCPUs may access devices at once.
+///
 /// **At the end** the guest goes on behind the instruction: VcpuBackend::skip_instruction is called
 /// once, with `exit` but for its instruction_length, which is that of the instruction.
 ///

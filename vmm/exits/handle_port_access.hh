@@ -76,6 +76,8 @@ inline constexpr std::uint64_t port_string_piece = 4096;
 /// `exit` whose instruction_length is 0, so that a guest that steps has its \#DB, and an interrupt can
 /// come between.
 ///
+/// Several vCPUs may execute such instructions at once.
+///
 /// @return success, or why the VM is to end
 /// @note Source: [amd/vol3 3.1, IN, INS, OUT, OUTS; 1.2.6 for REP].
 Handled handle_port_access(Vcpu& vcpu, const Exit& exit, const exit::PortAccess& access);

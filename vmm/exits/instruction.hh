@@ -75,6 +75,8 @@ struct MemoryOperand {
 /// R12 or R13, otherwise DS. The linear address is the segment's base plus the offset, modulo 2^32;
 /// in 64-bit code modulo 2^64, and there the bases of ES, CS, SS and DS count as 0.
 ///
+/// Several vCPUs may call it at once.
+///
 /// @param instruction      the bytes from the first prefix on, as many as could be read
 /// @param prefixes         as read_prefixes finds them
 /// @param modrm_at         where in `instruction` the ModRM byte stands

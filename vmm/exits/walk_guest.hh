@@ -96,6 +96,8 @@ inline constexpr unsigned walk_attempts = 16;
 /// reserved bit, and changes nothing. An entry that is not present is a page fault with error code
 /// 0 there.
 ///
+/// Several vCPUs may walk at once.
+///
 /// @param memory  where the tables are, by GuestMemory::gpa2hpa; nothing is made present
 /// @param paging  the guest's control registers
 /// @param gva     any

@@ -199,12 +199,17 @@ TEST_F(DecodeAccess, MovAtAnOffset) {
     };
     MemoryAccess wanted = with_register(Operation::Store, rax, 4, true);
     wanted.memory = at(0x8877'6655'4433'2211);
-    EXPECT_TRUE(is(as_bytes({0xa3, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88}), wanted));
+    const Bytes store = as_bytes({0xa3, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88});
+    EXPECT_TRUE(is(store, wanted));
+    EXPECT_EQ(hex(decode(store)->memory.offset), hex(0x8877'6655'4433'2211U));
     wanted = with_register(Operation::Load, rax, 1, false);
     wanted.memory = at(0xf433'2211, SegmentName::Gs);
     EXPECT_TRUE(is(as_bytes({0x67, 0x65, 0xa0, 0x11, 0x22, 0x33, 0xf4}), wanted))
         << "4 bytes with prefix 67";
+    wanted.memory = at(0xf433'2211, SegmentName::Fs);
+    EXPECT_TRUE(is(as_bytes({0x67, 0x64, 0xa0, 0x11, 0x22, 0x33, 0xf4}), wanted)) << "FS";
     in_code(CodeSize::Bits32);
+    ground().segments[static_cast<std::size_t>(SegmentName::Ds)].base &= ~1ULL;
     wanted = with_register(Operation::Load, rax, 4, false);
     wanted.memory = at(0xf433'2211);
     EXPECT_TRUE(is(as_bytes({0xa1, 0x11, 0x22, 0x33, 0xf4}), wanted));
@@ -212,6 +217,9 @@ TEST_F(DecodeAccess, MovAtAnOffset) {
     wanted = with_register(Operation::Store, rax, 2, true);
     wanted.memory = at(0xf211);
     EXPECT_TRUE(is(as_bytes({0xa3, 0x11, 0xf2}), wanted));
+    wanted.memory = at(0xf433'2211);
+    EXPECT_TRUE(is(as_bytes({0x67, 0xa3, 0x11, 0x22, 0x33, 0xf4}), wanted))
+        << "4 bytes with prefix 67";
 }
 
 TEST_F(DecodeAccess, MovzxAddsZeros) {
@@ -317,6 +325,9 @@ TEST_F(DecodeAccess, KnowsStos) {
     in_code(CodeSize::Bits32);
     EXPECT_TRUE(is(as_bytes({0x26, 0x66, 0xab}), wanted(2, 4)));
     EXPECT_TRUE(is(as_bytes({0x67, 0xab}), wanted(4, 2)));
+    in_code(CodeSize::Bits16);
+    EXPECT_TRUE(is(as_bytes({0xab}), wanted(2, 2)));
+    EXPECT_TRUE(is(as_bytes({0x67, 0xab}), wanted(2, 4)));
 }
 
 TEST_F(DecodeAccess, CountsFromBehindTheImmediate) {
@@ -337,8 +348,10 @@ TEST_F(DecodeAccess, CountsFromBehindTheImmediate) {
 }
 
 TEST_F(DecodeAccess, LockMayStandBeforeSome) {
-    EXPECT_TRUE(
-        is(as_bytes({0xf0, 0x21, at_rbx_with(rcx)}), with_register(Operation::And, rcx, 4, true)));
+    for (const auto& [opcode, operation] :
+         {std::pair{0x21U, Operation::And}, {0x09U, Operation::Or}, {0x31U, Operation::Xor}})
+        EXPECT_TRUE(
+            is(as_bytes({0xf0, opcode, at_rbx_with(rcx)}), with_register(operation, rcx, 4, true)));
     EXPECT_TRUE(is(as_bytes({0xf0, 0x87, at_rbx_with(rcx)}),
                    with_register(Operation::Exchange, rcx, 4, true)));
     for (const Bytes& bytes :
@@ -351,7 +364,8 @@ TEST_F(DecodeAccess, OtherInstructionsAreUnsupported) {
     for (const Bytes& bytes :
          {as_bytes({0x90, 0, 0}), as_bytes({0x00, 0x0b, 0}), as_bytes({0x8d, 0x0b, 0}),
           as_bytes({0x24, 0x0b, 0}), as_bytes({0xa4, 0, 0}), as_bytes({0x0f, 0xb0, 0x0b}),
-          as_bytes({0x0f, 0x89, 0x0b}), as_bytes({0xff, 0x03, 0}), as_bytes({0x63, 0x0b, 0})})
+          as_bytes({0x0f, 0x89, 0x0b}), as_bytes({0xff, 0x03, 0}), as_bytes({0x63, 0x0b, 0}),
+          as_bytes({0x47, 0x63, 0x0b})})
         EXPECT_TRUE(is_refused(bytes, Error::Unsupported));
     for (const unsigned extension : {0U, 2U, 3U, 5U})
         EXPECT_TRUE(is_refused(as_bytes({0x83, at_rbx_with(extension), 1}), Error::Unsupported))
@@ -375,6 +389,10 @@ TEST_F(DecodeAccess, TheErrorCarriesTheBytes) {
     ASSERT_FALSE(seen.has_value());
     ASSERT_EQ(seen.error().count, bytes.size());
     EXPECT_TRUE(std::equal(bytes.begin(), bytes.end(), seen.error().bytes.begin()));
+    const Result other = decode(as_bytes({0x89}));
+    ASSERT_FALSE(other.has_value());
+    EXPECT_TRUE(other.error().error == Error::Truncated) << "an error of its own";
+    EXPECT_EQ(other.error().count, 1) << "and bytes of its own";
 }
 
 TEST_F(DecodeAccess, BytesThatEndTooEarlyAreTruncated) {
@@ -400,6 +418,7 @@ TEST_F(DecodeAccess, AnInstructionHasFifteenBytesAtMost) {
     bytes.resize(15);
     EXPECT_TRUE(is_refused(bytes, Error::InvalidArgument)) << "the first 15 of 16 bytes";
     EXPECT_TRUE(is_refused(Bytes(15, std::byte{0x66}), Error::InvalidArgument)) << "15 prefixes";
+    EXPECT_TRUE(is_refused(Bytes(14, std::byte{0x66}), Error::Truncated)) << "14 prefixes";
 }
 
 // Each with an operand, a register and an immediate of its own.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -23,6 +24,36 @@ using vmm::Registers;
 using vmm::Vcpu;
 using vmm::test::FakeVcpu;
 
+/// A guest's memory. While a handler looks a page up, another vCPU may do something.
+class WatchedMemory final : public vmm::GuestMemory {
+   public:
+    explicit WatchedMemory(vmm::GuestMemory& memory) : memory_{memory} {}
+
+    /// Before this page is looked up next, `what` is done, once.
+    void before_look(vmm::Gpa page, std::function<void()> what) {
+        page_ = page.page();
+        what_ = std::move(what);
+    }
+
+    kern::Hpa table_root() const override { return memory_.table_root(); }
+    std::expected<void, Error> serve_fault(const vmm::exit::NestedPageFault& fault) override {
+        return memory_.serve_fault(fault);
+    }
+    std::expected<kern::Hpa, Error> gpa2hpa(vmm::Gpa gpa) const override {
+        if (what_ && gpa.page() == page_) std::exchange(what_, nullptr)();
+        return memory_.gpa2hpa(gpa);
+    }
+    bool is_writable(vmm::Gpa gpa) const override { return memory_.is_writable(gpa); }
+    void set_shootdown(Shootdown shootdown, void* context) override {
+        memory_.set_shootdown(shootdown, context);
+    }
+
+   private:
+    vmm::GuestMemory& memory_;
+    vmm::Gpa page_{};
+    mutable std::function<void()> what_;
+};
+
 class ExitTest : public ::testing::Test {
    protected:
     static constexpr unsigned vcpus = 2;
@@ -31,6 +62,7 @@ class ExitTest : public ::testing::Test {
         kern::arch::fake::reset();
         ASSERT_TRUE(vmm::Vm::prepare(backend));
         pager_ = std::move(*vmm::KernelVmPager::create(vmm::npt_format));
+        memory_ = std::make_unique<WatchedMemory>(*pager_);
         make_vm(false);
     }
 
@@ -38,11 +70,12 @@ class ExitTest : public ::testing::Test {
     void make_vm(bool open_ports) {
         vm_.reset();
         vm_ = std::move(*vmm::Vm::create(
-            *pager_, {.name = "test", .vcpu_count = vcpus, .open_ports = open_ports}));
+            *memory_, {.name = "test", .vcpu_count = vcpus, .open_ports = open_ports}));
         for (unsigned index = 0; index < vcpus; ++index) vcpu(index).make_runnable();
     }
 
     vmm::KernelVmPager& pager() { return *pager_; }
+    WatchedMemory& watched_memory() { return *memory_; }
     vmm::Vm& vm() { return *vm_; }
     Vcpu& vcpu(unsigned index = 0) { return vm_->vcpu(index); }
     /// The hardware under it.
@@ -66,6 +99,7 @@ class ExitTest : public ::testing::Test {
             return std::make_unique<FakeVcpu>();
         });
     std::unique_ptr<vmm::KernelVmPager> pager_;
+    std::unique_ptr<WatchedMemory> memory_;
     std::unique_ptr<vmm::Vm> vm_;
 };
 

@@ -115,6 +115,27 @@ TEST_F(HandleHypercall, ABufferMayLieOnTwoPages) {
     write(text_at + 0x800, text);
     EXPECT_EQ(call(hypercall::print, text_at + 0x800, text.size()), "ok");
     EXPECT_TRUE(printed() == wanted) << "4096 bytes of text are printed as they are";
+    // Lines of 10 bytes, over two pages; what a handler reads at a time must not show.
+    std::string lines;
+    while (lines.size() < page + 100) lines += "123456789\n";
+    write(text_at, lines);
+    for (const std::size_t length : {10, 130, 260, 270, 520, 600, 1030, 1100, 2050, 4090}) {
+        std::string printable;
+        for (std::size_t done = 0; done < length; done += 10) printable += "[test] 123456789\n";
+        EXPECT_EQ(call(hypercall::print, text_at, length), "ok");
+        EXPECT_TRUE(printed() == printable) << length << " bytes, and no more, are printed";
+    }
+}
+
+TEST_F(HandleHypercall, TwoVcpusCallAtOnce) {
+    write(text_at + page - 5, "of vCPU 0\n");
+    write(text_at + 0x100, "from CPU 1\n");
+    watched_memory().before_look(vmm::Gpa{text_at + page}, [this] {
+        EXPECT_EQ(call(hypercall::print, text_at + 0x100, 11, hypercall::signature, 1), "ok");
+    });
+    EXPECT_EQ(call(hypercall::print, text_at + page - 5, 10), "ok");
+    EXPECT_EQ(printed(), "[test] from CPU 1\n[test] of vCPU 0\n")
+        << "vCPU 1 has called while vCPU 0 was at the bound of its two pages";
 }
 
 TEST_F(HandleHypercall, TheAddressIsGuestVirtual) {

@@ -2,6 +2,7 @@
 // Task lab4.handle_mmio.
 #include "vmm/exits/handle_mmio.hh"
 
+#include <algorithm>
 #include <bit>
 #include <optional>
 
@@ -173,7 +174,8 @@ TEST_F(HandleMmio, LoadsEachSize) {
 }
 
 TEST_F(HandleMmio, ExtendsBySignOrByZeros) {
-    for (const std::uint64_t value : {0x7fa5'a57f'5aa5'7f7fULL, 0x8f5a'5a80'8081'80ffULL}) {
+    for (const std::uint64_t value :
+         {0x7fa5'a57f'5aa5'7f7fULL, 0x8f5a'5a80'8081'80ffULL, 0x8000'0000'8000'8080ULL}) {
         device().put(0x40, value, 8);
         const auto extended = [&](unsigned bits) {
             return static_cast<std::uint64_t>(static_cast<std::int64_t>(value << (64 - bits)) >>
@@ -410,6 +412,7 @@ TEST_F(HandleMmio, StoresAString) {
     EXPECT_EQ(device().number_at(0x40, 4), registers().rax & 0xffff'ffff);
     registers().rflags |= rflags::direction;
     registers().rdi = 0x7fff'f040;
+    registers().rcx = 0;  // which counts for REP alone
     ASSERT_TRUE(access({0x66, 0xab}));
     expect_done("STOSW with the direction flag moves RDI down by 2",
                 [](Registers& wanted) { wanted.rdi -= 2; });
@@ -417,6 +420,7 @@ TEST_F(HandleMmio, StoresAString) {
 }
 
 TEST_F(HandleMmio, RepeatsAString) {
+    registers().rflags |= arithmetic;  // which says nothing of the direction
     registers().rdi = 0x7fff'f040;
     registers().rcx = 3;
     registers().rax = 0x1122'3344'5566'7788;
@@ -440,16 +444,19 @@ TEST_F(HandleMmio, RepeatsAString) {
 }
 
 TEST_F(HandleMmio, ARepeatedStringEndsWithThePage) {
-    registers().rdi = 0x7fff'fff8;
-    registers().rcx = 0x1'0000'0005;
-    ASSERT_TRUE(access({0xf3, 0xab}, 0xff8)) << "REP STOSD: two elements lie in the page";
-    set_length(0);
-    expect_done("REP STOSD: two elements lie in the page; RIP stays", [](Registers& wanted) {
-        wanted.rdi += 8;
-        wanted.rcx -= 2;
-    });
-    EXPECT_EQ(device().accesses,
-              (std::vector{Access{true, 0xff8, 4, 0}, Access{true, 0xffc, 4, 0}}));
+    for (const std::uint64_t count : {0x1'0000'0000, 0x1'0000'0002, 0x1'0000'0005}) {
+        registers().rdi = 0x7fff'fff8;
+        registers().rcx = count;
+        ASSERT_TRUE(access({0xf3, 0xab}, 0xff8)) << "REP STOSD: two elements lie in the page";
+        set_length(0);
+        expect_done("REP STOSD: two elements lie in the page; RIP stays", [](Registers& wanted) {
+            wanted.rdi += 8;
+            wanted.rcx -= 2;
+        });
+        EXPECT_EQ(device().accesses,
+                  (std::vector{Access{true, 0xff8, 4, 0}, Access{true, 0xffc, 4, 0}}))
+            << "RCX was " << hex(count);
+    }
     // It goes on in the next page, to its end.
     registers().rcx = 3;
     ASSERT_TRUE(access_again(0x1000));
@@ -476,13 +483,25 @@ TEST_F(HandleMmio, ARepeatedStringEndsWithThePageDownwards) {
 }
 
 TEST_F(HandleMmio, AnElementOnTwoPagesWaits) {
-    registers().rdi = 0x7fff'fffa;
+    for (const std::uint64_t offset : {0xff9, 0xffa, 0xffb}) {
+        registers().rdi = 0x7fff'f000 + offset;
+        registers().rcx = 2;
+        ASSERT_TRUE(access({0xf3, 0xab}, offset));
+        set_length(0);
+        expect_done("REP STOSD: the second element begins in the page and ends in the next one",
+                    [](Registers& wanted) {
+                        wanted.rdi += 4;
+                        wanted.rcx -= 1;
+                    });
+    }
+    registers().rflags |= rflags::direction;
+    registers().rdi = 0x8000'0002;
     registers().rcx = 2;
-    ASSERT_TRUE(access({0xf3, 0xab}, 0xffa));
+    ASSERT_TRUE(access({0xf3, 0xab}, 0x1002));
     set_length(0);
-    expect_done("REP STOSD: the second element begins in the page and ends in the next one",
+    expect_done("REP STOSD downwards: the second element ends in the page and begins before it",
                 [](Registers& wanted) {
-                    wanted.rdi += 4;
+                    wanted.rdi -= 4;
                     wanted.rcx -= 1;
                 });
 }
@@ -545,6 +564,14 @@ TEST_F(HandleMmio, AGuestThatStepsSeesEachElement) {
         wanted.rdi += 4;
         wanted.rcx = 0;
     });
+    registers().rflags &= ~rflags::trap;
+    registers().rdi = 0x7fff'f040;
+    registers().rcx = 2;
+    ASSERT_TRUE(access({0xf3, 0xab}));
+    expect_done("REP STOSD, and TF is clear again: both elements", [](Registers& wanted) {
+        wanted.rdi += 8;
+        wanted.rcx = 0;
+    });
 }
 
 TEST_F(HandleMmio, FetchesOverAPageBound) {
@@ -557,6 +584,22 @@ TEST_F(HandleMmio, FetchesOverAPageBound) {
     ASSERT_TRUE(access_again(0x40)) << "the instruction is on two pages";
     expect_done("MOV memory, 0xabcd");
     EXPECT_EQ(device().number_at(0x40, 2), 0xabcdU);
+}
+
+TEST_F(HandleMmio, TwoVcpusAccessAtOnce) {
+    put(next_code_at - 3, as_bytes({0x66, 0xc7, 0x03, 0xcd, 0xab}));  // MOV memory, 0xabcd
+    put(code_at, as_bytes({0xc6, 0x03, 0x77}));                       // MOV memory, 0x77
+    registers(0).rip = next_code_at - 3;
+    registers(0).rbx = 0x1040;
+    registers(1).rip = code_at;
+    registers(1).rbx = 0x1080;
+    watched_memory().before_look(Gpa{next_code_at}, [this] {
+        ASSERT_TRUE(access_again(0x80, 1)) << "vCPU 1: MOV memory, a byte";
+    });
+    ASSERT_TRUE(access_again(0x40)) << "vCPU 0: an instruction on two pages";
+    EXPECT_EQ(device().number_at(0x80, 1), 0x77U) << "what vCPU 1 has stored";
+    EXPECT_EQ(device().number_at(0x40, 2), 0xabcdU)
+        << "vCPU 1 has stored while vCPU 0 was at the bound of its two pages";
 }
 
 TEST_F(HandleMmio, FetchesByTheGuestsOwnTables) {
@@ -657,15 +700,29 @@ TEST_F(HandleMmio, AnOperandThatBeginsElsewhereEndsTheVm) {
 }
 
 TEST_F(HandleMmio, WhatTheDeviceRefusesEndsTheVm) {
+    registers().rflags = rflags::reserved_one | arithmetic;
     device().refuses_reads = Error::NotFound;
-    expect_end(access({0x8b, 0x0b}), Error::NotFound, "MOV ECX, memory: the read is refused");
-    expect_end(access({0x39, 0x0b}), Error::NotFound, "CMP: the read is refused");
+    const std::vector asked_once{Access{false, 0x40, 4, 0}};
+    for (const auto& [what, opcode] : {std::pair{"MOV ECX, memory", 0x8bU},
+                                       {"CMP", 0x39U},
+                                       {"TEST", 0x85U},
+                                       {"OR ECX, memory", 0x0bU},
+                                       {"OR memory, ECX", 0x09U},
+                                       {"XCHG", 0x87U}}) {
+        expect_end(access({opcode, 0x0b}), Error::NotFound,
+                   (std::string{what} + ": the read is refused").c_str());
+        EXPECT_EQ(device().accesses, asked_once) << what << ": the read is refused, once";
+    }
     device().refuses_reads.reset();
     device().refuses_writes = Error::Unsupported;
-    expect_end(access({0x89, 0x0b}), Error::Unsupported, "MOV memory, ECX: the write is refused");
-    registers().rflags = rflags::reserved_one | arithmetic;
-    expect_end(access({0x21, 0x0b}), Error::Unsupported, "AND: the write is refused");
-    expect_end(access({0x87, 0x0b}), Error::Unsupported, "XCHG: the write is refused");
+    for (const auto& [what, opcode] :
+         {std::pair{"MOV memory, ECX", 0x89U}, {"AND", 0x21U}, {"XCHG", 0x87U}}) {
+        expect_end(access({opcode, 0x0b}), Error::Unsupported,
+                   (std::string{what} + ": the write is refused").c_str());
+        const auto writes = std::ranges::count(device().accesses, true, &Access::write);
+        EXPECT_EQ(writes, 1) << what << ": the write was refused, and is not tried again";
+    }
+    device().refuses_writes.reset();
     expect_end(access({0x89, 0x0b}, device_bytes - 2), Error::OutOfRange,
                "4 bytes, of which the device has 2");
 }
@@ -682,6 +739,7 @@ TEST_F(HandleMmio, AStringEndsWhereTheDeviceRefuses) {
     wanted.rdi += 8;
     wanted.rcx -= 2;
     EXPECT_TRUE(same_registers(registers(), wanted)) << "two elements were stored";
+    EXPECT_EQ(device().accesses.size(), 3U) << "the third element was tried once, and no fourth";
     EXPECT_TRUE(fake().completed.empty()) << "the guest does not go on";
 }
 

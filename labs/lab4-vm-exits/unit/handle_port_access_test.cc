@@ -270,6 +270,16 @@ TEST_F(HandlePortAccess, AnUnknownPortEndsTheVm) {
         }
 }
 
+TEST_F(HandlePortAccess, ThePortBesideADeviceIsNobodys) {
+    for (std::uint32_t port = 0; port < 0x10000; ++port) {
+        const auto below = static_cast<std::uint16_t>(port),
+                   above = static_cast<std::uint16_t>(port + 1);
+        if (vmm::is_served_port(below) == vmm::is_served_port(above)) continue;
+        const std::uint16_t nobodys = vmm::is_served_port(below) ? above : below;
+        EXPECT_FALSE(access(nobodys, 1, false)) << "OUT to " << hex(nobodys);
+    }
+}
+
 TEST_F(HandlePortAccess, OpenPortsAreAnEmptyBus) {
     make_vm(true);
     start();
@@ -636,6 +646,40 @@ TEST_F(HandlePortAccess, PagesBecomeAccessedAndDirty) {
     EXPECT_EQ(hex(entry(2)), hex(0xa007U)) << "nobody was there";
 }
 
+TEST_F(HandlePortAccess, AddressesAbove4GiB) {
+    registers().rsi = data_at;
+    write(data_at, "3");
+    EXPECT_TRUE(string({outs_byte}, console)) << "32-bit code";
+    EXPECT_EQ(printed(), "[test] 3\n");
+    long_mode();
+    write(data_at, "p");
+    // 2^39 is the page behind that of the code.
+    write64(tables_at + 8, (tables_at + 2 * page) | 7);
+    write64(tables_at + 2 * page, (tables_at + 3 * page) | 7);
+    write64(tables_at + 3 * page, (tables_at + 4 * page) | 7);
+    write64(tables_at + 4 * page, (code_at + page) | 7);
+    registers().rsi = data_at;
+    registers().rip = 1ULL << 39;
+    *at(0) = std::byte{0x90};
+    EXPECT_TRUE(string({outs_byte}, console, 1, code_at + page)) << "RIP has 64 bits";
+    EXPECT_EQ(printed(), "[test] p\n");
+    registers().rsi = (2ULL << 39) + data_at;
+    EXPECT_TRUE(string({outs_byte}, console));
+    EXPECT_TRUE(injected(14, 0));
+    EXPECT_EQ(hex(fake().system.cr2), hex((2ULL << 39) + data_at)) << "and so has CR2";
+    forget_events();
+    // The tables may lie above 4 GiB.
+    constexpr std::uint64_t high = (1ULL << 32) + 5 * page;
+    ASSERT_TRUE(pager().table().map(Gpa{high},
+                                    *kern::frames().allocate(vmm::frame_owner::guest_memory),
+                                    vmm::read_write_execute));
+    write64(high, (tables_at + page) | 7);
+    fake().system.cr3 = high;
+    registers().rsi = data_at;
+    EXPECT_TRUE(string({outs_byte}, console));
+    EXPECT_EQ(printed(), "[test] p\n");
+}
+
 TEST_F(HandlePortAccess, AFaultComesInTheMiddle) {
     paging({{0xb000, 7}, {0x9000, 0}});
     write(0xb000 + page - 3, "abc");
@@ -702,8 +746,9 @@ TEST_F(HandlePortAccess, ProgramsHaveTheirOwnRights) {
     fake().ring = 0;
     fake().system.cr4 |= 1U << 21;
     registers().rsi = mapped_at + page;
+    registers().rflags |= 1;
     EXPECT_TRUE(string({outs_byte}, console));
-    EXPECT_TRUE(injected(14, 1)) << "SMAP";
+    EXPECT_TRUE(injected(14, 1)) << "SMAP, and CF, which changes nothing";
     forget_events();
     registers().rflags |= 1U << 18;
     EXPECT_TRUE(string({outs_byte}, console));
@@ -725,6 +770,25 @@ TEST_F(HandlePortAccess, HalfAnElementIsNone) {
     EXPECT_TRUE(string({ins}, console, 4));
     EXPECT_EQ(read(0xb000 + page - 2, 2), "no") << "no byte of the element has reached memory";
     EXPECT_EQ(hex(fake().system.cr2), hex(mapped_at + page));
+}
+
+TEST_F(HandlePortAccess, TablesThatAlwaysChangeLetTheGuestComeAgain) {
+    paging({{0xb000, 7}});
+    registers().rsi = mapped_at;
+    registers().rcx = 2;
+    // Whenever the table is looked up, another vCPU has just changed the entry above it.
+    std::function<void()> changes = [&] {
+        write32(tables_at + 4, read32(tables_at + 4) ^ 0x200);
+        watched_memory().before_look(Gpa{tables_at + page}, changes);
+    };
+    watched_memory().before_look(Gpa{tables_at + page}, changes);
+    EXPECT_TRUE(string({rep, outs_byte}, console)) << "the VM was ended";
+    watched_memory().before_look(Gpa{tables_at + page}, {});
+    EXPECT_TRUE(fake().injected.empty()) << "it is no fault of the guest's";
+    EXPECT_TRUE(stopped_but(nothing));
+    EXPECT_EQ(printed(), "");
+    EXPECT_TRUE(again());
+    EXPECT_EQ(registers().rcx, 0U) << "once the tables stand still, it goes on";
 }
 
 TEST_F(HandlePortAccess, AnEventThatWaitsComesFirst) {
@@ -756,11 +820,13 @@ TEST_F(HandlePortAccess, AnAddressThatIsNotCanonicalIsAProtectionFault) {
 TEST_F(HandlePortAccess, APageThatIsNotThereYetIsLoaded) {
     // Neither the page nor the table that leads to it.
     static std::map<std::uint64_t, std::string> contents;
-    constexpr std::uint64_t far = 0x80'0000, table = far + page, data = far + 2 * page;
+    constexpr std::uint64_t far = 0x80'0000, table = far + page, data = far + 2 * page,
+                            table_too = far + 4 * page;
     const auto word = [](std::uint32_t value) {
         return std::string{reinterpret_cast<const char*>(&value), 4};
     };
     contents[table] = word(data | 7) + word((data + page) | 7);
+    contents[table_too] = word(data | 7);
     contents[data] = "lazy";
     contents[data + page] = "";
     for (const auto& [gpa, text] : contents)
@@ -782,6 +848,10 @@ TEST_F(HandlePortAccess, APageThatIsNotThereYetIsLoaded) {
     registers().rdi = mapped_at + page;
     ASSERT_TRUE(string({ins_byte}, console));
     EXPECT_EQ(read(data + page, 2), std::string("\xe9\0", 2));
+    write32(tables_at + 8, table_too | 7);
+    registers().rsi = mapped_at + 0x40'0000;
+    ASSERT_TRUE(string({outs_byte}, console)) << "another table";
+    EXPECT_EQ(printed(), "[test] l\n");
     EXPECT_TRUE(fake().injected.empty()) << "it is not the guest's fault";
 }
 
@@ -800,6 +870,12 @@ TEST_F(HandlePortAccess, MemoryThatIsNotThereEndsTheVm) {
     EXPECT_TRUE(fake().injected.empty());
     registers().rdi = 0xfec0'0000;
     EXPECT_FALSE(string({ins_byte}, console)) << "no device there has a string instruction";
+    paging({});
+    write32(tables_at + 4, 0x4000'0007);
+    registers().rsi = mapped_at;
+    const auto without_table = string({outs_byte}, console);
+    ASSERT_FALSE(without_table) << "no memory where the guest has its table";
+    EXPECT_EQ(without_table.error().error, Error::NotFound);
 }
 
 TEST_F(HandlePortAccess, WhatTheGuestMayNotWriteStays) {
@@ -824,6 +900,58 @@ TEST_F(HandlePortAccess, FiveLevelsEndTheVm) {
     ASSERT_FALSE(result);
     EXPECT_EQ(printed(), "[test] ?\n");
     EXPECT_TRUE(fake().injected.empty());
+}
+
+TEST_F(HandlePortAccess, TwoVcpusAccessAtOnce) {
+    paging({{0xb000, 7}, {0x9000, 7}, {0xa000, 0}});
+    fill_registers(1);
+    fake(1).system = {.cr0 = 1, .code_size = CodeSize::Bits32};
+    const auto vcpu_1 = [this](std::uint64_t rip, bool in, std::uint8_t size) {
+        registers(1).rip = rip;
+        return handle_port_access(vcpu(1), {.reason = {}, .instruction_length = 1},
+                                  {.port = scratch, .size = size, .in = in, .string = true});
+    };
+    // Each time vCPU 1 comes while vCPU 0 is at the bound of two pages: of an instruction,
+    constexpr std::uint64_t other_code = 0x5000;
+    *at(other_code) = std::byte{ins_byte};
+    *at(other_code + 1) = std::byte{outs_byte};
+    registers(1).rdi = 0xc000;
+    write(0xb000, "a");
+    registers().rsi = mapped_at;
+    registers().rip = 2 * page - 1;
+    *at(2 * page - 1) = std::byte{0x3e};
+    *at(2 * page) = std::byte{outs_byte};
+    watched_memory().before_look(Gpa{2 * page}, [&] { EXPECT_TRUE(vcpu_1(other_code, true, 1)); });
+    EXPECT_TRUE(call({.port = console, .size = 1, .string = true}));
+    EXPECT_EQ(printed(), "[test] a\n");
+    // of an element,
+    write(0xb000 + page - 1, "b");
+    write(0x9000, "c");
+    write(0xd000, "..");
+    vm().uart().write(7, 'u');
+    registers(1).rsi = 0xd000;
+    registers().rsi = mapped_at + page - 1;
+    registers().rip = code_at;
+    watched_memory().before_look(Gpa{0x9000},
+                                 [&] { EXPECT_TRUE(vcpu_1(other_code + 1, false, 1)); });
+    EXPECT_TRUE(string({outs}, console, 2));
+    EXPECT_EQ(printed(), "[test] b\n") << "the second byte is the next port's";
+    // and of elements, of which the last one faults.
+    write32(tables_at + page + 4, 0x9007);
+    registers(1).rsi = 0x4000'0000;
+    registers().rdi = mapped_at + page - 4;
+    registers().rcx = page / 4 + 2;
+    watched_memory().before_look(Gpa{0x9000}, [&] {
+        fake(1).system = fake().system;
+        registers(1).rsi = mapped_at + 7 * page;
+        EXPECT_TRUE(vcpu_1(other_code + 1, false, 1));
+    });
+    EXPECT_TRUE(string({rep, ins}, scratch, 4));
+    EXPECT_TRUE(injected(14, 2)) << "vCPU 0's own fault";
+    EXPECT_EQ(hex(fake().system.cr2), hex(mapped_at + 2 * page));
+    EXPECT_EQ(fake(1).error_codes, (std::vector<std::optional<std::uint32_t>>{0}))
+        << "vCPU 1's own fault";
+    EXPECT_EQ(hex(fake(1).system.cr2), hex(mapped_at + 7 * page));
 }
 
 // ---- Pieces -------------------------------------------------------------------------------------
@@ -874,6 +1002,12 @@ TEST_F(HandlePortAccess, AGuestThatStepsSeesEachElement) {
     }));
     EXPECT_TRUE(again());
     EXPECT_EQ(skipped(), (std::vector<unsigned>{0, 2})) << "two steps, of which the last goes on";
+    EXPECT_EQ(printed(), "[test] tf\n");
+    registers().rflags = 2 | 1;  // CF
+    registers().rsi = data_at;
+    registers().rcx = 2;
+    EXPECT_TRUE(string({rep, outs_byte}, console));
+    EXPECT_EQ(registers().rcx, 0U) << "TF is clear again: all elements at once";
     EXPECT_EQ(printed(), "[test] tf\n");
 }
 

@@ -31,7 +31,8 @@ constexpr unsigned levels = 4;
 constexpr std::uint64_t index_in[levels + 1] = {0, 0x12, 0x34, 0x56, 0x78};  ///< by level
 constexpr std::uint64_t gva =
     index_in[4] << 39 | index_in[3] << 30 | index_in[2] << 21 | index_in[1] << 12;
-constexpr std::uint64_t old_page = 0x4321'0000, new_page = 0x5432'0000;
+/// They differ in the entry's upper half alone.
+constexpr std::uint64_t old_page = 0x4321'0000, new_page = 0x1'4321'0000;
 
 /// A guest's memory that has its tables, level 4 at 0x1000 to level 1 at 0x4000.
 class Memory final : public GuestMemory {
@@ -86,6 +87,7 @@ class WalkGuestExplore : public ::testing::Test {
         return walk_guest(*memory_, four_levels, Gva{gva}, access);
     }
     std::atomic_ref<std::uint64_t> entry(unsigned level) const { return memory_->entry(level); }
+    const Memory& memory() const { return *memory_; }
 
    private:
     std::unique_ptr<Memory> memory_;
@@ -151,6 +153,38 @@ TEST_F(WalkGuestExplore, TheOtherVcpuMovesThePage) {
                    " is not dirty");
     });
     EXPECT_TRUE(holds(orders)) << "the page moves during a walk for a write";
+}
+
+TEST_F(WalkGuestExplore, TheOtherVcpuMovesAPageOfTwoLevels) {
+    constexpr GuestMemory::GuestPaging two_levels{.cr0 = 0x8001'0001, .cr3 = 0x1000};
+    constexpr std::uint32_t moved = 0x5432'0000;
+    const auto entry32 = [this](std::uint64_t table) {
+        std::byte* const at = kern::arch::direct_map(*memory().gpa2hpa(Gpa{table}));
+        return std::atomic_ref{*reinterpret_cast<std::uint32_t*>(at)};
+    };
+    entry32(0x1000).store(0x2000 | all);
+    entry32(0x2000).store(old_page | all);
+    auto orders = exploration();
+    std::uint64_t came_to = 0, before = 0;
+    orders.cpu([&] {
+        const Found found = walk_guest(memory(), two_levels, Gva{0}, GuestAccess{.write = true});
+        came_to = found ? found->value() : 0;
+    });
+    orders.cpu([&] {
+        before = entry32(0x2000).exchange(moved | all);
+        if (!walk_guest(memory(), two_levels, Gva{0}, GuestAccess{}))
+            broken("the walk of CPU 2 came to no page");
+    });
+    orders.at_end([&] {
+        const std::uint64_t now = entry32(0x2000).load();
+        if ((now & ~(accessed | dirty)) != (moved | all))
+            broken("the entry is " + hex(now) + ", which nobody wrote");
+        if (came_to != old_page && came_to != moved)
+            broken("the walk came to " + hex(came_to) + ", where no page is");
+        if (((came_to == old_page ? before : now) & dirty) == 0)
+            broken("the walk came to " + hex(came_to) + ", whose entry is not dirty");
+    });
+    EXPECT_TRUE(holds(orders)) << "CPU 1 walks for a write; CPU 2 moves the page, and walks";
 }
 
 }  // namespace

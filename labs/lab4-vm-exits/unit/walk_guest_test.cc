@@ -40,6 +40,9 @@ constexpr std::uint64_t all = p | rw | us;
 constexpr std::uint64_t pg = 0x8000'0001, wp = 0x1'0000;
 constexpr std::uint64_t pse = 0x10, pae = 0x20, la57 = 0x1000, smep = 0x10'0000, smap = 0x20'0000;
 constexpr std::uint64_t lma = 0x500, nxe = 0x800;
+/// Of CR4 and EFER, bits that say nothing of paging: VME, PVI, TSD, DE, MCE, OSFXSR and more; SCE,
+/// SVME and FFXSR.
+constexpr std::uint64_t other_cr4 = 0x74f, other_efer = 0x5001;
 ///@}
 constexpr Paging four_levels{.cr0 = pg | wp, .cr3 = 0x1000, .cr4 = pae, .efer = lma | nxe};
 constexpr Paging three_levels{.cr0 = pg | wp, .cr3 = 0x1020, .cr4 = pae, .efer = nxe};
@@ -61,6 +64,7 @@ constexpr std::uint32_t err_p = 1, err_w = 2, err_u = 4, err_r = 8, err_f = 16;
 class Memory final : public GuestMemory {
    public:
     static constexpr std::uint64_t pages = 64;
+    static constexpr std::uint64_t high = 0x3'0000'0000;  ///< the pages are there, too
     Memory() {
         for (std::uint64_t i = 0; i < pages; ++i)
             frames_[i * 29 % pages] = *kern::frames().allocate(vmm::frame_owner::guest_memory);
@@ -71,10 +75,11 @@ class Memory final : public GuestMemory {
         return std::unexpected{Error::Unsupported};
     }
     std::expected<kern::Hpa, Error> gpa2hpa(Gpa gpa) const override {
-        if (gpa.value() / page >= pages || missing.contains(gpa.value() / page))
+        const std::uint64_t low = gpa.value() >= high ? gpa.value() - high : gpa.value();
+        if (low / page >= pages || missing.contains(low / page))
             return std::unexpected{Error::NotFound};
         if (on_look) on_look(gpa);
-        return frames_[gpa.value() / page] + gpa.page_offset();
+        return frames_[low / page] + gpa.page_offset();
     }
     bool is_writable(Gpa gpa) const override { return gpa.value() / page < pages; }
     void set_shootdown(Shootdown, void*) override {}
@@ -218,8 +223,57 @@ TEST_F(WalkGuest, IgnoresBitsOfCr3AndOfEntriesThatAreNoAddress) {
     EXPECT_TRUE(leads_to(walk(paging, gva4), 0x1234'5abc));
     two(all | 0xe00, all | 0xe00);
     paging = two_levels;
-    paging.cr3 |= 0x18;
+    paging.cr3 |= 0xfff;
     EXPECT_TRUE(leads_to(walk(paging, gva2), 0x1234'5def));
+    paging.cr4 = 0;
+    EXPECT_TRUE(leads_to(walk(paging, gva2), 0x1234'5def)) << "without PSE";
+    three(p, all, all);
+    paging = three_levels;
+    paging.cr3 |= 0x1f;
+    EXPECT_TRUE(leads_to(walk(paging, gva3), 0x1234'5def));
+    four(all, all, all, all);
+    paging = four_levels;
+    paging.cr3 |= 0xfff;
+    EXPECT_TRUE(leads_to(walk(paging, gva4), 0x1234'5abc));
+}
+
+TEST_F(WalkGuest, TheRootMayLieAbove4GiB) {
+    four(all, all, all, all);
+    Paging paging = four_levels;
+    paging.cr3 += Memory::high;
+    memory().missing = {};
+    bool high = false;
+    memory().on_look = [&](Gpa gpa) { high |= gpa.value() == Memory::high + 0x1000 + 8 * i4; };
+    EXPECT_TRUE(leads_to(walk(paging, gva4), 0x1234'5abc));
+    EXPECT_TRUE(high) << "the entry of level 4 was looked for elsewhere";
+}
+
+TEST_F(WalkGuest, OtherBitsOfCr4AndEferSayNothing) {
+    const auto with_others = [](Paging paging) {
+        paging.cr4 |= other_cr4;
+        paging.efer |= other_efer;
+        return paging;
+    };
+    Paging paging = with_others(two_levels);
+    paging.cr4 = (paging.cr4 & ~pse) | la57;
+    two(all, all);
+    put32(0x1000, gva2 >> 22, 0x2000 | all | ps);
+    EXPECT_TRUE(leads_to(walk(paging, gva2), 0x1234'5def)) << "two levels, without PSE";
+    EXPECT_TRUE(leads_to(walk({.cr0 = 1, .cr4 = la57, .efer = other_efer}, 0x123), 0x123))
+        << "no paging";
+    three(p, all, all);
+    paging = with_others(three_levels);
+    paging.cr4 |= la57;
+    EXPECT_TRUE(leads_to(walk(paging, gva3), 0x1234'5def)) << "three levels";
+    four(all, all, all, all);
+    paging = with_others(four_levels);
+    for (const GuestAccess access : {read, write, fetch, user_read})
+        EXPECT_TRUE(leads_to(walk(paging, gva4, access), 0x1234'5abc)) << "four levels";
+    paging.efer &= ~nxe;
+    four(all, all, all, 0);
+    EXPECT_TRUE(faults(walk(paging, gva4, fetch), 0)) << "neither NXE nor SMEP";
+    four(all, all, all, all | nx);
+    EXPECT_TRUE(faults(walk(paging, gva4, read), err_p | err_r)) << "NX without NXE";
 }
 
 TEST_F(WalkGuest, KnowsLargePagesOfFourLevels) {
@@ -232,6 +286,9 @@ TEST_F(WalkGuest, KnowsLargePagesOfFourLevels) {
     put(0x2000, i3, 5 * gib | all | ps | 0x1000);
     EXPECT_TRUE(leads_to(walk(four_levels, gva4), 5 * gib + gva4 % gib)) << "1 GiB";
     EXPECT_TRUE(leads_to(walk(four_levels, next), 5 * gib + next % gib)) << "bit 12 of 1 GiB";
+    put(0x2000, i3, 5 * gib | all | ps | 0x7ff0'0000'0000'0e00);
+    EXPECT_TRUE(leads_to(walk(four_levels, gva4), 5 * gib + gva4 % gib))
+        << "bits of software in the entry of 1 GiB";
 }
 
 TEST_F(WalkGuest, KnowsLargePagesOfThreeLevels) {
@@ -251,6 +308,8 @@ TEST_F(WalkGuest, KnowsLargePagesOfTwoLevels) {
     Paging paging = two_levels;
     paging.cr4 = 0;
     EXPECT_TRUE(leads_to(walk(paging, gva2), 0x1234'5def)) << "without CR4.PSE a table";
+    two(all, all | ps);
+    EXPECT_TRUE(leads_to(walk(two_levels, gva2), 0x1234'5def)) << "in level 1, bit 7 is PAT";
 }
 
 TEST_F(WalkGuest, AnAddressOfNoKindIsNotCanonical) {
@@ -261,9 +320,12 @@ TEST_F(WalkGuest, AnAddressOfNoKindIsNotCanonical) {
     two(all, all);
     EXPECT_TRUE(ends_with(walk(two_levels, gva2 | 1ULL << 32), Kind::NotCanonical));
     EXPECT_TRUE(ends_with(walk({.cr0 = 1}, 1ULL << 32), Kind::NotCanonical)) << "no paging";
+    EXPECT_TRUE(leads_to(walk({.cr0 = 1}, 0xffff'ffff), 0xffff'ffff)) << "the last address";
     Paging paging = four_levels;
     paging.cr4 |= la57;
     EXPECT_TRUE(ends_with(walk(paging, gva4), Kind::Unsupported)) << "5 levels";
+    EXPECT_TRUE(ends_with(walk(paging, 1ULL << 50), Kind::Unsupported))
+        << "5 levels, which have more addresses";
 }
 
 TEST_F(WalkGuest, AnEntryThatIsNotPresentIsAPageFault) {
@@ -291,6 +353,9 @@ TEST_F(WalkGuest, AWriteNeedsTheRightOfAllLevels) {
         EXPECT_TRUE(leads_to(walk(four_levels, gva4, user_read), 0x1234'5abc))
             << "a read of a read-only page";
     }
+    four(all, all, all, all);
+    EXPECT_TRUE(leads_to(walk(four_levels, gva4, user_write), 0x1234'5abc))
+        << "no level is read-only any more";
 }
 
 TEST_F(WalkGuest, WithoutWriteProtectTheKernelWritesEverywhere) {
@@ -308,6 +373,8 @@ TEST_F(WalkGuest, CplThreeNeedsTheRightOfAllLevels) {
         four(bits(4), bits(3), bits(2), bits(1));
         EXPECT_TRUE(faults(walk(four_levels, gva4, user_read), err_p | err_u))
             << "level " << level << " is the kernel's";
+        EXPECT_TRUE(faults(walk(four_levels, gva4, user_fetch), err_p | err_u | err_f))
+            << "level " << level << " is the kernel's, a fetch";
         EXPECT_TRUE(leads_to(walk(four_levels, gva4, read), 0x1234'5abc)) << "CPL 0";
     }
     two(p | rw, all);
@@ -323,6 +390,10 @@ TEST_F(WalkGuest, NoLevelMayForbidExecution) {
         EXPECT_TRUE(leads_to(walk(four_levels, gva4, user_write), 0x1234'5abc))
             << "a write to a page that may not be executed";
     }
+    four(all, all, all, all);
+    put(0x3000, i2, 15 * mib2 | all | ps | nx);
+    EXPECT_TRUE(leads_to(walk(four_levels, gva4), 15 * mib2 + gva4 % mib2))
+        << "NX is no part of the address of 2 MiB";
     three(p, all, all | nx);
     EXPECT_TRUE(faults(walk(three_levels, gva3, fetch), err_p | err_f)) << "three levels";
 }
@@ -356,6 +427,10 @@ TEST_F(WalkGuest, WithSmapTheKernelTouchesNoUserPage) {
         << "SMAP and RFLAGS.AC";
     EXPECT_TRUE(leads_to(walk(paging, gva4, user_read), 0x1234'5abc)) << "CPL 3, SMAP";
     EXPECT_TRUE(leads_to(walk(paging, gva4, fetch), 0x1234'5abc)) << "SMAP forbids no fetch";
+    four(all, all, all, all | nx);
+    EXPECT_TRUE(faults(walk(paging, gva4, read), err_p)) << "SMAP, a page that has NX";
+    four(all, all, all, all & ~us);
+    EXPECT_TRUE(leads_to(walk(paging, gva4, write), 0x1234'5abc)) << "a page of the kernel";
 }
 
 TEST_F(WalkGuest, TellsAFetchOnlyWhereThereIsNxOrSmep) {
@@ -382,6 +457,8 @@ TEST_F(WalkGuest, AReservedBitIsAPageFault) {
     }
     four(all | ps, all, all, all);
     EXPECT_TRUE(faults(walk(four_levels, gva4, read), err_p | err_r)) << "PS in level 4";
+    put(0x1000, i4, all | ps);
+    EXPECT_TRUE(faults(walk(four_levels, gva4, read), err_p | err_r)) << "PS in level 4, address 0";
     four(all, all, all | nx, all);
     Paging paging = four_levels;
     paging.efer = lma;
@@ -491,6 +568,47 @@ TEST_F(WalkGuest, AnEntryThatChangesMeanwhileIsReadAgain) {
     EXPECT_EQ(entry(0x3000, i2), 0x5000 | all | a) << "what the other vCPU wrote must not be lost";
 }
 
+TEST_F(WalkGuest, BeginsAnewOnlyIfAnEntryHasChanged) {
+    unsigned looks = 0;
+    memory().on_look = [&](Gpa) { ++looks; };
+    const auto looks_of = [&](const GuestAccess& access) {
+        looks = 0;
+        (void)walk(four_levels, gva4, access);
+        return looks;
+    };
+    four(all, all, all, all & ~rw);
+    for (std::uint64_t offset = 0; offset < 8; ++offset) {
+        looks = 0;
+        EXPECT_TRUE(walk(four_levels, gva4 / page * page + offset));
+        EXPECT_EQ(looks, 4U) << "one look an entry, offset " << offset;
+    }
+    EXPECT_EQ(looks_of(write), 4U) << "a write that is refused";
+    four(all, all, 0, all);
+    EXPECT_EQ(looks_of(read), 3U) << "level 2 is not present";
+}
+
+TEST_F(WalkGuest, TwoVcpusWalkAtOnce) {
+    four(all, all, all, all);
+    put(0x6000, i1, 0x4321'0000 | p);  // of vCPU 1's tables: read-only
+    put(0x7000, i4, 0x2000 | all);
+    put(0x2000, i3 ^ 1, 0x8000 | all);
+    put(0x8000, i2, 0x6000 | all);
+    Paging other = four_levels;
+    other.cr3 = 0x7000;
+    EXPECT_TRUE(walk(other, gva4 ^ gib, read));
+    bool first = true;
+    memory().on_look = [&](Gpa gpa) {
+        if (gpa.value() != 0x4000 + 8 * i1 || !std::exchange(first, false)) return;
+        EXPECT_TRUE(leads_to(walk(other, gva4 ^ gib, read), 0x4321'0abc)) << "vCPU 1";
+    };
+    EXPECT_TRUE(leads_to(walk(four_levels, gva4, user_write), 0x1234'5abc))
+        << "vCPU 1 has walked while vCPU 0 was about to read level 1";
+    EXPECT_EQ(entry(0x1000, i4), 0x2000 | all | a) << "level 4, vCPU 0";
+    EXPECT_EQ(entry(0x2000, i3), 0x3000 | all | a) << "level 3, vCPU 0";
+    EXPECT_EQ(entry(0x4000, i1), 0x1234'5000 | all | a | d) << "level 1, vCPU 0";
+    EXPECT_EQ(entry(0x6000, i1), 0x4321'0000 | p | a) << "level 1, vCPU 1";
+}
+
 TEST_F(WalkGuest, TablesThatAlwaysChangeEndTheWalk) {
     four(all, all, all, all);
     unsigned looks = 0;
@@ -509,6 +627,8 @@ TEST_F(WalkGuest, TellsWhatItHasRead) {
     notes.add(*memory().gpa2hpa(Gpa{0}), 8, 0x77);  // of another walk
     ASSERT_TRUE(walk_guest(memory(), four_levels, Gva{gva4}, std::nullopt, &notes));
     EXPECT_TRUE(notes.still_holds()) << "nothing has changed";
+    ASSERT_EQ(notes.entries().size(), 4U);
+    for (const auto& one : notes.entries()) EXPECT_EQ(one.size, 8U) << "bytes of an entry";
     for (const auto& [table, index] : {std::pair{0x1000U, i4}, std::pair{0x2000U, i3},
                                        std::pair{0x3000U, i2}, std::pair{0x4000U, i1}}) {
         const std::uint64_t value = entry(table, index);
@@ -517,6 +637,23 @@ TEST_F(WalkGuest, TellsWhatItHasRead) {
         put(table, index, value);
     }
     EXPECT_TRUE(notes.still_holds());
+
+    two(all, all);
+    ASSERT_TRUE(walk_guest(memory(), two_levels, Gva{gva2}, std::nullopt, &notes));
+    ASSERT_EQ(notes.entries().size(), 2U);
+    for (const auto& one : notes.entries()) EXPECT_EQ(one.size, 4U) << "bytes of an entry";
+
+    // Of a walk that begins anew, the first attempt's entries are forgotten.
+    four(all, all, all, all);
+    bool first = true;
+    memory().on_look = [&](Gpa gpa) {
+        if (gpa.value() == 0x4000 + 8 * i1 && std::exchange(first, false))
+            put(0x3000, i2, 0x4000 | all | 1 << 9);
+    };
+    ASSERT_TRUE(walk_guest(memory(), four_levels, Gva{gva4}, write, &notes));
+    ASSERT_EQ(notes.entries().size(), 4U) << "a walk that began anew";
+    EXPECT_EQ(notes.entries()[2].value & 1 << 9, 1U << 9) << "what the second attempt has read";
+    memory().on_look = {};
 
     GuestMemory::Walk none;
     none.add(*memory().gpa2hpa(Gpa{0}), 8, 0x77);

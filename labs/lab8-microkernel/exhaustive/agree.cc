@@ -111,16 +111,17 @@ bool World::slots_agree() {
                 agree = differ(name, name_of(cap), "another object, or another size or guard");
         } else if (real_slot.before != at(before[id]) || real_slot.after != at(after[id]) ||
                    real_slot.first_child != at(first[id]) || real_slot.last_child != at(last[id])) {
-            const Slot* const is_parent = kern::cap::parent_of(real_slot);
-            std::string yours = "elsewhere in the tree, or its links are broken";
-            for (const Id one : state_.tree)
-                if (&slot(one) == is_parent)
-                    yours = "below " + name_of_slot(one) + ", or its links are broken";
             const unsigned place = static_cast<unsigned>(
                 std::find(state_.tree.begin(), state_.tree.end(), id) - state_.tree.begin());
             Id parent = none;
             for (unsigned i = place; i-- > 0 && parent == none;)
                 if (state_.depth[i] < state_.depth[place]) parent = state_.tree.at[i];
+            const Slot* const is_parent = kern::cap::parent_of(real_slot);
+            std::string yours = "elsewhere in the tree, or its links are broken";
+            for (const Id one : state_.tree)
+                if (&slot(one) == is_parent) yours = "below " + name_of_slot(one);
+            if (parent != none && is_parent == &slot(parent))
+                yours = "there too, but not beside its neighbours, or its links are broken";
             agree =
                 differ(name_of_slot(id),
                        parent == none ? "below nothing" : "below " + name_of_slot(parent), yours);
@@ -209,7 +210,8 @@ bool World::threads_agree(const Model& model) {
     const kern::cap::Kernel& kernel = memory_->kernel;
     if (kernel.running[0] != at(state_.running))
         agree = differ("who has the CPU", name_id(state_.running), name_at(kernel.running[0]));
-    if (kernel.fast_calls != model.fast_calls || kernel.fast_replies != model.fast_replies)
+    if (counts_firing_ &&
+        (kernel.fast_calls != model.fast_calls || kernel.fast_replies != model.fast_replies))
         agree = differ("ipc_fastpath fires", yes(model.fast_calls + model.fast_replies != 0),
                        yes(kernel.fast_calls + kernel.fast_replies != 0));
     const kern::cap::Notification& notification = memory_->notification;

@@ -137,6 +137,7 @@ void World::put(Id parent, Id id, const Cap& cap) {
 }
 
 void World::begin(const Scene& scene) {
+    counts_firing_ = scene.counts_firing;
     *memory_ = {};
     state_ = {};
     kern::cap::Kernel& kernel = memory_->kernel;

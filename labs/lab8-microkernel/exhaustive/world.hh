@@ -53,6 +53,7 @@ struct Scene {
     bool has_handlers = false;   ///< the second endpoint hears of faults
     bool has_memory = false;     ///< a small Untyped in the table
     bool has_frames = false;     ///< a frame and a copy in the table, each of them mapped
+    bool counts_firing = false;  ///< whether the fast path fires is looked at
     bool has_threads = false;    ///< capabilities to the threads; else those are out of the table
     /// More capabilities: derived from that in `from`, a number of a slot as programs see it.
     struct Copy {
@@ -98,6 +99,7 @@ class World {
     std::unique_ptr<Looks> looks_;
     State state_{};
     std::string differences_;
+    bool counts_firing_ = false;
     std::array<kern::cap::Message, threads> before_{};
     /// By the height of what was revoked: how much stack was in use, at most.
     std::array<std::uintptr_t, 5> stack_{};

@@ -16,8 +16,19 @@ class CapLookup : public MicroTest {
         EXPECT_FALSE(found) << "a slot was found";
         return found ? LookupFailure{Kind::Missing, 99, 99} : found.error();
     }
-    static bool is(const LookupFailure& failure, Kind kind, unsigned level, unsigned bits_left) {
-        return failure == LookupFailure{kind, level, bits_left};
+    static std::string in_words(const LookupFailure& failure) {
+        static constexpr const char* kinds[] = {"Missing", "WrongObject", "GuardMismatch",
+                                                "DepthMismatch", "NoSlot"};
+        return std::string{kinds[static_cast<unsigned>(failure.kind)]} + " at level " +
+               std::to_string(failure.level) + ", " + std::to_string(failure.bits_left) +
+               " bits left";
+    }
+    static ::testing::AssertionResult is(const LookupFailure& failure, Kind kind, unsigned level,
+                                         unsigned bits_left) {
+        const LookupFailure wanted{kind, level, bits_left};
+        if (failure == wanted) return ::testing::AssertionSuccess();
+        return ::testing::AssertionFailure()
+               << "the failure is " << in_words(failure) << ", wanted is " << in_words(wanted);
     }
 };
 

@@ -129,6 +129,7 @@ TEST(WaitExhaustive, EverySequence) {
 
 TEST(IpcFastpathExhaustive, AMillionSteps) {
     Scope scope = slow_calls();
+    scope.scene.counts_firing = true;
     scope.scene.is_bound = true;
     scope.scene.has_handlers = scope.faults = true;
     scope.scene.priority = {0, 0, 1};

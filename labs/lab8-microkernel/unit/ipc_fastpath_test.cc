@@ -42,12 +42,47 @@ class IpcFastpath : public MicroTest {
         slow();
         schedule(kernel());
         const Image wanted{arena};
+        const std::array threads{seen(*self), seen(*other)};
         before.put_back();
         if (!ipc_fastpath(kernel(), call, address))
             return ::testing::AssertionFailure() << "it did not fire";
-        if (!wanted.is_unchanged())
-            return ::testing::AssertionFailure() << "the slow path comes to something else";
-        return ::testing::AssertionSuccess();
+        if (wanted.is_unchanged()) return ::testing::AssertionSuccess();
+        return ::testing::AssertionFailure()
+               << "the slow path comes to something else; first "
+               << first_difference("the current thread", seen(*self), threads[0])
+                      .value_or(first_difference("the other thread", seen(*other), threads[1])
+                                    .value_or("in a queue, or in who has the CPU"));
+    }
+    /// What a test can name of a thread.
+    using Seen = std::array<std::pair<const char*, std::uint64_t>, 15>;
+    static Seen seen(const Tcb& tcb) {
+        const auto number = [](const void* pointer) {
+            return reinterpret_cast<std::uintptr_t>(pointer);
+        };
+        const Message& message = tcb.message;
+        return {{{"state", static_cast<std::uint64_t>(tcb.state)},
+                 {"message's label", message.label},
+                 {"message's length", message.length},
+                 {"message's number of capabilities", message.capabilities},
+                 {"message's badge", message.badge},
+                 {"message's first word", message.words[0]},
+                 {"status", static_cast<std::uint64_t>(tcb.status)},
+                 {"caller", number(tcb.caller)},
+                 {"replier", number(tcb.replier)},
+                 {"reply_may_grant", tcb.reply_may_grant ? 1U : 0U},
+                 {"may_grant", tcb.may_grant ? 1U : 0U},
+                 {"is_call", tcb.is_call ? 1U : 0U},
+                 {"badge", tcb.badge},
+                 {"queue", number(tcb.queue)},
+                 {"cpu", tcb.cpu}}};
+    }
+    static std::optional<std::string> first_difference(const std::string& who, const Seen& is,
+                                                       const Seen& wanted) {
+        for (std::size_t i = 0; i < is.size(); ++i)
+            if (is[i] != wanted[i])
+                return who + "'s " + is[i].first + " is " + hex(is[i].second) + ", wanted is " +
+                       hex(wanted[i].second);
+        return std::nullopt;
     }
     void slow_call() {
         ipc_send(kernel(), *self, endpoint(), {.badge = 9, .may_grant = true, .is_call = true});

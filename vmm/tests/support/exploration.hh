@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "kern/arch/explore/explore.hh"
+#include "kern/arch/host/fake.hh"
 #include "vmm/tests/support/walker.hh"
 
 /// What the explored cases of labs share: names for what lies in memory, and a verdict.
