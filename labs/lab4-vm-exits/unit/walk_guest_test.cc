@@ -7,6 +7,7 @@
 #include <cstring>
 #include <functional>
 #include <set>
+#include <utility>
 
 #include "kern/arch/host/fake.hh"
 #include "kern/mm/frame_allocator.hh"
