@@ -34,8 +34,8 @@ enum class FastCall : std::uint8_t { Call, ReplyRecv };
 /// - the other thread is Running: it has this CPU (Kernel::current, Tcb::cpu), and never stood in a
 ///   queue of Kernel::ready.
 ///
-/// It may call what is declared in kern/cap/threads.hh, cap_lookup and
-/// transfer; not the tasks that it replaces. How often it fired is counted by the caller.
+/// It may call what is declared in kern/cap/threads.hh, cap_lookup and transfer; not the tasks that
+/// it replaces. How often it fired is counted by the caller.
 ///
 /// @param address  in the current thread's CNode
 [[nodiscard]] bool ipc_fastpath(Kernel& kernel, FastCall call, std::uint64_t address);
