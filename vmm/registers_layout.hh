@@ -4,7 +4,7 @@
 #include <cstddef>
 
 #include "vmm/asm_vmrun.h"
-#include "vmm/backend.hh"
+#include "vmm/registers.hh"
 
 namespace vmm {
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <string_view>
@@ -44,8 +43,7 @@ class FixedText {
    public:
     /// Copies `text`. Returns whether all of it fitted.
     constexpr bool assign(std::string_view text) {
-        size_ = std::min(text.size(), capacity);
-        std::copy_n(text.begin(), size_, characters_.begin());
+        size_ = text.copy(characters_.data(), capacity);
         return size_ == text.size();
     }
     /// The text, not ended by a zero byte.
@@ -61,7 +59,7 @@ class FixedText {
 template <std::size_t size>
 constexpr void copy_text(std::array<char, size>& field, std::string_view text) {
     field = {};
-    std::copy_n(text.begin(), std::min(text.size(), size - 1), field.begin());
+    text.copy(field.data(), size - 1);
 }
 
 }  // namespace kern

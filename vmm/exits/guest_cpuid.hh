@@ -6,7 +6,7 @@
 #include <span>
 
 #include "kern/arch/arch.hh"
-#include "vmm/backend.hh"
+#include "vmm/registers.hh"
 
 namespace vmm {
 

@@ -9,7 +9,7 @@
 #include <span>
 
 #include "vmm/address.hh"
-#include "vmm/backend.hh"
+#include "vmm/registers.hh"
 
 namespace vmm {
 

@@ -6,8 +6,8 @@
 #include <cstdint>
 #include <optional>
 
-#include "vmm/backend.hh"
 #include "vmm/guest_memory.hh"
+#include "vmm/registers.hh"
 
 /// A virtual machine without hardware for it: the guest's kernel and its programs run in ring 3,
 /// and what they may not do there is done in their place.
