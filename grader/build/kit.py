@@ -30,6 +30,8 @@ from grader.gate import Refused, contract, reader, source as rules
 LINK_SECONDS = 60.0
 _CONTROL = "int main() { delete new int; }\n"
 BINUTILS = ("ld", "objcopy", "objdump")
+_OPERATOR_NEW = (b"_Znw", b"_Zna")
+"""How the names of its functions begin, in an object."""
 
 T = TypeVar("T")
 
@@ -91,6 +93,14 @@ class Kit:
             if isinstance(problem := built.exception(), BuildFailure):
                 return problem
         return None
+
+    def allocates(self, file: str, source: Path) -> bool:
+        """Whether an answer's code on the host, which compiles, takes memory from the heap: by operator new, the only way
+        that the gate lets pass."""
+        if file.endswith(ASSEMBLY):
+            return False
+        return self._once_asked(("allocates", file, source), lambda: any(
+            word in self.object(file, source, "asan").result().read_bytes() for word in _OPERATOR_NEW))
 
     def _object(self, file: str, source: Path, flavour: str, rank: int) -> Future[Path]:
         name = self.shown(source)

@@ -44,6 +44,13 @@ _SILENT_DEATHS = (-7, -11)
 """SIGBUS and SIGSEGV, where a sanitizer lies over something that its own start needs."""
 
 
+def sanitizers(may_leak: bool) -> dict[str, str]:
+    """SANITIZERS, without LeakSanitizer where nothing can leak: its look at all memory, at the end, is most of what a
+    short test costs."""
+    options = SANITIZERS["ASAN_OPTIONS"]
+    return {**SANITIZERS, "ASAN_OPTIONS": options if may_leak else options.replace("detect_leaks=1", "detect_leaks=0")}
+
+
 @functools.lru_cache(maxsize=1)
 def without_randomization() -> tuple[str, ...]:
     """The words before a command that starts it without address randomization; none where that is forbidden."""

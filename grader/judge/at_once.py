@@ -27,12 +27,14 @@ class AtOnce:
     """it came to its end: it says something of each case"""
 
 
-def run_at_once(program: Path, cases: Sequence[str], seed: int, seconds: float, *, up_to_first: bool = False) -> AtOnce:
-    """Runs cases of the program in one process, all of them or `up_to_first` that fails."""
+def run_at_once(program: Path, cases: Sequence[str], seed: int, seconds: float, *, up_to_first: bool = False,
+                may_leak: bool = True) -> AtOnce:
+    """Runs cases of the program in one process, all of them or `up_to_first` that fails. `may_leak`: see
+    grader/judge/unit.py."""
     command = [*host_program.without_randomization(), str(program), f"--gtest_filter={':'.join(cases)}",
                *["--gtest_fail_fast"] * up_to_first, "--gtest_color=no"]
     done = host_program.started(lambda: sandbox.run(
-        command, timeout=seconds, readable=[program], env={**host_program.SANITIZERS, "NEST_SEED": str(seed)}))
+        command, timeout=seconds, readable=[program], env={**host_program.sanitizers(may_leak), "NEST_SEED": str(seed)}))
     if done.killed == "interrupted":
         raise KeyboardInterrupt
 
@@ -47,12 +49,12 @@ def run_at_once(program: Path, cases: Sequence[str], seed: int, seconds: float, 
     return AtOnce(passed, tuple(failed), whole)
 
 
-def passed_at_once(program: Path, cases: Sequence[str], seed: int, seconds: float) -> frozenset[str]:
+def passed_at_once(program: Path, cases: Sequence[str], seed: int, seconds: float, *, may_leak: bool = True) -> frozenset[str]:
     """Those of the cases that pass beside others: after one in which the process ended, another goes on behind it."""
     passed: frozenset[str] = frozenset()
     left = list(cases)
     while left:
-        found = run_at_once(program, left, seed, seconds)
+        found = run_at_once(program, left, seed, seconds, may_leak=may_leak)
         passed |= found.passed
         if found.whole or not found.failed:
             break

@@ -240,7 +240,7 @@ class Engine:
             cases = [test.local for test in self.lab.task(case.test.task).tests if test.kind == "unit"]
 
             def run(path: Path) -> frozenset[str]:
-                passed = passed_at_once(path, cases, self.settings.seed, CASE_SECONDS)
+                passed = passed_at_once(path, cases, self.settings.seed, CASE_SECONDS, may_leak=self._may_leak(case))
                 return frozenset() if case.is_wrong and len(passed) == len(cases) else passed
 
             program = self.kit.program(self.lab, case.answers, FLAVOURS["unit"], rank=rank)
@@ -273,7 +273,8 @@ class Engine:
         def run() -> Outcome:
             return run_case(program, case.test.local, task=case.test.task, seed=self.settings.seed,
                             transcript=self.transcript(case, suffix), wanted=case.test.expectations,
-                            seconds=RACE_SECONDS if case.test.kind == "race" else CASE_SECONDS)
+                            seconds=RACE_SECONDS if case.test.kind == "race" else CASE_SECONDS,
+                            may_leak=self._may_leak(case))
 
         found = run()
         if found.lost:
@@ -287,6 +288,12 @@ class Engine:
         if found.kind == outcome.TIMEOUT and not suffix:
             self._has_hung(case)
         return found
+
+    def _may_leak(self, case: Case) -> bool:
+        """Whether LeakSanitizer has something to look for: the answer that is judged takes memory from the heap. Those
+        beside it may, too, but they are right ones."""
+        file = self.lab.task(case.test.task).file
+        return case.test.kind == "unit" and self.kit.allocates(file, case.answers[file])
 
     def _place(self, case: Case) -> int:
         """Where a test stands among those of its task; a boot stands where the first of its tests does."""

@@ -42,8 +42,9 @@ OFFSET = re.compile(r" \(\w+\+0x[0-9a-f]+\)$")
 
 
 def run_case(program: Path, case: str, *, task: str, seed: int, transcript: Path,
-             seconds: float = CASE_SECONDS, wanted: Expectations | None = None) -> Outcome:
-    """Runs `Suite.Case` of the program for a test of `task`. `wanted`: what must have been evaluated if it passes."""
+             seconds: float = CASE_SECONDS, wanted: Expectations | None = None, may_leak: bool = True) -> Outcome:
+    """Runs `Suite.Case` of the program for a test of `task`. `wanted`: what must have been evaluated if it passes;
+    `may_leak`: the answer takes memory from the heap (Kit.allocates), so LeakSanitizer has something to look for."""
     command = [*host_program.without_randomization(), str(program), f"--gtest_filter={case}"]
     # One schedule alone of an explored case (kern/arch/explore).
     schedule = {name: os.environ[name] for name in ("NEST_SCHEDULE",) if name in os.environ}
@@ -54,7 +55,7 @@ def run_case(program: Path, case: str, *, task: str, seed: int, transcript: Path
         with Questions(case) as asked:
             return sandbox.run(
                 [*command, "--gtest_color=no"], timeout=seconds, readable=[program], pass_fds=asked.descriptors,
-                env={**host_program.SANITIZERS, **asked.environment, "NEST_SEED": str(seed), **schedule})
+                env={**host_program.sanitizers(may_leak), **asked.environment, "NEST_SEED": str(seed), **schedule})
 
     done = host_program.started(start)
     if done.killed == "interrupted":

@@ -178,7 +178,7 @@ class Campaign:
             if first.name == before and self._fails(program, one, waiting.pop(first.local)):
                 return first.name
             while waiting and (suspects := run_at_once(program, list(waiting), self.seed, TOGETHER_SECONDS,
-                                                       up_to_first=True).failed):
+                                                       up_to_first=True, may_leak=self._may_leak(one, first)).failed):
                 test = waiting.pop(suspects[0])
                 if self._fails(program, one, test):
                     return test.name
@@ -187,11 +187,14 @@ class Campaign:
             program.unlink(missing_ok=True)  # the verdict is kept, and there are thousands of them
 
     def _fails(self, program: Path, one: Mutant, test: Test) -> bool:
-        found = run_case(program, test.local, task=one.task.id, seed=self.seed,
+        found = run_case(program, test.local, task=one.task.id, seed=self.seed, may_leak=self._may_leak(one, test),
                          transcript=self.transcripts / "host" / f"{one.path.parent.name}.txt")
         if found.kind == outcome.NOT_JUDGED:
             raise CannotRun(found.detail)
         return not found.passed
+
+    def _may_leak(self, one: Mutant, test: Test) -> bool:
+        return test.kind == "unit" and self.kit.allocates(one.task.file, one.path)
 
     def _compare(self, mutants: list[Mutant]) -> None:
         """Those whose machine code is that of the reference are equivalent."""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -64,3 +65,21 @@ def test_what_a_compiler_fortifies_by_itself_is_not_fortified_here() -> None:
         macros = subprocess.run([recipe["compiler"], "-D_FORTIFY_SOURCE=3", *recipe["compile"], "-x", "c++", "-E", "-dM", "/dev/null"],
                                 capture_output=True, text=True, check=True).stdout
         assert "__cplusplus" in macros and "_FORTIFY_SOURCE" not in macros, name
+
+
+def test_what_takes_memory_from_the_heap_is_searched_for_leaks(tmp_path: Path) -> None:
+    """LeakSanitizer takes longer than most tests: it looks where an answer can leak, and nowhere else."""
+    tree = toy_tree.make(tmp_path / "tree")
+    description = read_description(tree.root)
+    for flavour in ("compile", "link"):
+        description["flavours"]["asan"][flavour] += ["-fsanitize=address", "-fno-pie" if flavour == "compile" else "-no-pie"]
+    (tree.root / "build/cmake/kit.json").write_text(json.dumps(description))
+    tree.solve()
+    tree.write("vmm/half.cc", '#include "vmm/toy.hh"\nint half(int n) { return n % 2 ? -1 : *new int(n / 2); }\n')
+    result, done = tree.grade()
+    seen = {test["name"]: (test["extra_data"]["outcome"], test.get("output", "")) for test in result["tests"]}
+    assert seen["unit:Half.OfFour"][0] == "crashed" and "LeakSanitizer: detected memory leaks" in seen["unit:Half.OfFour"][1], done.stdout
+    assert seen["unit:Twice.OfThree"] == seen["unit:Twice.OfZero"] == ("passed", "")
+    kit = Kit(read_description(tree.root), tree.root, Cache(tmp_path / "cache"), Schedule())
+    assert kit.allocates("vmm/half.cc", tree.root / "vmm/half.cc")
+    assert not kit.allocates("vmm/twice.cc", tree.root / "vmm/twice.cc")
