@@ -33,7 +33,7 @@ def failure_text(results: Results, one: TestResult) -> str:
     rows = [("task", f"{test.task}{worth}"),
             ("hidden", "a test of staff's: students learn its name only" if test.hidden else ""),
             ("checks", test.checks), ("machine", _where(results.on_machines(test))), ("seen", one.detail),
-            ("hint", test.hint),
+            ("hint", _hint(test, found)),
             ("read", read(results, test)), ("alone", one.alone),
             ("seed", f"{results.seed}" + (f", nonce {found.nonce}" if found.nonce else "")),
             ("log", transcript(found))]
@@ -47,6 +47,12 @@ def failure_text(results: Results, one: TestResult) -> str:
             lines.append(f"  {key:<9}{first}".rstrip())
             lines += [f"           {line}".rstrip() for line in rest]
     return "\n".join(lines)
+
+
+def _hint(test: Test, found: Outcome) -> str:
+    """The test's hint. It was written for a machine that comes to its end; of one that does not, the last words say more."""
+    behind = "if the lines above do not explain it: " * (test.kind == "boot" and found.kind == outcome.CRASHED)
+    return test.hint and behind + test.hint
 
 
 def _where(kinds: Mapping[str, str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -176,6 +177,15 @@ def test_bad_endings_cost_their_task_alone(tree: Tree, body: str, outcome: str) 
     assert done.returncode == 1
     assert scores(result) == {"lab1.twice": 10, "lab1.half": 0}
     assert kinds(result, "lab1.half")["unit:Half.OfFour"] == outcome
+
+
+@pytest.mark.parametrize("end, hint", [("__builtin_trap()", "if the lines above do not explain it: halve it"),
+                                       ("return 41", "halve it")])
+def test_the_last_words_of_a_crashed_kernel_come_before_the_hint(end: str, hint: str, tree: Tree) -> None:
+    tree.solve()
+    tree.write("vmm/half.cc", f'#include "vmm/toy.hh"\nint half(int n) {{ if (n == 84) {end}; return n % 2 ? -1 : n / 2; }}\n')
+    _, done = tree.grade()
+    assert re.findall("^  hint +(.*)", done.stdout, re.MULTILINE) == [hint]
 
 
 def test_exit_in_a_static_constructor_earns_nothing(tree: Tree) -> None:

@@ -226,7 +226,7 @@ def lab_json() -> dict[str, Any]:
                  test("unit:Twice.OfZero", 1), test("boot:test_toy.py::test_twice", 5)),
             task("half", 20, test("unit:Half.OfFour", 6), test("race:Half.Race", 4),
                  test("unit:Half.RefusesOdd", 5, negative=True),
-                 test("boot:test_toy.py::test_half", 5))]}
+                 test("boot:test_toy.py::test_half", 5, hint="halve it"))]}
 
 
 def hear_interrupts() -> None:
