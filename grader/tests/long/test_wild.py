@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: MIT
+"""A hundred thousand random instructions in guests of lab 6's kernel, which has to live."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from grader.build.answers import reference_answers
+from grader.course.lab import load_all
+from grader.tests.test_soft_hostile import beginnings
+
+BEGINNINGS = 100_000
+MOST_BOOTS = 100
+"""Thirty-four, if all come to their end."""
+
+pytestmark = pytest.mark.skipif(reference_answers(load_all()) is None, reason="a release has no reference answers")
+
+
+def test_a_hundred_thousand_random_instructions(tmp_path: Path) -> None:
+    begun = boots = 0
+    while begun < BEGINNINGS:
+        boots += 1
+        assert boots <= MOST_BOOTS, f"{begun} beginnings in {MOST_BOOTS} boots"
+        begun += beginnings(tmp_path / f"boot-{boots}")
+    print(f"{begun} beginnings in {boots} boots")
