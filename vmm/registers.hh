@@ -4,7 +4,7 @@
 #include <array>
 #include <cstdint>
 
-/// The guest's registers, as values that can be looked at on any host.
+// The guest's registers as values: what a vCPU does with them is in vmm/backend.hh.
 namespace vmm {
 
 /// The registers that instructions name, in the order in which the CPU numbers them
