@@ -128,7 +128,7 @@ PARTS = (
          lambda: [_python_tests(["grader/tests/long/test_killed.py"])], fast=False, long=True, built=True),
     Part("hung", "what an answer that never ends costs, to each task of the first lab",
          lambda: [_python_tests(["grader/tests/long/test_hung_answers.py"])], fast=False, long=True, built=True),
-    Part("wild", "a hundred thousand random instructions in guests of lab 6's kernel",
+    Part("wild", "a hundred thousand random instructions in lab 6's guests, and calls of lab 8's kernel",
          lambda: [_python_tests(["grader/tests/long/test_wild.py"])], fast=False, long=True, built=True),
     Part("clang", "all of it built by clang++: the C++ unit tests, boots of the kernel, what the gate lets in", _clang,
          fast=False, long=True),
