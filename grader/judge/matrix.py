@@ -5,7 +5,7 @@ The answers are those of solutions-private/: the references; mutants/LAB/NAME/FI
 a student would write; variants/LAB/NAME/FILE, right ones that are built differently. The tree's own
 files are the skeleton. Each cell of the matrix is a task's points under one answer:
 
-- the skeleton gets 0 in every task, the references get all;
+- the skeleton gets 0 in every task, whose state is "not written"; the references get all;
 - a mutant loses in its own task; the other tasks are judged without it, by construction of blame
   isolation, and shown as `.`. One whose name says `constant` or `nothing` keeps at most 5 %; its file
   SEEN says what the student is told, and how much it may cost (grader/judge/seen.py);
@@ -42,6 +42,7 @@ from grader.course import lab as labs_module
 from grader.course.lab import ROOT, Lab, Task, Test
 from grader.judge.engine import Engine, Settings, cases_of, new_transcripts, why_not
 from grader.judge.judging import ALL, judge, outcomes
+from grader.judge.outcome import NOT_WRITTEN
 from grader.judge.results import TaskResult
 from grader.judge.scoring import score_task
 from grader.judge.seen import FILE, OTHER, Seen, first_failing, read, told
@@ -94,14 +95,16 @@ class Row:
         if self.kind == "skeleton":
             if cell.score:
                 return "a stub gets points"
-            return "a stub passes all tests" if passes else ""
+            if passes:
+                return "a stub passes all tests"
+            return "" if cell.state == NOT_WRITTEN else f"a stub should be '{NOT_WRITTEN}', not '{cell.state}'"
         if self.kind != "mutant":
             if cell.score != cell.max_score:
                 return "a right answer loses points"
             return "" if passes else "a right answer fails a test"
         if passes:
             return "no test notices the mutant"
-        if cell.state not in ("graded", "not written"):
+        if cell.state not in ("graded", NOT_WRITTEN):
             return f"the mutant {cell.state}, which proves nothing"
         if self.is_constant and cell.score > CONSTANT_SHARE * cell.max_score:
             return f"an answer that is always the same keeps more than {CONSTANT_SHARE:.0%}"

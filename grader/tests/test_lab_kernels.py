@@ -76,9 +76,9 @@ def test_debugger_stops_in_the_last_task(lab: Lab, tmp_path: Path) -> None:
     assert ("add symbol table from file" in text) == (image is not None) and (image or "") in text
 
 
-@pytest.mark.parametrize("lab", LABS, ids=lambda lab: lab.id)
-def test_every_stub_is_reached_and_named(lab: Lab, tmp_path: Path) -> None:
-    """As it is handed out: whoever has written nothing is told so, and not that a stub is refused."""
+def test_who_has_written_nothing_is_told_so(tmp_path: Path) -> None:
+    """As it is handed out; `nest verify` looks at all labs, by the row of the skeleton."""
+    lab = next(lab for lab in LABS if len(lab.machines) > 1)
     out = tmp_path / "result.json"
     done = nest("grade", lab.id, "--machine", "all", "--json", str(out))
     assert done.returncode == 1, done.stdout + done.stderr

@@ -36,6 +36,7 @@ def scored(one: Task, *kinds: str) -> results.TaskResult:
 
 
 P, F, N = outcome.PASSED, outcome.FAILED, outcome.NOT_JUDGED
+W = outcome.NOT_WRITTEN
 
 
 @pytest.mark.parametrize(("points", "negative", "kinds", "score"), [
@@ -122,8 +123,11 @@ def test_long_and_wild_text_is_cut_sensibly() -> None:
 
 
 @pytest.mark.parametrize(("kind", "name", "kinds", "words"), [
-    ("skeleton", "skeleton", (F, F), ""),
-    ("skeleton", "skeleton", (F, P), "a stub gets points"),
+    ("skeleton", "skeleton", (W, W), ""),
+    ("skeleton", "skeleton", (W, F), ""),
+    ("skeleton", "skeleton", (F, F), "a stub should be 'not written', not 'graded'"),
+    ("skeleton", "skeleton", (outcome.REFUSED, outcome.REFUSED), "a stub should be 'not written'"),
+    ("skeleton", "skeleton", (W, P), "a stub gets points"),
     ("reference", "reference", (P, P), ""),
     ("reference", "reference", (P, F), "a right answer loses"),
     ("variant", "variant a", (P, F), "a right answer loses"),
@@ -142,8 +146,8 @@ def test_wrong_cells(kind: str, name: str, kinds: tuple[str, ...], words: str) -
 
 
 @pytest.mark.parametrize(("kind", "kinds", "words"), [
-    ("skeleton", (F, F), ""),
-    ("skeleton", (F, P), ""),
+    ("skeleton", (W, F), ""),
+    ("skeleton", (W, P), "a stub should be 'not written'"),
     ("skeleton", (P, P), "a stub passes all tests"),
     ("reference", (P, P), ""),
     ("reference", (P, F), "a right answer fails a test"),
