@@ -174,8 +174,8 @@ TEST_F(CapDerive, TheEndsOfWhatAGuardAndARangeMayBe) {
     ports.capability = {.type = Type::IoPorts, .rights = all_rights, .object = 0x101 | 0x1ff << 16};
     EXPECT_EQ(cap_derive(ports, empty_slot(), all_rights, 0x101 | 0x1ff << 16), Status::Done);
     EXPECT_EQ(cap_derive(ports, empty_slot(), all_rights, 0x150 | 0x150 << 16), Status::Done);
-    EXPECT_EQ(cap_derive(ports, empty_slot(), all_rights, 0x100 | 0x1ff << 16),
-              Status::InvalidArgument);
+    for (const std::uint64_t bad : {0x100ULL | 0x1ffULL << 16, 1ULL << 48 | 0x150ULL << 16 | 0x150})
+        EXPECT_EQ(cap_derive(ports, empty_slot(), all_rights, bad), Status::InvalidArgument);
 }
 
 }  // namespace
