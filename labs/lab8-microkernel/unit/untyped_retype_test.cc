@@ -160,13 +160,14 @@ TEST_F(UntypedRetype, MemoryMayBeLarge) {
     kernel().machine = &paper;
     untyped().capability.size_bits = 40;
     make(Type::Untyped, 33);
-    const std::uint64_t behind = begin() + (1ULL << 33);
-    paper.next = behind;
+    make(Type::Untyped, 6);
+    const std::uint64_t frames = begin() + (1ULL << 33) + 4096;
+    paper.next = begin() + untyped().capability.value;
     unsigned calls = 1;
     while (calls < 9999 && retype(Type::Frame, 0, slots(4).first(3)) == Status::Preempted) ++calls;
     EXPECT_EQ(calls, paper.pieces) << "it stops after each piece but the last";
-    EXPECT_EQ(paper.next, behind + std::uint64_t{3} * 4096);
-    EXPECT_EQ(slots(4)[2].capability.object, behind + std::uint64_t{2} * 4096);
+    EXPECT_EQ(paper.next, frames + std::uint64_t{3} * 4096);
+    EXPECT_EQ(slots(4)[2].capability.object, frames + std::uint64_t{2} * 4096);
 }
 
 TEST_F(UntypedRetype, ThereMayBeTooMany) {
