@@ -118,10 +118,14 @@ TEST_F(CapDerive, EveryTypeLosesRights) {
 
 TEST_F(CapDerive, ABadgeHasSixtyFourBits) {
     Slot& source = make(Type::Notification);
-    Slot& slot = empty_slot();
-    ASSERT_EQ(cap_derive(source, slot, all_rights, ~0ULL), Status::Done);
-    EXPECT_EQ(slot.capability.value, ~0ULL);
-    EXPECT_EQ(source.capability.value, 0U);
+    for (const std::uint64_t badge : {~0ULL, 1ULL << 32}) {
+        Slot& slot = empty_slot();
+        ASSERT_EQ(cap_derive(source, slot, all_rights, badge), Status::Done);
+        EXPECT_EQ(slot.capability.value, badge);
+        EXPECT_EQ(source.capability.value, 0U);
+        EXPECT_EQ(cap_derive(slot, empty_slot(), all_rights, 1), Status::InvalidArgument)
+            << "it has a badge";
+    }
 }
 
 TEST_F(CapDerive, ItsMemoryIsNotKnownToBeZero) {
@@ -162,10 +166,16 @@ TEST_F(CapDerive, TheEndsOfWhatAGuardAndARangeMayBe) {
     EXPECT_EQ(cap_derive(cnode, empty_slot(), all_rights, 58), Status::Done);
     EXPECT_EQ(cap_derive(cnode, empty_slot(), all_rights, 0), Status::Done);
     EXPECT_EQ(cap_derive(cnode, empty_slot(), all_rights, 1 << 6), Status::InvalidArgument);
+    EXPECT_EQ(cap_derive(cnode, empty_slot(), all_rights, 1ULL << 40 | 8), Status::InvalidArgument);
+    Slot& slot = empty_slot();
+    EXPECT_EQ(cap_derive(cnode, slot, all_rights, ~0ULL << 6 | 58), Status::Done);
+    EXPECT_EQ(slot.capability.value, ~0ULL >> 6) << "a guard of 58 bits";
     Slot& ports = empty_slot();
-    ports.capability = {.type = Type::IoPorts, .rights = all_rights, .object = 0x100 | 0x1ff << 16};
-    EXPECT_EQ(cap_derive(ports, empty_slot(), all_rights, 0x100 | 0x1ff << 16), Status::Done);
+    ports.capability = {.type = Type::IoPorts, .rights = all_rights, .object = 0x101 | 0x1ff << 16};
+    EXPECT_EQ(cap_derive(ports, empty_slot(), all_rights, 0x101 | 0x1ff << 16), Status::Done);
     EXPECT_EQ(cap_derive(ports, empty_slot(), all_rights, 0x150 | 0x150 << 16), Status::Done);
+    for (const std::uint64_t bad : {0x100ULL | 0x1ffULL << 16, 1ULL << 48 | 0x150ULL << 16 | 0x150})
+        EXPECT_EQ(cap_derive(ports, empty_slot(), all_rights, bad), Status::InvalidArgument);
 }
 
 }  // namespace

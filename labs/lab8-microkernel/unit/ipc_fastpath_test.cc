@@ -130,11 +130,15 @@ TEST_F(IpcFastpath, AReadyThreadOfAHigherPriorityGoesFirst) {
 
 TEST_F(IpcFastpath, LongMessagesAndCapabilitiesTakeTheSlowPath) {
     receiving(*other, endpoint());
-    self->message.length = register_words + 1;
-    EXPECT_TRUE(is_refused(FastCall::Call));
+    for (const std::uint64_t length : {register_words + 1ULL, 1ULL << 32}) {
+        self->message.length = length;
+        EXPECT_TRUE(is_refused(FastCall::Call));
+    }
     self->message.length = register_words;
-    self->message.capabilities = 1;
-    EXPECT_TRUE(is_refused(FastCall::Call));
+    for (const std::uint64_t capabilities : {1ULL, 1ULL << 32}) {
+        self->message.capabilities = capabilities;
+        EXPECT_TRUE(is_refused(FastCall::Call));
+    }
 }
 
 TEST_F(IpcFastpath, RightsAndObjectsAreLookedAt) {
@@ -145,9 +149,11 @@ TEST_F(IpcFastpath, RightsAndObjectsAreLookedAt) {
     other_calls();
     mine->capability.rights = write_right | grant_right;
     EXPECT_TRUE(is_refused(FastCall::ReplyRecv));
-    mine->capability = make(Type::Notification).capability;
-    EXPECT_TRUE(is_refused(FastCall::ReplyRecv));
-    EXPECT_TRUE(is_refused(FastCall::Call));
+    for (const Type type : {Type::Notification, Type::Tcb}) {
+        mine->capability = make(type).capability;
+        EXPECT_TRUE(is_refused(FastCall::ReplyRecv));
+        EXPECT_TRUE(is_refused(FastCall::Call));
+    }
 }
 
 TEST_F(IpcFastpath, WithoutAReceiverACallTakesTheSlowPath) {
@@ -187,12 +193,17 @@ TEST_F(IpcFastpath, FourWordsAreShort) {
 
 TEST_F(IpcFastpath, TheRightToGrantIsKept) {
     receiving(*other, endpoint(), true);
-    ASSERT_TRUE(ipc_fastpath(kernel(), FastCall::Call, address));
-    EXPECT_TRUE(other->reply_may_grant);
-    leave_queue(*other);
-    slot_of(*other, address).capability = slot->capability;
-    ASSERT_TRUE(ipc_fastpath(kernel(), FastCall::ReplyRecv, address));
-    EXPECT_TRUE(other->may_grant);
+    mine->capability.value = ~9ULL;
+    const Image before{arena};
+    for (const Rights more : {Rights{0}, write_right, grant_right, all_rights}) {
+        before.put_back();
+        ASSERT_TRUE(ipc_fastpath(kernel(), FastCall::Call, address));
+        EXPECT_TRUE(other->reply_may_grant);
+        EXPECT_EQ(other->message.badge, ~9ULL) << "all bits of the badge";
+        copy(*slot, slot_of(*other, address), static_cast<Rights>(read_right | more));
+        ASSERT_TRUE(ipc_fastpath(kernel(), FastCall::ReplyRecv, address));
+        EXPECT_EQ(other->may_grant, (more & grant_right) != 0);
+    }
 }
 
 TEST_F(IpcFastpath, TheOtherThreadKnowsItsCpu) {
@@ -216,6 +227,7 @@ TEST_F(IpcFastpath, AnotherReceiverDoesNotMatter) {
 
 TEST_F(IpcFastpath, AnAddressThatLeadsNowhere) {
     receiving(*other, endpoint());
+    EXPECT_FALSE(ipc_fastpath(kernel(), FastCall::Call, 1ULL << 32 | address));
     take_out(*mine);
     EXPECT_TRUE(is_refused(FastCall::Call));
     self->cnode.capability.guard_bits = 4;

@@ -45,9 +45,9 @@ TEST_F(IpcRecv, ASendersMessageIsTaken) {
 }
 
 TEST_F(IpcRecv, WithTheSendersBadge) {
-    sending(*sender, *endpoint, 7);
+    sending(*sender, *endpoint, ~7ULL);
     receive({});
-    EXPECT_EQ(receiver->message.badge, 7U);
+    EXPECT_EQ(receiver->message.badge, ~7ULL);
 }
 
 TEST_F(IpcRecv, CapabilitiesGoIfTheSenderMayGrant) {
@@ -170,11 +170,11 @@ TEST_F(IpcRecv, NbRecvIsAReceiveWhereSomebodyWaits) {
 }
 
 TEST_F(IpcRecv, ABoundNotificationGoesFirst) {
-    bind(0x50);
+    bind(~0x50ULL);
     sending(*sender, *endpoint, 7);
     const Image before{*sender};
     receive({});
-    EXPECT_EQ(receiver->message.badge, 0x50U);
+    EXPECT_EQ(receiver->message.badge, ~0x50ULL);
     EXPECT_EQ(receiver->message.length, 0U);
     EXPECT_EQ(receiver->state, State::Running);
     EXPECT_TRUE(before.is_unchanged());

@@ -36,8 +36,8 @@ TEST_F(IpcSend, AReceiverGetsTheMessage) {
 TEST_F(IpcSend, WithTheBadgeOfTheCapability) {
     receiving(*receiver, *endpoint);
     sender->badge = 8;  // of another send
-    send({.badge = 7});
-    EXPECT_EQ(receiver->message.badge, 7U);
+    send({.badge = ~7ULL});
+    EXPECT_EQ(receiver->message.badge, ~7ULL);
 }
 
 TEST_F(IpcSend, CapabilitiesGoIfTheSenderMayGrant) {
@@ -101,8 +101,8 @@ TEST_F(IpcSend, ItWaitsBehindThoseThatCameBefore) {
 TEST_F(IpcSend, WhatTheReceiverHasToKnowLaterIsKept) {
     for (const bool is_call : {true, false}) {
         for (const bool may_grant : {true, false}) {
-            send({.badge = 7, .may_grant = may_grant, .is_call = is_call});
-            EXPECT_EQ(sender->badge, 7U);
+            send({.badge = ~7ULL, .may_grant = may_grant, .is_call = is_call});
+            EXPECT_EQ(sender->badge, ~7ULL);
             EXPECT_EQ(sender->may_grant, may_grant);
             EXPECT_EQ(sender->is_call, is_call);
             sender->badge = 8;

@@ -22,11 +22,11 @@ class Transfer : public MicroTest {
 
 TEST_F(Transfer, RegistersAndTheBadgeArrive) {
     const Message sent = from->message, had = to->message;
-    transfer(*from, *to, 55, false);
+    transfer(*from, *to, ~55ULL, false);
     EXPECT_EQ(to->message.label, sent.label);
     EXPECT_EQ(to->message.length, 2U);
     EXPECT_EQ(to->message.capabilities, 0U);
-    EXPECT_EQ(to->message.badge, 55U);
+    EXPECT_EQ(to->message.badge, ~55ULL);
     EXPECT_EQ(to->message.words[0], sent.words[0]);
     EXPECT_EQ(to->message.words[1], sent.words[1]);
     EXPECT_EQ(to->message.words[2], had.words[2]) << "words behind the length stay";
@@ -39,9 +39,11 @@ TEST_F(Transfer, MoreWordsGoByTheBuffers) {
     IpcBuffer& destination = give_buffer(*to);
     for (std::uint64_t& word : source.words) word = random().next();
     from->message.length = 10;
+    from->status = Status::Cancelled;
     transfer(*from, *to, 0, false);
     EXPECT_EQ(to->message.length, 10U);
     EXPECT_EQ(to->message.words, from->message.words);
+    EXPECT_EQ(to->status, Status::Done) << "what stands behind the registers is no word";
     for (unsigned i = register_words; i < 10; ++i) EXPECT_EQ(destination.words[i], source.words[i]);
     EXPECT_EQ(destination.words[10], 0U);
 }
@@ -58,11 +60,13 @@ TEST_F(Transfer, WithoutABufferOnlyRegistersGo) {
 TEST_F(Transfer, NumbersOfAProgramAreNotTrusted) {
     give_buffer(*from);
     give_buffer(*to);
-    from->message.length = ~0ULL;
-    from->message.capabilities = ~0ULL;
-    transfer(*from, *to, 0, true);
-    EXPECT_EQ(to->message.length, message_words);
-    EXPECT_EQ(to->message.capabilities, 0U);
+    for (const std::uint64_t number : {~0ULL, 1ULL << 32}) {
+        from->message.length = number;
+        from->message.capabilities = number;
+        transfer(*from, *to, 0, true);
+        EXPECT_EQ(to->message.length, message_words);
+        EXPECT_EQ(to->message.capabilities, 0U);
+    }
 }
 
 TEST_F(Transfer, CapabilitiesAreDerived) {
@@ -138,6 +142,9 @@ TEST_F(Transfer, ABufferMustBeReadAndWritten) {
     to->buffer.capability.is_device = 1;
     transfer(*from, *to, 0, true);
     EXPECT_EQ(to->message.length, register_words);
+    to->buffer.capability.is_device = 0;
+    transfer(*from, *to, 0, true);
+    EXPECT_EQ(to->message.length, 10U);
 }
 
 TEST_F(Transfer, ThreeCapabilitiesAreTheMost) {
@@ -148,7 +155,7 @@ TEST_F(Transfer, ThreeCapabilitiesAreTheMost) {
     source.received = {3, 3, 3};  // behind the last one that is sent
     destination.received = {5, 6, 7};
     reinterpret_cast<std::uint64_t*>(&destination + 1)[0] = 8;
-    from->message.capabilities = 4;
+    from->message.capabilities = (1ULL << 32) + 1;
     transfer(*from, *to, 0, true);
     EXPECT_EQ(to->message.capabilities, 3U);
     EXPECT_TRUE(slot_of(*to, 8).is_empty());
@@ -176,6 +183,15 @@ TEST_F(Transfer, WhatCannotBeDerivedEndsItToo) {
     EXPECT_EQ(to->message.capabilities, 0U);
     EXPECT_TRUE(slot_of(*to, 6).is_empty());
     buffer_of(*from)->sent = {4, 0, 4};  // no slot
+    transfer(*from, *to, 0, true);
+    EXPECT_EQ(to->message.capabilities, 1U);
+    constexpr std::uint64_t far = 1ULL << 32;  // an address has 64 bits
+    buffer_of(*from)->sent = {4, far | 4, 4};
+    buffer_of(*to)->received = {8, 9, 10};
+    transfer(*from, *to, 0, true);
+    EXPECT_EQ(to->message.capabilities, 1U);
+    buffer_of(*from)->sent = {4, 4, 4};
+    buffer_of(*to)->received = {11, far | 12, 13};
     transfer(*from, *to, 0, true);
     EXPECT_EQ(to->message.capabilities, 1U);
 }

@@ -80,9 +80,15 @@ TEST_F(UntypedRetype, WhatCannotBeMade) {
 
 TEST_F(UntypedRetype, ADevicesMemoryIsNotTouched) {
     untyped().capability.is_device = 1;
-    EXPECT_EQ(retype(Type::Endpoint, 0, slots(1)), Status::InvalidArgument);
-    ASSERT_EQ(retype(Type::Frame, 0, slots(1)), Status::Done);
-    EXPECT_EQ(slots(1)[0].capability.is_device, 1U);
+    for (const Type type : {Type::Endpoint, Type::Tcb, Type::PageTable, Type::AddressSpace})
+        EXPECT_EQ(retype(type, 0, slots(1)), Status::InvalidArgument);
+    untyped().capability.size_bits = 40;
+    for (const Type type : {Type::Frame, Type::Untyped, Type::Frame}) {
+        ASSERT_EQ(retype(type, 32, slots(1)), Status::Done);
+        EXPECT_EQ(slots(1)[0].capability.is_device, 1U);
+        EXPECT_EQ(slots(1)[0].capability.object, begin()) << "without children all of it is back";
+        take_out(slots(1)[0]);
+    }
     EXPECT_EQ(machine.cleared, 0U);
 }
 
@@ -129,14 +135,51 @@ TEST_F(UntypedRetype, TheSumDoesNotOverflow) {
     EXPECT_EQ(retype(Type::Untyped, 32, slots(1)), Status::Done);
     EXPECT_EQ(untyped().capability.value, 1ULL << 32);
     EXPECT_EQ(retype(Type::Untyped, 39, slots(3).first(2)), Status::NotEnoughMemory);
+    EXPECT_EQ(retype(Type::Untyped, 47, slots(2).first(1)), Status::NotEnoughMemory);
     EXPECT_EQ(untyped().capability.value, 1ULL << 32);
 }
 
+TEST_F(UntypedRetype, MemoryMayBeLarge) {
+    /// Only notes what it was to clear: there is no such memory.
+    struct Paper final : Machine {
+        std::uint64_t next = 0;  ///< where the next piece begins
+        unsigned pieces = 0;
+        bool preemption_pending() override { return true; }
+        void clear(std::uint64_t address, std::uint64_t bytes) override {
+            EXPECT_EQ(address, next) << "not where the piece before has ended";
+            next = address + bytes;
+            ++pieces;
+        }
+        void begin_space(PageTable&) override {}
+        void clear_entry(PageTable&, unsigned) override {}
+        void end_table(PageTable&) override {}
+        void stop(unsigned) override {}
+        void mask(unsigned) override {}
+        void unmask(unsigned) override {}
+    } paper;
+    kernel().machine = &paper;
+    untyped().capability.size_bits = 40;
+    make(Type::Untyped, 33);
+    make(Type::Untyped, 6);
+    const std::uint64_t frames = begin() + (1ULL << 33) + 4096;
+    paper.next = begin() + untyped().capability.value;
+    unsigned calls = 1;
+    while (calls < 9999 && retype(Type::Frame, 0, slots(4).first(3)) == Status::Preempted) ++calls;
+    EXPECT_EQ(calls, paper.pieces) << "it stops after each piece but the last";
+    EXPECT_EQ(paper.next, frames + std::uint64_t{3} * 4096);
+    EXPECT_EQ(slots(4)[2].capability.object, frames + std::uint64_t{2} * 4096);
+}
+
 TEST_F(UntypedRetype, ThereMayBeTooMany) {
-    std::vector<Slot> many(most_retyped + 1);
+    std::vector<Slot> many((1U << 16) + 1);
+    const std::span most = std::span{many}.first(most_retyped);
     EXPECT_EQ(retype(Type::Endpoint, 0, many), Status::InvalidArgument);
-    EXPECT_EQ(retype(Type::Endpoint, 0, std::span{many}.first(most_retyped)), Status::Done);
-    EXPECT_TRUE(many.back().is_empty());
+    EXPECT_EQ(retype(Type::Endpoint, 0, std::span{many}.first(most_retyped + 1)),
+              Status::InvalidArgument);
+    EXPECT_EQ(retype(Type::Frame, 0, most), Status::NotEnoughMemory);
+    EXPECT_EQ(retype(Type::Endpoint, 0, most), Status::Done);
+    EXPECT_EQ(untyped().capability.value, most_retyped * sizeof(Endpoint));
+    EXPECT_TRUE(many[most_retyped].is_empty());
     while (untyped().first_child != nullptr) take_out(*untyped().first_child);
 }
 
