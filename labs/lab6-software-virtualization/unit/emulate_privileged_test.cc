@@ -104,6 +104,11 @@ TEST_F(EmulatePrivileged, EipWrapsAtFourGib) {
     cpu.registers.rip = 0xffff'ffff;
     EXPECT_TRUE(is_done(run({0xfa})));
     EXPECT_EQ(cpu.registers.rip, 0U);
+    cpu.registers.rsp = 0;
+    EXPECT_TRUE(is_done(run({0x9c})));
+    EXPECT_EQ(hex(cpu.registers.rsp), hex(0xffff'fffc)) << "ESP wraps, too";
+    EXPECT_TRUE(is_done(run({0x9d})));
+    EXPECT_EQ(hex(cpu.registers.rsp), hex(0));
 }
 
 TEST_F(EmulatePrivileged, OutWritesAPort) {
@@ -286,6 +291,8 @@ TEST_F(EmulatePrivileged, AFarJumpLoadsCs) {
     EXPECT_TRUE(refuses({0xea, 0, 0, 0, 0, user_code, 0}, gp(user_code & ~3U)));
     EXPECT_TRUE(refuses({0xea, 0, 0, 0, 0, kernel_code | 3, 0}, gp(kernel_code)));
     EXPECT_TRUE(refuses({0xea, 0, 0, 0, 0, absent_code, 0}, np(absent_code)));
+    descriptor(busy_tss, 0x00cf'fe00'0000'ffff);
+    EXPECT_TRUE(refuses({0xea, 0, 0, 0, 0, busy_tss, 0}, gp(busy_tss))) << "conforming, of ring 3";
     in_program();
     EXPECT_TRUE(is_done(run({0xea, 0, 0x90, 0, 0, user_code, 0})));
     EXPECT_TRUE(is_done(run({0xea, 0, 0x90, 0, 0, user_code & ~3U, 0})));
@@ -307,6 +314,9 @@ TEST_F(EmulatePrivileged, AProgramMayDoNoneOfTheOthers) {
     EXPECT_TRUE(refuses({0x0f, 0x01, 0x3f}, gp(0))) << "INVLPG";
     EXPECT_TRUE(refuses({0x0f, 0x01, 0x13}, gp(0))) << "LGDT";
     EXPECT_TRUE(refuses({0x0f, 0x00, 0xd8}, gp(0))) << "LTR";
+    EXPECT_TRUE(refuses({0x9c}, gp(0))) << "PUSHF";
+    EXPECT_TRUE(refuses({0x9d}, gp(0))) << "POPF";
+    EXPECT_TRUE(refuses({0x8c, 0xd8}, gp(0))) << "MOV from DS";
 }
 
 TEST_F(EmulatePrivileged, ControlRegistersRefuseWhatIsNotThere) {
@@ -332,6 +342,39 @@ TEST_F(EmulatePrivileged, MemoryThatIsNotThereIsThePageFault) {
     EXPECT_TRUE(refuses({0x9d}, pf(0, 0x7004))) << "POPF";
     cpu.registers.rbx = 0x6ffe;
     EXPECT_TRUE(refuses({0x0f, 0x01, 0x13}, pf(0, 0x7000))) << "LGDT";
+    cpu.registers.rbx = 0x7000;
+    EXPECT_TRUE(refuses({0x0f, 0x01, 0x1b}, pf(0, 0x7000))) << "LIDT, its first byte";
+    memory().put<std::uint32_t>(table + 4 * (gdt / page), gdt | p);
+    cpu.tr = {};
+    cpu.registers.rax = tss;
+    EXPECT_TRUE(refuses({0x0f, 0x00, 0xd8}, pf(3, gdt + tss))) << "LTR of a read-only GDT";
+    EXPECT_EQ(cpu.tr, vmm::soft::TaskRegister{}) << "TR is as it was";
+}
+
+TEST_F(EmulatePrivileged, TheKernelsMemoryIsReadByTheKernel) {
+    with_paging(p | rw);  // the kernel's alone
+    cpu.interrupts_enabled = true;
+    cpu.registers.rbx = 0x7010;
+    cpu.registers.rax = 0xffff'0000 | tss;
+    EXPECT_TRUE(is_done(run({0x9c}))) << "PUSHF";
+    EXPECT_TRUE(is_done(run({0x9d}))) << "POPF";
+    EXPECT_TRUE(is_done(run({0x0f, 0x00, 0xd8}))) << "LTR";
+    EXPECT_TRUE(is_done(run({0x0f, 0x01, 0x13}))) << "LGDT";
+}
+
+TEST_F(EmulatePrivileged, EachInstructionEndsTheShadow) {
+    for (const std::initializer_list<unsigned> bytes : {std::initializer_list<unsigned>{0xfa},
+                                                        {0x9c},
+                                                        {0x9d},
+                                                        {0xee},
+                                                        {0x8e, 0xd9},
+                                                        {0xea, 0, 0x90, 0, 0, kernel_code, 0}}) {
+        in_kernel();
+        cpu.registers.rcx = kernel_data;
+        cpu.interrupt_shadow = true;
+        EXPECT_TRUE(is_done(run(bytes)));
+        EXPECT_FALSE(cpu.interrupt_shadow) << "behind " << hex(*bytes.begin());
+    }
 }
 
 }  // namespace

@@ -102,6 +102,9 @@ TEST_F(ReturnFromEvent, ACodeSegmentThatDoesNotFitIsAFault) {
     EXPECT_TRUE(refuses(np(absent_code))) << "not present";
     frame(0x9876, conforming_code, 0x202);
     EXPECT_TRUE(refuses(gp(conforming_code))) << "conforming";
+    descriptor(busy_tss, 0x00cf'ba00'0000'ffff);  // code of ring 1
+    frame(0x9876, busy_tss | 1, 0x202);
+    EXPECT_TRUE(refuses(gp(busy_tss))) << "there are rings 0 and 3 alone";
 }
 
 TEST_F(ReturnFromEvent, AStackSegmentThatDoesNotFitIsAFault) {
@@ -115,6 +118,10 @@ TEST_F(ReturnFromEvent, AStackSegmentThatDoesNotFitIsAFault) {
     EXPECT_TRUE(refuses(gp(user_read_only & ~3U))) << "read-only";
     frame(0x9876, user_code, 0x202, 0x7f00, absent_user_data);
     EXPECT_TRUE(refuses(ss_fault(absent_user_data & ~3U))) << "not present";
+    frame(0x9876, user_code, 0x202, 0x7f00, user_code);
+    EXPECT_TRUE(refuses(gp(user_code & ~3U))) << "code";
+    frame(0x9876, user_code, 0x202, 0x7f00, none | 3);
+    EXPECT_TRUE(refuses(gp(none))) << "beyond the GDT";
 }
 
 TEST_F(ReturnFromEvent, Virtual8086IsNotThere) {
@@ -130,6 +137,24 @@ TEST_F(ReturnFromEvent, AStackThatIsNotThereIsAPageFault) {
     in_program();
     cpu.registers.rsp = esp;
     EXPECT_TRUE(refuses(pf(5, esp))) << "a program reads with its own rights";
+}
+
+TEST_F(ReturnFromEvent, SelectorsHaveTwoBytes) {
+    with_paging(p | rw);  // the kernel's alone
+    cpu.interrupts_enabled = true;
+    frame(0x9876, 0xffff'0000 | user_code, 0x202, 0x7f00, 0xffff'0000 | user_data);
+    EXPECT_TRUE(is_done(ret())) << "the kernel reads its own stack";
+    EXPECT_EQ(hex(cpu.selector(SegmentName::Cs)), hex(user_code));
+    EXPECT_EQ(hex(cpu.selector(SegmentName::Ss)), hex(user_data));
+}
+
+TEST_F(ReturnFromEvent, TheStackWrapsAtFourGib) {
+    memory().put<std::uint32_t>(0, kernel_code);
+    memory().put<std::uint32_t>(4, 0x202);
+    cpu.registers.rsp = 0xffff'fffc;  // no memory is there: it reads as ff
+    EXPECT_TRUE(is_done(ret()));
+    EXPECT_EQ(hex(cpu.registers.rip), hex(0xffff'ffff));
+    EXPECT_EQ(hex(cpu.registers.rsp), hex(8)) << "ESP has 32 bits";
 }
 
 }  // namespace

@@ -116,6 +116,10 @@ TEST_F(RewriteSensitive, ATextMayReachUpToFourGib) {
     EXPECT_TRUE(has({0xffff'ffff, 1, {popf}}));
     EXPECT_FALSE(rewrite_sensitive(text, high, std::vector<SiteNote>{{0, Kind::Popf}}, sites))
         << "address 0 is not behind 4 GiB";
+    text[63] = popf;  // the image was loaded anew, the list was not
+    EXPECT_TRUE(fails_with(
+        rewrite_sensitive(text, high, std::vector<SiteNote>{{0xffff'ffff, Kind::Popf}}, sites),
+        Error::Overlap));
 }
 
 TEST_F(RewriteSensitive, TheBytesAreCheckedBefore) {

@@ -232,6 +232,31 @@ TEST_F(ShadowTrace, OtherDirectoriesKeepTheirShadows) {
     EXPECT_FALSE(is_kept(1));
 }
 
+TEST_F(ShadowTrace, EntriesWithHighNumbers) {
+    constexpr std::uint32_t high_table = 0x2'0000, first = 0x48c0'0000, low_first = 0x08c0'0000;
+    memory().put<std::uint32_t>(directory + 4 * (first >> 22), high_table | all);
+    memory().put<std::uint32_t>(directory + 4 * (low_first >> 22), other_table | all);
+    map(0x345, 1, all, high_table);
+    map(0x45, 2, all, high_table);
+    for (const std::uint32_t each : {first + 0x345 * page, first + 0x45 * page, low_first})
+        access(each, false);
+    EXPECT_TRUE(store(high_table + 4 * 0x345, new_entry).traced);
+    EXPECT_FALSE(kernels().get(Gva{first + 0x345 * page}));
+    EXPECT_TRUE(kernels().get(Gva{first + 0x45 * page})) << "another entry of the table";
+    EXPECT_TRUE(store(directory + 4 * (first >> 22), 0).traced);
+    EXPECT_FALSE(kernels().get(Gva{first + 0x45 * page}));
+    EXPECT_TRUE(kernels().get(Gva{low_first})) << "another entry of the directory";
+    EXPECT_FALSE(shadows().is_traced(Gpa{high_table})) << "no entry leads to it";
+    EXPECT_TRUE(shadows().is_traced(Gpa{other_table}));
+}
+
+TEST_F(ShadowTrace, EipWrapsAtFourGib) {
+    cpu.registers.rdi = table + 4;
+    cpu.registers.rip = 0xffff'ffff;
+    EXPECT_TRUE(comes_to(trace(table + 4, {0x89, 0x0f}), Traced::Done));
+    EXPECT_EQ(hex(cpu.registers.rip), hex(1)) << "EIP has 32 bits";
+}
+
 TEST_F(ShadowTrace, GuestsByChanceMeetWhatTheirTablesSay) {
     run(Shadows::Keeping::Traced, 4000);
 }

@@ -238,6 +238,16 @@ TEST_F(TranslateBlock, WhatTrapsByItselfIsCopied) {
     translated(code, code.size(), code.size());
 }
 
+TEST_F(TranslateBlock, OpcodesBesideThoseOfJumpsAreCopied) {
+    for (const Bytes& code :
+         {bytes({0x6f}), bytes({0x80, 0xd0, 1}), bytes({0xdf, 0xe0}), bytes({0x0f, 0x7f, 0xd0}),
+          bytes({0x0f, 0x90, 0xd0}), bytes({0xc1, 0xe0, 1}), bytes({0xc9}), bytes({0xff, 0xc8}),
+          bytes({0xff, 0x30})}) {
+        SCOPED_TRACE("of " + hex(std::to_integer<unsigned>(code[0])));
+        translated(code + bytes({0xfa}), code.size(), code.size() + 1);
+    }
+}
+
 TEST_F(TranslateBlock, OnlyTheFirstByteMakesAnInstruction) {
     // mov $, %eax; push $; lea -100(%esp), %ebx: in their bytes are POPF, CPUID, CLI, PUSHF.
     const Bytes code = bytes({0xb8, 0x9d, 0x0f, 0xa2, 0xfa, 0x6a, 0x9d, 0x8d, 0x5c, 0x24, 0x9c});
