@@ -179,6 +179,9 @@ TEST_F(RewriteSensitive, ALongText) {
     EXPECT_TRUE(traps(0x1'003f));
     EXPECT_TRUE(traps(0x8000));
     EXPECT_TRUE(has({base + 0x1'003f, 1, {popf}}));
+    text[0x3f] = mov;
+    text[0x40] = mov_ds;
+    EXPECT_TRUE(succeeds(rewrite({{base + 0x3f, Kind::MovFromSegment}})));
 }
 
 TEST_F(RewriteSensitive, AllIsLookedAtBeforeTheFirstByteChanges) {
