@@ -146,6 +146,9 @@ TEST_F(EmulatePrivileged, PushfPushesTheGuestsFlags) {
     cpu.interrupts_enabled = true;
     EXPECT_TRUE(is_done(run({0x9c})));
     EXPECT_EQ(memory().get(esp - 8), 0x202 | low_bits) << "the guest's IF is 1";
+    cpu.registers.rflags = 0x202;
+    EXPECT_TRUE(is_done(run({0x9c})));
+    EXPECT_EQ(hex(memory().get(esp - 12)), hex(0x202)) << "IF alone";
     cpu.registers.rsp = 0x1'5f00;
     cpu.registers.rflags = 0x18'3202 | vmm::soft::program_flags;
     EXPECT_TRUE(is_done(run({0x9c})));
@@ -166,6 +169,12 @@ TEST_F(EmulatePrivileged, PopfTakesTheProgramsFlagsAndIf) {
     EXPECT_TRUE(is_done(run({0x9d})));
     EXPECT_FALSE(cpu.interrupts_enabled) << "the guest's IF is 0 now";
     EXPECT_EQ(hex(cpu.registers.rflags), hex(0x18'0202)) << "the real IF stays";
+    memory().put<std::uint32_t>(esp + 8, 0x200);
+    EXPECT_TRUE(is_done(run({0x9d})));
+    EXPECT_TRUE(cpu.interrupts_enabled) << "IF alone";
+    memory().put<std::uint32_t>(esp + 12, ~0x200U);
+    EXPECT_TRUE(is_done(run({0x9d})));
+    EXPECT_FALSE(cpu.interrupts_enabled) << "all but IF";
 }
 
 TEST_F(EmulatePrivileged, ControlRegistersAreRead) {
