@@ -60,6 +60,7 @@ TEST_F(ClassifyTrap, AnInstructionOfTheKernelIsEmulated) {
     const Trap seen = classify(0, cli);
     EXPECT_TRUE(emulates(seen, InstructionKind::Cli));
     EXPECT_EQ(seen.instruction.length, 1) << "the instruction is as it was decoded";
+    cpu.interrupts_enabled = true;  // which says nothing here
     EXPECT_TRUE(emulates(classify(0, {std::byte{0xe4}, std::byte{0x60}}), InstructionKind::In));
 }
 
@@ -107,7 +108,11 @@ TEST_F(ClassifyTrap, AGateBeyondTheLimitIsAFault) {
 
 TEST_F(ClassifyTrap, AnIdtThatIsNotMappedIsAPageFault) {
     with_paging(all, {idt});
-    EXPECT_TRUE(is_fault(classify(0x402, interrupt(0x80)), pf(0, idt + 0x80 * 8)));
+    for (const bool program : {false, true}) {
+        program ? in_program() : in_kernel();
+        EXPECT_TRUE(is_fault(classify(0x402, interrupt(0x80)), pf(0, idt + 0x80 * 8)))
+            << "from ring " << cpu.cpl();
+    }
 }
 
 TEST_F(ClassifyTrap, SelectorsAreLookedAtInBothRings) {
@@ -116,6 +121,7 @@ TEST_F(ClassifyTrap, SelectorsAreLookedAtInBothRings) {
         EXPECT_TRUE(emulates(classify(kernel_data, move_to_ds), InstructionKind::MovToSegment));
         EXPECT_TRUE(emulates(classify(user_code & ~3U, iret), InstructionKind::Iret));
         EXPECT_TRUE(emulates(classify(0, iret), InstructionKind::Iret)) << "a null selector";
+        EXPECT_TRUE(emulates(classify(1, iret), InstructionKind::Iret)) << "another bit";
         const Bytes jump{std::byte{0xea}, std::byte{0}, std::byte{0x90}, std::byte{0},
                          std::byte{0},    std::byte{8}, std::byte{0}};
         EXPECT_TRUE(emulates(classify(8, jump), InstructionKind::FarJump));
@@ -135,6 +141,8 @@ TEST_F(ClassifyTrap, WhatIsNotKnownIsTheGuestsOwnFault) {
 TEST_F(ClassifyTrap, AnErrorCodeThatDoesNotFitIsTheGuestsOwnFault) {
     gate(0x80, 0x9999, 3);
     EXPECT_TRUE(is_fault(classify(0, interrupt(0x80)), gp(0))) << "INT without the IDT bit";
+    EXPECT_TRUE(is_fault(classify(0x28, interrupt(0x80)), gp(0x28))) << "INT with a selector";
+    EXPECT_TRUE(is_fault(classify(1, interrupt(0x80)), gp(1))) << "INT with another bit";
     EXPECT_TRUE(is_fault(classify(0x28, cli), gp(0x28))) << "CLI with a selector";
     EXPECT_TRUE(is_fault(classify(0x102, cli), gp(0x102))) << "CLI with a gate";
     EXPECT_TRUE(is_fault(classify(0x102, iret), gp(0x102))) << "IRET with a gate";

@@ -178,7 +178,8 @@ TEST_F(DeliverEvent, TheHighestInterruptGoesFirst) {
         EXPECT_TRUE(delivers(Delivered::Event));
         EXPECT_TRUE(runs_handler(vector)) << "one after the other, the highest first";
     }
-    EXPECT_TRUE(delivers(Delivered::Nothing));
+    cpu.interrupts_enabled = true;
+    EXPECT_TRUE(delivers(Delivered::Nothing)) << "none is left";
 }
 
 TEST_F(DeliverEvent, AnExceptionGoesBeforeAnInterrupt) {
@@ -199,17 +200,22 @@ TEST_F(DeliverEvent, APageFaultPutsItsAddressIntoCr2) {
     raise(gp(0));
     EXPECT_TRUE(delivers(Delivered::Event));
     EXPECT_EQ(cpu.cr2, 0x0040'0ffcU) << "no other exception writes CR2";
+    gate(17, handler + 17);
+    raise({.vector = 17, .error_code = 0});
+    EXPECT_TRUE(delivers(Delivered::Event));
+    EXPECT_EQ(cpu.cr2, 0x0040'0ffcU) << "nor does one behind it";
     cpu.event = {.event = {.vector = 14}, .is_software = true};
     EXPECT_TRUE(delivers(Delivered::Event));
     EXPECT_EQ(cpu.cr2, 0x0040'0ffcU) << "INT 14 is no page fault";
 }
 
 TEST_F(DeliverEvent, HandlersRunWithoutTfAndNt) {
-    cpu.registers.rflags = 0x4302;
+    constexpr std::uint32_t flags = 0x202 | vmm::soft::program_flags;
+    cpu.registers.rflags = flags;
     raise(gp(0));
     EXPECT_TRUE(delivers(Delivered::Event));
-    EXPECT_EQ(cpu.registers.rflags & 0x4100, 0U) << "TF and NT";
-    EXPECT_TRUE(frame_is({0, code, kernel_code, 0x4302})) << "the frame keeps them";
+    EXPECT_EQ(hex(cpu.registers.rflags), hex(flags & ~0x4100U)) << "TF and NT, and no others";
+    EXPECT_TRUE(frame_is({0, code, kernel_code, flags})) << "the frame keeps them";
 }
 
 TEST_F(DeliverEvent, TheFrameIsWrittenByRingZero) {
@@ -237,18 +243,63 @@ TEST_F(DeliverEvent, AGateThatIsNoneIsADoubleFault) {
     EXPECT_TRUE(becomes_double_fault(0x40)) << "beyond the IDT's limit";
 }
 
+TEST_F(DeliverEvent, AnyEventCanBecomeADoubleFault) {
+    for (const std::uint8_t vector : {0, 6, 7, 9, 13, 14}) {
+        in_kernel();
+        gate(vector, handler, 0, 0x5);
+        raise({.vector = vector});
+        EXPECT_TRUE(delivers(Delivered::Event)) << "vector " << unsigned{vector};
+        EXPECT_TRUE(runs_handler(8)) << "vector " << unsigned{vector};
+    }
+    in_kernel();
+    raise({.vector = 8, .error_code = 0});
+    EXPECT_TRUE(delivers(Delivered::Event)) << "a double fault by itself is an event, too";
+    EXPECT_TRUE(runs_handler(8));
+}
+
+TEST_F(DeliverEvent, EachEventHasAFrameOfItsOwn) {
+    gate(0x40, handler, 0, 0x5);
+    EXPECT_TRUE(becomes_double_fault(0x40));
+    for (const std::uint32_t eip : {0x1'2345U, 0x8'7654U}) {
+        in_program();
+        cpu.selector(SegmentName::Ds) = 0;
+        cpu.registers.rip = eip;
+        cpu.registers.rsp = 0x9'0000 + eip;
+        raise(gp(0x28));
+        EXPECT_TRUE(delivers(Delivered::Event));
+        EXPECT_EQ(cpu.registers.rsp, stack0 - 24) << "six numbers, from ESP0 on";
+        EXPECT_TRUE(frame_is({0x28, eip, user_code, 0x202, 0x9'0000 + eip, user_data}));
+        in_kernel();
+        cpu.selector(SegmentName::Ds) = 0;
+        cpu.registers.rip = eip;
+        cpu.registers.rsp = 0x1'0000 + (eip & 0xff0);
+        cpu.interrupts_enabled = true;
+        cpu.interrupts.add(0x80);
+        EXPECT_TRUE(delivers(Delivered::Event));
+        EXPECT_EQ(hex(cpu.registers.rsp), hex(0x1'0000 + (eip & 0xff0) - 12)) << "three numbers";
+        EXPECT_TRUE(frame_is({eip, kernel_code, 0x202}));
+        EXPECT_EQ(hex(cpu.selector(SegmentName::Ss)), hex(kernel_data)) << "SS stays";
+    }
+}
+
 TEST_F(DeliverEvent, AHandlersSegmentThatDoesNotFitIsADoubleFault) {
     for (const std::uint16_t selector :
-         {std::uint16_t{0}, none, kernel_data, user_code, absent_code}) {
+         {std::uint16_t{0}, none, kernel_data, user_code, absent_code, std::uint16_t{0x9a00}}) {
         in_kernel();
         gate(0x40, handler, 0, 0xe, selector);
         EXPECT_TRUE(becomes_double_fault(0x40)) << "selector " << hex(selector);
     }
+    in_kernel();
+    gate(0x40, handler, 0, 0xe, 0);
+    memory().put(gdt, memory().get<std::uint64_t>(gdt + kernel_code));
+    EXPECT_TRUE(becomes_double_fault(0x40)) << "null, whatever the GDT's first entry says";
 }
 
 TEST_F(DeliverEvent, AStackThatDoesNotFitEndsTheGuest) {
-    for (const std::uint16_t selector : {std::uint16_t{0}, none, kernel_code, user_data,
-                                         absent_data, read_only, std::uint16_t{kernel_data | 3}}) {
+    memory().put(gdt, memory().get<std::uint64_t>(gdt + kernel_data));  // it means nothing
+    for (const unsigned selector : {0U, unsigned{none}, unsigned{kernel_code}, unsigned{user_data},
+                                    user_data & ~3U, unsigned{absent_data}, unsigned{read_only},
+                                    kernel_data | 1U, kernel_data | 3U, 0x9200U}) {
         in_program();
         memory().put<std::uint32_t>(tss_base + 8, selector);
         raise(gp(0));
@@ -259,6 +310,51 @@ TEST_F(DeliverEvent, AStackThatDoesNotFitEndsTheGuest) {
     cpu.tr.limit = 8;
     raise(gp(0));
     EXPECT_TRUE(delivers(Delivered::Ended)) << "SS0 is beyond TR's limit";
+    in_program();
+    cpu.tr.limit = 9;
+    raise(gp(0));
+    EXPECT_TRUE(delivers(Delivered::Event)) << "SS0's last byte is the last within TR's limit";
+}
+
+TEST_F(DeliverEvent, SelectorsHaveTwoBytesAndCsHasRplZero) {
+    constexpr std::uint16_t high = 0x108;
+    cpu.gdtr.limit = high + 7;
+    descriptor(high, memory().get<std::uint64_t>(gdt + kernel_code));
+    gate(13, handler + 13, 0, 0xe, high | 3);
+    memory().put<std::uint32_t>(tss_base + 8, 0xffff'0000 | kernel_data);
+    in_program();
+    raise(gp(0));
+    EXPECT_TRUE(delivers(Delivered::Event));
+    EXPECT_EQ(hex(cpu.selector(SegmentName::Cs)), hex(high)) << "the gate's RPL is not kept";
+    EXPECT_EQ(hex(cpu.selector(SegmentName::Ss)), hex(kernel_data)) << "SS0 has two bytes";
+}
+
+TEST_F(DeliverEvent, TheStackWrapsAtFourGib) {
+    cpu.registers.rsp = 8;
+    raise(gp(0x28));
+    EXPECT_TRUE(delivers(Delivered::Event));
+    EXPECT_EQ(hex(cpu.registers.rsp), hex(0xffff'fff8)) << "ESP has 32 bits";
+    EXPECT_EQ(memory().get(0), kernel_code);
+    EXPECT_EQ(memory().get(4), 0x202U);
+}
+
+TEST_F(DeliverEvent, APageFaultOfTheCpuItselfIsADoubleFault) {
+    cpu.idtr.base = 0x1'0f00;  // gates from 32 on are in the next page
+    memory().put(0x1'0f00 + 8 * 8, memory().get<std::uint64_t>(idt + 8 * 8));
+    with_paging(all, {0x1'1000});
+    EXPECT_TRUE(becomes_double_fault(0x40)) << "the gate is not mapped";
+    for (const auto& [base, gone] : {std::pair{0x3ff8U, 0x4000U}, std::pair{0x3ffaU, 0x3000U}}) {
+        for (const std::uint32_t number : {0U, 2U, 4U, 6U, 8U})  // it lies in two pages
+            memory().put(base + number, memory().get<std::uint16_t>(tss_base + number));
+        with_paging(all, {gone});
+        memory().put<std::uint32_t>(directory + 4 * 1023, table | all);
+        memory().put<std::uint32_t>(table + 4 * 1023, 0x5000 | all);  // a stack below address 0
+        in_program();
+        cpu.tr.base = base;
+        raise(gp(0));
+        EXPECT_TRUE(delivers(Delivered::Ended))
+            << "a part of the TSS's stack is not mapped, at " << hex(gone);
+    }
 }
 
 TEST_F(DeliverEvent, AStackThatIsNotThereIsADoubleFault) {

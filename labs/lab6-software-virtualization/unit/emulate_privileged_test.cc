@@ -104,6 +104,11 @@ TEST_F(EmulatePrivileged, EipWrapsAtFourGib) {
     cpu.registers.rip = 0xffff'ffff;
     EXPECT_TRUE(is_done(run({0xfa})));
     EXPECT_EQ(cpu.registers.rip, 0U);
+    cpu.registers.rsp = 0;
+    EXPECT_TRUE(is_done(run({0x9c})));
+    EXPECT_EQ(hex(cpu.registers.rsp), hex(0xffff'fffc)) << "ESP wraps, too";
+    EXPECT_TRUE(is_done(run({0x9d})));
+    EXPECT_EQ(hex(cpu.registers.rsp), hex(0));
 }
 
 TEST_F(EmulatePrivileged, OutWritesAPort) {
@@ -141,20 +146,35 @@ TEST_F(EmulatePrivileged, PushfPushesTheGuestsFlags) {
     cpu.interrupts_enabled = true;
     EXPECT_TRUE(is_done(run({0x9c})));
     EXPECT_EQ(memory().get(esp - 8), 0x202 | low_bits) << "the guest's IF is 1";
+    cpu.registers.rflags = 0x202;
+    EXPECT_TRUE(is_done(run({0x9c})));
+    EXPECT_EQ(hex(memory().get(esp - 12)), hex(0x202)) << "IF alone";
+    cpu.registers.rsp = 0x1'5f00;
+    cpu.registers.rflags = 0x18'3202 | vmm::soft::program_flags;
+    EXPECT_TRUE(is_done(run({0x9c})));
+    EXPECT_EQ(hex(memory().get(0x1'5efc)), hex(0x202 | vmm::soft::program_flags))
+        << "all of the program's flags";
 }
 
 TEST_F(EmulatePrivileged, PopfTakesTheProgramsFlagsAndIf) {
     const auto esp = static_cast<std::uint32_t>(cpu.registers.rsp);
+    cpu.registers.rflags = 0x18'0202;
     memory().put<std::uint32_t>(esp, 0xffff'ffff);
     EXPECT_TRUE(is_done(run({0x9d})));
     EXPECT_EQ(cpu.registers.rsp, esp + 4);
     EXPECT_TRUE(cpu.interrupts_enabled);
-    EXPECT_EQ(cpu.registers.rflags, 0x202U | vmm::soft::program_flags)
+    EXPECT_EQ(hex(cpu.registers.rflags), hex(0x18'0202U | vmm::soft::program_flags))
         << "all but the program's flags stay: IOPL, VM";
     memory().put<std::uint32_t>(esp + 4, 0);
     EXPECT_TRUE(is_done(run({0x9d})));
     EXPECT_FALSE(cpu.interrupts_enabled) << "the guest's IF is 0 now";
-    EXPECT_EQ(cpu.registers.rflags, 0x202U) << "the real IF stays";
+    EXPECT_EQ(hex(cpu.registers.rflags), hex(0x18'0202)) << "the real IF stays";
+    memory().put<std::uint32_t>(esp + 8, 0x200);
+    EXPECT_TRUE(is_done(run({0x9d})));
+    EXPECT_TRUE(cpu.interrupts_enabled) << "IF alone";
+    memory().put<std::uint32_t>(esp + 12, ~0x200U);
+    EXPECT_TRUE(is_done(run({0x9d})));
+    EXPECT_FALSE(cpu.interrupts_enabled) << "all but IF";
 }
 
 TEST_F(EmulatePrivileged, ControlRegistersAreRead) {
@@ -286,6 +306,8 @@ TEST_F(EmulatePrivileged, AFarJumpLoadsCs) {
     EXPECT_TRUE(refuses({0xea, 0, 0, 0, 0, user_code, 0}, gp(user_code & ~3U)));
     EXPECT_TRUE(refuses({0xea, 0, 0, 0, 0, kernel_code | 3, 0}, gp(kernel_code)));
     EXPECT_TRUE(refuses({0xea, 0, 0, 0, 0, absent_code, 0}, np(absent_code)));
+    descriptor(busy_tss, 0x00cf'fe00'0000'ffff);
+    EXPECT_TRUE(refuses({0xea, 0, 0, 0, 0, busy_tss, 0}, gp(busy_tss))) << "conforming, of ring 3";
     in_program();
     EXPECT_TRUE(is_done(run({0xea, 0, 0x90, 0, 0, user_code, 0})));
     EXPECT_TRUE(is_done(run({0xea, 0, 0x90, 0, 0, user_code & ~3U, 0})));
@@ -307,6 +329,9 @@ TEST_F(EmulatePrivileged, AProgramMayDoNoneOfTheOthers) {
     EXPECT_TRUE(refuses({0x0f, 0x01, 0x3f}, gp(0))) << "INVLPG";
     EXPECT_TRUE(refuses({0x0f, 0x01, 0x13}, gp(0))) << "LGDT";
     EXPECT_TRUE(refuses({0x0f, 0x00, 0xd8}, gp(0))) << "LTR";
+    EXPECT_TRUE(refuses({0x9c}, gp(0))) << "PUSHF";
+    EXPECT_TRUE(refuses({0x9d}, gp(0))) << "POPF";
+    EXPECT_TRUE(refuses({0x8c, 0xd8}, gp(0))) << "MOV from DS";
 }
 
 TEST_F(EmulatePrivileged, ControlRegistersRefuseWhatIsNotThere) {
@@ -332,6 +357,73 @@ TEST_F(EmulatePrivileged, MemoryThatIsNotThereIsThePageFault) {
     EXPECT_TRUE(refuses({0x9d}, pf(0, 0x7004))) << "POPF";
     cpu.registers.rbx = 0x6ffe;
     EXPECT_TRUE(refuses({0x0f, 0x01, 0x13}, pf(0, 0x7000))) << "LGDT";
+    cpu.registers.rbx = 0x7000;
+    EXPECT_TRUE(refuses({0x0f, 0x01, 0x1b}, pf(0, 0x7000))) << "LIDT, its first byte";
+    memory().put<std::uint32_t>(table + 4 * (gdt / page), gdt | p);
+    cpu.tr = {};
+    cpu.registers.rax = tss;
+    EXPECT_TRUE(refuses({0x0f, 0x00, 0xd8}, pf(3, gdt + tss))) << "LTR of a read-only GDT";
+    EXPECT_EQ(cpu.tr, vmm::soft::TaskRegister{}) << "TR is as it was";
+}
+
+TEST_F(EmulatePrivileged, TheKernelsMemoryIsReadByTheKernel) {
+    with_paging(p | rw);  // the kernel's alone
+    cpu.interrupts_enabled = true;
+    cpu.registers.rbx = 0x7010;
+    cpu.registers.rax = 0xffff'0000 | tss;
+    EXPECT_TRUE(is_done(run({0x9c}))) << "PUSHF";
+    EXPECT_TRUE(is_done(run({0x9d}))) << "POPF";
+    EXPECT_TRUE(is_done(run({0x0f, 0x00, 0xd8}))) << "LTR";
+    EXPECT_TRUE(is_done(run({0x0f, 0x01, 0x13}))) << "LGDT";
+}
+
+TEST_F(EmulatePrivileged, SelectorsFarBeyondTheGdtAndNull) {
+    const auto load = [&](std::uint16_t selector, std::initializer_list<unsigned> bytes) {
+        cpu.registers.rax = selector;
+        return refuses(bytes, gp(selector));
+    };
+    EXPECT_TRUE(load(0x9200, {0x8e, 0xd8})) << "DS";
+    EXPECT_TRUE(load(0x9200, {0x8e, 0xd0})) << "SS";
+    EXPECT_TRUE(load(0x8900, {0x0f, 0x00, 0xd8})) << "LTR";
+    EXPECT_TRUE(refuses({0xea, 0, 0, 0, 0, 0x00, 0x9a}, gp(0x9a00))) << "a far jump";
+    EXPECT_TRUE(load(user_data & ~3U, {0x8e, 0xd0})) << "SS of ring 3 with RPL 0";
+    // The GDT's first entry means nothing.
+    memory().put(gdt, memory().get<std::uint64_t>(gdt + kernel_data));
+    EXPECT_TRUE(load(0, {0x8e, 0xd0})) << "SS";
+    memory().put(gdt, memory().get<std::uint64_t>(gdt + tss));
+    EXPECT_TRUE(load(0, {0x0f, 0x00, 0xd8})) << "LTR";
+    memory().put(gdt, memory().get<std::uint64_t>(gdt + kernel_code));
+    EXPECT_TRUE(refuses({0xea, 0, 0, 0, 0, 0, 0}, gp(0))) << "a far jump";
+}
+
+TEST_F(EmulatePrivileged, HighAddressesAndSelectors) {
+    constexpr std::uint16_t high = 0x108;
+    cpu.gdtr.limit = high + 7;
+    descriptor(high, 0x1200'8934'5678'9abc);  // a TSS at 12345678, which ends with byte 9abc
+    cpu.registers.rax = high;
+    EXPECT_TRUE(is_done(run({0x0f, 0x00, 0xd8})));
+    EXPECT_EQ(cpu.tr, (vmm::soft::TaskRegister{high, 0x1234'5678, 0x9abc}));
+    EXPECT_EQ(memory().get<std::uint8_t>(gdt + high + 5), 0x8b) << "it is busy now";
+    cpu.registers.rbx = 0x1'7010;
+    memory().put<std::uint16_t>(0x1'7010, 0x1ff);
+    memory().put<std::uint32_t>(0x1'7012, 0x8765'4321);
+    EXPECT_TRUE(is_done(run({0x0f, 0x01, 0x1b})));
+    EXPECT_EQ(cpu.idtr, (vmm::soft::DescriptorTable{0x8765'4321, 0x1ff}));
+}
+
+TEST_F(EmulatePrivileged, EachInstructionEndsTheShadow) {
+    for (const std::initializer_list<unsigned> bytes : {std::initializer_list<unsigned>{0xfa},
+                                                        {0x9c},
+                                                        {0x9d},
+                                                        {0xee},
+                                                        {0x8e, 0xd9},
+                                                        {0xea, 0, 0x90, 0, 0, kernel_code, 0}}) {
+        in_kernel();
+        cpu.registers.rcx = kernel_data;
+        cpu.interrupt_shadow = true;
+        EXPECT_TRUE(is_done(run(bytes)));
+        EXPECT_FALSE(cpu.interrupt_shadow) << "behind " << hex(*bytes.begin());
+    }
 }
 
 }  // namespace

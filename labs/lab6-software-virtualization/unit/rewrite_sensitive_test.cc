@@ -116,10 +116,15 @@ TEST_F(RewriteSensitive, ATextMayReachUpToFourGib) {
     EXPECT_TRUE(has({0xffff'ffff, 1, {popf}}));
     EXPECT_FALSE(rewrite_sensitive(text, high, std::vector<SiteNote>{{0, Kind::Popf}}, sites))
         << "address 0 is not behind 4 GiB";
+    text[63] = popf;  // the image was loaded anew, the list was not
+    EXPECT_TRUE(fails_with(
+        rewrite_sensitive(text, high, std::vector<SiteNote>{{0xffff'ffff, Kind::Popf}}, sites),
+        Error::Overlap));
 }
 
 TEST_F(RewriteSensitive, TheBytesAreCheckedBefore) {
     EXPECT_TRUE(refuses({{base + 1, Kind::Popf}}, {Error::BadFormat})) << "a NOP";
+    EXPECT_TRUE(refuses({{base + 1, Kind::Pushf}}, {Error::BadFormat})) << "a NOP";
     EXPECT_TRUE(refuses({{base, Kind::Pushf}}, {Error::BadFormat})) << "POPF is no PUSHF";
     EXPECT_TRUE(refuses({{base + 30, Kind::Popf}}, {Error::BadFormat})) << "the guest's own HLT";
     EXPECT_TRUE(refuses({{base + 10, Kind::MovFromSegment}}, {Error::BadFormat}));
@@ -127,6 +132,12 @@ TEST_F(RewriteSensitive, TheBytesAreCheckedBefore) {
         text[21] = std::byte(modrm);
         EXPECT_TRUE(refuses({{base + 20, Kind::MovFromSegment}}, {Error::BadFormat}))
             << "ModRM " << hex(modrm);
+    }
+    text[21] = mov_ds;
+    for (const unsigned opcode : {0x89U, 0x8eU}) {
+        text[20] = std::byte(opcode);
+        EXPECT_TRUE(refuses({{base + 20, Kind::MovFromSegment}}, {Error::BadFormat}))
+            << "another MOV, " << hex(opcode);
     }
     for (const unsigned modrm : {0xc0U, 0xefU}) {
         SetUp();
@@ -155,6 +166,22 @@ TEST_F(RewriteSensitive, NothingIsRewrittenTwice) {
     EXPECT_TRUE(refuses({{base, Kind::Popf}}, {Error::Overlap}));
     text[1] = popf;
     EXPECT_TRUE(succeeds(rewrite({{base + 1, Kind::Popf}}))) << "right behind a site";
+    text[1] = popf;
+    EXPECT_TRUE(refuses({{base + 1, Kind::Popf}}, {Error::Overlap})) << "the second of the list";
+    text[40] = text[41] = popf;
+    EXPECT_TRUE(succeeds(rewrite({{base + 41, Kind::Popf}})));
+    EXPECT_TRUE(succeeds(rewrite({{base + 40, Kind::Popf}}))) << "right before a site";
+}
+
+TEST_F(RewriteSensitive, ALongText) {
+    text = Bytes(0x1'0040, popf);
+    EXPECT_TRUE(succeeds(rewrite({{base + 0x1'003f, Kind::Popf}, {base + 0x8000, Kind::Popf}})));
+    EXPECT_TRUE(traps(0x1'003f));
+    EXPECT_TRUE(traps(0x8000));
+    EXPECT_TRUE(has({base + 0x1'003f, 1, {popf}}));
+    text[0x3f] = mov;
+    text[0x40] = mov_ds;
+    EXPECT_TRUE(succeeds(rewrite({{base + 0x3f, Kind::MovFromSegment}})));
 }
 
 TEST_F(RewriteSensitive, AllIsLookedAtBeforeTheFirstByteChanges) {

@@ -95,6 +95,10 @@ TEST_F(ShadowFill, APageThatIsNotDirtyWaitsForItsFirstWrite) {
     EXPECT_TRUE(access(area + 3 * page, true).place.has_value());
     EXPECT_NE(entry(3) & dirty, 0U);
     EXPECT_TRUE(is_entry(kernels().get(Gva{area + 3 * page}), frame(data + 5 * page), true));
+    map(4, 5, all | accessed | 0x180);  // all but the dirty bit: G and PAT, too
+    EXPECT_TRUE(fills(fill(area + 4 * page)));
+    EXPECT_TRUE(is_entry(kernels().get(Gva{area + 4 * page}), frame(data + 5 * page), false))
+        << "accessed is not dirty";
 }
 
 TEST_F(ShadowFill, AFaultSetsNoBits) {
@@ -148,6 +152,8 @@ TEST_F(ShadowFill, ATableThatIsTracedIsNotWritable) {
     EXPECT_TRUE(is_entry(kernels().get(Gva{table}), frame(table), false)) << "nothing is put in";
     EXPECT_TRUE(fills(fill(directory))) << "reading it is no trap";
     EXPECT_TRUE(is_entry(kernels().get(Gva{directory}), frame(directory), false));
+    cpu.cr0 = cr0_pe;
+    EXPECT_TRUE(comes_to(fill(table, true), {.kind = Kind::Table})) << "without paging, too";
 }
 
 TEST_F(ShadowFill, ATableThatMapsItselfIsTracedFirst) {
@@ -159,6 +165,19 @@ TEST_F(ShadowFill, ATableThatMapsItselfIsTracedFirst) {
     memory().put<std::uint32_t>(directory + 4 * 1023, directory | all | dirty);
     EXPECT_TRUE(comes_to(fill(0xffff'f004, true), {.kind = Kind::Table}))
         << "a directory that is a table, too";
+}
+
+TEST_F(ShadowFill, ATableIsTracedForTheAddressThatItServed) {
+    begin(Shadows::Keeping::Traced);
+    constexpr std::uint32_t high_table = 0x2'0000, first = 0x48c0'0000;
+    memory().put<std::uint32_t>(directory + 4 * (first >> 22), high_table | all);
+    memory().put<std::uint32_t>(high_table + 4 * 0x345, data | all);
+    EXPECT_TRUE(fills(fill(first + 0x34'5678)));
+    const auto uses = shadows().uses(Gpa{high_table});
+    ASSERT_EQ(uses.size(), 1U) << "the table is traced once";
+    EXPECT_EQ(hex(uses[0].root.value()), hex(directory)) << "for this directory";
+    EXPECT_EQ(hex(uses[0].first.value()), hex(first)) << "for the 4 MiB around the address";
+    EXPECT_FALSE(uses[0].is_root) << "and it is no directory";
 }
 
 TEST_F(ShadowFill, GuestsByChanceMeetWhatTheirCpuMightShow) {

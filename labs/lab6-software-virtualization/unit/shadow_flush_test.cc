@@ -51,6 +51,8 @@ TEST_F(ShadowFlush, EverythingIsForgottenInBothTables) {
 TEST_F(ShadowFlush, OnePageIsForgottenInBothTables) {
     shadow_flush(shadows(), {.kind = Forget::Kind::Page, .address = Gva{area + page}});
     EXPECT_TRUE(is_forgotten(1));
+    shadow_flush(shadows(), {.kind = Forget::Kind::Page, .address = Gva{area + 3 * page}});
+    EXPECT_TRUE(is_forgotten(3)) << "and then another";
 }
 
 TEST_F(ShadowFlush, AnAddressMeansThePageAroundIt) {

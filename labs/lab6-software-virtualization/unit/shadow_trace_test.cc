@@ -118,6 +118,9 @@ TEST_F(ShadowTrace, AStoreOverTwoEntriesChangesBoth) {
     EXPECT_FALSE(users().get(Gva{area + 2 * page})) << "the second entry, the user's table";
     EXPECT_TRUE(is_kept(0));
     EXPECT_TRUE(is_kept(3));
+    cpu.registers.rdi = table + 4 * 3 + 1;
+    EXPECT_TRUE(comes_to(trace(table + 4 * 3 + 1, {0x89, 0x0f}), Traced::Done));
+    EXPECT_FALSE(kernels().get(Gva{area + 4 * page})) << "one byte of it was written";
 }
 
 TEST_F(ShadowTrace, StoresOfEachForm) {
@@ -139,6 +142,7 @@ TEST_F(ShadowTrace, StoresOfEachForm) {
 
 TEST_F(ShadowTrace, AnEntryOfTheDirectoryIsFourMib) {
     access(data, false);
+    see();  // all of it is in the TLB as well
     EXPECT_TRUE(store(directory + 4, other_table | all).traced);
     for (std::uint32_t i = 0; i < 8; ++i) EXPECT_TRUE(sees(i, 7 - i)) << "the other table's";
     EXPECT_TRUE(kernels().get(Gva{data})) << "the other 4 MiB stay";
@@ -194,6 +198,37 @@ TEST_F(ShadowTrace, WhatDoesNotDecodeDropsTheShadow) {
     EXPECT_FALSE(store(table + 4, new_entry).traced) << "the page is ordinary memory";
 }
 
+TEST_F(ShadowTrace, AllPairsOfATableAreDropped) {
+    memory().put<std::uint32_t>(other_directory + 4, table | all);
+    write_cr3(other_directory);
+    see();
+    write_cr3(directory);
+    cpu.registers.rdi = table + 4;
+    EXPECT_TRUE(comes_to(trace(table + 4, {0x83, 0x0f, 0x02}), Traced::Dropped));
+    EXPECT_FALSE(is_kept(1));
+    EXPECT_FALSE(is_kept(1, other_directory)) << "both directories lead to the table";
+    EXPECT_FALSE(shadows().is_traced(Gpa{table}));
+}
+
+TEST_F(ShadowTrace, AnOperandElsewhereIsNotDoneHere) {
+    for (const std::uint32_t elsewhere : {table - page + 4, table + page + 4}) {
+        SetUp();
+        cpu.registers.rdi = elsewhere;
+        const std::uint32_t before = memory().get(elsewhere);
+        EXPECT_TRUE(comes_to(trace(table + 4, {0x89, 0x0f}), Traced::Dropped));
+        EXPECT_EQ(memory().get(elsewhere), before);
+    }
+    SetUp();
+    SoftCpu other = cpu;
+    cpu.registers.rdi = table + 4;
+    EXPECT_TRUE(comes_to(trace(table + 4, {0x89, 0x0f}), Traced::Done));
+    other.registers.rdi = table + 8;
+    const Bytes bytes{std::byte{0x89}, std::byte{0x0f}};
+    EXPECT_TRUE(
+        comes_to(shadow_trace(other, memory(), shadows(), Gva{table + 8}, bytes), Traced::Done))
+        << "the registers are those of the CPU that is given";
+}
+
 TEST_F(ShadowTrace, WhatComputesIsNotDoneHere) {
     for (const std::initializer_list<unsigned> bytes :
          {std::initializer_list<unsigned>{0x83, 0x0f, 0x02}, {0x21, 0x0f}, {0x87, 0x0f}, {0xab}}) {
@@ -215,6 +250,9 @@ TEST_F(ShadowTrace, AStoreOverThePagesEndIsNotDoneHere) {
     EXPECT_TRUE(comes_to(trace(table + 0xffe, {0x89, 0x0f}), Traced::Dropped)) << "its first page";
     EXPECT_EQ(memory().get(table + 0xffc), before);
     SetUp();
+    cpu.registers.rdi = table + 0xffd;
+    EXPECT_TRUE(comes_to(trace(table + 0xffd, {0x89, 0x0f}), Traced::Dropped)) << "by one byte";
+    SetUp();
     cpu.registers.rdi = table - 2;
     EXPECT_TRUE(comes_to(trace(table, {0x89, 0x0f}), Traced::Dropped)) << "its second page";
     SetUp();
@@ -230,6 +268,31 @@ TEST_F(ShadowTrace, OtherDirectoriesKeepTheirShadows) {
     EXPECT_TRUE(comes_to(trace(table + 4, {0x83, 0x0f, 0x02}), Traced::Dropped));
     EXPECT_TRUE(is_kept(1, other_directory)) << "that pair has nothing of this table";
     EXPECT_FALSE(is_kept(1));
+}
+
+TEST_F(ShadowTrace, EntriesWithHighNumbers) {
+    constexpr std::uint32_t high_table = 0x2'0000, first = 0x48c0'0000, low_first = 0x08c0'0000;
+    memory().put<std::uint32_t>(directory + 4 * (first >> 22), high_table | all);
+    memory().put<std::uint32_t>(directory + 4 * (low_first >> 22), other_table | all);
+    map(0x345, 1, all, high_table);
+    map(0x45, 2, all, high_table);
+    for (const std::uint32_t each : {first + 0x345 * page, first + 0x45 * page, low_first})
+        access(each, false);
+    EXPECT_TRUE(store(high_table + 4 * 0x345, new_entry).traced);
+    EXPECT_FALSE(kernels().get(Gva{first + 0x345 * page}));
+    EXPECT_TRUE(kernels().get(Gva{first + 0x45 * page})) << "another entry of the table";
+    EXPECT_TRUE(store(directory + 4 * (first >> 22), 0).traced);
+    EXPECT_FALSE(kernels().get(Gva{first + 0x45 * page}));
+    EXPECT_TRUE(kernels().get(Gva{low_first})) << "another entry of the directory";
+    EXPECT_FALSE(shadows().is_traced(Gpa{high_table})) << "no entry leads to it";
+    EXPECT_TRUE(shadows().is_traced(Gpa{other_table}));
+}
+
+TEST_F(ShadowTrace, EipWrapsAtFourGib) {
+    cpu.registers.rdi = table + 4;
+    cpu.registers.rip = 0xffff'ffff;
+    EXPECT_TRUE(comes_to(trace(table + 4, {0x89, 0x0f}), Traced::Done));
+    EXPECT_EQ(hex(cpu.registers.rip), hex(1)) << "EIP has 32 bits";
 }
 
 TEST_F(ShadowTrace, GuestsByChanceMeetWhatTheirTablesSay) {

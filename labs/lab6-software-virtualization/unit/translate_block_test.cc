@@ -124,6 +124,9 @@ TEST_F(TranslateBlock, EndsAtAJump) {
     EXPECT_TRUE(stops(translated(bytes({0xeb, 0xfe}), 0, 2), Kind::Continue, base));
     EXPECT_TRUE(
         stops(translated(bytes({0xe9}) + word(0x1234), 0, 5), Kind::Continue, base + 5 + 0x1234));
+    EXPECT_TRUE(
+        stops(translated(bytes({0xe9}) + word(0x1290), 0, 5), Kind::Continue, base + 5 + 0x1290))
+        << "the sign is that of the four bytes";
     EXPECT_TRUE(stops(translated(bytes({0xe9}) + word(-0x20'0000U), 0, 5), Kind::Continue,
                       base + 5 - 0x20'0000U));
 }
@@ -238,6 +241,16 @@ TEST_F(TranslateBlock, WhatTrapsByItselfIsCopied) {
     translated(code, code.size(), code.size());
 }
 
+TEST_F(TranslateBlock, OpcodesBesideThoseOfJumpsAreCopied) {
+    for (const Bytes& code :
+         {bytes({0x6f}), bytes({0x80, 0xd0, 1}), bytes({0xdf, 0xe0}), bytes({0x0f, 0x7f, 0xd0}),
+          bytes({0x0f, 0x90, 0xd0}), bytes({0xc1, 0xe0, 1}), bytes({0xc9}), bytes({0xff, 0xc8}),
+          bytes({0xff, 0x30}), bytes({0x66, 0x40})}) {
+        SCOPED_TRACE("of " + hex(std::to_integer<unsigned>(code[0])));
+        translated(code + bytes({0xfa}), code.size(), code.size() + 1);
+    }
+}
+
 TEST_F(TranslateBlock, OnlyTheFirstByteMakesAnInstruction) {
     // mov $, %eax; push $; lea -100(%esp), %ebx: in their bytes are POPF, CPUID, CLI, PUSHF.
     const Bytes code = bytes({0xb8, 0x9d, 0x0f, 0xa2, 0xfa, 0x6a, 0x9d, 0x8d, 0x5c, 0x24, 0x9c});
@@ -265,6 +278,7 @@ TEST_F(TranslateBlock, AFullBlockGoesOnInTheNext) {
 }
 
 TEST_F(TranslateBlock, AddressesComeAroundAtFourGib) {
+    translated(bytes({0xeb, 0x10}), 0, 2);
     const auto made = translate_block(bytes({0x40, 0xeb, 0x10}), 0xffff'fff8);
     ASSERT_TRUE(succeeds(made));
     EXPECT_TRUE(stops(*made, Kind::Continue, 0xb));
