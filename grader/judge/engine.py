@@ -31,7 +31,7 @@ from grader.judge import outcome
 from grader.judge.at_once import passed_at_once
 from grader.judge.control import Controls
 from grader.judge.outcome import Outcome
-from grader.judge.unit import CASE_SECONDS, RACE_SECONDS, run_case
+from grader.judge.unit import CASE_SECONDS, SECONDS, run_case
 from grader.testkit.plans import Ground
 
 if TYPE_CHECKING:
@@ -273,8 +273,7 @@ class Engine:
         def run() -> Outcome:
             return run_case(program, case.test.local, task=case.test.task, seed=self.settings.seed,
                             transcript=self.transcript(case, suffix), wanted=case.test.expectations,
-                            seconds=RACE_SECONDS if case.test.kind == "race" else CASE_SECONDS,
-                            may_leak=self._may_leak(case))
+                            seconds=SECONDS[case.test.kind], may_leak=self._may_leak(case))
 
         found = run()
         if found.lost:

@@ -26,8 +26,12 @@ from grader.machines import killed_from_outside
 
 CASE_SECONDS = 5.0
 """of its own time (grader/confine/processes.py), eight times what a reference takes in the longest case"""
+EXPLORE_SECONDS = 15.0
+"""Likewise, for explored cases: the longest, a million steps, was seen to take 5 s on a slow virtual machine."""
 RACE_SECONDS = 12.0
 """Likewise, for ThreadSanitizer's cases: a test may hold a CPU for 8 s, and then says what it waited for."""
+SECONDS = {"unit": CASE_SECONDS, "explore": EXPLORE_SECONDS, "race": RACE_SECONDS}
+"""By kind of test."""
 TODO_STATUS = 121
 
 FAILURES = 3

@@ -33,7 +33,7 @@ from grader.judge import outcome
 from grader.judge.at_once import run_at_once
 from grader.judge.engine import FLAVOURS, Engine, Settings, cases_of, new_transcripts
 from grader.judge.judging import judge, outcomes
-from grader.judge.unit import run_case
+from grader.judge.unit import SECONDS, run_case
 from grader.mutate import assembly, cxx
 from grader.mutate.edits import Edit
 from grader.mutate.survivors import Listed
@@ -187,7 +187,8 @@ class Campaign:
             program.unlink(missing_ok=True)  # the verdict is kept, and there are thousands of them
 
     def _fails(self, program: Path, one: Mutant, test: Test) -> bool:
-        found = run_case(program, test.local, task=one.task.id, seed=self.seed, may_leak=self._may_leak(one, test),
+        found = run_case(program, test.local, task=one.task.id, seed=self.seed, seconds=SECONDS[test.kind],
+                         may_leak=self._may_leak(one, test),
                          transcript=self.transcripts / "host" / f"{one.path.parent.name}.txt")
         if found.kind == outcome.NOT_JUDGED:
             raise CannotRun(found.detail)
