@@ -29,14 +29,14 @@ GDB = "gdb" if IS_X86_64 else "gdb-multiarch"
 HANDOUTS = (*COMMAND, *BUILD, "doxygen", "graphviz", "python3-jinja2")
 MUTATE = ("python3-clang-19",)
 """For `nest verify --mutate`: clang's library, and Python's way to it."""
-TEST = (*GRADE, *RUN, *HANDOUTS, "clang-format-19", "clang-tidy-19", GDB,
+TEST = (*GRADE, *RUN, *HANDOUTS, "clang-format-19", "clang-tidy-19", "libclang-rt-19-dev", GDB,
         "python3-defusedxml", "git", "python3-yaml", "python3-capstone", *MUTATE)
 STUDENT = (*GRADE, *RUN, *HANDOUTS, GDB, "git")
 """For all verbs of a student's tree."""
 CLASS = (*GRADE, "git", "python3-yaml")
 REPORT = (*COMMAND, "python3-jinja2")
 """For `nest report`. It looks for answers that are alike where similarity-tester is installed; Debian 13 has none."""
-LONG = {"arm64": ("g++-aarch64-linux-gnu", "qemu-user", "googletest"), "clang": ("clang-19", "libclang-rt-19-dev"),
+LONG = {"arm64": ("g++-aarch64-linux-gnu", "qemu-user", "googletest"), "clang": ("clang-19",),
         "slurm": ("slurm-wlm", "munge")}
 """For the long parts of `nest test`."""
 
