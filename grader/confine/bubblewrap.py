@@ -19,7 +19,7 @@ SYSTEM_FILES = ("/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/et
 
 
 def words(argv: Sequence[str], *, cwd: Path | None, writable: Sequence[Path], readable: Sequence[Path],
-          file_bytes: int | None, report_fd: int | None) -> list[str]:
+          report_fd: int | None) -> list[str]:
     """The command that runs ``argv``; see sandbox.wrap."""
     report = [] if report_fd is None else ["--json-status-fd", str(report_fd)]
     command = ["bwrap", *report, *_base(), "--size", str(TMP_BYTES), "--tmpfs", "/tmp"]
@@ -27,16 +27,7 @@ def words(argv: Sequence[str], *, cwd: Path | None, writable: Sequence[Path], re
     binds = [("--ro-bind", path) for path in readable] + [("--bind", path) for path in writable]
     for option, path in sorted(binds, key=lambda bind: len(Path(bind[1]).absolute().parts)):
         command += [option, str(Path(path).absolute()), str(Path(path).absolute())]
-    return [*command, "--chdir", str(Path(cwd).absolute()) if cwd else "/tmp", "--", *limited(argv, file_bytes)]
-
-
-def limited(argv: Sequence[str], file_bytes: int | None) -> list[str]:
-    """A command with the limits that the kernel holds for each process."""
-    prlimit = shutil.which("prlimit")
-    if prlimit is None:
-        return list(argv)
-    size = "unlimited" if file_bytes is None else str(file_bytes)
-    return [prlimit, "--core=0", f"--fsize={size}", "--", *argv]
+    return [*command, "--chdir", str(Path(cwd).absolute()) if cwd else "/tmp", "--", *argv]
 
 
 def what_is_wrong() -> tuple[str, str]:

@@ -8,6 +8,7 @@ alive, which is what Ctrl-C does.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import select
 import selectors
@@ -18,7 +19,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 POLL_SECONDS = 0.05
 """How often time, memory and process counts are looked at."""
@@ -57,16 +57,31 @@ def stop_all() -> None:
         child.interrupt()
 
 
-_WITH_PARENT = 'test "$PPID" = "$0" && exec "$@"'
+_WITH_PARENT = 'test "$PPID" = "$0" && {limits}exec "$@"'
 """The kernel tells only of a parent that dies from now on: one that has died before is no parent any more."""
+_BLOCK = 512
+"""The unit of ``ulimit -f`` in a POSIX shell, in bytes."""
 
 
-def dying_with_parent(argv: Sequence[str]) -> list[str]:
-    """``argv``, to be started by this process, and killed by the kernel if the thread that started it ends first."""
-    setpriv = shutil.which("setpriv")
+def dying_with_parent(argv: Sequence[str], limits: str = "") -> list[str]:
+    """``argv``, to be started by this process, and killed by the kernel if the thread that started it ends first.
+    ``limits``: of :func:`limited`."""
+    setpriv = _setpriv()
     if setpriv is None:
-        return list(argv)
-    return [setpriv, "--pdeathsig", "KILL", "--", "sh", "-c", _WITH_PARENT, str(os.getpid()), *argv]
+        return ["sh", "-c", f'{limits}exec "$0" "$@"', *argv] if limits else list(argv)
+    return [setpriv, "--pdeathsig", "KILL", "--", "sh", "-c", _WITH_PARENT.format(limits=limits), str(os.getpid()), *argv]
+
+
+def limited(file_bytes: int | None) -> str:
+    """The limits that the kernel holds for each process, as words of a shell: no core dump, and no file of more than so
+    many bytes, rounded up to 512. They hold for all that the command starts."""
+    size = "" if file_bytes is None else f" && ulimit -f {-(-file_bytes // _BLOCK)}"
+    return f"ulimit -c 0{size} && "
+
+
+@functools.lru_cache(maxsize=1)
+def _setpriv() -> str | None:
+    return shutil.which("setpriv")
 
 
 class Child:
@@ -216,12 +231,13 @@ class Child:
         family = [self.pid, *descendants(self.pid)]
         if limits.processes is not None and len(family) > limits.processes:
             return "processes"
+        seen = [one for pid in family if (one := _look(f"/proc/{pid}/stat")) is not None]
         if limits.memory_mib is not None:
-            if sum(map(_resident_bytes, family)) > limits.memory_mib << 20:
+            if sum(one.resident_bytes for one in seen) > limits.memory_mib << 20:
                 return "memory"
         if limits.seconds is not None:
-            self._used = max(self._used, sum(map(_processor_seconds, family)))
-            if not any(map(_wants_to_run, family)):
+            self._used = max(self._used, sum(one.processor_seconds for one in seen))
+            if not any(one.wants_to_run for one in seen):
                 self._asleep += min(since, POLL_SECONDS)
             self.spent = self._used + self._asleep
             if self.spent >= limits.seconds or self.seconds >= AT_MOST * limits.seconds:
@@ -303,37 +319,62 @@ def descendants(pid: int, limit: int = 4096) -> list[int]:
         with contextlib.suppress(OSError):
             for thread in os.listdir(f"/proc/{parent}/task"):
                 with contextlib.suppress(OSError):
-                    text = Path(f"/proc/{parent}/task/{thread}/children").read_text()
-                    children = [int(word) for word in text.split()]
+                    children = [int(word) for word in _read_whole(f"/proc/{parent}/task/{thread}/children").split()]
                     found += children
                     pending += children
     return found[:limit]
 
 
-def _resident_bytes(pid: int) -> int:
-    try:
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, IndexError, ValueError):
-        return 0
+@dataclass(frozen=True)
+class _Look:
+    """What /proc/PID/stat says of a process at one moment."""
+
+    pid: int
+    state: bytes
+    """of its first thread"""
+    processor_seconds: float
+    """what it has used, and those below it that have ended"""
+    threads: int
+    resident_bytes: int
+
+    @property
+    def wants_to_run(self) -> bool:
+        """Whether one of its threads runs, waits for a processor, or for the disk."""
+        if self.state in _BUSY or self.threads == 1:
+            return self.state in _BUSY
+        with contextlib.suppress(OSError):
+            others = (_look(f"/proc/{self.pid}/task/{thread}/stat") for thread in os.listdir(f"/proc/{self.pid}/task"))
+            return any(one is not None and one.state in _BUSY for one in others)
+        return False
 
 
-def _processor_seconds(pid: int) -> float:
-    """What a process has used, and those below it that have ended."""
+_BUSY = (b"R", b"D")
+
+
+def _look(stat: str) -> _Look | None:
+    """What this file says of a process or thread; None if it is gone."""
     try:
-        words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        head, _, tail = _read_whole(stat).rpartition(b") ")
     except OSError:
-        return 0.0
-    return sum(map(int, words[11:15])) * TICK
+        return None
+    words = tail.split()  # from the third field of proc(5) on
+    return _Look(int(head.split(None, 1)[0]), words[0], sum(map(int, words[11:15])) * TICK, int(words[17]),
+                 int(words[21]) * _PAGE)
 
 
-def _wants_to_run(pid: int) -> bool:
-    """Whether one of a process's threads runs, waits for a processor, or for the disk."""
-    with contextlib.suppress(OSError):
-        for thread in os.listdir(f"/proc/{pid}/task"):
-            with contextlib.suppress(OSError):
-                if Path(f"/proc/{pid}/task/{thread}/stat").read_text().rpartition(") ")[2][:1] in ("R", "D"):
-                    return True
-    return False
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+def _read_whole(path: str) -> bytes:
+    """A file of /proc. It is read many times a second, so without the layers of open()."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        parts = []
+        while part := os.read(fd, 1 << 16):
+            parts.append(part)
+        return b"".join(parts)
+    finally:
+        os.close(fd)
 
 
 def _pidfd(pid: int) -> int | None:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from grader import CannotRun, UsageError
 from grader.confine import bubblewrap, own_user
-from grader.confine.processes import Child, Limits, dying_with_parent
+from grader.confine.processes import Child, Limits, dying_with_parent, limited
 
 FILE_BYTES = 1 << 30
 OUTPUT_BYTES = 1 << 20
@@ -182,10 +182,12 @@ def wrap(
     """
     words = [str(word) for word in argv]
     if not is_isolated():
-        return dying_with_parent(bubblewrap.limited(words, file_bytes))
-    kind = own_user if status().kind == own_user.NAME else bubblewrap
-    return dying_with_parent(kind.words(words, cwd=cwd, writable=writable, readable=readable, file_bytes=file_bytes,
-                                        report_fd=report_fd))
+        return dying_with_parent(words, limited(file_bytes))
+    if status().kind == own_user.NAME:
+        return dying_with_parent(own_user.words(words, cwd=cwd, writable=writable, readable=readable,
+                                                file_bytes=file_bytes, report_fd=report_fd))
+    return dying_with_parent(bubblewrap.words(words, cwd=cwd, writable=writable, readable=readable,
+                                              report_fd=report_fd), limited(file_bytes))
 
 
 def choose(name: str) -> None:

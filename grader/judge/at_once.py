@@ -3,7 +3,7 @@
 
 What a case alone in its process does is the verdict (grader/judge/unit.py). Here one case may spoil the next, by
 a variable that outlives it, and an answer may print what it likes. So only answers of staff's own come here, and what
-does not pass here is run alone.
+matters of those that do not pass here is run alone.
 """
 
 from __future__ import annotations
@@ -49,14 +49,14 @@ def run_at_once(program: Path, cases: Sequence[str], seed: int, seconds: float, 
     return AtOnce(passed, tuple(failed), whole)
 
 
-def passed_at_once(program: Path, cases: Sequence[str], seed: int, seconds: float, *, may_leak: bool = True) -> frozenset[str]:
-    """Those of the cases that pass beside others: after one in which the process ended, another goes on behind it."""
+def all_at_once(program: Path, cases: Sequence[str], seed: int, seconds: float, *, may_leak: bool = True) -> AtOnce:
+    """Runs all of the cases beside each other: after one in which the process ended, another goes on behind it."""
     passed: frozenset[str] = frozenset()
-    left = list(cases)
-    while left:
+    failed: tuple[str, ...] = ()
+    while left := [case for case in cases if case not in passed and case not in failed]:
         found = run_at_once(program, left, seed, seconds, may_leak=may_leak)
         passed |= found.passed
+        failed += found.failed
         if found.whole or not found.failed:
             break
-        left = [case for case in left if case not in found.passed and case not in found.failed]
-    return passed
+    return AtOnce(passed, failed, len(passed) + len(failed) == len(cases))

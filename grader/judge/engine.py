@@ -28,7 +28,7 @@ from grader.build.failures import BuildFailure
 from grader.build.kit import Kit
 from grader.course.lab import Lab, Task, Test
 from grader.judge import outcome
-from grader.judge.at_once import passed_at_once
+from grader.judge.at_once import all_at_once
 from grader.judge.control import Controls
 from grader.judge.outcome import Outcome
 from grader.judge.unit import CASE_SECONDS, SECONDS, run_case
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 FLAVOURS = {"unit": "asan", "explore": "explore", "race": "tsan"}
 HUNG_ENOUGH = 2
 """Once so many tests of one task have hung, or boots of it, those behind them are not run."""
+BESIDE_OTHERS = "fails beside the task's other cases, in one process"
 BOOT_SECONDS = 10.0
 """of its own time (grader/confine/processes.py): what an emulator may use for a boot, unless the module says more"""
 LOST = ("killed", "died")
@@ -69,6 +70,8 @@ class Case:
     is_wrong: bool = False
     """with `at_once`: if all cases of the task pass together, one may have hidden what the next would have found, and
     each runs alone"""
+    one_report: bool = False
+    """with `at_once`: of the cases that fail together, the report of the first is enough, which runs alone"""
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -109,9 +112,9 @@ class Engine:
         self.kit = kit
         self.settings = settings
         self._schedule = kit.schedule
-        self._units: dict[tuple[str, Answers, bool], Future[Outcome]] = {}
-        self._at_once: dict[tuple[str, Answers], Future[frozenset[str]]] = {}
-        """by task and answers: the cases that passed in one process"""
+        self._units: dict[tuple[str, Answers, bool, bool], Future[Outcome]] = {}
+        self._at_once: dict[tuple[str, Answers, bool], Future[dict[str, Outcome]]] = {}
+        """by task and answers: what one process for all unit cases told, by case"""
         self._noticed: set[Answers] = set()
         """answers of which a `first_only` case has failed"""
         self._boots: dict[tuple[str, Answers, str, int], Future[Boot]] = {}
@@ -219,7 +222,7 @@ class Engine:
             program: self.kit.user_program(program, case.answers, rank=rank) for program in self.kit.programs(name)}
 
     def _unit(self, case: Case, rank: int, after: Sequence[Case] = ()) -> Future[Outcome]:
-        key = (case.test.name, case.answers, case.first_only)
+        key = (case.test.name, case.answers, case.first_only, case.at_once)
         if key not in self._units:
             def begin() -> Future[Outcome]:
                 program = self.kit.program(self.lab, case.answers, FLAVOURS[case.test.kind], rank=rank)
@@ -227,21 +230,34 @@ class Engine:
                     return self._schedule.submit(lambda path: self._run_unit(path, case, ""), program, rank=rank)
                 # Explored cases, whose programs are others, wait as well, so that what fails first is the same each time.
                 return self._schedule.submit(
-                    lambda path, passed: Outcome(outcome.PASSED) if case.test.local in passed else self._run_unit(path, case, ""),
-                    program, self._passed_at_once(case, rank), rank=rank)
+                    lambda path, told: told.get(case.test.local) or self._run_unit(path, case, ""),
+                    program, self._told_at_once(case, rank), rank=rank)
 
             self._units[key] = self._once_passed(after, begin, Outcome(outcome.SKIPPED), rank)
         return self._units[key]
 
-    def _passed_at_once(self, case: Case, rank: int) -> Future[frozenset[str]]:
-        """Those of the unit cases of the case's task that pass beside each other under its answers."""
-        key = (case.test.task, case.answers)
+    def _told_at_once(self, case: Case, rank: int) -> Future[dict[str, Outcome]]:
+        """Of the unit cases of the case's task those outcomes that one process for all of them is enough for."""
+        key = (case.test.task, case.answers, case.one_report)
         if key not in self._at_once:
-            cases = [test.local for test in self.lab.task(case.test.task).tests if test.kind == "unit"]
+            tests = [test for test in self.lab.task(case.test.task).tests if test.kind == "unit"]
 
-            def run(path: Path) -> frozenset[str]:
-                passed = passed_at_once(path, cases, self.settings.seed, CASE_SECONDS, may_leak=self._may_leak(case))
-                return frozenset() if case.is_wrong and len(passed) == len(cases) else passed
+            def run(path: Path) -> dict[str, Outcome]:
+                found = all_at_once(path, [test.local for test in tests], self.settings.seed, CASE_SECONDS,
+                                    may_leak=self._may_leak(case))
+                if case.is_wrong and len(found.passed) == len(tests):
+                    return {}
+                told = {name: Outcome(outcome.PASSED) for name in found.passed}
+                if not case.one_report:
+                    return told
+                for test in tests:
+                    if test.local in told:
+                        continue
+                    alone = self._run_unit(path, replace(case, test=test), "")
+                    told[test.local] = alone
+                    if not alone.passed:
+                        break
+                return {name: Outcome(outcome.FAILED, BESIDE_OTHERS) for name in found.failed} | told
 
             program = self.kit.program(self.lab, case.answers, FLAVOURS["unit"], rank=rank)
             self._at_once[key] = self._schedule.submit(run, program, rank=rank)
@@ -407,14 +423,14 @@ def why_not(task: Task, test: Test, machine: str) -> str:
 
 def cases_of(task: Task, answers: Answers, label: str, on: Sequence[str], *, late: bool = False,
              first_only: bool = False, all_on_host: bool = False, at_once: bool = False,
-             is_wrong: bool = False) -> list[Case]:
+             is_wrong: bool = False, one_report: bool = False) -> list[Case]:
     """The cases that judge a task: those of the host once, the booted ones on each machine that can. With
     `all_on_host`, only booted ones are `first_only`."""
     cases = []
     for test in task.tests:
         where = [machine for machine in on if not why_not(task, test, machine)] if test.kind == "boot" else [""]
         cases += [Case(test, answers, label, machine, late, first_only and not (all_on_host and not machine), at_once,
-                       is_wrong)
+                       is_wrong, one_report)
                   for machine in where]
     return cases
 

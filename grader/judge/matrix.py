@@ -13,8 +13,10 @@ files are the skeleton. Each cell of the matrix is a task's points under one ans
   `full`, together with every choice of the other tasks' variants. One
   that answers several tasks is judged as a student's files are, each beside the references, and together.
 
-On the host, mutants and choices of several variants are first run with all cases of a task in one process: what passes
-there is believed, what does not is run alone, as a student's would be. With `full` all is run alone.
+On the host, mutants and choices of several variants are first run with all cases of a task in one process. What passes
+there is believed. What does not is run alone, as a student's would be; of a mutant that is not constant only the first,
+whose report is looked at. Explored cases and boots follow where it is still open whether the mutant's cell is right. A
+row that is not right after all that is judged once more with each case alone. With `full` all is run alone.
 
 The skeleton and the references are judged on every machine of the lab, mutants and variants on those that
 lab.json names in "mutants_on", choices of variants on the first of these, and constant mutants on the first that boots
@@ -76,8 +78,8 @@ class Row:
     """where not all tests are judged: all those on the host are, and the booted ones only if those pass"""
     at_once: bool = False
     """what passes on the host in one process with others is not run alone"""
-    asked: dict[str, tuple[Test, ...]] = field(default_factory=dict)
-    """by task id: all tests that can run on these machines"""
+    cases: list[Case] = field(default_factory=list)
+    """of all its tests that can run on these machines"""
 
     @property
     def is_constant(self) -> bool:
@@ -122,11 +124,32 @@ class Row:
 
     def is_whole(self, task: Task) -> bool:
         """Whether every test of the task was judged that can run on these machines."""
-        return len(self.cells[task.id].tests) == len(self.asked[task.id])
+        return len(self.cells[task.id].tests) == len(self.asked(task))
+
+    def asked(self, task: Task) -> tuple[Test, ...]:
+        """All tests of the task that can run on these machines."""
+        return tuple(dict.fromkeys(case.test for case in self.cases if case.test.task == task.id))
 
     def points(self, task: Task) -> float:
         """The points of the task's tests that can run on these machines."""
-        return sum(test.points for test in self.asked[task.id])
+        return sum(test.points for test in self.asked(task))
+
+    def is_open(self, task: Task) -> bool:
+        """Whether tests that were not judged yet decide if a mutant's cell is right."""
+        cell = self.cells.get(task.id)
+        first = None if cell is None else first_failing(cell)
+        if cell is None or first is None:
+            return True
+        if not self.all_on_host:
+            return False
+        judged = {test.test for test in cell.tests}
+        tests = self.asked(task)
+        on_host = [test for test in tests if test not in judged and test.kind != "boot"]
+        if any(tests.index(test) < tests.index(first.test) for test in on_host):
+            return True  # what a student is told first
+        return self.seen is not None and self.seen.is_open(
+            self.lost(task), self.points(task), sum(test.points for test in on_host),
+            whole=not any(test.kind == "boot" for test in tests))
 
     def lost(self, task: Task) -> float:
         """The points that the task has lost by the tests that were judged."""
@@ -146,6 +169,7 @@ def verify(lab: Lab, kit: Kit, seed: int, progress: Progress, keyword: str = "",
     """Judges all rows of one lab; mutants up to the first test that notices them, or, with `full`, wholly, each test alone. Of a
     mutant whose share of points is checked, and with `all_on_host` of each, all tests on the host are judged."""
     rows = [row for row in plan(lab, full=full) if keyword in row.name and chosen(row)]
+    engine = Engine(lab, kit, Settings(seed, new_transcripts(ROOT, f"{lab.id}-verify"), replay=False))
     for row in rows:
         row.on = tuple(one for one in row.on if machine in (one, ALL))
         if row.is_constant and not full:
@@ -153,24 +177,37 @@ def verify(lab: Lab, kit: Kit, seed: int, progress: Progress, keyword: str = "",
         row.full = full or row.kind != "mutant" or row.is_constant
         row.all_on_host = all_on_host or (row.seen is not None and row.seen.kind != OTHER)
         row.at_once = not full and (row.kind == "mutant" or row.crossed)
-    engine = Engine(lab, kit, Settings(seed, new_transcripts(ROOT, f"{lab.id}-verify"), replay=False))
-    cases = [case for row in rows for task in lab.tasks if task.id in row.answers
-             for case in cases_of(task, row.answers[task.id], row.name, row.on, first_only=not row.full,
-                                  all_on_host=row.all_on_host, at_once=row.at_once, is_wrong=row.kind == "mutant")]
-    if not cases:
-        return rows
-    with _headers_first(lab, kit, rows):
-        engine.build(cases)
-        found = judge(engine, cases, "", progress)
-    for row in rows:
-        for task in lab.tasks:
-            if task.id in row.answers:
-                row.asked[task.id] = tuple(dict.fromkeys(
-                    case.test for case in cases if (case.label, case.test.task) == (row.name, task.id)))
+        row.cases = _cases(lab, row)
+
+    def look(several: list[Row], which: Callable[[Row, Case], bool] = lambda row, case: True) -> None:
+        cases = [case for row in several for case in row.cases if which(row, case)]
+        if not cases:
+            return
+        with _headers_first(lab, kit, cases):
+            engine.build(cases)
+            found = judge(engine, cases, "", progress)
+        for row in several:
+            for task in lab.tasks:
                 cell = score_task(task, outcomes(found, row.name, row.on), elsewhere="reference", alone="")
                 if cell is not None:  # else its tests are for machines that were not asked for
                     row.cells[task.id] = cell
+
+    look(rows, lambda row, case: row.full or all_on_host or case.test.kind == "unit")
+    look([row for row in rows if not row.full and any(row.is_open(task) for task in lab.tasks if task.id in row.answers)])
+    doubtful = [row for row in rows if row.at_once and any(map(row.wrong, lab.tasks))]
+    for row in doubtful:
+        row.at_once = False
+        row.cases = _cases(lab, row)
+    look(doubtful)
     return rows
+
+
+def _cases(lab: Lab, row: Row) -> list[Case]:
+    """The cases that judge a row."""
+    return [case for task in lab.tasks if task.id in row.answers
+            for case in cases_of(task, row.answers[task.id], row.name, row.on, first_only=not row.full,
+                                 all_on_host=row.all_on_host, at_once=row.at_once, is_wrong=row.kind == "mutant",
+                                 one_report=row.kind == "mutant" and not row.is_constant)]
 
 
 def _one_that_boots_all(lab: Lab, row: Row) -> tuple[str, ...]:
@@ -182,18 +219,19 @@ def _one_that_boots_all(lab: Lab, row: Row) -> tuple[str, ...]:
 
 
 @contextmanager
-def _headers_first(lab: Lab, kit: Kit, rows: list[Row]) -> Iterator[None]:
+def _headers_first(lab: Lab, kit: Kit, cases: list[Case]) -> Iterator[None]:
     """While it is entered, what mutants of one file include is compiled once for all of them."""
-    count = Counter(task for row in rows if row.kind == "mutant" for task in row.answers)
+    mutants = {(case.test.task, case.answers, case.test.kind) for case in cases if case.is_wrong}
+    count = Counter((task, kind) for task, _, kind in mutants)
     with tempfile.TemporaryDirectory(prefix="headers-", dir=kit.cache.folder.parent) as folder:
         jobs = []
         for task in lab.tasks:
-            if count[task.id] < ENOUGH_TO_PRECOMPILE or task.file.endswith(ASSEMBLY):
+            if task.file.endswith(ASSEMBLY):
                 continue
             text = (kit.root / "solutions-private" / task.file).read_text(encoding="utf-8")
             includes = "".join(line for line in text.splitlines(keepends=True) if line.startswith("#include"))
             for kind, flavour in (("unit", "asan"), ("explore", "tsan")):
-                if any(test.kind == kind for test in task.tests):
+                if count[task.id, kind] >= ENOUGH_TO_PRECOMPILE:
                     jobs.append(kit.schedule.submit(
                         partial(unjudged.precompile, kit, task.file, flavour, includes, Path(folder))))
         try:
@@ -297,8 +335,8 @@ def _lost(cell: TaskResult, kind: str) -> str:
     return out
 
 
-def show(lab: Lab, rows: list[Row]) -> int:
-    """Prints the matrix; how many cells are wrong."""
+def show(lab: Lab, rows: list[Row]) -> None:
+    """Prints the matrix, and what is wrong in it."""
     heads = [task.id.partition(".")[2] for task in lab.tasks]
     width = max((len(row.name) for row in rows), default=0)
     print(f"{lab.id} {lab.title}")
@@ -317,10 +355,8 @@ def show(lab: Lab, rows: list[Row]) -> int:
             noticed = (f"{row.seen.kind}: " if row.seen else "") + ", ".join(names[:2])
             noticed += f" and {len(names) - 2} more" * (len(names) > 2)
         print(f"{row.name:<{width}}  {'  '.join(cells)}  {noticed}".rstrip())
-    wrong = faults(lab, rows)
-    for fault in wrong:
+    for fault in faults(lab, rows):
         print(f"wrong: {fault}")
-    return len(wrong)
 
 
 def as_dict(row: Row, lab: Lab) -> dict[str, object]:

@@ -49,6 +49,13 @@ class Seen:
         return ""
 
 
+    def is_open(self, lost: float, total: float, left: float, *, whole: bool) -> bool:
+        """Whether tests of `left` points more may change what out_of_proportion says. `whole`: then all will have been
+        judged."""
+        return left > 0 and bool(self.out_of_proportion(lost, total, whole=whole)) != bool(
+            self.out_of_proportion(lost + left, total, whole=whole))
+
+
 def read(folder: Path) -> Seen | None:
     """What stands in a mutant's folder, or None if there is no SEEN. Raises CannotRun for one that says nothing."""
     path = folder / FILE

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from grader.judge.at_once import passed_at_once, run_at_once
+from grader.judge.at_once import all_at_once, run_at_once
 
 CASES = ["S.One", "S.Two", "S.Three", "S.Four"]
 PROGRAM = """#!/usr/bin/python3
@@ -50,7 +50,10 @@ def program(folder: Path, bad: dict[str, str]) -> Path:
 ])
 def test_behind_a_case_that_ends_the_process_the_others_are_run(tmp_path: Path, bad: dict[str, str],
                                                               passed: list[str]) -> None:
-    assert passed_at_once(program(tmp_path, bad), CASES, 1, 5.0) == frozenset(passed)
+    found = all_at_once(program(tmp_path, bad), CASES, 1, 5.0)
+    assert found.passed == frozenset(passed)
+    assert sorted(found.failed) == sorted(bad)
+    assert found.whole
 
 
 def test_the_case_in_which_the_process_ended_is_behind_those_that_failed(tmp_path: Path) -> None:

@@ -5,10 +5,18 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from grader.build.answers import Answers
+from grader.course.lab import Task, find
+from grader.judge.engine import cases_of
+from grader.judge.matrix import Row
+from grader.judge.outcome import Outcome
+from grader.judge.scoring import score_task
+from grader.judge.seen import Seen
 from grader.tests import toy_tree
 from grader.tests.toy_tree import HALF, TWICE, Tree
 
@@ -152,6 +160,66 @@ def test_points_in_proportion(tree: Tree) -> None:
     wrong = {name: row["cells"]["lab1.twice"]["wrong"] for name, row in rows.items()}
     assert wrong == {"mutant zero": "an answer that is wrong at heart keeps 9 of 10 points, more than half",
                      "mutant squares": "", "mutant booted": ""}, text
+
+
+def test_of_cases_that_fail_together_the_first_alone_is_run_alone(tree: Tree) -> None:
+    tree.write(f"{MUTANTS}/none/vmm/twice.cc", TWICE.replace("n + n", "n * n + 1"))
+    tree.write(f"{MUTANTS}/constant/vmm/twice.cc", TWICE.replace("n + n", "7"))
+    status, rows, text = verify(tree, "-k", "mutant")
+    assert status == 0, text
+    alone = {path.relative_to(path.parents[1]).as_posix() for path in tree.root.glob("build/transcripts/lab1-verify/*/*/unit*")}
+    assert alone == {"mutant-none/unit-Twice.OfThree.txt", "mutant-constant/unit-Twice.OfThree.txt",
+                     "mutant-constant/unit-Twice.OfZero.txt"}
+    tree.write(f"{MUTANTS}/none/SEEN", "other: twice 3\n")
+    status, rows, text = verify(tree, "-k", "none", "--seen")
+    assert rows["mutant none"]["cells"]["lab1.twice"]["failed"] == ["unit:Twice.OfThree", "unit:Twice.OfZero"], text
+
+
+def test_what_looks_wrong_because_one_case_spoils_the_next_is_run_alone(tree: Tree) -> None:
+    data = json.loads((tree.root / "labs/lab1-toy/lab.json").read_text())
+    for test, points in zip(data["tasks"][0]["tests"], (1, 4)):
+        test["points"] = points
+    tree.write("labs/lab1-toy/lab.json", json.dumps(data, indent=1))
+    tree.write(f"{MUTANTS}/spoils/vmm/twice.cc", TWICE.replace(
+        "return n + n;", "static bool spoiled; if (n == 3) { spoiled = true; return 7; } return spoiled ? 1 : n + n;"))
+    tree.write(f"{MUTANTS}/spoils/SEEN", "slip: twice 3\n")
+    status, rows, text = verify(tree, "-k", "spoils")
+    assert status == 0 and rows["mutant spoils"]["cells"]["lab1.twice"]["failed"] == ["unit:Twice.OfThree"], text
+
+
+@pytest.mark.parametrize(("kind", "lost", "left", "whole", "is_open"), [
+    ("slip", 1, 1, True, False), ("slip", 1, 2, True, True), ("slip", 3, 2, True, False), ("slip", 1, 0, True, False),
+    ("heart", 3, 1, True, False), ("heart", 3, 2, True, True), ("heart", 5, 2, True, False), ("heart", 3, 2, False, False),
+    ("other", 1, 9, True, False)])
+def test_whether_points_are_open(kind: str, lost: int, left: int, whole: bool, is_open: bool) -> None:
+    assert Seen(kind, ("words",)).is_open(lost, 10, left, whole=whole) == is_open
+
+
+def test_which_tests_of_a_mutant_can_wait() -> None:
+    """An explored case waits for those of one thread, and is needed where they say nothing, where it stands before the
+    first that fails, and where its points decide."""
+    lab = find("lab8")
+    task = next(one for one in lab.tasks if any(test.kind == "explore" for test in one.tests))
+    units = [test for test in task.tests if test.kind == "unit" and test.points]
+    explored = next(test for test in task.tests if test.kind == "explore")
+
+    def row(kind: str, failed: str, given: Task = task) -> Row:
+        made = Row("mutant", "mutant", {}, full=False, seen=Seen(kind, ("words",)), all_on_host=kind != "other",
+                   cases=cases_of(given, Answers(()), "mutant", lab.machines))
+        found = {test.name: Outcome("failed" if test.name == failed else "passed") for test in given.tests if test.kind == "unit"}
+        cell = score_task(given, found, elsewhere="", alone="")
+        assert cell is not None
+        made.cells[given.id] = cell
+        return made
+
+    assert row("slip", "none").is_open(task)
+    assert not row("slip", units[0].name).is_open(task)
+    assert not row("other", units[0].name).is_open(task)
+    first = replace(task, tests=(explored, *(test for test in task.tests if test is not explored)))
+    assert row("slip", units[0].name, first).is_open(first)
+    assert not row("other", units[0].name, first).is_open(first)
+    dear = replace(task, tests=tuple(replace(test, points=9.0) if test is explored else test for test in task.tests))
+    assert row("slip", units[0].name, dear).is_open(dear)
 
 
 def test_what_seen_could_say(tree: Tree) -> None:

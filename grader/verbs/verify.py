@@ -69,7 +69,7 @@ def command(lab: str | None, seed: int | None, keyword: str, machine: str | None
         return _flaky(labs, seed, flaky, progress, keyword, machine or ALL)
     if expectations:
         return _expectations(labs, seed, progress)
-    wrong = 0
+    wrong: list[str] = []
     matrices = []
     with workshop(progress) as kit:
         for one in labs:
@@ -78,14 +78,18 @@ def command(lab: str | None, seed: int | None, keyword: str, machine: str | None
             if seen:
                 show_seen(one, rows)
             matrices.append({"lab": one.id, "seed": seed, "rows": [as_dict(row, one) for row in rows]})
-            wrong += show(one, rows) if json_file != "-" else len(faults(one, rows))
+            wrong += [f"{one.id}: {fault}" for fault in faults(one, rows)]
+            if json_file != "-":
+                show(one, rows)
             if json_file != "-" and (names := unrecorded(one)):
                 print(f"note: of {len(names)} unit tests nobody recorded how many expectations they evaluate ({names[0]}"
                       f"{', ...' * (len(names) > 1)}): ./nest verify {one.id} --expectations")
     if json_file:
         write(json_file, json.dumps(matrices, indent=2) + "\n")
     if json_file != "-":
-        print(f"verify: {wrong} wrong cell{'s' * (wrong != 1)}, seed {seed}, {time.monotonic() - started:.0f} s")
+        if len(labs) > 1:  # once more, since a matrix is long
+            print(*(f"wrong: {fault}" for fault in wrong), sep="\n", end="\n" * bool(wrong))
+        print(f"verify: {len(wrong)} wrong cell{'s' * (len(wrong) != 1)}, seed {seed}, {time.monotonic() - started:.0f} s")
     return POINTS_MISSING if wrong else DONE
 
 
