@@ -33,13 +33,13 @@ def seeds(nonce: str) -> tuple[int, int]:
     return first, second
 
 
-def seeded(image: bytes, nonce: str, *, turns: int = TURNS, rounds: int = ROUNDS) -> bytes:
-    """The image with the seeds of this run, and with so much to do: turns that the programs take by a system call, and
-    rounds by the timer and the serial line."""
+def seeded(image: bytes, nonce: str, *, turns: int = TURNS, reads: int = 0, rounds: int = ROUNDS) -> bytes:
+    """The image with the seeds of this run, and with so much to do: turns that the programs take by a system call,
+    reads of which each waits for the other program, and rounds by the timer and the serial line."""
     first, second = seeds(nonce)
     made = bytearray(image)
     guest = GuestImage(image)
-    for name, value in (("seed_0", first), ("seed_1", second), ("turns", turns), ("rounds", rounds)):
+    for name, value in (("seed_0", first), ("seed_1", second), ("turns", turns), ("reads", reads), ("rounds", rounds)):
         where = guest.symbol(name).paddr
         for segment in guest.segments:
             inside = where - segment.paddr
@@ -49,7 +49,7 @@ def seeded(image: bytes, nonce: str, *, turns: int = TURNS, rounds: int = ROUNDS
     return bytes(made)
 
 
-def digests(nonce: str, *, silent: bool = False, turns: int = TURNS, rounds: int = ROUNDS) -> dict[str, int]:
+def digests(nonce: str, *, silent: bool = False, turns: int = TURNS, reads: int = 0, rounds: int = ROUNDS) -> dict[str, int]:
     """What tiny prints at its end, by ASPECTS. ``silent``: where its PUSHF and POPF are executed by ring 3, which sees
     the IF of the real CPU and does not change the guest's."""
     values = list(seeds(nonce))
@@ -87,6 +87,10 @@ def digests(nonce: str, *, silent: bool = False, turns: int = TURNS, rounds: int
             mix("arrivals", 1)  # and one behind the instruction behind STI
             mix("window", _WINDOWS[calls & 1])
             add(program, calls)
+    for _ in range(reads):
+        step(1)
+        add(0, values[1] & 0xFF)
+        step(0)
     shared = 0
     for _ in range(rounds):
         for program in (0, 1):
@@ -103,10 +107,10 @@ def digests(nonce: str, *, silent: bool = False, turns: int = TURNS, rounds: int
     return made
 
 
-def exit_number(nonce: str, *, silent: bool = False, turns: int = TURNS, rounds: int = ROUNDS) -> int:
+def exit_number(nonce: str, *, silent: bool = False, turns: int = TURNS, reads: int = 0, rounds: int = ROUNDS) -> int:
     """The number with which tiny exits: all of its digests in one."""
     state = _START
-    for digest in digests(nonce, silent=silent, turns=turns, rounds=rounds).values():
+    for digest in digests(nonce, silent=silent, turns=turns, reads=reads, rounds=rounds).values():
         state = (state ^ digest) * _PRIME & _MASK
     return state
 

@@ -32,10 +32,11 @@ def test_tiny_exits_with_the_number_of_its_seeds(machine: str, tmp_path: Path) -
         pytest.skip(str(problem))
     built = lab_kernel.build(print, next(lab for lab in load_all() if lab.kernel == KERNEL), reference=True)
     image = built.files["tiny.elf"].read_bytes()
-    nonces = [secrets.token_hex(16) for _ in range(2)]
+    nonces = [secrets.token_hex(16) for _ in range(3)]
+    more: list[dict[str, int]] = [{}, {}, {"reads": 16}]
     result = run_boot(
         built.kernel,
-        {f"tiny{i}.elf": tiny.seeded(image, nonce) for i, nonce in enumerate(nonces)},
+        {f"tiny{i}.elf": tiny.seeded(image, nonce, **more[i]) for i, nonce in enumerate(nonces)},
         [VmPlan(f"tiny{i}", f"tiny{i}.elf", ram_kib=8192, more={"apic": "xapic"}) for i in range(len(nonces))],
         cpus=1,
         transcript_dir=tmp_path / "transcript",
@@ -44,9 +45,9 @@ def test_tiny_exits_with_the_number_of_its_seeds(machine: str, tmp_path: Path) -
     for i, nonce in enumerate(nonces):
         record = result.vm(f"tiny{i}")
         assert record.state is VmState.EXITED, result.serial[-2000:]
-        assert record.status == tiny.exit_number(nonce), result.serial[-2000:]
+        assert record.status == tiny.exit_number(nonce, **more[i]), result.serial[-2000:]
         own = "\n".join(line for line in result.serial.splitlines() if line.startswith(f"[tiny{i}]"))
-        assert tiny.printed(own) == tiny.digests(nonce), own
+        assert tiny.printed(own) == tiny.digests(nonce, **more[i]), own
     assert "[tiny0] abababababababab" in result.serial, "the two programs take turns"
 
 

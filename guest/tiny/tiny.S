@@ -2,10 +2,11 @@
 // A small kernel of 32 bits for lab 6: flat segments, two levels of page tables, two programs. It
 // runs unpatched wherever a CPU of its own, or a hypervisor's, executes it.
 //
-// The programs take turns by a system call; then the timer switches between them, while each waits
-// for the other in a loop; and then one of them sleeps and writes bytes to the serial line, whose end
-// is connected with its beginning, and the other reads them, so that most of the time both wait and
-// the kernel halts.
+// The programs take turns by a system call. Then one of them reads bytes, which the other writes to
+// the serial line, whose end is connected with its beginning: each is waited for, and its interrupt
+// switches back to the reader. Then the timer switches between the programs, while each waits for the
+// other in a loop; and then one of them sleeps before each byte that it writes, and the other reads
+// them, so that most of the time both wait and the kernel halts.
 //
 // At its end it prints digests of what it has seen, and exits with a number that is made of them
 // (guest/probes/probe.h): what its programs computed from their seeds, the addresses and error
@@ -116,13 +117,15 @@ note_begin:
     jmp switch_to
 
 // EDI = the stack pointer for a program that has not begun; its stack ends at ESI. The program gets the
-// turns in EDI and the rounds in EBP.
+// turns in EDI, the rounds in EBP and the reads in ECX.
 first_frame:
     lea -52(%esi), %edi
     mov turns, %eax
     mov %eax, (%edi)
     mov rounds, %eax
     mov %eax, 8(%edi)
+    mov reads, %eax
+    mov %eax, 24(%edi)
     movl $PROGRAM, 32(%edi)
     movl $USER_CODE, 36(%edi)
     movl $0x202, 40(%edi)
@@ -258,7 +261,7 @@ leave:
 system_call:
     pushal
     mov current, %ecx
-    cmp $CALL_READ, %eax
+    cmp $CALL_CONNECT, %eax
     ja never
     jmp *calls_by_number(, %eax, 4)
 
@@ -331,6 +334,7 @@ start_clock:
     movl $DIVIDE_BY_ONE, APIC + APIC_DIVIDE
     movl $PERIODIC | TIMER_VECTOR, APIC + APIC_TIMER
     movl $TICK, APIC + APIC_INITIAL_COUNT
+connect:
     write_port SERIAL_CONTROL, $LOOPBACK
     write_port SERIAL_INTERRUPTS, $1
     jmp return
@@ -366,6 +370,7 @@ timer:
 2:  inc %ecx
     cmp $2, %ecx
     jb 1b
+another:                                // one is READY
     testb $3, 36(%esp)                  // CS: the kernel is not interrupted but where it halts
     jnz choose
     jmp return
@@ -391,7 +396,7 @@ input:
 2:  mov saved_esp(, %ecx, 4), %ebx
     mov %eax, 28(%ebx)                  // its EAX
     movl $READY, states(, %ecx, 4)
-    jmp return
+    jmp another
 
 breakpoint:
     iret
@@ -446,7 +451,7 @@ never:
 .endm
 
 // The two programs. Both begin with their seed. ESI is what they have computed; `step` changes it.
-.macro program_loop me, other, step:vararg
+.macro turns_taken step:vararg
     mov PROGRAM_DATA, %esi
     cli                                 // not for programs
     // By turns: the kernel's answer is added at each.
@@ -457,7 +462,12 @@ never:
     add %eax, %esi
     dec %edi
     jnz 1b
-    mov %ebp, %edi
+    mov %ecx, %edi
+    test %edi, %edi
+    jz 2f
+.endm
+.macro rounds_by_the_timer me, other, step:vararg
+2:  mov %ebp, %edi
     test %edi, %edi
     jz 9f
     // By the timer: each waits in a loop for what the other leaves in the page that both have.
@@ -480,7 +490,13 @@ never:
     .section .programs, "ax", @progbits
     .balign 4096
 program_0:
-    program_loop 0, 1, imul $PRIME, %esi
+    turns_taken imul $PRIME, %esi
+1:  system CALL_READ
+    add %eax, %esi
+    imul $PRIME, %esi
+    dec %edi
+    jnz 1b
+    rounds_by_the_timer 0, 1, imul $PRIME, %esi
     // A byte each tick.
 1:  system CALL_SLEEP
     imul $PRIME, %esi
@@ -491,7 +507,14 @@ program_0:
     program_end
     .balign 4096
 program_1:
-    program_loop 1, 0, rol $7, %esi
+    turns_taken rol $7, %esi
+    system CALL_CONNECT
+1:  rol $7, %esi
+    mov %esi, %ebx
+    system CALL_WRITE
+    dec %edi
+    jnz 1b
+    rounds_by_the_timer 1, 0, rol $7, %esi
     // The bytes that come.
 1:  system CALL_READ
     add %eax, %esi
@@ -545,20 +568,24 @@ demand_pages:
     .long demand_0, demand_1
 windows:
     .long window_0, window_1
-    // How much of everything; a measurement wants more of it, and 0 rounds.
-    .global turns, rounds
+    // How much of everything; a measurement wants more of one thing, and 0 rounds.
+    .global turns, reads, rounds
     .type turns, @object
     .size turns, 4
     .type rounds, @object
     .size rounds, 4
+    .type reads, @object
+    .size reads, 4
 turns:
     .long 8
+reads:
+    .long 0
 rounds:
     .long 4
 digits:
     .ascii "0123456789abcdef"
 calls_by_number:
-    .long never, take_turn, program_ends, start_clock, sleep, write, read
+    .long never, take_turn, program_ends, start_clock, sleep, write, read, connect
 
     .section .bss
     .balign 4096

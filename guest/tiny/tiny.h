@@ -17,6 +17,7 @@
 #define CALL_SLEEP 4                    // until the timer's next interrupt
 #define CALL_WRITE 5                    // BL goes out by the serial line
 #define CALL_READ 6                     // EAX becomes the byte that came in first; waits for it
+#define CALL_CONNECT 7                  // what goes out by the serial line comes in by it
 
 // What a program is doing.
 #define READY 0
