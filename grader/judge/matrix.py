@@ -44,7 +44,7 @@ from grader.course import lab as labs_module
 from grader.course.lab import ROOT, Lab, Task, Test
 from grader.judge.engine import Engine, Settings, cases_of, new_transcripts, why_not
 from grader.judge.judging import ALL, judge, outcomes
-from grader.judge.outcome import NOT_WRITTEN
+from grader.judge.outcome import NOT_WRITTEN, Outcome
 from grader.judge.results import TaskResult
 from grader.judge.scoring import score_task
 from grader.judge.seen import FILE, OTHER, Seen, first_failing, read, told
@@ -185,10 +185,13 @@ def verify(lab: Lab, kit: Kit, seed: int, progress: Progress, keyword: str = "",
             return
         with _headers_first(lab, kit, cases):
             engine.build(cases)
-            found = judge(engine, cases, "", progress)
+            found: dict[str, dict[tuple[str, str, str], Outcome]] = {}
+            for key, one in judge(engine, cases, "", progress).items():
+                found.setdefault(key[0], {})[key] = one
         for row in several:
+            by_test = outcomes(found.get(row.name, {}), row.name, row.on)
             for task in lab.tasks:
-                cell = score_task(task, outcomes(found, row.name, row.on), elsewhere="reference", alone="")
+                cell = score_task(task, by_test, elsewhere="reference", alone="")
                 if cell is not None:  # else its tests are for machines that were not asked for
                     row.cells[task.id] = cell
 
