@@ -13,10 +13,11 @@ files are the skeleton. Each cell of the matrix is a task's points under one ans
   `full`, together with every choice of the other tasks' variants. One
   that answers several tasks is judged as a student's files are, each beside the references, and together.
 
-On the host, mutants and choices of several variants are first run with all cases of a task in one process. What passes
-there is believed. What does not is run alone, as a student's would be; of a mutant that is not constant only the first,
-whose report is looked at. Explored cases and boots follow where it is still open whether the mutant's cell is right. A
-row that is not right after all that is judged once more with each case alone. With `full` all is run alone.
+On the host, mutants and choices of several variants are first run with all cases of a task in one process, and beside
+one variant the other tasks' cases are. What passes there is believed. What does not is run alone, as a student's would
+be; of a mutant that is not constant only the first, whose report is looked at. Explored cases and boots follow where it
+is still open whether the mutant's cell is right; with several variants, explored cases of their own tasks. A row that
+is not right after all that is judged once more with each case alone. With `full` all is run alone.
 
 The skeleton and the references are judged on every machine of the lab, mutants and variants on those that
 lab.json names in "mutants_on", choices of variants on the first of these, and constant mutants on the first that boots
@@ -78,6 +79,8 @@ class Row:
     """where not all tests are judged: all those on the host are, and the booted ones only if those pass"""
     at_once: bool = False
     """what passes on the host in one process with others is not run alone"""
+    varied: frozenset[str] = frozenset()
+    """of a choice of variants, where not all is run alone: their tasks' files"""
     cases: list[Case] = field(default_factory=list)
     """of all its tests that can run on these machines"""
 
@@ -177,7 +180,8 @@ def verify(lab: Lab, kit: Kit, seed: int, progress: Progress, keyword: str = "",
         row.full = full or row.kind != "mutant" or row.is_constant
         row.all_on_host = all_on_host or (row.seen is not None and row.seen.kind != OTHER)
         row.at_once = not full and (row.kind == "mutant" or row.crossed)
-        row.cases = _cases(lab, row)
+        row.varied = row.varied if not full else frozenset()
+        row.cases = cases_of_row(lab, row)
 
     def look(several: list[Row], which: Callable[[Row, Case], bool] = lambda row, case: True) -> None:
         cases = [case for row in several for case in row.cases if which(row, case)]
@@ -197,20 +201,27 @@ def verify(lab: Lab, kit: Kit, seed: int, progress: Progress, keyword: str = "",
 
     look(rows, lambda row, case: row.full or all_on_host or case.test.kind == "unit")
     look([row for row in rows if not row.full and any(row.is_open(task) for task in lab.tasks if task.id in row.answers)])
-    doubtful = [row for row in rows if row.at_once and any(map(row.wrong, lab.tasks))]
+    doubtful = [row for row in rows if (row.at_once or row.varied) and any(map(row.wrong, lab.tasks))]
     for row in doubtful:
-        row.at_once = False
-        row.cases = _cases(lab, row)
+        row.at_once, row.varied = False, frozenset()
+        row.cases = cases_of_row(lab, row)
     look(doubtful)
     return rows
 
 
-def _cases(lab: Lab, row: Row) -> list[Case]:
-    """The cases that judge a row."""
-    return [case for task in lab.tasks if task.id in row.answers
-            for case in cases_of(task, row.answers[task.id], row.name, row.on, first_only=not row.full,
-                                 all_on_host=row.all_on_host, at_once=row.at_once, is_wrong=row.kind == "mutant",
-                                 one_report=row.kind == "mutant" and not row.is_constant)]
+def cases_of_row(lab: Lab, row: Row) -> list[Case]:
+    """The cases that judge a row. Of several variants, explored cases of their own tasks are enough."""
+    cases = []
+    for task in lab.tasks:
+        if task.id not in row.answers:
+            continue
+        beside = bool(row.varied) and task.file not in row.varied
+        cases += [case for case in cases_of(
+            task, row.answers[task.id], row.name, row.on, first_only=not row.full, all_on_host=row.all_on_host,
+            at_once=row.at_once or beside, is_wrong=row.kind == "mutant",
+            one_report=row.kind == "mutant" and not row.is_constant)
+            if not (beside and row.crossed and case.test.kind in ("explore", "race"))]
+    return cases
 
 
 def _one_that_boots_all(lab: Lab, row: Row) -> tuple[str, ...]:
@@ -284,7 +295,7 @@ def plan(lab: Lab, root: Path = ROOT, *, full: bool = False) -> list[Row]:
                 names.append(chosen[0])
         on = lab.mutants_on if len(names) == 1 else lab.mutants_on[:1]
         rows.append(Row(" + ".join(names), "variant", {task.id: answers for task in lab.tasks}, on=on,
-                        crossed=len(names) > 1))
+                        crossed=len(names) > 1, varied=frozenset(file for file, chosen in zip(files, choice) if chosen)))
     return rows
 
 

@@ -13,7 +13,7 @@ import pytest
 from grader.build.answers import Answers
 from grader.course.lab import Task, find
 from grader.judge.engine import cases_of
-from grader.judge.matrix import Row
+from grader.judge.matrix import Row, cases_of_row, plan
 from grader.judge.outcome import Outcome
 from grader.judge.scoring import score_task
 from grader.judge.seen import Seen
@@ -193,6 +193,23 @@ def test_what_looks_wrong_because_one_case_spoils_the_next_is_run_alone(tree: Tr
     ("other", 1, 9, True, False)])
 def test_whether_points_are_open(kind: str, lost: int, left: int, whole: bool, is_open: bool) -> None:
     assert Seen(kind, ("words",)).is_open(lost, 10, left, whole=whole) == is_open
+
+
+def test_which_tests_of_variants_run_alone() -> None:
+    lab = find("lab8")
+    rows = {len(row.varied): row for row in plan(lab) if row.varied}
+    able = {task.id for task in lab.tasks if any(test.kind == "explore" for test in task.tests)}
+    for row in (rows[1], rows[2]):
+        row.at_once = row.crossed
+        cases = cases_of_row(lab, row)
+        own = {task.id for task in lab.tasks if task.file in row.varied}
+        assert len(own) == len(row.varied) < len({case.test.task for case in cases}) == len(lab.tasks)
+        explored = {case.test.task for case in cases if case.test.kind == "explore"}
+        assert explored == (able & own if row.crossed else able)
+        assert {case.test.task for case in cases if case.at_once} == (
+            {task.id for task in lab.tasks} if row.crossed else {task.id for task in lab.tasks} - own)
+        row.at_once, row.varied = False, frozenset()
+        assert not any(case.at_once for case in cases_of_row(lab, row))
 
 
 def test_which_tests_of_a_mutant_can_wait() -> None:
