@@ -24,6 +24,7 @@ POLL_SECONDS = 0.05
 """How often time, memory and process counts are looked at."""
 TICK = 1 / os.sysconf("SC_CLK_TCK")
 """The unit in which the kernel counts processor time, in seconds."""
+_PAGE = os.sysconf("SC_PAGE_SIZE")
 PIPE_BYTES = 65536
 AT_MOST = 60
 """How many times its limit a child may live, whatever it waits for."""
@@ -355,14 +356,11 @@ def _look(stat: str) -> _Look | None:
     """What this file says of a process or thread; None if it is gone."""
     try:
         head, _, tail = _read_whole(stat).rpartition(b") ")
-    except OSError:
+        words = tail.split()  # from the third field of proc(5) on
+        return _Look(int(head.split(None, 1)[0]), words[0], sum(map(int, words[11:15])) * TICK, int(words[17]),
+                     int(words[21]) * _PAGE)
+    except (OSError, IndexError, ValueError):
         return None
-    words = tail.split()  # from the third field of proc(5) on
-    return _Look(int(head.split(None, 1)[0]), words[0], sum(map(int, words[11:15])) * TICK, int(words[17]),
-                 int(words[21]) * _PAGE)
-
-
-_PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def _read_whole(path: str) -> bytes:

@@ -113,4 +113,4 @@ def shortened(text: str, lines: int = SHOWN_LINES, columns: int = SHOWN_COLUMNS)
         return "\n".join(all_lines)
     head, tail = lines * 2 // 3, lines // 3
     cut = len(all_lines) - head - tail
-    return "\n".join([*all_lines[:head], f"[... {cut} lines are left out ...]", *all_lines[-tail:]])
+    return "\n".join([*all_lines[:head], f"[... {cut} line{'s are' if cut > 1 else ' is'} left out ...]", *all_lines[-tail:]])

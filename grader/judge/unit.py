@@ -115,7 +115,8 @@ def case_text(stdout: str) -> str:
     mine = lines[start + 1:end]
     failures = [i for i, line in enumerate(mine) if line.endswith(": Failure")]
     if len(failures) > FAILURES:
-        mine[failures[FAILURES]:] = [f"... and {len(failures) - FAILURES} more failures, see the log"]
+        more = len(failures) - FAILURES
+        mine[failures[FAILURES]:] = [f"... and {more} more failure{'s' * (more > 1)}, see the log"]
     return "\n".join(mine) + "\n"
 
 

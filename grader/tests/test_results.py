@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from grader.build.answers import Answers
 from grader.build.cache import Cache, digest
 from grader.build.schedule import Schedule
 from grader.course.lab import ROOT, Lab, Task, Test
 from grader.judge import forms, judging, outcome, report, results, scoring
+from grader.judge.engine import Case
 from grader.judge.matrix import Row
 from grader.judge.outcome import Outcome, shortened, stub_reached
 from grader.judge.booted import last_words
@@ -157,7 +159,7 @@ def test_wrong_cells(kind: str, name: str, kinds: tuple[str, ...], words: str) -
 ])
 def test_wrong_cells_of_a_task_without_points(kind: str, kinds: tuple[str, ...], words: str) -> None:
     one = task(0, 0)
-    row = Row(kind, kind, {}, {one.id: scored(one, *kinds)}, asked={one.id: one.tests})
+    row = Row(kind, kind, {}, {one.id: scored(one, *kinds)}, cases=[Case(test, Answers(()), kind) for test in one.tests])
     assert words in row.wrong(one) if words else not row.wrong(one)
     assert row.share(one) == ("passes" if kinds == (P, P) else "fails")
 

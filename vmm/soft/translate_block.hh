@@ -46,17 +46,20 @@ struct Translation {
 /// | the guest's instruction | in the translation |
 /// |---|---|
 /// | JMP to an address that its bytes say | a stop: Continue at that address |
-/// | Jcc, LOOP, LOOPE, LOOPNE, JECXZ | a jump under the same condition, and two stops: Continue behind it, and Continue at its target |
+/// | Jcc, LOOP, LOOPE, LOOPNE, JECXZ, JCXZ | a jump under the same condition, and two stops: Continue behind it, and Continue at its target |
 /// | CALL to an address that its bytes say | PUSH of the *guest's* return address, and a stop: Continue at the target |
-/// | RET, any indirect or far JMP and CALL, RETF | a stop: Interpret at its own address |
-/// | one that decode_sensitive knows, or that has a silent_name | likewise |
-/// | a JMP, Jcc or CALL with prefix 66, whose target has 16 bits | likewise |
+/// | RET, RETF, IRET, any indirect or far JMP and CALL | a stop: Interpret at its own address |
+/// | one that decode_sensitive knows (for any SoftCpu), or that has a silent_name | likewise |
+/// | any of these with prefix 66, whose target has 16 bits | likewise |
 ///
 /// All others are copied, one behind the other, from the beginning of `code`: also those that the
 /// guest may not execute and that trap (their fault comes at `address` plus the offset). A block also
 /// ends, with a stop Continue behind what was copied, where the next instruction
 /// - would be copied, and Translation::most_copied bytes would not be enough;
 /// - is not wholly in `code`, or cannot be decoded (decode_code).
+///
+/// A condition keeps its prefix 67, by which CX counts and not ECX, and no other prefix. LOCK before a
+/// jump, which no CPU executes, is not looked at, and XBEGIN is not known: it is copied.
 ///
 /// `length` counts the bytes that were copied, and those of the instruction that something else
 /// stands for. Addresses are sums modulo 2^32. Nothing in the translation depends on where it runs.
@@ -65,7 +68,8 @@ struct Translation {
 /// @param code     the guest's code from the block's first byte on, as many bytes as could be read
 /// @param address  the linear address of that byte
 /// @return the translation; it ends with a trap, and each trap in it has a stop
-/// @note Errors: those of decode_code for the very first instruction.
+/// @note Errors: those of decode_code for the very first instruction, so Truncated where there is none.
+/// @note It rests on decode_code and decode_sensitive, and so on lab4.effective_address.
 std::expected<Translation, Error> translate_block(std::span<const std::byte> code,
                                                   std::uint32_t address);
 

@@ -5,6 +5,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "labs/unit_fixture.hh"
@@ -58,9 +59,13 @@ class MiniCpu {
     /// Everything that a program can see, in words.
     std::string describe() const {
         std::string text;
-        for (const std::uint32_t each : registers) text += hex(each) + " ";
-        for (const bool each : {carry, parity, zero, sign, overflow, interrupts_enabled})
-            text += each ? '1' : '0';
+        constexpr std::array names{"EAX=", "ECX=", "EDX=", "EBX=", "ESP=", "EBP=", "ESI=", "EDI="};
+        for (std::size_t i = 0; i < names.size(); ++i) text += names[i] + hex(registers[i]) + " ";
+        const std::pair<const char*, bool> flags[] = {
+            {"CF=", carry}, {"PF=", parity},   {"ZF=", zero},
+            {"SF=", sign},  {"OF=", overflow}, {"IF=", interrupts_enabled}};
+        for (const auto& [name, is_set] : flags) text += name + std::string{is_set ? "1 " : "0 "};
+        text += "ports:";
         for (const auto& each : trace) text += " " + each;
         return text;
     }

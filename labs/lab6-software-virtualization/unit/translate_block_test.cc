@@ -30,6 +30,18 @@ Bytes word(std::uint32_t value) {
     return bytes({value & 255, value >> 8 & 255, value >> 16 & 255, value >> 24});
 }
 
+/// As an assembler lists it.
+std::string listed(const Bytes& code) {
+    constexpr const char* digits = "0123456789abcdef";
+    std::string text = "of";
+    for (const std::byte each : code) {
+        text += ' ';
+        text += digits[std::to_integer<unsigned>(each >> 4)];
+        text += digits[std::to_integer<unsigned>(each & std::byte{15})];
+    }
+    return text;
+}
+
 std::string in_words(const TranslationStop& stop) {
     return (stop.kind == Kind::Continue ? "Continue at " : "Interpret at ") + hex(stop.address);
 }
@@ -46,14 +58,16 @@ const TranslationStop* stop_at(const Translation& made, std::size_t offset) {
 const TranslationStop* run(MiniCpu& cpu, const Translation& made) {
     constexpr std::uint32_t somewhere = 0xc000'0000;
     cpu.eip = somewhere;
+    std::uint32_t last = 0;
     for (unsigned steps = 0; steps < 1000; ++steps) {
         const std::uint32_t offset = cpu.eip - somewhere;
         if (offset >= made.code.size()) {
             ADD_FAILURE() << "ring 3 leaves the translation of " << hex(made.address)
-                          << ", which has " << made.code.size() << " bytes, for offset "
-                          << hex(offset);
+                          << ", which has " << made.code.size() << " bytes, at offset " << last
+                          << ", for address " << hex(cpu.eip);
             return nullptr;
         }
+        last = offset;
         const std::span<const std::byte> rest{made.code.begin() + offset,
                                               made.code.size() - offset};
         switch (cpu.step(rest, false)) {
@@ -67,7 +81,8 @@ const TranslationStop* run(MiniCpu& cpu, const Translation& made) {
                 ADD_FAILURE() << "at offset " << offset << " of the translation of "
                               << hex(made.address) << " is "
                               << hex(std::to_integer<unsigned>(rest[0]))
-                              << ", which was not in the guest's code";
+                              << ", which was not in the guest's code, and is no trap of a stop: "
+                                 "HLT or INT3";
                 return nullptr;
         }
     }
@@ -86,7 +101,9 @@ class TranslateBlock : public ::testing::Test {
         }
         EXPECT_EQ(made->address, base);
         EXPECT_EQ(unsigned{made->copied}, copied) << "bytes are copied";
-        EXPECT_EQ(unsigned{made->length}, length) << "bytes of the guest's are translated";
+        EXPECT_EQ(unsigned{made->length}, length)
+            << "bytes of the guest's are translated: those that are copied, and those of the "
+               "instruction that something else stands for";
         EXPECT_TRUE(made->code.size() >= copied &&
                     std::equal(code.begin(), code.begin() + static_cast<std::ptrdiff_t>(copied),
                                made->code.begin()))
@@ -172,12 +189,10 @@ TEST_F(TranslateBlock, ALoopHasTwoEndsAndCounts) {
                 real.eip = base;
                 real.step(code, true);
                 ASSERT_TRUE(stops(made, Kind::Continue, real.eip, cpu))
-                    << hex(std::to_integer<unsigned>(code[code.size() - 2])) << " with ECX "
-                    << hex(counter);
+                    << listed(code) << " with ECX " << hex(counter);
                 run(cpu, made);
                 ASSERT_EQ(hex(cpu.ecx()), hex(real.ecx()))
-                    << hex(std::to_integer<unsigned>(code[code.size() - 2])) << " with ECX "
-                    << hex(counter) << " counts once";
+                    << listed(code) << " with ECX " << hex(counter) << " counts once";
             }
     }
 }
@@ -188,21 +203,39 @@ TEST_F(TranslateBlock, ACallPushesTheGuestsReturnAddress) {
     MiniCpu cpu;
     cpu.esp() = 0x8000;
     run(cpu, made);
-    EXPECT_EQ(cpu.esp(), 0x7ffcU);
-    EXPECT_EQ(cpu.pop(), base + 6) << "the return address is the guest's";
+    EXPECT_EQ(hex(cpu.esp()), hex(0x7ffcU)) << "ESP";
+    EXPECT_EQ(hex(cpu.pop()), hex(base + 6)) << "the return address is the guest's";
 }
 
 TEST_F(TranslateBlock, WhatGoesWhereNobodyKnowsIsInterpreted) {
-    for (const Bytes& last :
-         {bytes({0xc3}), bytes({0xc2, 4, 0}), bytes({0xcb}), bytes({0xca, 4, 0}),
-          bytes({0xff, 0xe0}), bytes({0xff, 0x20}), bytes({0xff, 0xd0}),
-          bytes({0xff, 0x15, 0, 0, 1, 0}), bytes({0xff, 0x2d, 0, 0, 1, 0}),
-          bytes({0xff, 0x1d, 0, 0, 1, 0}), bytes({0xcf}), bytes({0xea, 0, 0, 1, 0, 8, 0}),
-          bytes({0x9a, 0, 0, 1, 0, 8, 0}), bytes({0x66, 0xe9, 1, 0}), bytes({0x66, 0xe8, 1, 0}),
-          bytes({0x66, 0x0f, 0x84, 1, 0}), bytes({0x66, 0x74, 1}), bytes({0x66, 0xc3})}) {
+    for (const Bytes& last : {bytes({0xc3}),
+                              bytes({0xc2, 4, 0}),
+                              bytes({0xcb}),
+                              bytes({0xca, 4, 0}),
+                              bytes({0xff, 0xe0}),
+                              bytes({0xff, 0x20}),
+                              bytes({0xff, 0xd0}),
+                              bytes({0xff, 0x15, 0, 0, 1, 0}),
+                              bytes({0xff, 0x2d, 0, 0, 1, 0}),
+                              bytes({0xff, 0x1d, 0, 0, 1, 0}),
+                              bytes({0xcf}),
+                              bytes({0xea, 0, 0, 1, 0, 8, 0}),
+                              bytes({0x9a, 0, 0, 1, 0, 8, 0}),
+                              bytes({0x66, 0xe9, 1, 0}),
+                              bytes({0x66, 0xe8, 1, 0}),
+                              bytes({0x66, 0x0f, 0x84, 1, 0}),
+                              bytes({0x66, 0x74, 1}),
+                              bytes({0x66, 0xc3}),
+                              bytes({0x66, 0xcf}),
+                              bytes({0x66, 0xe2, 0xf0}),
+                              bytes({0x66, 0xe3, 0xf0}),
+                              bytes({0x66, 0xea, 1, 0, 8, 0}),
+                              bytes({0x66, 0x9a, 1, 0, 8, 0}),
+                              bytes({0x66, 0xff, 0xe0}),
+                              bytes({0x66, 0xcb})}) {
+        SCOPED_TRACE(listed(last));
         const auto made = translated(bytes({0x40}) + last, 1, 1 + last.size());
-        EXPECT_TRUE(stops(made, Kind::Interpret, base + 1))
-            << "of " << hex(std::to_integer<unsigned>(last[0]));
+        EXPECT_TRUE(stops(made, Kind::Interpret, base + 1)) << listed(last);
     }
 }
 
@@ -229,9 +262,9 @@ TEST_F(TranslateBlock, NothingSensitiveStays) {
                               bytes({0x0f, 0x02, 0xc0}),
                               bytes({0x0f, 0xa2}),
                               bytes({0x0f, 0x01, 0xe0})}) {
+        SCOPED_TRACE(listed(last));
         const auto made = translated(bytes({0x40}) + last + bytes({0x40}), 1, 1 + last.size());
-        EXPECT_TRUE(stops(made, Kind::Interpret, base + 1))
-            << "of " << hex(std::to_integer<unsigned>(last[0]));
+        EXPECT_TRUE(stops(made, Kind::Interpret, base + 1)) << listed(last);
     }
 }
 
@@ -246,7 +279,7 @@ TEST_F(TranslateBlock, OpcodesBesideThoseOfJumpsAreCopied) {
          {bytes({0x6f}), bytes({0x80, 0xd0, 1}), bytes({0xdf, 0xe0}), bytes({0x0f, 0x7f, 0xd0}),
           bytes({0x0f, 0x90, 0xd0}), bytes({0xc1, 0xe0, 1}), bytes({0xc9}), bytes({0xff, 0xc8}),
           bytes({0xff, 0x30}), bytes({0x66, 0x40})}) {
-        SCOPED_TRACE("of " + hex(std::to_integer<unsigned>(code[0])));
+        SCOPED_TRACE(listed(code) + ", behind which CLI ends the block");
         translated(code + bytes({0xfa}), code.size(), code.size() + 1);
     }
 }
@@ -275,6 +308,14 @@ TEST_F(TranslateBlock, AFullBlockGoesOnInTheNext) {
     // What is not copied needs no room.
     code.resize(64, std::byte{0x40});
     EXPECT_TRUE(stops(translated(code + bytes({0xfa}), 64, 65), Kind::Interpret, base + 64));
+    // Nor does a condition that has as many prefixes as an instruction can have.
+    const auto loop = translated(code + Bytes(13, std::byte{0x2e}) + bytes({0xe2, 0xf0}), 64, 79);
+    MiniCpu twice;
+    twice.ecx() = 2;
+    EXPECT_TRUE(stops(loop, Kind::Continue, base + 79 - 0x10, twice));
+    MiniCpu once;
+    once.ecx() = 1;
+    EXPECT_TRUE(stops(loop, Kind::Continue, base + 79, once));
 }
 
 TEST_F(TranslateBlock, AddressesComeAroundAtFourGib) {
@@ -375,7 +416,9 @@ TEST_F(TranslateBlock, ProgramsDoTheSame) {
         std::uint32_t eip = base;
         for (unsigned blocks = 0;; ++blocks) {
             ASSERT_LT(blocks, 1000U) << "the translated program does not come to its end";
-            ASSERT_LT(eip - base, code.size()) << "the guest goes on at " << hex(eip);
+            ASSERT_TRUE(eip - base < code.size())
+                << "the guest goes on at " << hex(eip) << ", where its code is not; it is "
+                << listed(program.code);
             const auto made = translate_block(code.subspan(eip - base), eip);
             ASSERT_TRUE(succeeds(made));
             const TranslationStop* const stop = run(cpu, *made);
@@ -386,9 +429,10 @@ TEST_F(TranslateBlock, ProgramsDoTheSame) {
             if (cpu.step(code.subspan(eip - base), true) != MiniCpu::Step::Done) break;
             eip = cpu.eip;
         }
-        ASSERT_EQ(cpu.eip, real.eip);
+        ASSERT_EQ(hex(cpu.eip), hex(real.eip)) << "the end of a program " << listed(program.code);
         ASSERT_EQ(cpu.describe(), real.describe())
-            << "registers, CF PF ZF SF OF IF, and what was written to ports";
+            << "the translation's, and then the program's own; the program is "
+            << listed(program.code);
     }
 }
 

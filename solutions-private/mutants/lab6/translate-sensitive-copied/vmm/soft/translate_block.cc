@@ -23,9 +23,11 @@ Way way_of(const CodeInstruction& instruction) {
     if (is_between(opcode, 0x70, 0x7f) || is_between(opcode, 0xe0, 0xe3) ||
         is_between(opcode, two_bytes + 0x80, two_bytes + 0x8f))
         return Way::Branch;
-    const bool returns = is_between(opcode, 0xc2, 0xc3) || is_between(opcode, 0xca, 0xcb);
+    const bool returns =
+        is_between(opcode, 0xc2, 0xc3) || is_between(opcode, 0xca, 0xcb) || opcode == 0xcf;
+    const bool is_far = opcode == 0x9a || opcode == 0xea;
     const bool is_indirect = opcode == 0xff && is_between(instruction.reg(), 2, 5);
-    return returns || is_indirect ? Way::Interpret : Way::Copy;
+    return returns || is_far || is_indirect ? Way::Interpret : Way::Copy;
 }
 
 Way way_of(const CodeInstruction& instruction, std::span<const std::byte> bytes) {
