@@ -49,6 +49,8 @@ DEEPEST = 4
 LARGEST = 256 << 20
 SOURCES = (".cc", ".hh", ".h", ".S", ".inc", ".py", ".md", ".json")
 
+_TESTS = ("labs/*/unit/*", "labs/*/boot/*", "labs/*/lab.json")
+"""Released files that hidden tests are written like."""
 _TOKEN = re.compile(rb"[A-Za-z_]\w*|\d[\w.']*|::|->|[-+=!<>&|]=|[^\s\w]")
 _COMMON_LINE = re.compile(
     rb"^[ \t]*(?:#[ \t]*(?:include|pragma|define \w+ ?$).*|.*SPDX-License-Identifier.*|\}?[ \t]*(?://)?[ \t]*(?:inline )?namespace.*"
@@ -94,7 +96,7 @@ class Private:
             public += data + b"\0" + path.as_posix().encode() + b"\0"
             if path.as_posix() in names:
                 common.update(run for run, _ in runs(data))
-            elif path.match("labs/*/unit/*"):
+            elif any(map(path.match, _TESTS)):
                 tests.update(run for run, _ in runs(data))
         letters = b"\0".join(set(_LETTERS.findall(public)))
         for path in sorted((root / PRIVATE).rglob("*")):
@@ -102,7 +104,6 @@ class Private:
                 continue
             data = path.read_bytes()
             name = path.relative_to(root).as_posix()
-            # Hidden tests are written like public ones.
             hidden = path.is_relative_to(root / PRIVATE / "hidden")
             for run, _ in runs(data):
                 if run not in common and not (hidden and run in tests):
