@@ -58,8 +58,8 @@ struct Translation {
 /// - would be copied, and Translation::most_copied bytes would not be enough;
 /// - is not wholly in `code`, or cannot be decoded (decode_code).
 ///
-/// A condition keeps its prefix 67, by which CX counts and not ECX, and no other prefix. LOCK before a
-/// jump, which no CPU executes, is not looked at, and XBEGIN is not known: it is copied.
+/// A condition keeps its prefix 67, by which CX counts and not ECX, and no other prefix. LOCK before
+/// a jump, which no CPU executes, is not looked at, and XBEGIN is not known: it is copied.
 ///
 /// `length` counts the bytes that were copied, and those of the instruction that something else
 /// stands for. Addresses are sums modulo 2^32. Nothing in the translation depends on where it runs.
@@ -68,7 +68,7 @@ struct Translation {
 /// @param code     the guest's code from the block's first byte on, as many bytes as could be read
 /// @param address  the linear address of that byte
 /// @return the translation; it ends with a trap, and each trap in it has a stop
-/// @note Errors: those of decode_code for the very first instruction, so Truncated where there is none.
+/// @note Errors: those of decode_code for the very first instruction; Truncated if there is none.
 /// @note It rests on decode_code and decode_sensitive, and so on lab4.effective_address.
 std::expected<Translation, Error> translate_block(std::span<const std::byte> code,
                                                   std::uint32_t address);
