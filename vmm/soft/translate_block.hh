@@ -59,7 +59,7 @@ struct Translation {
 /// - is not wholly in `code`, or cannot be decoded (decode_code).
 ///
 /// A condition keeps its prefix 67, by which CX counts and not ECX, and no other prefix. LOCK before
-/// a jump, which no CPU executes, is not looked at, and XBEGIN is not known: it is copied.
+/// a jump, which no CPU executes, is not looked at.
 ///
 /// `length` counts the bytes that were copied, and those of the instruction that something else
 /// stands for. Addresses are sums modulo 2^32. Nothing in the translation depends on where it runs.
