@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import resource
 import select
 import selectors
 import shutil
@@ -75,9 +76,13 @@ def dying_with_parent(argv: Sequence[str], limits: str = "") -> list[str]:
 
 def limited(file_bytes: int | None) -> str:
     """The limits that the kernel holds for each process, as words of a shell: no core dump, and no file of more than so
-    many bytes, rounded up to 512. They hold for all that the command starts."""
-    size = "" if file_bytes is None else f" && ulimit -f {-(-file_bytes // _BLOCK)}"
-    return f"ulimit -c 0{size} && "
+    many bytes, rounded up to 512, or than this process itself may write. They hold for all that the command starts."""
+    if file_bytes is None:
+        return "ulimit -c 0 && "
+    most = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+    if most != resource.RLIM_INFINITY:
+        file_bytes = min(file_bytes, most // _BLOCK * _BLOCK)
+    return f"ulimit -c 0 && ulimit -f {-(-file_bytes // _BLOCK)} && "
 
 
 @functools.lru_cache(maxsize=1)

@@ -41,6 +41,7 @@ FLAVOURS = {"unit": "asan", "explore": "explore", "race": "tsan"}
 HUNG_ENOUGH = 2
 """Once so many tests of one task have hung, or boots of it, those behind them are not run."""
 BESIDE_OTHERS = "fails beside the task's other cases, in one process"
+"""What is said of a failure that is believed: see Case.one_report."""
 BOOT_SECONDS = 10.0
 """of its own time (grader/confine/processes.py): what an emulator may use for a boot, unless the module says more"""
 LOST = ("killed", "died")
@@ -114,7 +115,7 @@ class Engine:
         self._schedule = kit.schedule
         self._units: dict[tuple[str, Answers, bool, bool], Future[Outcome]] = {}
         self._at_once: dict[tuple[str, Answers, bool], Future[dict[str, Outcome]]] = {}
-        """by task and answers: what one process for all unit cases told, by case"""
+        """by task, answers and one_report: what one process for all unit cases told, by case"""
         self._noticed: set[Answers] = set()
         """answers of which a `first_only` case has failed"""
         self._boots: dict[tuple[str, Answers, str, int], Future[Boot]] = {}

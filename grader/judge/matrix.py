@@ -17,7 +17,7 @@ On the host, mutants and choices of several variants are first run with all case
 one variant the other tasks' cases are. What passes there is believed. What does not is run alone, as a student's would
 be; of a mutant that is not constant only the first, whose report is looked at. Explored cases and boots follow where it
 is still open whether the mutant's cell is right; with several variants, explored cases of their own tasks. A row that
-is not right after all that is judged once more with each case alone. With `full` all is run alone.
+is not right, and of which failures were believed, is judged once more with each case alone. With `full` all is run alone.
 
 The skeleton and the references are judged on every machine of the lab, mutants and variants on those that
 lab.json names in "mutants_on", choices of variants on the first of these, and constant mutants on the first that boots
@@ -43,7 +43,7 @@ from grader.build.kit import Kit
 from grader.build.workshop import Progress
 from grader.course import lab as labs_module
 from grader.course.lab import ROOT, Lab, Task, Test
-from grader.judge.engine import Engine, Settings, cases_of, new_transcripts, why_not
+from grader.judge.engine import BESIDE_OTHERS, Case, Engine, Settings, cases_of, new_transcripts, why_not
 from grader.judge.judging import ALL, judge, outcomes
 from grader.judge.outcome import NOT_WRITTEN, Outcome
 from grader.judge.results import TaskResult
@@ -137,6 +137,11 @@ class Row:
         """The points of the task's tests that can run on these machines."""
         return sum(test.points for test in self.asked(task))
 
+    @property
+    def believes(self) -> bool:
+        """Whether a case counts as failed that has not run alone. What has run alone is not given a second chance."""
+        return any(test.outcome.detail == BESIDE_OTHERS for cell in self.cells.values() for test in cell.tests)
+
     def is_open(self, task: Task) -> bool:
         """Whether tests that were not judged yet decide if a mutant's cell is right."""
         cell = self.cells.get(task.id)
@@ -180,7 +185,8 @@ def verify(lab: Lab, kit: Kit, seed: int, progress: Progress, keyword: str = "",
         row.full = full or row.kind != "mutant" or row.is_constant
         row.all_on_host = all_on_host or (row.seen is not None and row.seen.kind != OTHER)
         row.at_once = not full and (row.kind == "mutant" or row.crossed)
-        row.varied = row.varied if not full else frozenset()
+        if full:
+            row.varied = frozenset()
         row.cases = cases_of_row(lab, row)
 
     def look(several: list[Row], which: Callable[[Row, Case], bool] = lambda row, case: True) -> None:
@@ -201,9 +207,9 @@ def verify(lab: Lab, kit: Kit, seed: int, progress: Progress, keyword: str = "",
 
     look(rows, lambda row, case: row.full or all_on_host or case.test.kind == "unit")
     look([row for row in rows if not row.full and any(row.is_open(task) for task in lab.tasks if task.id in row.answers)])
-    doubtful = [row for row in rows if (row.at_once or row.varied) and any(map(row.wrong, lab.tasks))]
+    doubtful = [row for row in rows if row.believes and any(map(row.wrong, lab.tasks))]
     for row in doubtful:
-        row.at_once, row.varied = False, frozenset()
+        row.at_once = False
         row.cases = cases_of_row(lab, row)
     look(doubtful)
     return rows

@@ -48,7 +48,6 @@ class Seen:
             return f"an answer that is wrong at heart keeps {total - lost:g} of {total:g} points, more than half"
         return ""
 
-
     def is_open(self, lost: float, total: float, left: float, *, whole: bool) -> bool:
         """Whether tests of `left` points more may change what out_of_proportion says. `whole`: then all will have been
         judged."""

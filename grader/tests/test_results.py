@@ -288,6 +288,8 @@ def test_what_fails_only_together_is_said_once() -> None:
 def test_a_case_that_fails_in_a_loop_is_cut() -> None:
     text = "\n".join(["noise", "[ RUN      ] A.B", *("a.cc:1: Failure\nseen" for _ in range(9)), "[  FAILED  ] A.B"])
     assert case_text(text).splitlines() == ["a.cc:1: Failure", "seen"] * 3 + ["... and 6 more failures, see the log"]
+    four = text.replace("a.cc:1: Failure\nseen\n" * 5, "")
+    assert case_text(four).splitlines()[-1] == "... and 1 more failure, see the log"
 
 
 def test_a_sanitizers_report_is_cut_to_what_a_student_can_use() -> None:

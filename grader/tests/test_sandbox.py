@@ -44,6 +44,26 @@ def test_output_and_status(mode: str) -> None:
     assert not done.ok and not done.killed and done.ended() == "ended with 7"
 
 
+def test_limits_that_the_kernel_holds(mode: str, tmp_path: Path) -> None:
+    done = python("import resource as r; print(r.getrlimit(r.RLIMIT_CORE), r.getrlimit(r.RLIMIT_FSIZE))\n"
+                  f"with open('{tmp_path}/big', 'wb') as big: big.truncate({sandbox.FILE_BYTES} + 1)", writable=[tmp_path])
+    most = sandbox.FILE_BYTES
+    assert done.stdout == f"(0, 0) ({most}, {most})\n" and "OSError: [Errno 27] File too large" in done.stderr
+
+
+def test_who_may_write_less_than_the_limit_says_so() -> None:
+    """A hard limit below ours, as on a server of many users, is no reason not to start."""
+    script = ("from grader.confine.processes import dying_with_parent, limited\n"
+              "import subprocess\n"
+              "words = ['sh', '-c', 'ulimit -f']\n"
+              "print(subprocess.run(dying_with_parent(words, limited(1 << 30)), capture_output=True, text=True))\n")
+    low = ["prlimit", "--fsize=1048576:1048576", "--"]
+    bare = ["setpriv", "--inh-caps=-all", "--bounding-set=-all", "--"] if os.geteuid() == 0 else []
+    done = subprocess.run([*low, *bare, PYTHON, "-c", script], capture_output=True, text=True, check=False,
+                          cwd=Path(__file__).parents[2])
+    assert "stdout='2048\\n', stderr=''" in done.stdout, done
+
+
 @isolated_only
 def test_sandbox_that_does_not_start_is_no_fault_of_the_program(tmp_path: Path) -> None:
     with pytest.raises(CannotRun, match="the sandbox does not start: bwrap: Can't find source path"):

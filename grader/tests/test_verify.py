@@ -12,7 +12,7 @@ import pytest
 
 from grader.build.answers import Answers
 from grader.course.lab import Task, find
-from grader.judge.engine import cases_of
+from grader.judge.engine import BESIDE_OTHERS, cases_of
 from grader.judge.matrix import Row, cases_of_row, plan
 from grader.judge.outcome import Outcome
 from grader.judge.scoring import score_task
@@ -220,15 +220,17 @@ def test_which_tests_of_a_mutant_can_wait() -> None:
     units = [test for test in task.tests if test.kind == "unit" and test.points]
     explored = next(test for test in task.tests if test.kind == "explore")
 
-    def row(kind: str, failed: str, given: Task = task) -> Row:
+    def row(kind: str, failed: str, given: Task = task, said: str = "") -> Row:
         made = Row("mutant", "mutant", {}, full=False, seen=Seen(kind, ("words",)), all_on_host=kind != "other",
                    cases=cases_of(given, Answers(()), "mutant", lab.machines))
-        found = {test.name: Outcome("failed" if test.name == failed else "passed") for test in given.tests if test.kind == "unit"}
+        found = {test.name: Outcome("failed", said) if test.name == failed else Outcome("passed") for test in given.tests if test.kind == "unit"}
         cell = score_task(given, found, elsewhere="", alone="")
         assert cell is not None
         made.cells[given.id] = cell
         return made
 
+    assert row("slip", units[0].name, said=BESIDE_OTHERS).believes
+    assert not row("slip", units[0].name, said="what it says alone").believes, "that is no reason to judge it again"
     assert row("slip", "none").is_open(task)
     assert not row("slip", units[0].name).is_open(task)
     assert not row("other", units[0].name).is_open(task)

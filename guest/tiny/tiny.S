@@ -370,7 +370,7 @@ timer:
 2:  inc %ecx
     cmp $2, %ecx
     jb 1b
-another:                                // one is READY
+handled:
     testb $3, 36(%esp)                  // CS: the kernel is not interrupted but where it halts
     jnz choose
     jmp return
@@ -396,7 +396,7 @@ input:
 2:  mov saved_esp(, %ecx, 4), %ebx
     mov %eax, 28(%ebx)                  // its EAX
     movl $READY, states(, %ecx, 4)
-    jmp another
+    jmp handled
 
 breakpoint:
     iret
@@ -467,6 +467,7 @@ never:
     jz 2f
 .endm
 .macro rounds_by_the_timer me, other, step:vararg
+    // Label 2: from turns_taken, if there is nothing to read.
 2:  mov %ebp, %edi
     test %edi, %edi
     jz 9f

@@ -49,7 +49,7 @@ struct Translation {
 /// | Jcc, LOOP, LOOPE, LOOPNE, JECXZ, JCXZ | a jump under the same condition, and two stops: Continue behind it, and Continue at its target |
 /// | CALL to an address that its bytes say | PUSH of the *guest's* return address, and a stop: Continue at the target |
 /// | RET, RETF, IRET, any indirect or far JMP and CALL | a stop: Interpret at its own address |
-/// | one that decode_sensitive knows (for any SoftCpu), or that has a silent_name | likewise |
+/// | one that decode_sensitive knows, whatever SoftCpu it is given, or that has a silent_name | likewise |
 /// | any of these with prefix 66, whose target has 16 bits | likewise |
 ///
 /// All others are copied, one behind the other, from the beginning of `code`: also those that the
@@ -58,8 +58,8 @@ struct Translation {
 /// - would be copied, and Translation::most_copied bytes would not be enough;
 /// - is not wholly in `code`, or cannot be decoded (decode_code).
 ///
-/// A condition keeps its prefix 67, by which CX counts and not ECX, and no other prefix. LOCK before
-/// a jump, which no CPU executes, is not looked at.
+/// A condition keeps its prefix 67, by which CX counts and not ECX, and no other prefix: of those
+/// there may be too many for `code`. No jump has LOCK, with which no CPU executes it.
 ///
 /// `length` counts the bytes that were copied, and those of the instruction that something else
 /// stands for. Addresses are sums modulo 2^32. Nothing in the translation depends on where it runs.
