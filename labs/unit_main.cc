@@ -12,11 +12,19 @@
 // With the end of the body it says how many of the case's expectations were evaluated
 // (labs/unit_expectations.hh): at how many places, and how often in all. The grader knows these
 // numbers of a right answer, so who ends a body early, or jumps over its expectations, is seen.
+//
+// Asked for several cases, one after the other, it makes a child for each: a process like one that was
+// started for the case alone, and cheaper. The parent runs no answer. It says how the child ended, on
+// a descriptor that the child does not have.
 #include <gtest/gtest.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
+#include <cstdio>
 #include <cstdlib>
 #include <string>
 #include <string_view>
@@ -31,6 +39,9 @@
 #else
 #define NEST_NOT_SEEN __attribute__((no_sanitize("thread")))
 #endif
+
+/// Of LeakSanitizer's interface, where there is one: looks for leaks now, and not at the end.
+extern "C" __attribute__((weak)) void __lsan_do_leak_check();
 
 namespace {
 
@@ -52,6 +63,47 @@ std::string evaluated_so_far() {
     return std::to_string(std::ranges::count(evaluated_at, 1)) + " " + std::to_string(evaluations);
 }
 
+/// Writes a line; false if nobody listens.
+bool say(int to, const std::string& line) {
+    const std::string whole = line + "\n";
+    for (std::string_view left = whole; !left.empty();) {
+        const ssize_t written = write(to, left.data(), left.size());
+        if (written <= 0) return false;
+        left.remove_prefix(static_cast<std::size_t>(written));
+    }
+    return true;
+}
+
+/// Reads a line; false at the end.
+bool hear(int from, std::string& line) {
+    line.clear();
+    for (char letter = 0; read(from, &letter, 1) == 1; line += letter)
+        if (letter == '\n') return true;
+    return false;
+}
+
+/// Makes a child for each case that is named on `names`, and says with what status it ended on `ends`.
+/// True in a child, in which GoogleTest then runs that case; false in the parent, after the last one.
+bool is_child_for_a_case(int names, int ends) {
+    prctl(PR_SET_DUMPABLE, 0);  // no child looks into its parent
+    for (std::string name; hear(names, name);) {
+        const pid_t child = fork();
+        if (child == 0) {
+            close(names);
+            close(ends);
+            prctl(PR_SET_DUMPABLE, 1);
+            const rlimit processor_seconds{.rlim_cur = 1, .rlim_max = 2};
+            setrlimit(RLIMIT_CPU, &processor_seconds);
+            ::testing::GTEST_FLAG(filter) = name;
+            return true;
+        }
+        int status = -1;
+        if (child < 0 || waitpid(child, &status, 0) != child || !say(ends, std::to_string(status)))
+            break;
+    }
+    return false;
+}
+
 class Verdicts final : public ::testing::EmptyTestEventListener {
    public:
     Verdicts(int questions, int answers) : questions_{questions}, answers_{answers} {}
@@ -62,36 +114,20 @@ class Verdicts final : public ::testing::EmptyTestEventListener {
     void OnTestEnd(const ::testing::TestInfo& test) override {
         const std::string name = std::string{test.test_suite_name()} + "." + test.name();
         failed_ |= test.result()->Failed();
-        if (!say(name + " ended " + evaluated_so_far())) return;
-        for (std::string line; hear(line);) {
+        if (!say(answers_, name + " ended " + evaluated_so_far())) return;
+        for (std::string line; hear(questions_, line);) {
             const std::size_t space = line.find(' ');
             if (space == std::string::npos) return;  // "enough"
             if (line.compare(0, space, "poison") == 0) {
                 poisoned_ = true;
                 ADD_FAILURE() << "a question of the grader's: this case has failed from now on";
             }
-            say(name + line.substr(space) + (test.result()->Passed() ? " passed" : " failed"));
+            say(answers_,
+                name + line.substr(space) + (test.result()->Passed() ? " passed" : " failed"));
         }
     }
 
    private:
-    bool say(const std::string& line) const {
-        const std::string whole = line + "\n";
-        for (std::string_view left = whole; !left.empty();) {
-            const ssize_t written = write(answers_, left.data(), left.size());
-            if (written <= 0) return false;  // nobody listens: no verdict, which counts as failed
-            left.remove_prefix(static_cast<std::size_t>(written));
-        }
-        return true;
-    }
-
-    bool hear(std::string& line) const {
-        line.clear();
-        for (char letter = 0; read(questions_, &letter, 1) == 1; line += letter)
-            if (letter == '\n') return true;
-        return false;
-    }
-
     int questions_;
     int answers_;
     bool poisoned_ = false;
@@ -114,12 +150,20 @@ NEST_NOT_SEEN bool lab::evaluated(const char* file, unsigned line) {
 int main(int argc, char** argv) {
     const int questions = take_number("NEST_QUESTIONS_FD");
     const int answers = take_number("NEST_ANSWERS_FD");
+    const int names = take_number("NEST_CASES_FD");
+    const int ends = take_number("NEST_ENDS_FD");
     ::testing::InitGoogleTest(&argc, argv);
     if (questions < 0 || answers < 0) return RUN_ALL_TESTS();
+    if (names >= 0 && ends >= 0 && !is_child_for_a_case(names, ends)) return 0;
 
     auto* const verdicts = new Verdicts{questions, answers};
     ::testing::UnitTest::GetInstance()->listeners().Append(verdicts);
     lab::confine();
-    const int found = RUN_ALL_TESTS();
-    return verdicts->status(found);
+    const int status = verdicts->status(RUN_ALL_TESTS());
+    if (names < 0) return status;
+
+    // A child has no more to do. To end in order, global by global, would cost more than most cases.
+    if (__lsan_do_leak_check) __lsan_do_leak_check();
+    std::fflush(nullptr);
+    _exit(status);
 }

@@ -45,7 +45,9 @@ def read(folder: Path) -> dict[str, Expectations]:
     path = folder / FILE
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-        same = {case for case, file in _tests(folder).items() if data["of"].get(file.name) == _digest(file)}
+        tests = _tests(folder)
+        unchanged = {file for file in set(tests.values()) if data["of"].get(file.name) == _digest(file)}
+        same = {case for case, file in tests.items() if file in unchanged}
         return {name: Expectations(*entry) for name, entry in data["cases"].items() if _case(name) in same}
     except FileNotFoundError:
         return {}

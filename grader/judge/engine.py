@@ -28,10 +28,10 @@ from grader.build.failures import BuildFailure
 from grader.build.kit import Kit
 from grader.course.lab import Lab, Task, Test
 from grader.judge import outcome
-from grader.judge.at_once import all_at_once
 from grader.judge.control import Controls
 from grader.judge.outcome import Outcome
-from grader.judge.unit import CASE_SECONDS, SECONDS, run_case
+from grader.judge.together import run_together
+from grader.judge.unit import SECONDS, run_case
 from grader.testkit.plans import Ground
 
 if TYPE_CHECKING:
@@ -40,8 +40,6 @@ if TYPE_CHECKING:
 FLAVOURS = {"unit": "asan", "explore": "explore", "race": "tsan"}
 HUNG_ENOUGH = 2
 """Once so many tests of one task have hung, or boots of it, those behind them are not run."""
-BESIDE_OTHERS = "fails beside the task's other cases, in one process"
-"""What is said of a failure that is believed: see Case.one_report."""
 BOOT_SECONDS = 10.0
 """of its own time (grader/confine/processes.py): what an emulator may use for a boot, unless the module says more"""
 LOST = ("killed", "died")
@@ -66,13 +64,9 @@ class Case:
     first_only: bool = False
     """enough is known of these answers once a test has failed: others that have not begun are skipped, and
     nothing is booted before all of the label's cases on the host have passed"""
-    at_once: bool = False
-    """an answer of staff's own: a unit case that passes in one process with the others needs none of its own"""
-    is_wrong: bool = False
-    """with `at_once`: if all cases of the task pass together, one may have hidden what the next would have found, and
-    each runs alone"""
     one_report: bool = False
-    """with `at_once`: of the cases that fail together, the report of the first is enough, which runs alone"""
+    """of the unit cases that do not pass together, the report of the first is enough, which runs alone; the others are
+    believed to fail"""
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -114,8 +108,8 @@ class Engine:
         self.settings = settings
         self._schedule = kit.schedule
         self._units: dict[tuple[str, Answers, bool, bool], Future[Outcome]] = {}
-        self._at_once: dict[tuple[str, Answers, bool], Future[dict[str, Outcome]]] = {}
-        """by task, answers and one_report: what one process for all unit cases told, by case"""
+        self._together: dict[tuple[str, Answers, bool], Future[dict[str, Outcome]]] = {}
+        """by task, answers and one_report: what came of all unit cases together, by case"""
         self._noticed: set[Answers] = set()
         """answers of which a `first_only` case has failed"""
         self._boots: dict[tuple[str, Answers, str, int], Future[Boot]] = {}
@@ -223,46 +217,45 @@ class Engine:
             program: self.kit.user_program(program, case.answers, rank=rank) for program in self.kit.programs(name)}
 
     def _unit(self, case: Case, rank: int, after: Sequence[Case] = ()) -> Future[Outcome]:
-        key = (case.test.name, case.answers, case.first_only, case.at_once)
+        key = (case.test.name, case.answers, case.first_only, case.one_report)
         if key not in self._units:
             def begin() -> Future[Outcome]:
                 program = self.kit.program(self.lab, case.answers, FLAVOURS[case.test.kind], rank=rank)
-                if not case.at_once or case.test.kind == "race":
-                    return self._schedule.submit(lambda path: self._run_unit(path, case, ""), program, rank=rank)
-                # Explored cases, whose programs are others, wait as well, so that what fails first is the same each time.
-                return self._schedule.submit(
-                    lambda path, told: told.get(case.test.local) or self._run_unit(path, case, ""),
-                    program, self._told_at_once(case, rank), rank=rank)
+                if case.test.kind == "unit" or (case.test.kind == "explore" and case.one_report):
+                    # Where one report is enough, explored cases wait, so that what fails first is the same each time.
+                    return self._schedule.submit(
+                        lambda path, told: told.get(case.test.local) or self._run_unit(path, case, ""),
+                        program, self._told_together(case, rank), rank=rank)
+                return self._schedule.submit(lambda path: self._run_unit(path, case, ""), program, rank=rank)
 
             self._units[key] = self._once_passed(after, begin, Outcome(outcome.SKIPPED), rank)
         return self._units[key]
 
-    def _told_at_once(self, case: Case, rank: int) -> Future[dict[str, Outcome]]:
-        """Of the unit cases of the case's task those outcomes that one process for all of them is enough for."""
+    def _told_together(self, case: Case, rank: int) -> Future[dict[str, Outcome]]:
+        """Of the unit cases of the case's task those outcomes for which none of them has to run alone."""
         key = (case.test.task, case.answers, case.one_report)
-        if key not in self._at_once:
+        if key not in self._together:
             tests = [test for test in self.lab.task(case.test.task).tests if test.kind == "unit"]
 
             def run(path: Path) -> dict[str, Outcome]:
-                found = all_at_once(path, [test.local for test in tests], self.settings.seed, CASE_SECONDS,
-                                    may_leak=self._may_leak(case))
-                if case.is_wrong and len(found.passed) == len(tests):
+                if self._controls.sanitizer(FLAVOURS["unit"]) or not tests:
                     return {}
-                told = {name: Outcome(outcome.PASSED) for name in found.passed}
+                found = run_together(path, {test.local: test.expectations for test in tests}, seed=self.settings.seed,
+                                     transcript=self._folder(case) / f"{_slug(case.test.task)}-unit.txt",
+                                     may_leak=self._may_leak(replace(case, test=tests[0])))
+                told = {name: one for name, one in found.items() if one.passed}
                 if not case.one_report:
                     return told
                 for test in tests:
-                    if test.local in told:
-                        continue
-                    alone = self._run_unit(path, replace(case, test=test), "")
-                    told[test.local] = alone
-                    if not alone.passed:
-                        break
-                return {name: Outcome(outcome.FAILED, BESIDE_OTHERS) for name in found.failed} | told
+                    if test.local not in told:
+                        told[test.local] = alone = self._run_unit(path, replace(case, test=test), "")
+                        if not alone.passed:
+                            break
+                return found | told
 
             program = self.kit.program(self.lab, case.answers, FLAVOURS["unit"], rank=rank)
-            self._at_once[key] = self._schedule.submit(run, program, rank=rank)
-        return self._at_once[key]
+            self._together[key] = self._schedule.submit(run, program, rank=rank)
+        return self._together[key]
 
     def _once_passed(self, after: Sequence[Case], begin: Callable[[], Future[Any]], otherwise: Any,
                      rank: int) -> Future[Any]:
@@ -423,15 +416,13 @@ def why_not(task: Task, test: Test, machine: str) -> str:
 
 
 def cases_of(task: Task, answers: Answers, label: str, on: Sequence[str], *, late: bool = False,
-             first_only: bool = False, all_on_host: bool = False, at_once: bool = False,
-             is_wrong: bool = False, one_report: bool = False) -> list[Case]:
+             first_only: bool = False, all_on_host: bool = False, one_report: bool = False) -> list[Case]:
     """The cases that judge a task: those of the host once, the booted ones on each machine that can. With
     `all_on_host`, only booted ones are `first_only`."""
     cases = []
     for test in task.tests:
         where = [machine for machine in on if not why_not(task, test, machine)] if test.kind == "boot" else [""]
-        cases += [Case(test, answers, label, machine, late, first_only and not (all_on_host and not machine), at_once,
-                       is_wrong, one_report)
+        cases += [Case(test, answers, label, machine, late, first_only and not (all_on_host and not machine), one_report)
                   for machine in where]
     return cases
 

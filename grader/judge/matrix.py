@@ -13,11 +13,10 @@ files are the skeleton. Each cell of the matrix is a task's points under one ans
   `full`, together with every choice of the other tasks' variants. One
   that answers several tasks is judged as a student's files are, each beside the references, and together.
 
-On the host, mutants and choices of several variants are first run with all cases of a task in one process, and beside
-one variant the other tasks' cases are. What passes there is believed. What does not is run alone, as a student's would
-be; of a mutant that is not constant only the first, whose report is looked at. Explored cases and boots follow where it
-is still open whether the mutant's cell is right; with several variants, explored cases of their own tasks. A row that
-is not right, and of which failures were believed, is judged once more with each case alone. With `full` all is run alone.
+Of a mutant that is not constant the first failing case on the host is run alone, since its report is looked at; that
+others fail is believed (grader/judge/together.py). Explored cases and boots follow where it is still open whether the
+mutant's cell is right; with several variants, explored cases of their own tasks. A row that is not right, and of which
+failures were believed, is judged once more, and nothing is believed. Nor is it with `full`.
 
 The skeleton and the references are judged on every machine of the lab, mutants and variants on those that
 lab.json names in "mutants_on", choices of variants on the first of these, and constant mutants on the first that boots
@@ -43,12 +42,13 @@ from grader.build.kit import Kit
 from grader.build.workshop import Progress
 from grader.course import lab as labs_module
 from grader.course.lab import ROOT, Lab, Task, Test
-from grader.judge.engine import BESIDE_OTHERS, Case, Engine, Settings, cases_of, new_transcripts, why_not
+from grader.judge.engine import Case, Engine, Settings, cases_of, new_transcripts, why_not
 from grader.judge.judging import ALL, judge, outcomes
 from grader.judge.outcome import NOT_WRITTEN, Outcome
 from grader.judge.results import TaskResult
 from grader.judge.scoring import score_task
 from grader.judge.seen import FILE, OTHER, Seen, first_failing, read, told
+from grader.judge.together import BESIDE_OTHERS
 
 CONSTANT_WORDS = ("constant", "nothing")
 CONSTANT_SHARE = 0.05
@@ -77,10 +77,10 @@ class Row:
     """what a mutant's file SEEN says"""
     all_on_host: bool = False
     """where not all tests are judged: all those on the host are, and the booted ones only if those pass"""
-    at_once: bool = False
-    """what passes on the host in one process with others is not run alone"""
+    one_report: bool = False
+    """of the cases that fail on the host, one report is enough"""
     varied: frozenset[str] = frozenset()
-    """of a choice of variants, where not all is run alone: their tasks' files"""
+    """of a choice of variants, of which not all tests are judged: their tasks' files"""
     cases: list[Case] = field(default_factory=list)
     """of all its tests that can run on these machines"""
 
@@ -184,7 +184,7 @@ def verify(lab: Lab, kit: Kit, seed: int, progress: Progress, keyword: str = "",
             row.on = _one_that_boots_all(lab, row)
         row.full = full or row.kind != "mutant" or row.is_constant
         row.all_on_host = all_on_host or (row.seen is not None and row.seen.kind != OTHER)
-        row.at_once = not full and (row.kind == "mutant" or row.crossed)
+        row.one_report = not full and row.kind == "mutant" and not row.is_constant
         if full:
             row.varied = frozenset()
         row.cases = cases_of_row(lab, row)
@@ -193,7 +193,8 @@ def verify(lab: Lab, kit: Kit, seed: int, progress: Progress, keyword: str = "",
         cases = [case for row in several for case in row.cases if which(row, case)]
         if not cases:
             return
-        with _headers_first(lab, kit, cases):
+        mutants = [case for row in several if row.kind == "mutant" for case in row.cases if which(row, case)]
+        with _headers_first(lab, kit, mutants):
             engine.build(cases)
             found: dict[str, dict[tuple[str, str, str], Outcome]] = {}
             for key, one in judge(engine, cases, "", progress).items():
@@ -209,7 +210,7 @@ def verify(lab: Lab, kit: Kit, seed: int, progress: Progress, keyword: str = "",
     look([row for row in rows if not row.full and any(row.is_open(task) for task in lab.tasks if task.id in row.answers)])
     doubtful = [row for row in rows if row.believes and any(map(row.wrong, lab.tasks))]
     for row in doubtful:
-        row.at_once = False
+        row.one_report = False
         row.cases = cases_of_row(lab, row)
     look(doubtful)
     return rows
@@ -224,8 +225,7 @@ def cases_of_row(lab: Lab, row: Row) -> list[Case]:
         beside = bool(row.varied) and task.file not in row.varied
         cases += [case for case in cases_of(
             task, row.answers[task.id], row.name, row.on, first_only=not row.full, all_on_host=row.all_on_host,
-            at_once=row.at_once or beside, is_wrong=row.kind == "mutant",
-            one_report=row.kind == "mutant" and not row.is_constant)
+            one_report=row.one_report)
             if not (beside and row.crossed and case.test.kind in ("explore", "race"))]
     return cases
 
@@ -239,9 +239,9 @@ def _one_that_boots_all(lab: Lab, row: Row) -> tuple[str, ...]:
 
 
 @contextmanager
-def _headers_first(lab: Lab, kit: Kit, cases: list[Case]) -> Iterator[None]:
+def _headers_first(lab: Lab, kit: Kit, of_mutants: list[Case]) -> Iterator[None]:
     """While it is entered, what mutants of one file include is compiled once for all of them."""
-    mutants = {(case.test.task, case.answers, case.test.kind) for case in cases if case.is_wrong}
+    mutants = {(case.test.task, case.answers, case.test.kind) for case in of_mutants}
     count = Counter((task, kind) for task, _, kind in mutants)
     with tempfile.TemporaryDirectory(prefix="headers-", dir=kit.cache.folder.parent) as folder:
         jobs = []

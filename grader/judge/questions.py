@@ -15,7 +15,9 @@ import re
 import secrets
 import select
 import threading
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
 
 PASSED = "passed"
 FAILED = "failed"
@@ -43,12 +45,13 @@ class Questions:
         self._end = -1
         self._thread = threading.Thread(target=self._talk, daemon=True)
 
-    def __enter__(self) -> Questions:
+    def __enter__(self) -> Self:
         asked, ask = os.pipe()
         hear, say = os.pipe()
         stopped, self._end = os.pipe()
         os.set_blocking(ask, False)
-        self._ours, self._theirs = [ask, hear, stopped], [asked, say]
+        self._ours += [ask, hear, stopped]
+        self._theirs += [asked, say]
         self._thread.start()
         return self
 
@@ -101,10 +104,15 @@ class Questions:
 
     def _heard(self) -> str:
         """The next line; empty at the end."""
-        _, hear, stopped = self._ours
+        _, hear, *others = self._ours
+        return self._line(hear, others)
+
+    @staticmethod
+    def _line(hear: int, others: list[int]) -> str:
+        """The next line of `hear`; empty at its end, or once there is something in one of the others first."""
         line = b""
         while len(line) < _LINE_BYTES:
-            ready, _, _ = select.select([hear, stopped], [], [])
+            ready, _, _ = select.select([hear, *others], [], [])
             if hear not in ready:
                 return ""
             letter = os.read(hear, 1)
@@ -112,3 +120,71 @@ class Questions:
                 break
             line += letter
         return line.decode("utf-8", "replace")
+
+
+@dataclass(frozen=True)
+class Told:
+    """What came of a case of several."""
+
+    found: str
+    """as `Questions.found`"""
+    evaluated: Evaluated | None
+    status: int
+    """how its process ended, as waitpid(2) says it"""
+
+
+class QuestionsOfEach(Questions):
+    """Asks about several cases, one after the other. The process is told which is next, gives it to a child, and says with
+    what status that ended, over two pipes that the child does not have."""
+
+    def __init__(self, cases: Sequence[str]) -> None:
+        super().__init__("")
+        self.told: dict[str, Told] = {}
+        """by case that came to an end"""
+        self._cases = cases
+        self._name = self._ended = -1
+
+    def __enter__(self) -> Self:
+        named, self._name = os.pipe()
+        self._ended, ended = os.pipe()
+        os.set_blocking(self._name, False)
+        self._theirs = [named, ended]
+        return super().__enter__()
+
+    def __exit__(self, *problem: Any) -> None:
+        super().__exit__(*problem)
+        os.close(self._ended)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What the process is told."""
+        named, ended, asked, say = map(str, self._theirs)
+        return {"NEST_QUESTIONS_FD": asked, "NEST_ANSWERS_FD": say, "NEST_CASES_FD": named, "NEST_ENDS_FD": ended}
+
+    def _talk(self) -> None:
+        try:
+            for case in self._cases:
+                os.write(self._name, f"{case}\n".encode())
+                self._case, self.evaluated = case, None
+                found = self._asked()
+                status = self._line(self._ended, self._ours[2:])
+                if not status.isdecimal():
+                    break
+                self.told[case] = Told(found, self.evaluated, int(status))
+                self._forget_what_was_left()
+        except OSError:
+            pass  # the process is gone, or does not listen
+        finally:
+            os.close(self._name)
+
+    def _heard(self) -> str:
+        """The next line; empty at the end of the case."""
+        _, hear, *stopped = self._ours
+        return self._line(hear, [self._ended, *stopped])
+
+    def _forget_what_was_left(self) -> None:
+        """Of a child that ended in the middle of a question: the next one is asked its own."""
+        left = [self._ours[1], self._theirs[2]]
+        while ready := select.select(left, [], [], 0)[0]:
+            for one in ready:
+                os.read(one, _LINE_BYTES)

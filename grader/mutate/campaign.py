@@ -30,11 +30,11 @@ from grader.build.workshop import Progress
 from grader.course import lab as labs_module
 from grader.course.lab import Lab, Task, Test
 from grader.judge import outcome
-from grader.judge.at_once import run_at_once
 from grader.judge.engine import FLAVOURS, Engine, Settings, cases_of, new_transcripts
 from grader.judge.judging import judge, outcomes
 from grader.judge.unit import SECONDS, run_case
 from grader.mutate import assembly, cxx
+from grader.mutate.at_once import suspects
 from grader.mutate.edits import Edit
 from grader.mutate.survivors import Listed
 
@@ -177,9 +177,9 @@ class Campaign:
             first = next(iter(waiting.values()))
             if first.name == before and self._fails(program, one, waiting.pop(first.local)):
                 return first.name
-            while waiting and (suspects := run_at_once(program, list(waiting), self.seed, TOGETHER_SECONDS,
-                                                       up_to_first=True, may_leak=self._may_leak(one, first)).failed):
-                test = waiting.pop(suspects[0])
+            while waiting and (failed := suspects(program, list(waiting), self.seed, TOGETHER_SECONDS,
+                                                  may_leak=self._may_leak(one, first))):
+                test = waiting.pop(failed[0])
                 if self._fails(program, one, test):
                     return test.name
             return ""

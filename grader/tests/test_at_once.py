@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What one process says of several cases is told apart: passed, failed, and not come to."""
+"""Of several cases in one process, the first that fails is found."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from grader.judge.at_once import all_at_once, run_at_once
+from grader.mutate.at_once import suspects
 
 CASES = ["S.One", "S.Two", "S.Three", "S.Four"]
 PROGRAM = """#!/usr/bin/python3
 import os, sys
 wanted = next(word for word in sys.argv if word.startswith("--gtest_filter=")).partition("=")[2].split(":")
-first = "--gtest_fail_fast" in sys.argv
 bad = {bad!r}
 status = 0
 for case in ["S.One", "S.Two", "S.Three", "S.Four"]:
@@ -25,11 +24,9 @@ for case in ["S.One", "S.Two", "S.Three", "S.Four"]:
     if bad.get(case) == "fails":
         status = 1
         print(f"[  FAILED  ] {{case}}, where TypeParam = int (0 ms)", flush=True)
-        if first:
-            break
-        continue
+        break
     print(f"[       OK ] {{case}} (0 ms)", flush=True)
-sys.exit(status)
+sys.exit(99 if "" in bad else status)
 """
 
 
@@ -41,29 +38,13 @@ def program(folder: Path, bad: dict[str, str]) -> Path:
     return path
 
 
-@pytest.mark.parametrize(("bad", "passed"), [
-    ({}, CASES),
-    ({"S.Two": "fails"}, ["S.One", "S.Three", "S.Four"]),
-    ({"S.Two": "dies"}, ["S.One", "S.Three", "S.Four"]),
-    ({"S.One": "dies", "S.Two": "fails", "S.Four": "dies"}, ["S.Three"]),
-    (dict.fromkeys(CASES, "dies"), []),
+@pytest.mark.parametrize(("bad", "found"), [
+    ({}, []),
+    ({"S.Two": "fails"}, ["S.Two"]),
+    ({"S.Two": "dies"}, ["S.Two"]),
+    ({"S.Two": "fails", "S.Three": "dies"}, ["S.Two"]),
+    ({"S.One": "dies", "S.Two": "fails"}, ["S.One"]),
+    ({"": "leaks"}, CASES),
 ])
-def test_behind_a_case_that_ends_the_process_the_others_are_run(tmp_path: Path, bad: dict[str, str],
-                                                              passed: list[str]) -> None:
-    found = all_at_once(program(tmp_path, bad), CASES, 1, 5.0)
-    assert found.passed == frozenset(passed)
-    assert sorted(found.failed) == sorted(bad)
-    assert found.whole
-
-
-def test_the_case_in_which_the_process_ended_is_behind_those_that_failed(tmp_path: Path) -> None:
-    found = run_at_once(program(tmp_path, {"S.Two": "fails", "S.Three": "dies"}), CASES, 1, 5.0)
-    assert found.passed == {"S.One"}
-    assert found.failed == ("S.Two", "S.Three")
-    assert not found.whole
-
-
-def test_up_to_the_first_that_fails(tmp_path: Path) -> None:
-    found = run_at_once(program(tmp_path, {"S.Two": "fails", "S.Three": "dies"}), CASES, 1, 5.0, up_to_first=True)
-    assert found.failed[0] == "S.Two"
-    assert "S.Three" not in found.failed
+def test_the_first_that_fails_or_in_which_the_process_ends(tmp_path: Path, bad: dict[str, str], found: list[str]) -> None:
+    assert suspects(program(tmp_path, bad), CASES, 1, 5.0) == found

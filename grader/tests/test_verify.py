@@ -12,11 +12,12 @@ import pytest
 
 from grader.build.answers import Answers
 from grader.course.lab import Task, find
-from grader.judge.engine import BESIDE_OTHERS, cases_of
+from grader.judge.engine import cases_of
 from grader.judge.matrix import Row, cases_of_row, plan
 from grader.judge.outcome import Outcome
 from grader.judge.scoring import score_task
 from grader.judge.seen import Seen
+from grader.judge.together import BESIDE_OTHERS
 from grader.tests import toy_tree
 from grader.tests.toy_tree import HALF, TWICE, Tree
 
@@ -195,21 +196,19 @@ def test_whether_points_are_open(kind: str, lost: int, left: int, whole: bool, i
     assert Seen(kind, ("words",)).is_open(lost, 10, left, whole=whole) == is_open
 
 
-def test_which_tests_of_variants_run_alone() -> None:
+def test_which_tests_of_variants_are_judged() -> None:
     lab = find("lab8")
     rows = {len(row.varied): row for row in plan(lab) if row.varied}
     able = {task.id for task in lab.tasks if any(test.kind == "explore" for test in task.tests)}
     for row in (rows[1], rows[2]):
-        row.at_once = row.crossed
         cases = cases_of_row(lab, row)
         own = {task.id for task in lab.tasks if task.file in row.varied}
         assert len(own) == len(row.varied) < len({case.test.task for case in cases}) == len(lab.tasks)
         explored = {case.test.task for case in cases if case.test.kind == "explore"}
         assert explored == (able & own if row.crossed else able)
-        assert {case.test.task for case in cases if case.at_once} == (
-            {task.id for task in lab.tasks} if row.crossed else {task.id for task in lab.tasks} - own)
-        row.at_once, row.varied = False, frozenset()
-        assert not any(case.at_once for case in cases_of_row(lab, row))
+        assert not any(case.one_report for case in cases), "of a right answer each failure is looked at"
+        row.varied = frozenset()
+        assert {case.test.task for case in cases_of_row(lab, row) if case.test.kind == "explore"} == able, "--full"
 
 
 def test_which_tests_of_a_mutant_can_wait() -> None:
