@@ -84,7 +84,8 @@ bool hear(int from, std::string& line) {
 
 /// Makes a child for each case that is named on `names`, and says with what status it ended on `ends`.
 /// True in a child, in which GoogleTest then runs that case; false in the parent, after the last one.
-bool is_child_for_a_case(int names, int ends) {
+/// A child may take so much processor time.
+bool is_child_for_a_case(int names, int ends, rlim_t seconds) {
     prctl(PR_SET_DUMPABLE, 0);  // no child looks into its parent
     for (std::string name; hear(names, name);) {
         const pid_t child = fork();
@@ -92,8 +93,8 @@ bool is_child_for_a_case(int names, int ends) {
             close(names);
             close(ends);
             prctl(PR_SET_DUMPABLE, 1);
-            const rlimit processor_seconds{.rlim_cur = 1, .rlim_max = 2};
-            setrlimit(RLIMIT_CPU, &processor_seconds);
+            const rlimit processor{.rlim_cur = seconds, .rlim_max = seconds + 1};
+            setrlimit(RLIMIT_CPU, &processor);
             ::testing::GTEST_FLAG(filter) = name;
             return true;
         }
@@ -152,9 +153,12 @@ int main(int argc, char** argv) {
     const int answers = take_number("NEST_ANSWERS_FD");
     const int names = take_number("NEST_CASES_FD");
     const int ends = take_number("NEST_ENDS_FD");
+    const int seconds = take_number("NEST_CASE_SECONDS");
     ::testing::InitGoogleTest(&argc, argv);
     if (questions < 0 || answers < 0) return RUN_ALL_TESTS();
-    if (names >= 0 && ends >= 0 && !is_child_for_a_case(names, ends)) return 0;
+    if (names >= 0 && ends >= 0 &&
+        !is_child_for_a_case(names, ends, static_cast<rlim_t>(std::max(seconds, 1))))
+        return 0;
 
     auto* const verdicts = new Verdicts{questions, answers};
     ::testing::UnitTest::GetInstance()->listeners().Append(verdicts);

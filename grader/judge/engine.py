@@ -108,8 +108,8 @@ class Engine:
         self.settings = settings
         self._schedule = kit.schedule
         self._units: dict[tuple[str, Answers, bool, bool], Future[Outcome]] = {}
-        self._together: dict[tuple[str, Answers, bool], Future[dict[str, Outcome]]] = {}
-        """by task, answers and one_report: what came of all unit cases together, by case"""
+        self._together: dict[tuple[str, str, Answers, bool], Future[dict[str, Outcome]]] = {}
+        """by kind of test, task, answers and one_report: what came of all such cases together, by case"""
         self._noticed: set[Answers] = set()
         """answers of which a `first_only` case has failed"""
         self._boots: dict[tuple[str, Answers, str, int], Future[Boot]] = {}
@@ -221,30 +221,29 @@ class Engine:
         if key not in self._units:
             def begin() -> Future[Outcome]:
                 program = self.kit.program(self.lab, case.answers, FLAVOURS[case.test.kind], rank=rank)
-                if case.test.kind == "unit" or (case.test.kind == "explore" and case.one_report):
-                    # Where one report is enough, explored cases wait, so that what fails first is the same each time.
-                    return self._schedule.submit(
-                        lambda path, told: told.get(case.test.local) or self._run_unit(path, case, ""),
-                        program, self._told_together(case, rank), rank=rank)
-                return self._schedule.submit(lambda path: self._run_unit(path, case, ""), program, rank=rank)
+                told = [] if case.test.kind == "race" else [self._told_together(case, case.test.kind, rank)]
+                return self._schedule.submit(
+                    lambda path, *told: (told and told[0].get(case.test.local)) or self._run_unit(path, case, ""),
+                    program, *told, rank=rank)
 
             self._units[key] = self._once_passed(after, begin, Outcome(outcome.SKIPPED), rank)
         return self._units[key]
 
-    def _told_together(self, case: Case, rank: int) -> Future[dict[str, Outcome]]:
-        """Of the unit cases of the case's task those outcomes for which none of them has to run alone."""
-        key = (case.test.task, case.answers, case.one_report)
+    def _told_together(self, case: Case, kind: str, rank: int) -> Future[dict[str, Outcome]]:
+        """Of the case's task those outcomes of this kind for which none of the tests has to run alone."""
+        key = (kind, case.test.task, case.answers, case.one_report)
         if key not in self._together:
-            tests = [test for test in self.lab.task(case.test.task).tests if test.kind == "unit"]
+            tests = [test for test in self.lab.task(case.test.task).tests if test.kind == kind]
 
-            def run(path: Path) -> dict[str, Outcome]:
-                if self._controls.sanitizer(FLAVOURS["unit"]) or not tests:
+            def run(path: Path, *_: object) -> dict[str, Outcome]:
+                if not tests or self._controls.sanitizer(FLAVOURS[kind]) or (
+                        case.first_only and case.answers in self._noticed):
                     return {}
-                found = run_together(path, {test.local: test.expectations for test in tests}, seed=self.settings.seed,
-                                     transcript=self._folder(case) / f"{_slug(case.test.task)}-unit.txt",
-                                     may_leak=self._may_leak(replace(case, test=tests[0])))
+                found = run_together(path, {test.local: test.expectations for test in tests}, kind=kind,
+                                     seed=self.settings.seed, may_leak=self._may_leak(replace(case, test=tests[0])),
+                                     transcript=self._folder(case) / f"{_slug(case.test.task)}-{kind}.txt")
                 told = {name: one for name, one in found.items() if one.passed}
-                if not case.one_report:
+                if not case.one_report or kind != "unit":
                     return told
                 for test in tests:
                     if test.local not in told:
@@ -253,8 +252,10 @@ class Engine:
                             break
                 return found | told
 
-            program = self.kit.program(self.lab, case.answers, FLAVOURS["unit"], rank=rank)
-            self._together[key] = self._schedule.submit(run, program, rank=rank)
+            program = self.kit.program(self.lab, case.answers, FLAVOURS[kind], rank=rank)
+            # Where one report is enough, explored cases wait, so that what fails first is the same each time.
+            before = [self._told_together(case, "unit", rank)] if case.one_report and kind != "unit" else []
+            self._together[key] = self._schedule.submit(run, program, *before, rank=rank)
         return self._together[key]
 
     def _once_passed(self, after: Sequence[Case], begin: Callable[[], Future[Any]], otherwise: Any,

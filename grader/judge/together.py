@@ -22,26 +22,27 @@ from grader.judge import outcome
 from grader.judge.outcome import Outcome
 from grader.judge.questions import PASSED, QuestionsOfEach
 
-SECONDS = 5.0
-"""of their own time (grader/confine/processes.py) for all of them; those that are left then run alone"""
+SECONDS = {"unit": (1, 5.0), "explore": (5, 15.0)}
+"""By kind of test: processor time for one of them, and their own time (grader/confine/processes.py) for all. Those that are
+left then run alone."""
 BESIDE_OTHERS = "fails in one sandbox with the task's other cases"
 """What is said of a case that does not pass."""
 
 
-def run_together(program: Path, wanted: Mapping[str, Expectations | None], *, seed: int, transcript: Path,
+def run_together(program: Path, wanted: Mapping[str, Expectations | None], *, kind: str, seed: int, transcript: Path,
                  may_leak: bool = True) -> dict[str, Outcome]:
-    """Runs these cases of the program, `Suite.Case`, each with what must have been evaluated if it passes, until one takes
-    a second of processor time, or all have taken SECONDS. By case that came to its end: whether it has passed.
-    `may_leak`: as in grader/judge/unit.py."""
+    """Runs these cases of the program, `Suite.Case`, each with what must have been evaluated if it passes, until one or all
+    have taken their SECONDS. By case that came to its end: whether it has passed. `may_leak`: as in grader/judge/unit.py."""
+    for_one, for_all = SECONDS[kind]
     asked = QuestionsOfEach([])
 
     def start() -> sandbox.Completed:
         nonlocal asked
         with QuestionsOfEach(list(wanted)) as asked:
             return sandbox.run(
-                [*host_program.without_randomization(), program, "--gtest_color=no"], timeout=SECONDS, readable=[program],
-                pass_fds=asked.descriptors,
-                env={**_without_words(may_leak), **asked.environment, "NEST_SEED": str(seed)})
+                [*host_program.without_randomization(), program, "--gtest_color=no"], timeout=for_all, readable=[program],
+                pass_fds=asked.descriptors, env={
+                    **_without_words(may_leak), **asked.environment, "NEST_CASE_SECONDS": str(for_one), "NEST_SEED": str(seed)})
 
     done = host_program.started(start)
     if done.killed == "interrupted":

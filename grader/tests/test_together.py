@@ -66,7 +66,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(program: Path, cases: list[str], **more: object) -> dict[str, outcome.Outcome]:
     """By case what came of it. No number of expectations is known, unless the case says one."""
     wanted = {case: more.pop(case, None) for case in cases}
-    return run_together(program, wanted, seed=1, transcript=program.parent / "t" / "a.txt", **more)  # type: ignore[arg-type]
+    return run_together(program, wanted, kind="unit", seed=1, transcript=program.parent / "t" / "a.txt", **more)  # type: ignore[arg-type]
 
 
 def test_each_case_has_a_process_of_its_own(program: Path) -> None:
