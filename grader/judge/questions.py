@@ -14,6 +14,7 @@ import os
 import re
 import secrets
 import select
+import signal
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -132,6 +133,11 @@ class Told:
     status: int
     """how its process ended, as waitpid(2) says it"""
 
+    @property
+    def hung(self) -> bool:
+        """Whether it took all the processor time that it had."""
+        return os.WIFSIGNALED(self.status) and os.WTERMSIG(self.status) == signal.SIGXCPU
+
 
 class QuestionsOfEach(Questions):
     """Asks about several cases, one after the other. The process is told which is next, gives it to a child, and says with
@@ -171,6 +177,8 @@ class QuestionsOfEach(Questions):
                 if not status.isdecimal():
                     break
                 self.told[case] = Told(found, self.evaluated, int(status))
+                if self.told[case].hung:
+                    break  # the next may do so, too
                 self._forget_what_was_left()
         except OSError:
             pass  # the process is gone, or does not listen

@@ -10,8 +10,6 @@ failed yet: it runs alone, and then there is a report.
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -55,7 +53,7 @@ def run_together(program: Path, wanted: Mapping[str, Expectations | None], *, ki
         expected = wanted[case]
         if told.found == PASSED and told.status == 0 and not (expected and expected.missing(told.evaluated)):
             found[case] = Outcome(outcome.PASSED, transcript=transcript, evaluated=told.evaluated)
-        elif not (os.WIFSIGNALED(told.status) and os.WTERMSIG(told.status) == signal.SIGXCPU):
+        elif not told.hung:
             found[case] = Outcome(outcome.FAILED, BESIDE_OTHERS)
     return found
 
