@@ -202,7 +202,9 @@ extern "C" void handle_trap(TrapFrame* frame) {
 
 /// Where user_entry.S goes to, with the frame on a stack of this CPU.
 extern "C" [[noreturn]] void handle_user_trap(const TrapFrame* frame) {
-    if (frame->vector != system_call_vector && !serve_interrupt(*frame) &&
+    const bool is_exception =
+        frame->vector < vector::first_interrupt && frame->vector != vector::non_maskable_interrupt;
+    if (!is_exception && frame->vector != system_call_vector && !serve_interrupt(*frame) &&
         frame->vector >= vector::first_interrupt)
         report_interrupt(*frame);
     user_trap_handler(*frame);
