@@ -28,8 +28,7 @@ constexpr std::uint8_t rex_kind = 0xf0;
 
 }  // namespace
 
-Prefixes read_some_prefixes(std::span<const std::byte> bytes, CodeSize code) {
-    Prefixes prefixes;
+void read_some_prefixes(std::span<const std::byte> bytes, CodeSize code, Prefixes& prefixes) {
     for (const std::byte each : bytes) {
         if (!is_prefix(each, code)) break;
         const auto byte = std::to_integer<std::uint8_t>(each);
@@ -38,7 +37,6 @@ Prefixes read_some_prefixes(std::span<const std::byte> bytes, CodeSize code) {
         prefixes.rex = is_rex ? byte : 0;  // it counts only right before the opcode
         if (++prefixes.count == longest_instruction) break;
     }
-    return prefixes;
 }
 
 }  // namespace vmm

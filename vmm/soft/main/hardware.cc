@@ -40,7 +40,7 @@ std::expected<void, Error> HardwareTable::create() {
     for (std::size_t i = 0; i < directories_.size(); ++i) {
         const auto directory = new_table();
         if (!directory) return std::unexpected{Error::OutOfMemory};
-        directories_[i] = *directory;
+        directories_[i] = table_at(*directory);
         table_at(pointers_)[i] = directory->value() | table_bits;
     }
     return {};
@@ -50,29 +50,27 @@ HardwareTable::~HardwareTable() {
     const auto give_back = [](Hpa table) {
         if (table != Hpa{}) kern::frames().free(kern::frame_owner::page_table, table);
     };
-    for (const Hpa directory : directories_) {
-        if (directory == Hpa{}) continue;
-        for (std::size_t i = 0; i < entries; ++i)
-            give_back(Hpa{table_at(directory)[i] & pte::address});
-        give_back(directory);
+    for (std::uint64_t* const directory : directories_) {
+        if (directory == nullptr) continue;
+        for (std::size_t i = 0; i < entries; ++i) give_back(Hpa{directory[i] & pte::address});
+        give_back(kern::arch::physical_address(directory));
     }
     give_back(pointers_);
     give_back(root_);
 }
 
-std::uint64_t* HardwareTable::last_level(std::uint64_t address) const {
-    const std::uint64_t entry = table_at(directories_[address >> 30 & 3])[index_of(address, 2)];
+inline std::uint64_t* HardwareTable::last_level(std::uint64_t address) const {
+    const std::uint64_t entry = directories_[address >> 30 & 3][index_of(address, 2)];
     return (entry & pte::present) != 0 ? table_at(Hpa{entry & pte::address}) : nullptr;
 }
 
-std::expected<void, Error> HardwareTable::set(Gva page, const ShadowEntry& entry) {
+[[gnu::hot]] std::expected<void, Error> HardwareTable::set(Gva page, const ShadowEntry& entry) {
     const std::uint64_t address = page.value();
     std::uint64_t* table = last_level(address);
     if (table == nullptr) {
         const auto made = new_table();
         if (!made) return std::unexpected{made.error()};
-        table_at(directories_[address >> 30 & 3])[index_of(address, 2)] =
-            made->value() | table_bits;
+        directories_[address >> 30 & 3][index_of(address, 2)] = made->value() | table_bits;
         made_[address / two_mib / 64] |= 1ULL << address / two_mib % 64;
         table = table_at(*made);
     }
@@ -81,14 +79,14 @@ std::expected<void, Error> HardwareTable::set(Gva page, const ShadowEntry& entry
     return {};
 }
 
-std::optional<ShadowEntry> HardwareTable::get(Gva page) const {
+[[gnu::hot]] std::optional<ShadowEntry> HardwareTable::get(Gva page) const {
     const std::uint64_t* const table = last_level(page.value());
     const std::uint64_t entry = table != nullptr ? table[index_of(page.value(), 1)] : 0;
     if ((entry & pte::present) == 0) return std::nullopt;
     return ShadowEntry{.frame = Hpa{entry & pte::address}, .write = (entry & pte::write) != 0};
 }
 
-void HardwareTable::clear(Gva page) {
+[[gnu::hot]] void HardwareTable::clear(Gva page) {
     if (std::uint64_t* const table = last_level(page.value())) table[index_of(page.value(), 1)] = 0;
 }
 

@@ -36,8 +36,8 @@ class HardwareTable final : public ShadowTable {
     void for_each_entry(Work work);
 
     Hpa root_{};
-    Hpa pointers_{};                    // the table of level 3
-    std::array<Hpa, 4> directories_{};  // of 1 GiB each
+    Hpa pointers_{};                               // the table of level 3
+    std::array<std::uint64_t*, 4> directories_{};  // of 1 GiB each
     // Which tables of level 1 there are, a bit for each 2 MiB: few of 2048, and none goes again.
     std::array<std::uint64_t, 32> made_{};
 };
