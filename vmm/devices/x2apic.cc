@@ -212,8 +212,8 @@ std::uint64_t X2Apic::next_interrupt() const {
     return is_too_fast ? std::max(end_of_period, quiet_until_) : end_of_period;
 }
 
-void X2Apic::advance_timer(std::uint64_t now) {
-    if (!running_ || now < next_interrupt()) return;
+void X2Apic::advance_running_timer(std::uint64_t now) {
+    if (now < next_interrupt()) return;
     if ((lvt_[0] & lvt_masked) == 0) post(static_cast<std::uint8_t>(lvt_[0] & vector_mask));
     // Periods that went by unseen count once: the request register has one bit for them.
     if (is_periodic()) {
@@ -224,10 +224,9 @@ void X2Apic::advance_timer(std::uint64_t now) {
     }
 }
 
-std::optional<std::uint64_t> X2Apic::timer_deadline() const {
+std::optional<std::uint64_t> X2Apic::deadline_of_running_timer() const {
     const auto vector = static_cast<std::uint8_t>(lvt_[0] & vector_mask);
-    if (!running_ || (lvt_[0] & lvt_masked) != 0 || vector < first_legal_vector ||
-        is_requested(vector))
+    if ((lvt_[0] & lvt_masked) != 0 || vector < first_legal_vector || is_requested(vector))
         return std::nullopt;
     return next_interrupt();
 }

@@ -115,11 +115,15 @@ class X2Apic {
 
     /// If the timer has run out by `now`, requests its interrupt (unless masked) and rearms it if
     /// periodic.
-    void advance_timer(std::uint64_t now);
+    void advance_timer(std::uint64_t now) {
+        if (running_) advance_running_timer(now);
+    }
     /// When the timer will request its next interrupt, in ns: in the past if advance_timer() is
     /// due. Nothing if it is stopped or masked, and none while the last one waits still, or if its
     /// vector is an illegal one: a request would change nothing.
-    std::optional<std::uint64_t> timer_deadline() const;
+    std::optional<std::uint64_t> timer_deadline() const {
+        return running_ ? deadline_of_running_timer() : std::nullopt;
+    }
 
     /// Back to the state after INIT; identifiers are kept.
     void reset();
@@ -138,6 +142,8 @@ class X2Apic {
     std::uint64_t period() const;  // of the timer, in ns
     std::uint64_t remaining(std::uint64_t now) const;
     std::uint64_t next_interrupt() const;  // of the timer, while it runs
+    void advance_running_timer(std::uint64_t now);
+    std::optional<std::uint64_t> deadline_of_running_timer() const;
     bool is_periodic() const;
     bool is_requested(std::uint8_t vector) const;
 

@@ -37,9 +37,27 @@ struct Prefixes {
     std::optional<SegmentName> segment{};
 };
 
+/// The legacy prefixes, a bit for each byte: 26, 2e, 36, 3e; 64 to 67; f0, f2, f3.
+inline constexpr std::array<std::uint64_t, 4> legacy_prefixes{
+    0x4040'4040'0000'0000, 0x00f0'0000'0000, 0, 0x000d'0000'0000'0000};
+/// Whether `byte` is a prefix in code of this size.
+constexpr bool is_prefix(std::byte byte, CodeSize code) {
+    const auto value = std::to_integer<unsigned>(byte);
+    return (legacy_prefixes[value / 64] >> value % 64 & 1) != 0 ||
+           (code == CodeSize::Bits64 && value >> 4 == 4);
+}
+
+/// read_prefixes for who has seen that the first byte is one, into `prefixes`.
+void read_some_prefixes(std::span<const std::byte> bytes, CodeSize code, Prefixes& prefixes);
+
 /// Reads the prefixes of the instruction that begins with `bytes`. If there is nothing else, or too
 /// many to be an instruction, `count` is the number of bytes.
-Prefixes read_prefixes(std::span<const std::byte> bytes, CodeSize code);
+inline Prefixes read_prefixes(std::span<const std::byte> bytes, CodeSize code) {
+    Prefixes prefixes;  // most instructions have none
+    if (!bytes.empty() && is_prefix(bytes.front(), code)) [[unlikely]]
+        read_some_prefixes(bytes, code, prefixes);
+    return prefixes;
+}
 
 /// What the address of a memory operand is worked out from, beside the instruction's bytes.
 struct AddressState {

@@ -54,7 +54,9 @@ void SoftGuest::leave_ring_3(bool has_stepped) {
     if (has_stepped || cpu.registers.rip != entered_at_) cpu.interrupt_shadow = false;
 }
 
-SoftGuest::Next SoftGuest::serve(const HostTrap& trap, std::uint64_t now) {
+// With all that stands in this file, in one piece: this is what each trap executes.
+[[gnu::hot, gnu::flatten]] SoftGuest::Next SoftGuest::serve(const HostTrap& trap,
+                                                            std::uint64_t now) {
     ++counts_.traps;
     // QEMU lets IRET of 32-bit code in ring 3 set VM. No CPU in long mode does, and its #GP would have
     // come first: CS is no segment of the host.
@@ -107,9 +109,13 @@ bool SoftGuest::may_be_interrupted(std::uint64_t now) {
 /// Delivers one event, of which the APIC's highest interrupt is one.
 Delivered SoftGuest::deliver() {
     cpu.interrupts = {};
-    const bool has_request = devices_.apic.has_request();
-    if (!cpu.event && !has_request) return Delivered::Nothing;
-    const auto interrupt = has_request ? devices_.apic.deliverable() : std::nullopt;
+    if (!cpu.event && !devices_.apic.has_request()) [[likely]]
+        return Delivered::Nothing;
+    return deliver_waiting();
+}
+
+[[gnu::noinline]] Delivered SoftGuest::deliver_waiting() {
+    const auto interrupt = devices_.apic.deliverable();
     if (interrupt) cpu.interrupts.add(*interrupt);
     const Delivered delivered = deliver_event(cpu, memory_);
     if (interrupt && !cpu.interrupts.contains(*interrupt)) {

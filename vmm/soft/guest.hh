@@ -81,6 +81,7 @@ class SoftGuest {
     void leave_ring_3(bool has_stepped);
     bool may_be_interrupted(std::uint64_t now);
     Delivered deliver();
+    Delivered deliver_waiting();
     Next settle(std::uint64_t now);
     Next end(std::string_view why);
     void raise(const GuestFault& fault);

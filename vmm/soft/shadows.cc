@@ -40,26 +40,26 @@ void Shadows::activate(std::uint32_t cr3) {
     active_ = slot;
 }
 
-ShadowTable* Shadows::of(Gpa root, bool user) {
+[[gnu::hot]] ShadowTable* Shadows::of(Gpa root, bool user) {
     for (unsigned slot = 0; slot < shadow_slots; ++slot)
         if (slots_[slot].used && slots_[slot].root == root) return &machine_.table(slot, user);
     return nullptr;
 }
 
-void Shadows::trace(std::uint32_t cr3, Gpa table, Gva address) {
+[[gnu::hot]] void Shadows::trace(std::uint32_t cr3, Gpa table, Gva address) {
     if (is_loose()) return;
     const Gpa root = root_of(cr3);
     add_use({.table = root, .root = root, .is_root = true, .first = Gva{0}});
     add_use({.table = table, .root = root, .is_root = false, .first = first_of(address)});
 }
 
-bool Shadows::is_traced(Gpa page) const {
+[[gnu::hot]] bool Shadows::is_traced(Gpa page) const {
     for (unsigned i = 0; i < use_count_; ++i)
         if (uses_[i].table == page) return true;
     return false;
 }
 
-Shadows::Uses Shadows::uses(Gpa page) const {
+[[gnu::hot]] Shadows::Uses Shadows::uses(Gpa page) const {
     Uses found;
     for (unsigned i = 0; i < use_count_; ++i)
         if (uses_[i].table == page) static_cast<void>(found.push(uses_[i]));
@@ -93,7 +93,7 @@ void Shadows::empty(unsigned slot) {
     drop_uses_if([root](const Use& use) { return use.root == root; });
 }
 
-void Shadows::add_use(const Use& use) {
+[[gnu::hot]] void Shadows::add_use(const Use& use) {
     if (is_loose()) return;  // there was no place for the use before this one
     std::size_t known = 0;
     for (const Use& each : std::span{uses_}.first(use_count_)) {

@@ -6,6 +6,7 @@
 #include "kern/arch/arch.hh"
 #include "kern/arch/x86_64/apic.hh"
 #include "kern/arch/x86_64/guest.hh"
+#include "kern/arch/x86_64/registers.hh"
 
 namespace kern::arch {
 namespace {
@@ -109,9 +110,10 @@ std::uint64_t timestamp_rate() {
     return timestamp_hz;
 }
 
-std::uint64_t nanoseconds() {
+[[gnu::hot]] std::uint64_t nanoseconds() {
     using Wide = unsigned __int128;
-    return static_cast<std::uint64_t>((Wide{timestamp() - boot_timestamp} * ns_per_tick_32) >> 32);
+    return static_cast<std::uint64_t>(
+        (Wide{x86::read_timestamp() - boot_timestamp} * ns_per_tick_32) >> 32);
 }
 
 void set_timer(std::uint64_t nanoseconds) {

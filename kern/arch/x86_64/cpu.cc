@@ -45,7 +45,7 @@ void out32(std::uint16_t port, std::uint32_t value) {
     asm volatile("outl %0, %1" : : "a"(value), "Nd"(port) : "memory");
 }
 
-std::byte* direct_map(Hpa address) {
+[[gnu::hot]] std::byte* direct_map(Hpa address) {
     return reinterpret_cast<std::byte*>(direct_map_base + address.value());
 }
 Hpa physical_address(const void* in_direct_map) {
@@ -75,9 +75,7 @@ void relax() {
 }
 
 std::uint64_t timestamp() {
-    std::uint32_t low, high;
-    asm volatile("rdtsc" : "=a"(low), "=d"(high) : : "memory");
-    return std::uint64_t{high} << 32 | low;
+    return x86::read_timestamp();
 }
 
 void wait_for_interrupt() {

@@ -13,6 +13,11 @@ inline std::uint64_t read_cr0() {
     asm volatile("mov %%cr0, %0" : "=r"(value));
     return value;
 }
+inline std::uint64_t read_timestamp() {
+    std::uint32_t low, high;
+    asm volatile("rdtsc" : "=a"(low), "=d"(high) : : "memory");
+    return std::uint64_t{high} << 32 | low;
+}
 inline std::uint64_t read_cr2() {
     std::uint64_t value;
     asm volatile("mov %%cr2, %0" : "=r"(value));

@@ -135,7 +135,7 @@ void repair_gs_base() {
 
 void (*user_trap_handler)(const TrapFrame& frame) = nullptr;
 
-std::uint64_t fault_address() {
+[[gnu::hot]] std::uint64_t fault_address() {
     return x86::read_cr2();
 }
 
@@ -201,8 +201,10 @@ extern "C" void handle_trap(TrapFrame* frame) {
 }
 
 /// Where user_entry.S goes to, with the frame on a stack of this CPU.
-extern "C" [[noreturn]] void handle_user_trap(const TrapFrame* frame) {
-    if (frame->vector != system_call_vector && !serve_interrupt(*frame) &&
+extern "C" [[noreturn, gnu::hot]] void handle_user_trap(const TrapFrame* frame) {
+    const bool is_exception =
+        frame->vector < vector::first_interrupt && frame->vector != vector::non_maskable_interrupt;
+    if (!is_exception && frame->vector != system_call_vector && !serve_interrupt(*frame) &&
         frame->vector >= vector::first_interrupt)
         report_interrupt(*frame);
     user_trap_handler(*frame);

@@ -22,7 +22,7 @@ void allow_32_bit_programs_only() {
     x86::write_cr4(x86::read_cr4() & ~(x86::cr4::umip | x86::cr4::smap));
 }
 
-void enter_user_32(const TrapFrame& frame) {
+[[gnu::hot]] void enter_user_32(const TrapFrame& frame) {
     // They are the program's still, mostly. To look costs less than to load.
     std::uint32_t ds = 0, es = 0;
     asm volatile(

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "vmm/soft/main/devices.hh"
 
-#include <algorithm>
-
 #include "kern/lib/panic.hh"
 #include "kern/lib/print.hh"
 #include "vmm/apic_page.hh"
@@ -42,12 +40,6 @@ void SoftDevices::write(std::uint16_t port, unsigned size, std::uint32_t value) 
         if (is_uart(port + i))
             uart_.write(static_cast<std::uint16_t>(port + i - Uart16550::com1),
                         static_cast<std::uint8_t>(value >> byte_bits * i));
-}
-
-std::uint64_t SoftDevices::until_interrupt(std::uint64_t longest) const {
-    const auto deadline = apic_.timer_deadline();
-    if (!deadline) return longest;
-    return std::min(longest, *deadline > now_ ? *deadline - now_ : 0);
 }
 
 std::expected<std::uint64_t, Error> SoftDevices::ApicPage::read(const MmioAccess& access) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <string_view>
 
@@ -34,7 +35,11 @@ class SoftDevices final : public PortBus {
     void advance(std::uint64_t ns) { now_ += ns; }
     ///@}
     /// How long it is until the guest's timer interrupts, in ns, but `longest` at most.
-    std::uint64_t until_interrupt(std::uint64_t longest) const;
+    std::uint64_t until_interrupt(std::uint64_t longest) const {
+        const auto deadline = apic_.timer_deadline();
+        if (!deadline) return longest;
+        return std::min(longest, *deadline > now_ ? *deadline - now_ : 0);
+    }
     /// Prints a line that has no end yet.
     void flush() { uart_.flush(); }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "vmm/soft/main/hardware.hh"
 
+#include <bit>
 #include <initializer_list>
 
 #include "kern/arch/arch.hh"
@@ -39,7 +40,7 @@ std::expected<void, Error> HardwareTable::create() {
     for (std::size_t i = 0; i < directories_.size(); ++i) {
         const auto directory = new_table();
         if (!directory) return std::unexpected{Error::OutOfMemory};
-        directories_[i] = *directory;
+        directories_[i] = table_at(*directory);
         table_at(pointers_)[i] = directory->value() | table_bits;
     }
     return {};
@@ -49,29 +50,28 @@ HardwareTable::~HardwareTable() {
     const auto give_back = [](Hpa table) {
         if (table != Hpa{}) kern::frames().free(kern::frame_owner::page_table, table);
     };
-    for (const Hpa directory : directories_) {
-        if (directory == Hpa{}) continue;
-        for (std::size_t i = 0; i < entries; ++i)
-            give_back(Hpa{table_at(directory)[i] & pte::address});
-        give_back(directory);
+    for (std::uint64_t* const directory : directories_) {
+        if (directory == nullptr) continue;
+        for (std::size_t i = 0; i < entries; ++i) give_back(Hpa{directory[i] & pte::address});
+        give_back(kern::arch::physical_address(directory));
     }
     give_back(pointers_);
     give_back(root_);
 }
 
-std::uint64_t* HardwareTable::last_level(std::uint64_t address) const {
-    const std::uint64_t entry = table_at(directories_[address >> 30 & 3])[index_of(address, 2)];
+inline std::uint64_t* HardwareTable::last_level(std::uint64_t address) const {
+    const std::uint64_t entry = directories_[address >> 30 & 3][index_of(address, 2)];
     return (entry & pte::present) != 0 ? table_at(Hpa{entry & pte::address}) : nullptr;
 }
 
-std::expected<void, Error> HardwareTable::set(Gva page, const ShadowEntry& entry) {
+[[gnu::hot]] std::expected<void, Error> HardwareTable::set(Gva page, const ShadowEntry& entry) {
     const std::uint64_t address = page.value();
     std::uint64_t* table = last_level(address);
     if (table == nullptr) {
         const auto made = new_table();
         if (!made) return std::unexpected{made.error()};
-        table_at(directories_[address >> 30 & 3])[index_of(address, 2)] =
-            made->value() | table_bits;
+        directories_[address >> 30 & 3][index_of(address, 2)] = made->value() | table_bits;
+        made_[address / two_mib / 64] |= 1ULL << address / two_mib % 64;
         table = table_at(*made);
     }
     table[index_of(address, 1)] =
@@ -79,14 +79,14 @@ std::expected<void, Error> HardwareTable::set(Gva page, const ShadowEntry& entry
     return {};
 }
 
-std::optional<ShadowEntry> HardwareTable::get(Gva page) const {
+[[gnu::hot]] std::optional<ShadowEntry> HardwareTable::get(Gva page) const {
     const std::uint64_t* const table = last_level(page.value());
     const std::uint64_t entry = table != nullptr ? table[index_of(page.value(), 1)] : 0;
     if ((entry & pte::present) == 0) return std::nullopt;
     return ShadowEntry{.frame = Hpa{entry & pte::address}, .write = (entry & pte::write) != 0};
 }
 
-void HardwareTable::clear(Gva page) {
+[[gnu::hot]] void HardwareTable::clear(Gva page) {
     if (std::uint64_t* const table = last_level(page.value())) table[index_of(page.value(), 1)] = 0;
 }
 
@@ -98,22 +98,21 @@ void HardwareTable::clear_4_mib(Gva first) {
 
 // The tables of level 1 stay: what the CPU has cached of the way to them stays true.
 void HardwareTable::clear_all() {
-    for_each_last_level([](std::uint64_t& entry) { entry = 0; });
+    for_each_entry([](std::uint64_t& entry) { entry = 0; });
 }
 
 void HardwareTable::protect(Hpa frame) {
-    for_each_last_level([frame](std::uint64_t& entry) {
+    for_each_entry([frame](std::uint64_t& entry) {
         if ((entry & pte::address) == frame.value()) entry &= ~pte::write;
     });
 }
 
 template <class Work>
-void HardwareTable::for_each_last_level(Work work) {
-    for (const Hpa directory : directories_)
-        for (std::size_t i = 0; i < entries; ++i) {
-            const std::uint64_t entry = table_at(directory)[i];
-            if ((entry & pte::present) == 0) continue;
-            std::uint64_t* const table = table_at(Hpa{entry & pte::address});
+void HardwareTable::for_each_entry(Work work) {
+    for (std::size_t i = 0; i < made_.size(); ++i)
+        for (std::uint64_t left = made_[i]; left != 0; left &= left - 1) {
+            const auto bit = static_cast<unsigned>(std::countr_zero(left));
+            std::uint64_t* const table = last_level((64 * i + bit) * two_mib);
             for (std::size_t j = 0; j < entries; ++j)
                 if ((table[j] & pte::present) != 0) work(table[j]);
         }
@@ -131,12 +130,6 @@ void HardwareMachine::flush_page(Gva page) {
 
 void HardwareMachine::flush_all() {
     if (in_use_ != Hpa{}) load();
-}
-
-void HardwareMachine::use(const HardwareTable& table) {
-    if (in_use_ == table.root()) return;
-    in_use_ = table.root();
-    load();
 }
 
 void HardwareMachine::load() {

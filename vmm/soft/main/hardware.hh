@@ -33,11 +33,13 @@ class HardwareTable final : public ShadowTable {
     /// The table of level 1 for 2 MiB; nullptr if there is none.
     std::uint64_t* last_level(std::uint64_t address) const;
     template <class Work>
-    void for_each_last_level(Work work);
+    void for_each_entry(Work work);
 
     Hpa root_{};
-    Hpa pointers_{};                    // the table of level 3
-    std::array<Hpa, 4> directories_{};  // of 1 GiB each
+    Hpa pointers_{};                               // the table of level 3
+    std::array<std::uint64_t*, 4> directories_{};  // of 1 GiB each
+    // Which tables of level 1 there are, a bit for each 2 MiB: few of 2048, and none goes again.
+    std::array<std::uint64_t, 32> made_{};
 };
 
 /// The CPU that executes this.
@@ -52,7 +54,11 @@ class HardwareMachine final : public ShadowMachine {
     void flush_all() override;
 
     /// This CPU translates by `table` from now on; nothing happens if it does already.
-    void use(const HardwareTable& table);
+    void use(const HardwareTable& table) {
+        if (in_use_ == table.root()) return;
+        in_use_ = table.root();
+        load();
+    }
     /// It translates by the kernel's own tables again.
     void leave();
     /// How often CR3 was written for the guest.

@@ -73,7 +73,7 @@ void Host::begin() {
     running->enter();
 }
 
-void Host::on_trap(const kern::arch::TrapFrame& frame) {
+[[gnu::hot, gnu::flatten]] void Host::on_trap(const kern::arch::TrapFrame& frame) {
     running->leave_ring_3(frame);
 }
 

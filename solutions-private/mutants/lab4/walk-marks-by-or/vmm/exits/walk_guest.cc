@@ -120,8 +120,10 @@ std::expected<Gpa, WalkFault> attempt(const GuestMemory& memory, const GuestPagi
     Rights rights;
     std::uint64_t table = paging.cr3 & mode.root_mask;
     for (unsigned level = mode.levels;; --level) {
-        const std::uint64_t covered = page_size << (mode.index_bits * (level - 1));
-        const std::uint64_t index = gva.value() / covered & ((1ULL << mode.index_bits) - 1);
+        const unsigned below = mode.index_bits * (level - 1);
+        const std::uint64_t covered = page_size << below;
+        const std::uint64_t index =
+            gva.value() / page_size >> below & ((1ULL << mode.index_bits) - 1);
         const Gpa at{table + index * mode.entry_size};
         const auto place = memory.gpa2hpa(at);
         if (!place) return fault(Kind::NotInMemory, at);
