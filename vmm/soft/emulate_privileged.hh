@@ -52,12 +52,13 @@ namespace vmm::soft {
 ///   conforming code, is not less than CPL and not less than RPL: else \#GP(selector). Not present:
 ///   \#NP(selector).
 /// - Ltr wants a TSS of 32 bits that is available: else \#GP(selector); of a null selector \#GP(0).
-///   Not present: \#NP(selector). The CPU itself writes the busy bit, so by ring 0's rights; a page
-///   fault there is the guest's, and TR is as it was.
+///   Not present: \#NP(selector). The selector's RPL does not count. The CPU itself writes the busy
+///   bit, so by ring 0's rights; a page fault there is the guest's, and TR is as it was.
 /// - FarJump wants code: not conforming with DPL = CPL and RPL <= CPL, or conforming with DPL <=
 ///   CPL: else \#GP(selector); of a null selector \#GP(0). Not present: \#NP(selector).
 ///
-/// `selector` in an error code is without its RPL (protection_fault_of).
+/// Where several are wrong, any one of them is reported. `selector` in an error code is without its
+/// RPL (protection_fault_of).
 ///
 /// **From the guest's ring 3** (SoftCpu::user_mode) all but MovToSegment and FarJump are the
 /// guest's

@@ -112,15 +112,15 @@ TEST_F(EmulatePrivileged, EipWrapsAtFourGib) {
 }
 
 TEST_F(EmulatePrivileged, OutWritesAPort) {
-    cpu.registers.rax = 0x1234'5678;
+    cpu.registers.rax = 0x1234'5679;
     cpu.registers.rdx = 0xffff'03f8;
     EXPECT_TRUE(is_done(run({0xee})));
-    EXPECT_TRUE((ports.last == Ports::Access{0x3f8, 1, 0x78, true})) << "AL to DX";
+    EXPECT_TRUE((ports.last == Ports::Access{0x3f8, 1, 0x79, true})) << "AL to DX";
     EXPECT_TRUE(is_done(run({0xef})));
-    EXPECT_TRUE((ports.last == Ports::Access{0x3f8, 4, 0x1234'5678, true})) << "EAX to DX";
+    EXPECT_TRUE((ports.last == Ports::Access{0x3f8, 4, 0x1234'5679, true})) << "EAX to DX";
     EXPECT_TRUE(is_done(run({0x66, 0xe7, 0x20})));
-    EXPECT_TRUE((ports.last == Ports::Access{0x20, 2, 0x5678, true})) << "AX to a number";
-    EXPECT_EQ(cpu.registers.rax, 0x1234'5678U);
+    EXPECT_TRUE((ports.last == Ports::Access{0x20, 2, 0x5679, true})) << "AX to a number";
+    EXPECT_EQ(cpu.registers.rax, 0x1234'5679U);
     EXPECT_EQ(cpu.registers.rip, code + 5U);
 }
 
@@ -133,8 +133,15 @@ TEST_F(EmulatePrivileged, InReadsAPortAndKeepsTheOtherBits) {
     ports.answer = 0xabcd'0011;
     EXPECT_TRUE(is_done(run({0x66, 0xed})));
     EXPECT_EQ(cpu.registers.rax, 0x1234'0011U) << "AX";
+    ports.answer = 0xabcd'0022;
     EXPECT_TRUE(is_done(run({0xed})));
-    EXPECT_EQ(cpu.registers.rax, 0xabcd'0011U) << "EAX";
+    EXPECT_EQ(cpu.registers.rax, 0xabcd'0022U) << "EAX";
+    SoftCpu other = cpu;
+    ports.answer = 0x7777'7777;
+    EXPECT_TRUE(is_done(emulate_privileged(other, memory(), ports,
+                                           {.kind = SensitiveInstruction::Kind::In, .length = 1})));
+    EXPECT_EQ(other.registers.rax, 0x7777'7777U) << "EAX of another guest";
+    EXPECT_EQ(cpu.registers.rax, 0xabcd'0022U) << "this guest's EAX, when another one reads";
 }
 
 TEST_F(EmulatePrivileged, PushfPushesTheGuestsFlags) {
@@ -154,6 +161,10 @@ TEST_F(EmulatePrivileged, PushfPushesTheGuestsFlags) {
     EXPECT_TRUE(is_done(run({0x9c})));
     EXPECT_EQ(hex(memory().get(0x1'5efc)), hex(0x202 | vmm::soft::program_flags))
         << "all of the program's flags";
+    cpu.interrupts_enabled = false;
+    cpu.registers.rflags = 0x3202;
+    EXPECT_TRUE(is_done(run({0x9c})));
+    EXPECT_EQ(hex(memory().get(0x1'5ef8)), hex(0x002)) << "none but bit 1";
 }
 
 TEST_F(EmulatePrivileged, PopfTakesTheProgramsFlagsAndIf) {
@@ -238,6 +249,12 @@ TEST_F(EmulatePrivileged, LtrLoadsATss) {
     EXPECT_EQ(cpu.tr, (vmm::soft::TaskRegister{tss, tss_base, 0x67}));
     EXPECT_EQ(memory().get<std::uint8_t>(gdt + tss + 5), 0x8b) << "it is busy now";
     EXPECT_TRUE(refuses({0x0f, 0x00, 0xd8}, gp(tss))) << "it was busy";
+    descriptor(busy_tss, 0x0000'8900'7000'00ff);  // another one, at 7000
+    cpu.registers.rax = busy_tss | 3;
+    EXPECT_TRUE(is_done(run({0x0f, 0x00, 0xd8}))) << "the selector's RPL does not count";
+    EXPECT_EQ(hex(cpu.tr.base), hex(0x7000)) << "the base of the second TSS";
+    EXPECT_EQ(hex(memory().get<std::uint64_t>(gdt + busy_tss)), hex(0x0000'8b00'7000'00ff))
+        << "the second TSS is busy now, and else as it was";
     for (const auto& [selector, fault] :
          {std::pair{std::uint16_t{0}, gp(0)}, std::pair{none, gp(none)},
           std::pair{kernel_data, gp(kernel_data)}, std::pair{absent_tss, np(absent_tss)}}) {
@@ -291,6 +308,10 @@ TEST_F(EmulatePrivileged, AProgramLoadsItsOwnSegments) {
     cpu.registers.rcx = kernel_data;
     EXPECT_TRUE(refuses({0x8e, 0xd9}, gp(kernel_data))) << "DS of the kernel";
     EXPECT_TRUE(refuses({0x8e, 0xd1}, gp(kernel_data))) << "SS of the kernel";
+    cpu.registers.rcx = kernel_data | 3;
+    EXPECT_TRUE(refuses({0x8e, 0xd1}, gp(kernel_data))) << "SS of the kernel, with RPL 3";
+    cpu.registers.rcx = user_data & ~3U;
+    EXPECT_TRUE(refuses({0x8e, 0xd1}, gp(user_data & ~3U))) << "SS of ring 3, with RPL 0";
     cpu.registers.rcx = conforming_code;
     EXPECT_TRUE(is_done(run({0x8e, 0xd9}))) << "conforming code has no DPL for data";
 }
@@ -299,12 +320,20 @@ TEST_F(EmulatePrivileged, AFarJumpLoadsCs) {
     EXPECT_TRUE(forgets(run({0xea, 0x78, 0x56, 0x34, 0x12, kernel_code, 0}), nothing));
     EXPECT_EQ(cpu.registers.rip, 0x1234'5678U);
     EXPECT_EQ(cpu.selector(SegmentName::Cs), kernel_code);
-    EXPECT_TRUE(is_done(run({0xea, 0, 0x90, 0, 0, conforming_code, 0})));
+    for (const unsigned rpl : {0U, 1U, 2U, 3U}) {
+        EXPECT_TRUE(is_done(run({0xea, 0, 0x90, 0, 0, conforming_code | rpl, 0})));
+        EXPECT_EQ(cpu.selector(SegmentName::Cs), conforming_code)
+            << "conforming code by RPL " << rpl << ": CS has the guest's CPL";
+    }
     EXPECT_TRUE(refuses({0xea, 0, 0, 0, 0, 0, 0}, gp(0)));
     EXPECT_TRUE(refuses({0xea, 0, 0, 0, 0, none, 0}, gp(none)));
     EXPECT_TRUE(refuses({0xea, 0, 0, 0, 0, kernel_data, 0}, gp(kernel_data)));
     EXPECT_TRUE(refuses({0xea, 0, 0, 0, 0, user_code, 0}, gp(user_code & ~3U)));
-    EXPECT_TRUE(refuses({0xea, 0, 0, 0, 0, kernel_code | 3, 0}, gp(kernel_code)));
+    EXPECT_TRUE(refuses({0xea, 0, 0, 0, 0, user_code & ~3U, 0}, gp(user_code & ~3U)))
+        << "code of ring 3 by RPL 0";
+    for (const unsigned rpl : {1U, 2U, 3U})
+        EXPECT_TRUE(refuses({0xea, 0, 0, 0, 0, kernel_code | rpl, 0}, gp(kernel_code)))
+            << "the kernel's code by RPL " << rpl;
     EXPECT_TRUE(refuses({0xea, 0, 0, 0, 0, absent_code, 0}, np(absent_code)));
     descriptor(busy_tss, 0x00cf'fe00'0000'ffff);
     EXPECT_TRUE(refuses({0xea, 0, 0, 0, 0, busy_tss, 0}, gp(busy_tss))) << "conforming, of ring 3";
@@ -341,6 +370,8 @@ TEST_F(EmulatePrivileged, ControlRegistersRefuseWhatIsNotThere) {
     }
     cpu.registers.rax = 0;
     EXPECT_TRUE(is_done(run({0x0f, 0x22, 0xe0}))) << "CR4 = 0";
+    EXPECT_EQ(cpu.cr4, 0U) << "CR4";
+    EXPECT_EQ(hex(cpu.cr0), hex(cr0_pe)) << "a write to CR4 leaves CR0";
     cpu.registers.rax = cr0_pg;
     EXPECT_TRUE(refuses({0x0f, 0x22, 0xc0}, gp(0))) << "CR0: PG without PE";
     cpu.registers.rax = 0x10;
@@ -359,6 +390,13 @@ TEST_F(EmulatePrivileged, MemoryThatIsNotThereIsThePageFault) {
     EXPECT_TRUE(refuses({0x0f, 0x01, 0x13}, pf(0, 0x7000))) << "LGDT";
     cpu.registers.rbx = 0x7000;
     EXPECT_TRUE(refuses({0x0f, 0x01, 0x1b}, pf(0, 0x7000))) << "LIDT, its first byte";
+    memory().put<std::uint32_t>(table + 4 * (gdt / page), 0);
+    cpu.registers.rax = tss;
+    EXPECT_TRUE(refuses({0x0f, 0x00, 0xd8}, pf(0, gdt + tss))) << "LTR, and no GDT";
+    cpu.registers.rax = user_data;
+    EXPECT_TRUE(refuses({0x8e, 0xd8}, pf(0, gdt + (user_data & ~3U)))) << "DS, and no GDT";
+    EXPECT_TRUE(refuses({0xea, 0, 0, 0, 0, kernel_code, 0}, pf(0, gdt + kernel_code)))
+        << "a far jump, and no GDT";
     memory().put<std::uint32_t>(table + 4 * (gdt / page), gdt | p);
     cpu.tr = {};
     cpu.registers.rax = tss;

@@ -109,9 +109,19 @@ TEST_F(ShadowFill, AFaultSetsNoBits) {
 }
 
 TEST_F(ShadowFill, WithoutPagingAnAddressIsThePhysicalOne) {
+    const std::uint32_t with_paging = cpu.cr0;
     cpu.cr0 = cr0_pe;
     EXPECT_TRUE(fills(fill(data + 0x123, true)));
     EXPECT_TRUE(is_entry(kernels().get(Gva{data}), frame(data), true));
+    map(3, 5);
+    cpu.cr0 = with_paging;
+    EXPECT_TRUE(fills(fill(area + 3 * page)));
+    EXPECT_TRUE(is_entry(kernels().get(Gva{area + 3 * page}), frame(data + 5 * page), false))
+        << "with paging, behind an access without: a page that is not dirty";
+    cpu.cr0 = cr0_pe;
+    EXPECT_TRUE(fills(fill(data + page, true)));
+    EXPECT_TRUE(is_entry(kernels().get(Gva{data + page}), frame(data + page), true))
+        << "without paging again";
 }
 
 TEST_F(ShadowFill, WhereTheGuestHasNoMemoryIsNoMemory) {
