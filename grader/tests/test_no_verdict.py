@@ -129,7 +129,8 @@ def test_where_nothing_could_be_judged_there_is_no_verdict(tree: Tree) -> None: 
 
 
 @pytest.mark.parametrize(("file", "name", "judged"), [
-    ("grader/testkit/boot.py", "run_boot", 20), ("grader/judge/unit.py", "run_case", 10)])
+    ("grader/testkit/boot.py", "run_boot", 20), ("grader/judge/unit.py", "run_case", 26),
+    ("grader/judge/together.py", "run_together", 14)])
 def test_full_disk_gives_no_verdict(tree: Tree, file: str, name: str, judged: float) -> None:  # noqa: F811
     text = (tree.root / file).read_text()
     tree.write(file, f'{text}\n\ndef {name}(*_, **__):\n    raise OSError(28, "No space left on device", "/there")\n')
@@ -188,6 +189,9 @@ KILLS_ITSELF = """
 def test_killed_process_is_started_once_more(tree: Tree, times: int, score: float) -> None:  # noqa: F811
     text = (tree.root / "grader/judge/unit.py").read_text()
     tree.write("grader/judge/unit.py", text.replace("\n    command = [", KILLS_ITSELF.format(times=times), 1))
+    # Of all cases together nothing was heard, for the same reason.
+    text = (tree.root / "grader/judge/together.py").read_text()
+    tree.write("grader/judge/together.py", f"{text}\n\ndef run_together(*_, **__):\n    return {{}}\n")
     result, done = tree.grade("--reference")
     assert result["score"] == score, done.stdout + done.stderr
     assert "unit:Half.OfFour: the test's process died of SIGKILL, sent from outside; it was run once more" in (
