@@ -28,6 +28,7 @@
 #include <cstdlib>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "labs/unit_confine.hh"
 #include "labs/unit_expectations.hh"
@@ -41,7 +42,8 @@
 #endif
 
 /// Of LeakSanitizer's interface, where there is one: looks for leaks now, and not at the end.
-extern "C" __attribute__((weak)) void __lsan_do_leak_check();
+extern "C" __attribute__((weak)) void
+__lsan_do_leak_check();  // NOLINT(readability-identifier-naming)
 
 namespace {
 
@@ -83,11 +85,11 @@ bool hear(int from, std::string& line) {
 }
 
 /// Makes a child for each case that is named on `names`, and says with what status it ended on `ends`.
-/// True in a child, in which GoogleTest then runs that case; false in the parent, after the last one.
+/// True in a child, with the case's `name`; false in the parent, after the last one.
 /// A child may take so much processor time.
-bool is_child_for_a_case(int names, int ends, rlim_t seconds) {
+bool is_child_for_a_case(int names, int ends, rlim_t seconds, std::string& name) {
     prctl(PR_SET_DUMPABLE, 0);  // no child looks into its parent
-    for (std::string name; hear(names, name);) {
+    while (hear(names, name)) {
         const pid_t child = fork();
         if (child == 0) {
             close(names);
@@ -95,7 +97,6 @@ bool is_child_for_a_case(int names, int ends, rlim_t seconds) {
             prctl(PR_SET_DUMPABLE, 1);
             const rlimit processor{.rlim_cur = seconds, .rlim_max = seconds + 1};
             setrlimit(RLIMIT_CPU, &processor);
-            ::testing::GTEST_FLAG(filter) = name;
             return true;
         }
         int status = -1;
@@ -154,11 +155,20 @@ int main(int argc, char** argv) {
     const int names = take_number("NEST_CASES_FD");
     const int ends = take_number("NEST_ENDS_FD");
     const int seconds = take_number("NEST_CASE_SECONDS");
-    ::testing::InitGoogleTest(&argc, argv);
+    std::vector<char*> words{argv, argv + argc};
+    std::string filter;
+    if (names >= 0 && ends >= 0) {
+        const auto most = static_cast<rlim_t>(std::max(seconds, 1));
+        if (std::string name; is_child_for_a_case(names, ends, most, name))
+            filter = "--gtest_filter=" + name;
+        else
+            return 0;
+        words.push_back(filter.data());
+    }
+    int count = static_cast<int>(words.size());
+    words.push_back(nullptr);
+    ::testing::InitGoogleTest(&count, words.data());
     if (questions < 0 || answers < 0) return RUN_ALL_TESTS();
-    if (names >= 0 && ends >= 0 &&
-        !is_child_for_a_case(names, ends, static_cast<rlim_t>(std::max(seconds, 1))))
-        return 0;
 
     auto* const verdicts = new Verdicts{questions, answers};
     ::testing::UnitTest::GetInstance()->listeners().Append(verdicts);
