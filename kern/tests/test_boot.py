@@ -78,6 +78,7 @@ def check_all_done(serial: str, cpus: int) -> None:
     assert "interrupts between CPUs: ok\n" in serial
     assert f"counted under a lock: {1000 * cpus} of {1000 * cpus}\n" in serial
     assert "timer: ok\n" in serial
+    assert "late measurement: ok, " in serial
     assert "constructed: 42\n" in serial
     assert "frames on account of test: 0\n" in serial
     assert "all done\n" in serial

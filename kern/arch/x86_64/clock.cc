@@ -13,12 +13,14 @@ namespace {
 
 // Channel 2 of the 8254 PIT: the one whose gate software opens, and that interrupts nobody.
 constexpr std::uint16_t pit_channel_2 = 0x42, pit_command = 0x43, pit_gate = 0x61;
-constexpr std::uint8_t gate_on = 1, speaker_on = 2;
+constexpr std::uint8_t gate_on = 1, speaker_on = 2, channel_2_out = 1 << 5;
+constexpr std::uint8_t no_device = 0xff;             // what a port gives that nobody has
 constexpr std::uint8_t channel_2_count_down = 0xb0;  // mode 0, low byte then high byte
 constexpr std::uint8_t latch_channel_2 = 0x80;
 constexpr std::uint64_t pit_rate = 1'193'182;
 constexpr std::uint16_t pit_start = 0xffff;
 constexpr std::uint16_t shortest_measurement = 2400;  // PIT ticks, 2 ms: 0.1 % of error is 2 us
+constexpr unsigned measurements = 20;                 // of which each may be held up
 
 constexpr std::uint64_t second = 1'000'000'000;
 constexpr std::uint64_t fastest_cpu = 8 * second;     // Hz
@@ -34,6 +36,7 @@ struct Sample {
     std::uint64_t timestamp = 0;
     std::uint32_t apic_left = 0;
     std::uint16_t pit = 0;
+    bool pit_ran_out = false;  ///< it has come to 0, and counts on from 0xffff
 };
 Sample first;
 
@@ -52,12 +55,37 @@ Sample take_sample() {
         const std::uint64_t width = timestamp() - before;
         const std::uint8_t low = in8(pit_channel_2);
         sample.pit = static_cast<std::uint16_t>(in8(pit_channel_2) << 8 | low);
+        const std::uint8_t gate = in8(pit_gate);
+        sample.pit_ran_out = gate != no_device && (gate & channel_2_out) != 0;
         if (width < best_width) {
             best_width = width;
             best = sample;
         }
     }
     return best;
+}
+
+/// Lets the PIT count down from pit_start, and takes `first`.
+void start_counting() {
+    apic::start_timer(~0U, true);
+    out8(pit_gate, static_cast<std::uint8_t>((in8(pit_gate) & ~speaker_on) | gate_on));
+    out8(pit_command, channel_2_count_down);
+    out8(pit_channel_2, pit_start & 0xff);
+    out8(pit_channel_2, pit_start >> 8);
+    first = take_sample();
+}
+
+bool is_measured(const Sample& last) {
+    return !last.pit_ran_out && first.pit >= last.pit + shortest_measurement;
+}
+
+/// Looks until enough has been counted, or the PIT has run out.
+Sample finish_counting() {
+    constexpr unsigned patience = 10'000;  // looks; a PIT that is not there never gets on
+    Sample last = take_sample();
+    for (unsigned i = 0; i < patience && !last.pit_ran_out && !is_measured(last); ++i)
+        last = take_sample();
+    return last;
 }
 
 void set_timestamp_rate(std::uint64_t hz) {
@@ -74,25 +102,22 @@ void clock::begin_measurement() {
         apic_hz = std::max(host->apic_timer_khz * 1000ULL, 1ULL);
         return;
     }
-    apic::start_timer(~0U, true);
-    out8(pit_gate, static_cast<std::uint8_t>((in8(pit_gate) & ~speaker_on) | gate_on));
-    out8(pit_command, channel_2_count_down);
-    out8(pit_channel_2, pit_start & 0xff);
-    out8(pit_channel_2, pit_start >> 8);
-    first = take_sample();
+    start_counting();
 }
 
 void clock::finish_measurement() {
     if (host_of_this_guest()) return;
-    constexpr unsigned patience = 10'000;  // looks; a PIT that is not there never gets on
-    Sample last = take_sample();
-    for (unsigned i = 0; i < patience && first.pit - last.pit < shortest_measurement; ++i)
-        last = take_sample();
-    const std::uint64_t pit_ticks = first.pit - last.pit;
+    Sample last = finish_counting();
+    // The PIT runs out after 55 ms, and a busy host may hold up its emulator for longer than that.
+    for (unsigned i = 1; i < measurements && last.pit_ran_out; ++i) {
+        start_counting();
+        last = finish_counting();
+    }
     const std::uint64_t apic_ticks = first.apic_left - last.apic_left;
     const std::uint64_t ticks = last.timestamp - first.timestamp;
     apic::start_timer(0);
-    if (first.pit > last.pit && pit_ticks >= shortest_measurement) {
+    if (is_measured(last)) {
+        const std::uint64_t pit_ticks = first.pit - last.pit;
         set_timestamp_rate(ticks * pit_rate / pit_ticks);
         apic_hz = std::max(apic_ticks * pit_rate / pit_ticks, std::uint64_t{1});
     } else if (apic_ticks != 0) {
