@@ -278,7 +278,7 @@ TEST_F(TranslateBlock, OpcodesBesideThoseOfJumpsAreCopied) {
     for (const Bytes& code :
          {bytes({0x6f}), bytes({0x80, 0xd0, 1}), bytes({0xdf, 0xe0}), bytes({0x0f, 0x7f, 0xd0}),
           bytes({0x0f, 0x90, 0xd0}), bytes({0xc1, 0xe0, 1}), bytes({0xc9}), bytes({0xff, 0xc8}),
-          bytes({0xff, 0x30}), bytes({0x66, 0x40})}) {
+          bytes({0xff, 0x30}), bytes({0x66, 0x40}), bytes({0x99}), bytes({0x9b})}) {
         SCOPED_TRACE(listed(code) + ", behind which CLI ends the block");
         translated(code + bytes({0xfa}), code.size(), code.size() + 1);
     }
