@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Grades the references again and again on a host that has no time for it. It takes longer, and no verdict differs.
 
-As a command, for `nest test --only load`: ``python3 -m grader.bench.load [GRADINGS]``. All of it runs on CPU 0: half of
-the gradings with a tenth of its time, by a control group where one can be made, the others beside 15 busy processes.
+As a command, for `nest test --only load`: ``python3 -m grader.bench.load [GRADINGS]``. All of it runs on CPU 0, in turn
+beside 15 busy processes, with one of its processes after the other stopped for a moment, and, where a control group can
+be made, with a tenth of the processor's time.
 """
 
 from __future__ import annotations
@@ -11,18 +12,24 @@ import contextlib
 import itertools
 import json
 import os
+import random
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from grader import DONE, POINTS_MISSING
+from grader.confine.processes import descendants
 from grader.course.lab import ROOT, Lab, load_all
 
 GRADINGS = 200
 BUSY = 15
+LONGEST_STOP, MOST_BETWEEN = 0.25, 0.05
+"""In seconds. The clock of a kernel that is being booted is measured for 55 ms at most."""
 GROUPS = Path("/sys/fs/cgroup/cpu")
 PERIOD_US, SHARE_US = 100_000, 10_000
 _SPINS = "while True: pass"
@@ -56,6 +63,32 @@ def crowd() -> Iterator[Callable[[], None]]:
         yield lambda: None
 
 
+@contextlib.contextmanager
+def stops() -> Iterator[Callable[[], None]]:
+    """The same, while one process below this one after the other is stopped in the middle of what it does."""
+    ended = threading.Event()
+
+    def hold_up() -> None:
+        chance = random.Random()
+        while not ended.wait(chance.uniform(0, MOST_BETWEEN)):
+            below = descendants(os.getpid())
+            if not below:
+                continue
+            one = chance.choice(below)
+            with contextlib.suppress(OSError):  # it has ended
+                os.kill(one, signal.SIGSTOP)
+                ended.wait(chance.uniform(0, LONGEST_STOP))
+                os.kill(one, signal.SIGCONT)
+
+    thread = threading.Thread(target=hold_up)
+    thread.start()
+    try:
+        yield lambda: None
+    finally:
+        ended.set()
+        thread.join()
+
+
 def on_cpu_0() -> None:
     """For a child."""
     os.sched_setaffinity(0, {0})
@@ -83,7 +116,7 @@ def graded(lab: Lab, seed: int, load: Callable[[], contextlib.AbstractContextMan
 def main(argv: list[str]) -> int:
     """Grades; 1 if a verdict differed."""
     wanted = int(argv[0]) if argv else GRADINGS
-    loads: list[Callable[[], contextlib.AbstractContextManager[Callable[[], None]]]] = [crowd]
+    loads: list[Callable[[], contextlib.AbstractContextManager[Callable[[], None]]]] = [crowd, stops]
     with contextlib.suppress(OSError), tenth():
         loads.append(tenth)
     different, started = 0, time.monotonic()
