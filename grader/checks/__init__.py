@@ -28,6 +28,6 @@ class Finding:
 
 def run_all(root: Path = ROOT) -> list[Finding]:
     """The findings of every check, in order of path and line."""
-    from grader.checks import arrows, doubled, labs
+    from grader.checks import arrows, doubled, labs, prose
 
-    return sorted({*arrows.check(root), *doubled.check(root), *labs.check(root)})
+    return sorted({*arrows.check(root), *doubled.check(root), *labs.check(root), *prose.check(root)})

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from grader.checks import ROOT, arrows, labs, run_all
+from grader.checks import ROOT, arrows, labs, prose, run_all
 
 
 def write(root: Path, name: str, text: str = "") -> None:
@@ -274,3 +274,26 @@ def test_variable_that_an_answer_would_double_is_found(tmp_path: Path, text: str
 def test_what_an_answer_may_have_twice_is_left_alone(tmp_path: Path, text: str) -> None:
     write(tmp_path, "vmm/a.hh", text)
     assert texts(tmp_path) == []
+
+
+LONG = "word " * 20 + "end"
+
+
+@pytest.mark.parametrize(("name", "text", "line"), [
+    ("README.md", f"{LONG}\n", 1), ("docs/a.md", f"| a table |\n\n{LONG}\n", 3), ("handouts/a.md", f"```\nx\n```\n{LONG}\n", 4),
+    ("labs/lab1-x/handout.md", f"\\dot \"x\"\n{LONG}\n\\enddot\n{LONG}\n", 4), ("labs/lab1-x/questions.md", f"# 1\n\n> {LONG}\n", 3),
+])
+def test_a_long_line_of_prose_is_found(tmp_path: Path, name: str, text: str, line: int) -> None:
+    write(tmp_path, name, text)
+    assert [str(one) for one in prose.check(tmp_path)] == [
+        f"{name}:{line}: a line of prose has {len(LONG) + 2 * ('>' in text)} columns; wanted: at most 100"]
+
+
+@pytest.mark.parametrize(("name", "text"), [
+    ("docs/a.md", f"{LONG[:100]}\n"), ("docs/a.md", f"| {LONG} |\n"), ("docs/a.md", f"- a list\n\n  ```sh\n  {LONG}\n  ```\n"),
+    ("labs/lab1-x/handout.md", f"\\dot\n{LONG}\n\\enddot\n"), ("labs/lab1-x/questions.md", f"# 1\n\n> Why?\n\n{LONG}\n"),
+    ("elsewhere/a.md", f"{LONG}\n"),
+])
+def test_what_may_be_long_is_let_through(tmp_path: Path, name: str, text: str) -> None:
+    write(tmp_path, name, text)
+    assert list(prose.check(tmp_path)) == []
