@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""A compiler launcher for a tree whose path has a quote in it: there ninja ends a name in a depfile, believes that
-the file is missing, and builds everything anew each time. So the tree's own files are named from where the
-compiler runs.
+"""A compiler launcher for a tree whose path has a quote in it: there ninja ends a name in a
+depfile, believes that the file is missing, and builds everything anew each time. So the tree's own
+files are named from where the compiler runs.
 
 ``relative_depfile.py COMPILER ARGUMENT...``
 """

@@ -1,19 +1,22 @@
 # SPDX-License-Identifier: MIT
-"""The attacks, one folder each: ``attack.json`` says what it tries, on which task, and what must happen;
-``answer.cc`` or ``answer.S`` is the answer. A line ``//@ NAME`` stands for the file parts/NAME.inc.
+"""The attacks, one folder each: ``attack.json`` says what it tries, on which task, and what must
+happen; ``answer.cc`` or ``answer.S`` is the answer. A line ``//@ NAME`` stands for the file
+parts/NAME.inc.
 
 What must happen (``must``):
 
 - ``refused``: the gate refuses the file, so that no test of the task runs;
 - ``no points``: whatever runs, no test passes;
-- ``no more``: no test passes that the same answer without the attack (parts/wrong_...) does not pass.
+- ``no more``: no test passes that the same answer without the attack (parts/wrong_...) does not
+  pass.
 
-``says`` is a regular expression that the words of the first failed test hold. ``plant`` makes something other
-than a file of text in the answer's place, or (``replace``) what a file in git cannot hold, or holds many times.
-``boots``: the booted tests count too. ``before`` tells how many tests passed before it was contained: "x of y".
+``says`` is a regular expression that the words of the first failed test hold. ``plant`` makes
+something other than a file of text in the answer's place, or (``replace``) what a file in git
+cannot hold, or holds many times. ``boots``: the booted tests count too. ``before`` tells how many
+tests passed before it was contained: "x of y".
 
-Each attack has a session of its own, in which the lab's other tasks are judged too, with the references: whatever an
-attack does, they keep all their points.
+Each attack has a session of its own, in which the lab's other tasks are judged too, with the
+references: whatever an attack does, they keep all their points.
 """
 
 from __future__ import annotations

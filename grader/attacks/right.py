@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Right answers in many styles, made from parts: what a student may write, and the gate must let in.
+"""Right answers in many styles, made from parts: what a student may write, and the gate must let
+in.
 
-Each is the reference to make_iret_frame, whose header is small, with a computation in one style before it. Styles
-and what they compute with are crossed, so there are more than 200 of them.
+Each is the reference to make_iret_frame, whose header is small, with a computation in one style
+before it. Styles and what they compute with are crossed, so there are more than 200 of them.
 """
 
 from __future__ import annotations

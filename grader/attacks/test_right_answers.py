@@ -15,7 +15,8 @@ PLACE = ROOT / "build" / "attacks" / "right"
 
 
 def refused(sources: list[tuple[str, Path]], turns: tuple[tuple[str, ...], ...]) -> list[str]:
-    """What the gate, or the compiler, says of them; of the flavours each source takes the next of `turns`."""
+    """What the gate, or the compiler, says of them; of the flavours each source takes the next of
+    `turns`."""
     with workshop(Progress(), other=corpus.OTHER_BUILD) as kit:
         made: list[tuple[Path, str, Future[Path]]] = [
             (path, flavour, kit.object(file, path, flavour))

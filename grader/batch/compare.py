@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""What differs between two results of the same files, and between two gradings of a class: what a mended test or
-contract changes, before anybody is told.
+"""What differs between two results of the same files, and between two gradings of a class: what a
+mended test or contract changes, before anybody is told.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ class Changed:
 
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any], *, partly: bool = False) -> list[str]:
-    """The tests whose verdicts or points differ. `partly`: tests that one of the two lacks are no difference."""
+    """The tests whose verdicts or points differ. `partly`: tests that one of the two lacks are no
+    difference."""
     old, new = ({one["name"]: one for one in result["tests"]} for result in (before, after))
     lines = []
     for name in dict.fromkeys([*old, *new]):

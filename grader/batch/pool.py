@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Workers on this machine: a few processes, each with an open kit, that are handed one item after the other."""
+"""Workers on this machine: a few processes, each with an open kit, that are handed one item after
+the other."""
 
 from __future__ import annotations
 
@@ -35,8 +36,8 @@ class Pool:
         self._jobs = jobs or self._cpus
 
     def judged(self, items: Sequence[Item]) -> Iterator[tuple[Item, str]]:
-        """Each item once it is judged, in the order in which they end, and why there is no result; empty if there is
-        one in the inbox."""
+        """Each item once it is judged, in the order in which they end, and why there is no result;
+        empty if there is one in the inbox."""
         round_ = _Round(self._results, items, max(1, self._cpus // self._jobs))
         threads = [threading.Thread(target=round_.feed, daemon=True) for _ in range(min(self._jobs, len(items)))]
         for thread in threads:
@@ -97,7 +98,8 @@ class _Round:
         return f"the worker ended with {worker.wait()}: {words or 'it said nothing'}"
 
     def _answer(self, worker: subprocess.Popen[bytes]) -> bytes | None:
-        """A worker's next line, empty if it ended; None if it took too long or this round is being ended."""
+        """A worker's next line, empty if it ended; None if it took too long or this round is being
+        ended."""
         assert worker.stdout
         until = time.monotonic() + ITEM_SECONDS
         while time.monotonic() < until and not self.stopping.is_set():

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""A class's run: takes in what is handed in, has judged what is not judged yet, and keeps what came of it.
+"""A class's run: takes in what is handed in, has judged what is not judged yet, and keeps what came
+of it.
 
-It may be ended at any moment. What a worker has left in the inbox is taken in by the next run, and what was under
-way is begun anew; nothing counts twice.
+It may be ended at any moment. What a worker has left in the inbox is taken in by the next run, and
+what was under way is begun anew; nothing counts twice.
 """
 
 from __future__ import annotations
@@ -47,8 +48,9 @@ class Plan:
 
 
 def salt_of(results: Path, wanted: str | None) -> str:
-    """The secret that the nonces of a run follow from, with the content: so a rerun repeats verdicts, and no answer can
-    know its nonce. It is kept in a file, where all nodes of a cluster find it; the first to come makes it."""
+    """The secret that the nonces of a run follow from, with the content: so a rerun repeats
+    verdicts, and no answer can know its nonce. It is kept in a file, where all nodes of a cluster
+    find it; the first to come makes it."""
     path = results / "salt"
     with contextlib.suppress(FileExistsError):
         making = path.with_name(f".salt.{os.uname().nodename}.{os.getpid()}")
@@ -82,7 +84,8 @@ def keep_files(results: Path, submissions: Sequence[Submission]) -> None:
 
 
 def to_judge(digests: Sequence[str], states: dict[str, list[str]], *, again: bool = False) -> list[str]:
-    """Of these contents those that are not judged, and whose judging has not failed too often. `again`: however often."""
+    """Of these contents those that are not judged, and whose judging has not failed too often.
+    `again`: however often."""
     def is_open(digest: str) -> bool:
         tried = states.get(digest, [])
         return GRADED not in tried and (again or sum(one in OURS and one != LOST for one in tried) < TRIES)
@@ -118,8 +121,8 @@ def _take(store: Store, path: Path) -> Item:
 
 def run(store: Store, plan: Plan, digests: Sequence[str], executor: Executor,
         seen: Callable[[str, int, int], None], *, again: bool = False) -> None:
-    """Has judged what is not judged yet, and once more what failed through our fault. `seen` is told each content whose
-    attempt has ended, how many have, and of how many."""
+    """Has judged what is not judged yet, and once more what failed through our fault. `seen` is
+    told each content whose attempt has ended, how many have, and of how many."""
     take_in(store)
     store.lose_begun()
     for turn in range(TRIES):

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The database of a class's grading: RESULTS/results.db, in SQLite. One process writes it.
 
-A row of `submission` is what a student handed in; a row of `attempt` one try to judge files of that content, so
-that equal submissions are judged once. What is written is there for good: each change is one transaction.
+A row of `submission` is what a student handed in; a row of `attempt` one try to judge files of that
+content, so that equal submissions are judged once. What is written is there for good: each change
+is one transaction.
 """
 
 from __future__ import annotations
@@ -107,7 +108,8 @@ class Store:
         self._db = connection
 
     def meta(self, key: str) -> str:
-        """What the run as a whole keeps under this key; empty if nothing. `lab` is always there, and `machine`."""
+        """What the run as a whole keeps under this key; empty if nothing. `lab` is always there,
+        and `machine`."""
         found = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return found[0] if found else ""
 
@@ -116,7 +118,8 @@ class Store:
             self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
 
     def take_submissions(self, found: list[Submission]) -> None:
-        """What stands in the folder of uploads now. Who was there before and is not any more stays, and is marked."""
+        """What stands in the folder of uploads now. Who was there before and is not any more stays,
+        and is marked."""
         with self._db:
             self._db.execute("UPDATE submission SET present = 0")
             for one in found:
@@ -151,7 +154,8 @@ class Store:
                              (digest, number, BEGUN, seed))
 
     def end(self, digest: str, number: int, state: str, **more: Any) -> bool:
-        """Notes what came of an attempt, once: what comes a second time changes nothing. Whether it was the first."""
+        """Notes what came of an attempt, once: what comes a second time changes nothing. Whether it
+        was the first."""
         columns = {"state": state, **more}
         for name in ("result", "for_students"):
             if columns.get(name) is not None:
@@ -164,7 +168,8 @@ class Store:
         return done.rowcount == 1
 
     def lose_begun(self) -> None:
-        """Marks what was under way when an earlier run ended. Half of a transcript is no evidence."""
+        """Marks what was under way when an earlier run ended. Half of a transcript is no
+        evidence."""
         for digest, number in self._db.execute("SELECT digest, number FROM attempt WHERE state = ?", (BEGUN,)).fetchall():
             shutil.rmtree(self.evidence(digest, number), ignore_errors=True)
         with self._db:
@@ -183,7 +188,8 @@ class Store:
         return states
 
     def rows(self) -> Iterator[Row]:
-        """All submissions that stand in the folder of uploads, by student. One at a time, since a class is large."""
+        """All submissions that stand in the folder of uploads, by student. One at a time, since a
+        class is large."""
         for one in self._db.execute("SELECT * FROM submission WHERE present ORDER BY student").fetchall():
             yield self._row(one)
 
@@ -217,7 +223,8 @@ class Store:
 def opened(folder: Path, *, lab: str = "") -> Iterator[Store]:
     """The database in a folder of results. It is made only if `lab` says for which lab.
 
-    Raises UsageError where there is none, or one of another lab, and CannotRun where it cannot be read.
+    Raises UsageError where there is none, or one of another lab, and CannotRun where it cannot be
+    read.
     """
     path = folder / FILE
     if not lab and not path.is_file():

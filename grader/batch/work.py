@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""What is to be judged, as the writer of the database hands it to whoever judges, and how the result comes back.
+"""What is to be judged, as the writer of the database hands it to whoever judges, and how the
+result comes back.
 
-A worker may be a process here or a node of a cluster. It gets items, one a line, and leaves for each one file in
-RESULTS/inbox, whole, by rename, under the item's own name. So an item that was judged twice is counted once, and
-nobody but the writer touches the database.
+A worker may be a process here or a node of a cluster. It gets items, one a line, and leaves for
+each one file in RESULTS/inbox, whole, by rename, under the item's own name. So an item that was
+judged twice is counted once, and nobody but the writer touches the database.
 """
 
 from __future__ import annotations

@@ -36,7 +36,8 @@ class Silent(Progress):
 
 
 def serve(results: Path, lines: Iterable[str], out: TextIO, threads: int | None = None) -> None:
-    """Judges until there are no more lines. Raises CannotRun where programs of others cannot be kept from harm."""
+    """Judges until there are no more lines. Raises CannotRun where programs of others cannot be
+    kept from harm."""
     sandbox.required(results)
     with workshop(Silent(), threads=threads) as kit:
         for line in lines:
@@ -71,7 +72,8 @@ def judged(kit: Kit, results: Path, item: Item) -> dict[str, Any]:
 
 @functools.cache
 def tree_commit() -> str:
-    """The commit of this tree, with a + if files were changed since; empty where it is no repository."""
+    """The commit of this tree, with a + if files were changed since; empty where it is no
+    repository."""
     try:
         words = ["git", "-C", str(ROOT), "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"]
         return subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip()

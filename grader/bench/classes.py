@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The rows of `nest bench` that staff feel: a class of submissions graded by `nest grade-all`.
 
-It is measured in a copy of the tree, whose right answers, told apart by a comment, are the class. The floor is the
-same work by hand: the compiler, the linker, the test programs and the boots, on as many cores.
+It is measured in a copy of the tree, whose right answers, told apart by a comment, are the class.
+The floor is the same work by hand: the compiler, the linker, the test programs and the boots, on as
+many cores.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 """The rows of `nest bench` that a student feels: one file of a lab edited, then `nest grade`.
 
 They are measured in a copy of the tree whose answers are the references, so that nobody's work is
-touched. The floor is the same work by hand: the compiler, the linker, the test programs and the boots,
-on as many cores, without a grader: what the edited file is part of is linked, each task's cases run in one
-process for each flavour, and every boot of the grading takes place.
+touched. The floor is the same work by hand: the compiler, the linker, the test programs and the
+boots, on as many cores, without a grader: what the edited file is part of is linked, each task's
+cases run in one process for each flavour, and every boot of the grading takes place.
 """
 
 from __future__ import annotations
@@ -131,8 +131,8 @@ class ByHand:
         self._all([lambda: self._kernel(0), *(lambda o=flavour: self._program(o) for flavour in self.flavours)])
 
     def judge(self, modules: list[Path]) -> None:
-        """Compiles the file, links what it is part of, alone and together with the other own files where it boots, and
-        runs every program and every boot."""
+        """Compiles the file, links what it is part of, alone and together with the other own files
+        where it boots, and runs every program and every boot."""
         self._all(lambda o=flavour: self._compile(self.file, o) for flavour in self._compiled(self.file))
         bare = self._bare(self.file)
         link = self._kernel if bare == "kernel" else lambda turn: self._user_program(bare, turn)
@@ -146,7 +146,8 @@ class ByHand:
         return next((name for name, recipe in self.kit["programs"].items() if file in recipe["tasks"]), "kernel")
 
     def _compiled(self, file: str) -> list[str]:
-        """The flavours of the file's objects. Explored programs are made of those of ThreadSanitizer."""
+        """The flavours of the file's objects. Explored programs are made of those of
+        ThreadSanitizer."""
         on_host = {"tsan" if one == "explore" else one for one in self.flavours}
         return [self._bare(file), *(sorted(on_host) if not file.endswith(ASSEMBLY) else ())]
 

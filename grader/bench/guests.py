@@ -22,14 +22,16 @@ MIB = 1 << 20
 ELF_HEADER, PROGRAM_HEADER = 64, 56
 """bytes in the file, ELF64"""
 
-#: The multiboot2 header of a kernel that asks for nothing: magic, architecture i386, length, checksum,
-#: end tag.
+#: The multiboot2 header of a kernel that asks for nothing: magic, architecture i386, length,
+#: checksum, end tag.
 HEADER = struct.pack("<IIIIHHI", 0xE85250D6, 0, 24, -(0xE85250D6 + 24) & 0xFFFFFFFF, 0, 0, 8)
 
-#: The hypercall's instruction, by the vendor of the CPU. A guest that asked CPUID would not be the smallest.
+#: The hypercall's instruction, by the vendor of the CPU. A guest that asked CPUID would not be the
+#: smallest.
 HYPERCALL = {"amd": bytes.fromhex("0f01d9"), "intel": bytes.fromhex("0f01c1")}  # VMMCALL, VMCALL
-#: With what every guest begins: mov edx,"Nest"; xor ebx,ebx: the signature of its hypercalls and the status
-#: of its exit (vmm/hypercall.hh). Not later: the bare loops that are measured keep no register of the host.
+#: With what every guest begins: mov edx,"Nest"; xor ebx,ebx: the signature of its hypercalls and
+#: the status of its exit (vmm/hypercall.hh). Not later: the bare loops that are measured keep no
+#: register of the host.
 BEGIN = b"\xbaNest\x31\xdb"
 
 
@@ -49,7 +51,8 @@ def marks(vendor: str = "amd") -> bytes:
 
 
 def accesses(probe: bytes, *, memory: bool) -> bytes:
-    """guest/probes/mmio.S: 4000 accesses in 64-bit code to a device, in memory or by a port; then it exits."""
+    """guest/probes/mmio.S: 4000 accesses in 64-bit code to a device, in memory or by a port; then
+    it exits."""
     return fill_symbols(probe, {"mmio_case": struct.pack("<Q", 9 if memory else 10)})
 
 

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""Grades the references again and again on a host that has no time for it. It takes longer, and no verdict differs.
+"""Grades the references again and again on a host that has no time for it. It takes longer, and no
+verdict differs.
 
-As a command, for `nest test --only load`: ``python3 -m grader.bench.load [GRADINGS]``. All of it runs on CPU 0, in turn
-beside 15 busy processes, with one of its processes after the other stopped for a moment, and, where a control group can
-be made, with a tenth of the processor's time.
+As a command, for `nest test --only load`: ``python3 -m grader.bench.load [GRADINGS]``. All of it
+runs on CPU 0, in turn beside 15 busy processes, with one of its processes after the other stopped
+for a moment, and, where a control group can be made, with a tenth of the processor's time.
 """
 
 from __future__ import annotations
@@ -37,8 +38,8 @@ _SPINS = "while True: pass"
 
 @contextlib.contextmanager
 def tenth() -> Iterator[Callable[[], None]]:
-    """What a child calls before it begins: from then on it has a tenth of a processor, with all below it. Raises OSError
-    where that cannot be had."""
+    """What a child calls before it begins: from then on it has a tenth of a processor, with all
+    below it. Raises OSError where that cannot be had."""
     group = GROUPS / f"nest-load-{os.getpid()}"
     group.mkdir()
 
@@ -65,7 +66,8 @@ def crowd() -> Iterator[Callable[[], None]]:
 
 @contextlib.contextmanager
 def stops() -> Iterator[Callable[[], None]]:
-    """The same, while one process below this one after the other is stopped in the middle of what it does."""
+    """The same, while one process below this one after the other is stopped in the middle of what
+    it does."""
     ended = threading.Event()
 
     def hold_up() -> None:

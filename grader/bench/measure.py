@@ -120,7 +120,8 @@ ON_INTEL = (
     Comparison("vmcall", "vmcall", "ours", "floor", "VMCALL round trip, intel-bochs",
                "a loop with nothing but VMRESUME", "us", 1.5),
 )
-"""what it measures on Intel. Bochs counts instructions and not time, so time is taken here, outside"""
+"""what it measures on Intel. Bochs counts instructions and not time, so time is taken here,
+outside"""
 IN_SOFTWARE = (
     Comparison("soft-cli", "soft-cli", "ours", "floor", "a guest's CLI in ring 3, emulated",
                "a bare fault that skips it", "us", 3.0),
@@ -140,14 +141,16 @@ IN_A_LARGE_GUEST = tuple(
     for row, what in (("soft-cli", "an emulated CLI"), ("soft-fill", "a shadow's entry"),
                       ("soft-trace", "a traced store"))
 )
-"""the same kernel where its clock counts instructions: whether anything grows is seen to the last one"""
+"""the same kernel where its clock counts instructions: whether anything grows is seen to the last
+one"""
 INSTRUCTIONS = {
     MACHINE: Comparison("vmmcall-instructions", "vmmcall-ticks", "ours", "floor",
                         "VMMCALL round trip, the guest's 4 included", "a loop with nothing but VMRUN", "instructions"),
     INTEL: Comparison("vmcall-instructions", "vmcall-ticks", "ours", "floor",
                       "VMCALL round trip, the guest's 4 included", "a loop with nothing but VMRESUME", "instructions"),
 }
-"""measured where the time-stamp counter counts them: in a boot of its own on AMD, always on Intel"""
+"""measured where the time-stamp counter counts them: in a boot of its own on AMD, always on
+Intel"""
 IN_THE_PROCESS_LAYER = (
     Comparison("system-call", "system-call", "ours", "floor", "system call that does nothing",
                "SYSCALL and SYSRET alone", "us"),
@@ -175,7 +178,8 @@ BY_MESSAGES = (
     Comparison("pager", "page-fault", "pager", "kernel", "page fault, served by a pager in ring 3",
                "by the kernel itself", "cycles"),
 )
-"""the rows that the microkernel's root task (kern/user/micro/bench.cc) and the kernel of kern/bench measure"""
+"""the rows that the microkernel's root task (kern/user/micro/bench.cc) and the kernel of kern/bench
+measure"""
 BY_MESSAGES_COUNTED = tuple(
     one._replace(name=f"{one.name}-instructions", unit="instructions", bound=None)
     for one in BY_MESSAGES
@@ -295,7 +299,8 @@ def in_software(kit: Kit, progress: Progress) -> Iterator[Row]:
 
 
 def in_three_ways(kernel: Path, image: bytes, machine: str = MACHINE) -> Iterator[str]:
-    """The table of guest/tiny, measured once, by the machine's clock. ``kernel`` is soft_bench.elf, ``image`` tiny.elf."""
+    """The table of guest/tiny, measured once, by the machine's clock. ``kernel`` is soft_bench.elf,
+    ``image`` tiny.elf."""
     samples, _ = _measure(machine, kernel, {"tiny.elf": three_ways.work(image)})
     yield from three_ways.table(samples)
 
@@ -313,8 +318,8 @@ def _rows(comparisons: Iterable[Comparison], samples: Samples) -> Iterator[Row]:
 def _measure(
     machine: str, kernel: Path, files: dict[str, bytes] | bytes, *, counts: bool = False
 ) -> tuple[Samples, Samples]:
-    """Boots a benchmark kernel: what it measured by its own clock, and what by this one. Files that are bytes are the boot
-    module as it is."""
+    """Boots a benchmark kernel: what it measured by its own clock, and what by this one. Files that
+    are bytes are the boot module as it is."""
     emulator = machines.machine(machine)
     lines = Lines()
     with TemporaryDirectory() as folder:
@@ -347,8 +352,8 @@ class Lines:
 
 
 def samples_of(lines: Iterable[tuple[float, str]]) -> tuple[Samples, Samples]:
-    """From lines ``bench ROW SIDE VALUE``: the values, and, where ``timed COUNT`` came before one, the
-    nanoseconds between the two lines, for each of so many times."""
+    """From lines ``bench ROW SIDE VALUE``: the values, and, where ``timed COUNT`` came before one,
+    the nanoseconds between the two lines, for each of so many times."""
     by_kernel: dict[tuple[str, str], list[float]] = defaultdict(list)
     by_us: dict[tuple[str, str], list[float]] = defaultdict(list)
     begin, count = 0.0, 0
@@ -366,7 +371,8 @@ def samples_of(lines: Iterable[tuple[float, str]]) -> tuple[Samples, Samples]:
 
 
 def gate(kit: Kit, progress: Progress) -> Iterator[Row]:
-    """The gate alone, over each reference in C++ and all its flavours; the compiler's time is not in it."""
+    """The gate alone, over each reference in C++ and all its flavours; the compiler's time is not
+    in it."""
     answers = reference_answers(lab.load_all())
     if answers is None:
         raise CannotRun("there are no reference answers in this tree")

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The same work of guest/tiny with shadow tables on demand, with traced tables, and with nested paging: what the
-benchmark kernel of vmm/bench/soft_main.cc measures, as a table."""
+"""The same work of guest/tiny with shadow tables on demand, with traced tables, and with nested
+paging: what the benchmark kernel of vmm/bench/soft_main.cc measures, as a table."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ WAYS = {"on-demand": "option one", "traced": "option two", "nested": "nested pag
 WHAT = {"tiny-exits": "exits", "tiny-loads": "page tables loaded", "tiny-time": "time"}
 """The rows."""
 TURNS = 250
-"""of each of the two programs: a system call, a switch, a page fault and three stores to page tables"""
+"""of each of the two programs: a system call, a switch, a page fault and three stores to page
+tables"""
 
 
 def work(image: bytes) -> bytes:

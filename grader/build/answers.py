@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Answers: for each task file of the tree, what is to be judged, or stands beside what is judged.
 
-That is a source file, or, in a student's tree, a folder with the reference answer as objects: one for each
-flavour, made by staff (see :mod:`grader.build.reference_objects`).
+That is a source file, or, in a student's tree, a folder with the reference answer as objects: one
+for each flavour, made by staff (see :mod:`grader.build.reference_objects`).
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ class Answers:
 
 
 def own_answers(labs: list[Lab], root: Path = ROOT) -> Answers:
-    """The tree's own student files, the stubs of labs that a release does not have yet among them."""
+    """The tree's own student files, the stubs of labs that a release does not have yet among
+    them."""
     files = [task.file for lab in labs for task in lab.tasks]
     if made := release.read(root):
         files += made.later
@@ -72,13 +73,14 @@ def stub(file: str, root: Path = ROOT) -> Path | None:
 
 
 def is_compiled(path: Path, root: Path = ROOT) -> bool:
-    """Whether it is a folder of objects that staff have made. One in the place of a student's file is none."""
+    """Whether it is a folder of objects that staff have made. One in the place of a student's file
+    is none."""
     return path.is_relative_to(root / COMPILED) and path.is_dir()
 
 
 def content(path: Path, root: Path = ROOT) -> bytes | None:
-    """A file's text as the gate reads it, those of a reference's objects by name, or None if it cannot be read or is
-    refused."""
+    """A file's text as the gate reads it, those of a reference's objects by name, or None if it
+    cannot be read or is refused."""
     try:
         if is_compiled(path, root):
             return b"".join(one.name.encode() + one.read_bytes() for one in sorted(path.iterdir()))

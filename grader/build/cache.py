@@ -19,7 +19,8 @@ from typing import Iterator
 
 
 def digest(*parts: object) -> str:
-    """A key from the parts' representations. Raises TypeError for a set: each process writes it in another order."""
+    """A key from the parts' representations. Raises TypeError for a set: each process writes it in
+    another order."""
     _refuse_sets(parts)
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:40]
 
@@ -70,8 +71,8 @@ class Cache:
 
     def trim(self, limit: int, in_use: float) -> None:
         """Removes the entries that were unused for longest until the rest fits into `limit` bytes,
-        but none that was used within `in_use` seconds, since another grading may want it, and work that was
-        never finished."""
+        but none that was used within `in_use` seconds, since another grading may want it, and work
+        that was never finished."""
         now = time.time()
         entries = []
         for room in os.scandir(self.folder):

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""One answer through the gate and the compiler: from its text to an object of which only the task's own
-symbols are global.
+"""One answer through the gate and the compiler: from its text to an object of which only the task's
+own symbols are global.
 """
 
 from __future__ import annotations
@@ -57,7 +57,8 @@ class Answer:
         return self.file.endswith(ASSEMBLY)
 
     def put(self, place: Path) -> str:
-        """Writes the copy that tools may see, and nobody else writes; its name from `place`, as in messages."""
+        """Writes the copy that tools may see, and nobody else writes; its name from `place`, as in
+        messages."""
         path = place / self.name.lstrip("/")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(self.text)
@@ -70,7 +71,8 @@ class Answer:
 
 
 def command(answer: Answer, tools: Tools, name: str) -> list[str]:
-    """The compiler's words for one answer. It sees the rooms and itself, so that it cannot include a reference."""
+    """The compiler's words for one answer. It sees the rooms and itself, so that it cannot include
+    a reference."""
     folder = (answer.root / answer.file).parent
     clang = "clang" in Path(tools.compiler).name or "clang" in str(Path(tools.compiler).resolve())
     own = ["-ferror-limit=3"] if clang else ["-fmax-errors=3", "-fno-gnu-unique"]
@@ -79,10 +81,12 @@ def command(answer: Answer, tools: Tools, name: str) -> list[str]:
 
 
 def words(answer: Answer, by_flavour: dict[str, Tools], place: Path, readable: list[Path]) -> list[Finding]:
-    """What the file's own lines may not hold once macros are replaced, in all flavours. They run at once.
+    """What the file's own lines may not hold once macros are replaced, in all flavours. They run at
+    once.
 
-    A flavour that the preprocessor finds an error in is left out, since it will not compile. Raises BuildFailure where
-    the preprocessor does not get to its end, which the compiler might: nothing is judged then, nor compiled."""
+    A flavour that the preprocessor finds an error in is left out, since it will not compile. Raises
+    BuildFailure where the preprocessor does not get to its end, which the compiler might: nothing
+    is judged then, nor compiled."""
     name = answer.put(place)
     script = "".join(
         f"({shlex.join([*command(answer, tools, name), '-E', '-o', f'own-{i}.ii'])} 2>said-{i} && mv own-{i}.ii whole-{i}) & "
@@ -104,7 +108,8 @@ def words(answer: Answer, by_flavour: dict[str, Tools], place: Path, readable: l
 
 def compiled(answer: Answer, tools: Tools, keep: Sequence[str], place: Path, readable: list[Path],
              blame_disk: Callable[[str], None]) -> Path:
-    """Compiles the answer in `place`, and hides all of its symbols but those in `keep`; where the object is.
+    """Compiles the answer in `place`, and hides all of its symbols but those in `keep`; where the
+    object is.
 
     Raises BuildFailure with the compiler's words."""
     name = answer.put(place)

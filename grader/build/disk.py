@@ -24,7 +24,8 @@ def disk_trouble(error: OSError, where: Path) -> CannotRun:
 
 
 def disk_words(text: str, folder: Path) -> str:
-    """What is wrong with the disk by a failed tool's output, which worked in ``folder``, with the mend; else empty.
+    """What is wrong with the disk by a failed tool's output, which worked in ``folder``, with the
+    mend; else empty.
 
     A tool that maps its output into memory dies on a full disk without a word.
     """

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""What every answer is compiled and judged against, put into few words, so that what was made is kept by it."""
+"""What every answer is compiled and judged against, put into few words, so that what was made is
+kept by it."""
 
 from __future__ import annotations
 

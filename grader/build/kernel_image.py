@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Give a linked kernel image its own symbols.
 
-The kernel names the functions of a backtrace from a table in its constants, which can only be filled
-once the addresses are known: after linking. `fill_symbols` writes it into the image in place; the room
-for it is an array in kern/arch/x86_64/symbols.cc. Run as a program, this file does that step for CMake.
+The kernel names the functions of a backtrace from a table in its constants, which can only be
+filled once the addresses are known: after linking. `fill_symbols` writes it into the image in
+place; the room for it is an array in kern/arch/x86_64/symbols.cc. Run as a program, this file does
+that step for CMake.
 """
 
 from __future__ import annotations
@@ -73,7 +74,8 @@ def fill_symbols(elf: Path) -> int:
 
 
 def _table(functions: Sequence[tuple[int, str]], base: int, room: int) -> tuple[bytes, int]:
-    """The bytes of the table: header, entries sorted by address, names. What has no room is left out."""
+    """The bytes of the table: header, entries sorted by address, names. What has no room is left
+    out."""
     entries = bytearray()
     names = bytearray()
     left = room - _HEADER.size

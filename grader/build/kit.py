@@ -2,8 +2,8 @@
 """The kit, everything that an answer does not change, and what is built from it and an answer.
 
 CMake and Ninja build the kit into build/cmake. From then on one task's file is compiled and linked
-here, without them: into objects, unit-test programs and kernels that are kept by content, so that an
-answer that was seen before costs nothing.
+here, without them: into objects, unit-test programs and kernels that are kept by content, so that
+an answer that was seen before costs nothing.
 """
 
 from __future__ import annotations
@@ -50,13 +50,15 @@ class Kit:
         self.description = {"programs": {}, **description}
         self._futures: dict[str, Future[Path]] = {}
         self._asked: dict[tuple[object, ...], Any] = {}
-        """what was asked for before: each answer is read once, so that all of a session is about the same text"""
+        """what was asked for before: each answer is read once, so that all of a session is about
+        the same text"""
         self.is_alone: Callable[[], bool] = lambda: False
         """whether no other nest works with this kit, asked once the work is done"""
         self.headers: dict[tuple[str, str], Path] = {}
         """by task file and flavour: what is included first, since it is precompiled"""
         self.handed_in: Path | None = None
-        """the folder of the submission that is judged: its files are named as if they stood in the tree"""
+        """the folder of the submission that is judged: its files are named as if they stood in the
+        tree"""
         self.let_pass: frozenset[str] = frozenset()
         """the tasks' files of which staff say that the gate lets them pass"""
         self.let_passed: dict[str, str] = {}
@@ -70,7 +72,8 @@ class Kit:
         return tuple(sorted({reference_objects.describe(self.compiler(flavour)) for flavour in self.description["flavours"]}))
 
     def begin(self, handed_in: Path | None, let_pass: frozenset[str]) -> None:
-        """Turns to another submission, or to the tree's own files. What was built before is kept."""
+        """Turns to another submission, or to the tree's own files. What was built before is
+        kept."""
         self.handed_in, self.let_pass = handed_in, let_pass
         self.let_passed, self.for_staff = {}, {}
 
@@ -80,13 +83,15 @@ class Kit:
         return {key: Path(path) for key, path in self.description["files"].items()}
 
     def object(self, file: str, source: Path, flavour: str, rank: int = 0) -> Future[Path]:
-        """Compiles one answer to the task whose file is `file`; the flavour may be a user program's name."""
+        """Compiles one answer to the task whose file is `file`; the flavour may be a user program's
+        name."""
         if flavour == "explore":
             flavour = "tsan"  # the same objects, linked otherwise
         return self._once_asked(("object", file, source, flavour), lambda: self._object(file, source, flavour, rank))
 
     def fault(self, file: str, source: Path) -> BuildFailure | None:
-        """Why nothing can be linked with this answer: it does not compile, or the gate refuses it. Waits for it."""
+        """Why nothing can be linked with this answer: it does not compile, or the gate refuses it.
+        Waits for it."""
         program = next((name for name, recipe in self.description["programs"].items() if file in recipe["tasks"]), "")
         flavours = [program or "kernel", *(["asan"] if not program and not file.endswith(ASSEMBLY) else [])]
         for built in [self.object(file, source, flavour) for flavour in flavours]:
@@ -95,8 +100,8 @@ class Kit:
         return None
 
     def allocates(self, file: str, source: Path) -> bool:
-        """Whether an answer's code on the host, which compiles, takes memory from the heap: by operator new, the only way
-        that the gate lets pass."""
+        """Whether an answer's code on the host, which compiles, takes memory from the heap: by
+        operator new, the only way that the gate lets pass."""
         if file.endswith(ASSEMBLY):
             return False
         return self._once_asked(("allocates", file, source), lambda: any(
@@ -177,7 +182,8 @@ class Kit:
             self.let_passed[name] = let.read_text()
 
     def program(self, lab: Lab, answers: Answers, flavour: str, rank: int = 0, words: Sequence[str] = ()) -> Future[Path]:
-        """Links the lab's unit tests of one flavour (asan, tsan, explore) with the answers; `words` are more of the linker's."""
+        """Links the lab's unit tests of one flavour (asan, tsan, explore) with the answers; `words`
+        are more of the linker's."""
         def begin() -> Future[Path]:
             mine, inputs, link, command = self.tests(lab, answers, flavour)
             return self._link(f"program {lab.id}", mine, flavour, inputs, [*link, *words],
@@ -187,8 +193,8 @@ class Kit:
 
     def tests(self, lab: Lab, answers: Answers, flavour: str) -> tuple[
             Answers, list[Path], list[str], Callable[[list[Path], Path], list[str]]]:
-        """What a program of unit tests is linked of: those of the answers that are in it, other files, the flavour's
-        words, and the command."""
+        """What a program of unit tests is linked of: those of the answers that are in it, other
+        files, the flavour's words, and the command."""
         # The host has no use for assembly, and only the lab whose task it is for a part of a user
         # program: its tests bring the library of such programs along.
         mine = {task.file for task in lab.tasks}
@@ -209,7 +215,8 @@ class Kit:
         return answers, tests + libraries, link, command
 
     def control(self, flavour: str) -> Path:
-        """A program of the flavour that does nothing: where it cannot run, no test can. Raises BuildFailure."""
+        """A program of the flavour that does nothing: where it cannot run, no test can. Raises
+        BuildFailure."""
         tools = self.description["flavours"][flavour]
         words = [self.compiler(flavour), *tools["compile"], *tools["link"]]
         key = digest("control", words, _CONTROL, self.ground)
@@ -225,11 +232,13 @@ class Kit:
             return self.cache.put(key, place / "control")
 
     def runs(self, kernel: str) -> str:
-        """What a kernel runs: `guests`, `programs` or `vmms`. Raises CannotRun if the kit has none of that name."""
+        """What a kernel runs: `guests`, `programs` or `vmms`. Raises CannotRun if the kit has none
+        of that name."""
         return self._recipe(kernel)["runs"]
 
     def kernel(self, name: str, answers: Answers, rank: int = 0) -> Future[Path]:
-        """Links the bootable kernel of this name with those of the answers that stand in its rooms."""
+        """Links the bootable kernel of this name with those of the answers that stand in its
+        rooms."""
         return self._once_asked(("kernel", name, answers), lambda: self._kernel(name, answers, rank))
 
     def boots(self, kernel: str, file: str) -> bool:
@@ -261,8 +270,9 @@ class Kit:
         return self._link(f"kernel {name}", answers, "kernel", inputs, [recipe, tool], command, rank, finish)
 
     def references(self, labs: list[Lab]) -> tuple[Answers, str]:
-        """The reference answers of this tree, as sources, or as a release's objects: perhaps not of every task.
-        And why objects that are there cannot be used, with the mend; empty if they can."""
+        """The reference answers of this tree, as sources, or as a release's objects: perhaps not of
+        every task. And why objects that are there cannot be used, with the mend; empty if they
+        can."""
         sources = reference_answers(labs, self.root)
         if sources is not None:
             return sources, ""
@@ -270,11 +280,13 @@ class Kit:
         return found.answers, found.why_none
 
     def programs(self, kernel: str) -> tuple[str, ...]:
-        """The user programs that hold tasks and that boots of this kernel have among their files."""
+        """The user programs that hold tasks and that boots of this kernel have among their
+        files."""
         return tuple(name for name, recipe in self.description["programs"].items() if kernel in recipe["kernels"])
 
     def user_program(self, name: str, answers: Answers, rank: int = 0) -> Future[Path]:
-        """Links the user program of this name, as kit.json has it, with those of the answers that are in it."""
+        """Links the user program of this name, as kit.json has it, with those of the answers that
+        are in it."""
         return self._once_asked(("user program", name, answers), lambda: self._user_program(name, answers, rank))
 
     def _user_program(self, name: str, answers: Answers, rank: int) -> Future[Path]:
@@ -303,7 +315,8 @@ class Kit:
         return kernels[kernel]
 
     def compiler(self, flavour: str) -> str:
-        """The flavour's compiler, or a user program's: where this is no x86-64 machine, there are two."""
+        """The flavour's compiler, or a user program's: where this is no x86-64 machine, there are
+        two."""
         return (self.description["programs"].get(flavour) or self.description["flavours"][flavour])["compiler"]
 
     @cached_property
@@ -374,7 +387,8 @@ class Kit:
             return self.cache.put(key, place / "passed.o")
 
     def look_again(self, file: str, source: Path, flavour: str) -> None:
-        """Lets the gate look once more at an answer's words and at its object, which is compiled: for measurements."""
+        """Lets the gate look once more at an answer's words and at its object, which is compiled:
+        for measurements."""
         answer = Answer(file, self.shown(source), reader.read(source, self.root), self.root)
         if not answer.is_assembly:
             rules.findings(answer.text.decode())
@@ -425,7 +439,8 @@ class Kit:
         def make(*built: Path) -> Path:
             with self.cache.workplace() as place:
                 output = place / "linked"
-                # No -lgtest from anywhere but the system, and no reference: only what is named here.
+                # No -lgtest from anywhere but the system, and no reference: only what is named
+                # here.
                 done = sandbox.run(command(list(built), output), timeout=LINK_SECONDS, cwd=place,
                                    writable=[place], readable=[*built, *inputs], memory_mib=4096)
                 if before != identity(inputs):
@@ -441,8 +456,8 @@ class Kit:
         return self._once(key, make, *objects, rank=rank)
 
     def blame_disk(self, text: str) -> None:
-        """Raises CannotRun if the disk is to blame for what a tool said. An answer can make a tool say anything, as by an
-        #error: so it is believed only of a disk without room."""
+        """Raises CannotRun if the disk is to blame for what a tool said. An answer can make a tool
+        say anything, as by an #error: so it is believed only of a disk without room."""
         if (trouble := disk_words(text, self.cache.folder)) and not has_room(self.cache.folder):
             raise CannotRun(trouble)
 

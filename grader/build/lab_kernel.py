@@ -30,7 +30,8 @@ class LabKernel:
 
     kernel: Path
     files: dict[str, Path]
-    """the kit's other files: guests, probes and user programs; those that hold tasks with these answers"""
+    """the kit's other files: guests, probes and user programs; those that hold tasks with these
+    answers"""
     runs: str = "guests"
     """or `programs`, or `vmms`; `modules`: nothing, it looks at its boot module"""
 
@@ -66,8 +67,9 @@ def is_stub(task: Task, root: Path = ROOT) -> bool:
 def build(say: Say, lab: Lab, *, reference: bool = False, own: Task | None = None) -> LabKernel:
     """Builds the lab's kernel; raises CannotRun or BuildFailure.
 
-    Tasks of the labs that it builds on, and of others that this kernel is linked with, if they are stubs still, are
-    taken from the references, where there are any; with ``own`` this lab's other tasks too, so that the kernel comes as far as that task.
+    Tasks of the labs that it builds on, and of others that this kernel is linked with, if they are
+    stubs still, are taken from the references, where there are any; with ``own`` this lab's other
+    tasks too, so that the kernel comes as far as that task.
     """
     labs = load_all()
     answers = own_answers(labs)
@@ -92,7 +94,8 @@ def build(say: Say, lab: Lab, *, reference: bool = False, own: Task | None = Non
 
 
 def with_later(answers: Answers, references: Answers, made: Release | None) -> Answers:
-    """The answers, with references to tasks of labs that the release does not have yet: nobody can write those."""
+    """The answers, with references to tasks of labs that the release does not have yet: nobody can
+    write those."""
     later = made.later if made else ()
     return references.where(lambda file: file in later).over(answers)
 

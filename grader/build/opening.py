@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Opens the kit: CMake and Ninja bring it up to date, and it stays as it is for as long as it is used."""
+"""Opens the kit: CMake and Ninja bring it up to date, and it stays as it is for as long as it is
+used."""
 
 from __future__ import annotations
 
@@ -27,9 +28,9 @@ Say = Callable[[str], None]
 @contextmanager
 def open_kit(schedule: Schedule, say: Say, root: Path = ROOT, settings: tuple[str, ...] = (), *,
              fresh: bool = False) -> Iterator[Kit]:
-    """Brings the kit up to date and keeps it as it is while it is used. ``settings``: of CMake's cache, as
-    NAME:TYPE=VALUE, what the build folder must have been configured with; it keeps them. ``fresh``: nothing that was
-    made from answers before is used.
+    """Brings the kit up to date and keeps it as it is while it is used. ``settings``: of CMake's
+    cache, as NAME:TYPE=VALUE, what the build folder must have been configured with; it keeps them.
+    ``fresh``: nothing that was made from answers before is used.
 
     Raises CannotRun if the tree's own code does not build.
     """
@@ -53,8 +54,8 @@ def open_kit(schedule: Schedule, say: Say, root: Path = ROOT, settings: tuple[st
 
 
 def read_description(root: Path, folder: Path | None = None) -> dict[str, Any]:
-    """What kit.json says, of the build folder or of another. CMake writes paths into it as they are, so a root with a
-    quote in its name needs help."""
+    """What kit.json says, of the build folder or of another. CMake writes paths into it as they
+    are, so a root with a quote in its name needs help."""
     text = ((folder or root / "build" / "cmake") / "kit.json").read_text()
     description: dict[str, Any] = json.loads(text.replace(str(root), json.dumps(str(root), ensure_ascii=False)[1:-1]))
     return description

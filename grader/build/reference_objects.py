@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Reference answers as objects, which a release has in the place of their sources.
 
-They stand in ``references/``: for each compiler a folder, in it for each task's file a folder of objects,
-one a flavour; and ``index.json``, which says what each folder was made with. An object fits one major
-version of a compiler, the flags of this tree, and its headers as they were, so all three are looked at
-before one is used.
+They stand in ``references/``: for each compiler a folder, in it for each task's file a folder of
+objects, one a flavour; and ``index.json``, which says what each folder was made with. An object
+fits one major version of a compiler, the flags of this tree, and its headers as they were, so all
+three are looked at before one is used.
 """
 
 from __future__ import annotations
@@ -74,7 +74,8 @@ def name(flavour: str) -> str:
 
 
 def find(root: Path, kit: Mapping[str, Any]) -> Found:
-    """The compiled references that fit the tree's kit. Raises CannotRun if index.json is damaged."""
+    """The compiled references that fit the tree's kit. Raises CannotRun if index.json is
+    damaged."""
     none = Answers.of({})
     index_file = root / FOLDER / INDEX
     try:
@@ -128,7 +129,8 @@ def headers_digest(root: Path) -> str:
 
 
 def is_staffs(folder: Path) -> bool:
-    """Whether a folder of a room holds staff's tests or measurements, which a release leaves out."""
+    """Whether a folder of a room holds staff's tests or measurements, which a release leaves
+    out."""
     return folder.parts[1:2] in (("tests",), ("bench",))
 
 

@@ -63,8 +63,9 @@ class Schedule:
         return future
 
     def follow(self, make: Callable[..., Future[Any]], *after: Future[Any]) -> Future[Any]:
-        """Once all of `after` are there, calls `make` with their results, in whose thread does not matter;
-        this future ends as the one that `make` returns. If one of `after` failed, so does this."""
+        """Once all of `after` are there, calls `make` with their results, in whose thread does not
+        matter; this future ends as the one that `make` returns. If one of `after` failed, so does
+        this."""
         future: Future[Any] = Future()
 
         def made(begun: Future[Future[Any]]) -> None:
@@ -87,7 +88,8 @@ class Schedule:
         return future
 
     def close(self, end_processes: Callable[[], None]) -> None:
-        """Cancels what has not begun, and waits for what has, whose processes are ended meanwhile."""
+        """Cancels what has not begun, and waits for what has, whose processes are ended
+        meanwhile."""
         with self._changed:
             self._stopping = True
             waiting, self._ready = self._ready, []

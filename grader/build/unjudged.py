@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""What staff compile of answers of their own, past the gate: what tests do not reach, what two answers compile to,
-and the headers of answers that are made by the thousand.
+"""What staff compile of answers of their own, past the gate: what tests do not reach, what two
+answers compile to, and the headers of answers that are made by the thousand.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from grader.course.lab import Lab
 
 
 def counting(kit: Kit, lab: Lab, answers: Answers, file: str, flavour: str, folder: Path) -> Path:
-    """Links the lab's unit tests with the answers, of which the one to `file` counts how often each line and
-    branch is reached, for gcov, in answer.gcda of the folder. Raises BuildFailure."""
+    """Links the lab's unit tests with the answers, of which the one to `file` counts how often each
+    line and branch is reached, for gcov, in answer.gcda of the folder. Raises BuildFailure."""
     answers, inputs, _, command = kit.tests(lab, answers, flavour)
     # What the sanitizers look at is a branch too, and not the answer's.
     flags = [*kit.flags(file, flavour), "-O0", "-fno-sanitize=undefined", "-fno-sanitize-address-use-after-scope",
@@ -33,8 +33,8 @@ def counting(kit: Kit, lab: Lab, answers: Answers, file: str, flavour: str, fold
 
 
 def code(kit: Kit, file: str, source: Path) -> list[bytes]:
-    """The optimized objects of an answer, as it boots and on the host, without debug information: where two
-    answers have the same, no test can tell them apart. Raises BuildFailure."""
+    """The optimized objects of an answer, as it boots and on the host, without debug information:
+    where two answers have the same, no test can tell them apart. Raises BuildFailure."""
     bare = next((name for name, recipe in kit.description["programs"].items() if file in recipe["tasks"]), "kernel")
     objects = []
     for flavour in (bare,) if file.endswith(ASSEMBLY) else (bare, "asan"):
@@ -47,8 +47,8 @@ def code(kit: Kit, file: str, source: Path) -> list[bytes]:
 
 
 def precompile(kit: Kit, file: str, flavour: str, includes: str, folder: Path) -> None:
-    """From here on, answers to the task are compiled behind these #include lines, which are compiled once: of a
-    small answer, nearly all the time goes into the headers."""
+    """From here on, answers to the task are compiled behind these #include lines, which are
+    compiled once: of a small answer, nearly all the time goes into the headers."""
     header = folder / digest(includes, file, kit.flags(file, flavour), kit.ground) / "first.hh"
     if not header.with_suffix(".hh.gch").exists():
         header.parent.mkdir(parents=True, exist_ok=True)

@@ -24,15 +24,15 @@ from grader.course.lab import ROOT
 
 STAFFS_CACHE = (1 << 30, 3600.0)
 STUDENTS_CACHE = (160 << 20, 300.0)
-"""Bytes that what was built from answers may take, and for how many seconds another nest may still want an entry. A
-student's whole build folder stays below 400 MB once no nest works in it."""
+"""Bytes that what was built from answers may take, and for how many seconds another nest may still
+want an entry. A student's whole build folder stays below 400 MB once no nest works in it."""
 EVERY_SECONDS = 10.0
 """In a pipe a line says so often where the work is."""
 
 
 class Progress:
-    """One line on standard error that is overwritten, where that is a terminal; else each kind of work once, and
-    every ten seconds where it is."""
+    """One line on standard error that is overwritten, where that is a terminal; else each kind of
+    work once, and every ten seconds where it is."""
 
     def __init__(self, every: float = EVERY_SECONDS) -> None:
         self._terminal = sys.stderr.isatty()
@@ -44,7 +44,8 @@ class Progress:
         self._clock: threading.Thread | None = None
 
     def __call__(self, text: str) -> None:
-        """Shows where the work is. In a pipe each kind of message is said once, by its first words."""
+        """Shows where the work is. In a pipe each kind of message is said once, by its first
+        words."""
         if self._terminal:
             width = shutil.get_terminal_size((80, 24)).columns - 1
             print(f"\r\x1b[K{text[:width]}", end="", file=sys.stderr, flush=True)
@@ -78,8 +79,9 @@ class Progress:
 @contextmanager
 def workshop(progress: Progress, settings: tuple[str, ...] = (), *, fresh: bool = False,
              threads: int | None = None, other: Path | None = None) -> Iterator[Kit]:
-    """A kit that is up to date and a schedule to work with it, of so many threads, else one a core; see open_kit. At
-    the end nothing runs any more. `other`: the kit of another build folder, as it stands, in the place of the tree's."""
+    """A kit that is up to date and a schedule to work with it, of so many threads, else one a core;
+    see open_kit. At the end nothing runs any more. `other`: the kit of another build folder, as it
+    stands, in the place of the tree's."""
     schedule = Schedule(threads)
     try:
         with (open_kit(schedule, progress, ROOT, settings, fresh=fresh) if other is None

@@ -37,7 +37,8 @@ KNOW_THE_MACHINE = (
     MACHINE, "kern/tests/boot", "kern/bench",
     "vmm/svm", "vmm/vmx", "vmm/processor_state.hh", "vmm/tests/boot", "vmm/bench",
 )  # fmt: skip
-"""The backends, and the registers that both move, need more of a machine than ``kern/arch/arch.hh`` tells."""
+"""The backends, and the registers that both move, need more of a machine than ``kern/arch/arch.hh``
+tells."""
 BITS = ("kern/arch/x86.hh", "kern/arch/x86_numbers.h")
 """The one place of registers' bits."""
 PROGRAMS = {
@@ -88,7 +89,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "attacks": ("build", "course", "judge"),
     "tests": (*_ALL_BUT_VERBS, "verbs"),
 }
-"""By room of the grader: the others that it may import. What stands in grader/__init__.py is everybody's."""
+"""By room of the grader: the others that it may import. What stands in grader/__init__.py is
+everybody's."""
 FACE = "testkit"
 """The one room that labs' tests may import."""
 

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 """No header of the framework has a variable that an answer would silently get a second one of.
 
-Of an answer's object only the task's own symbols stay global (grader/gate/contract.py). What its headers define
-inline becomes the answer's own. For functions and constants that changes nothing; a variable that changes, as an
-inline one or a function's static one, would be another variable in the answer than in the kernel.
+Of an answer's object only the task's own symbols stay global (grader/gate/contract.py). What its
+headers define inline becomes the answer's own. For functions and constants that changes nothing; a
+variable that changes, as an inline one or a function's static one, would be another variable in the
+answer than in the kernel.
 """
 
 from __future__ import annotations

@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: MIT
 """What a lab.json promises is there, and nothing is there that it does not know.
 
-- Every task's file stands in the tree and, where there are solutions, in ``solutions-private`` at the
-  same path; its header is there; its handout and its tests' ``read`` are anchors of the handout.
-- Every named test exists, and every test that exists is named: a typed one (``TYPED_TEST``) for each of
-  its suite's types, as ``unit:Suite/Type.Case``.
+- Every task's file stands in the tree and, where there are solutions, in ``solutions-private`` at
+  the same path; its header is there; its handout and its tests' ``read`` are anchors of the
+  handout.
+- Every named test exists, and every test that exists is named: a typed one (``TYPED_TEST``) for
+  each of its suite's types, as ``unit:Suite/Type.Case``.
 - Where there are solutions, each question for a number has its right one in ``solutions-private``.
 - Points add up (grader/course/lab.py sees to that when it reads the file).
-- Every mutant says in a file ``SEEN`` what a student with its mistake is told (grader/judge/seen.py).
-- ``solutions-private`` holds those files, answers to a lab's questions, ``mutants/``, ``variants/``,
-  ``survivors/`` and ``hidden/``, and nothing else.
+- Every mutant says in a file ``SEEN`` what a student with its mistake is told
+  (grader/judge/seen.py).
+- ``solutions-private`` holds those files, answers to a lab's questions, ``mutants/``,
+  ``variants/``, ``survivors/`` and ``hidden/``, and nothing else.
 """
 
 from __future__ import annotations
@@ -112,7 +114,8 @@ def _check_lab(root: Path, lab: Lab) -> Iterator[Finding]:
 
 
 def _types(lab: Lab) -> dict[str, list[str]]:
-    """The types of each typed suite, as the lab.json names them: no source file says them in words."""
+    """The types of each typed suite, as the lab.json names them: no source file says them in
+    words."""
     types: dict[str, list[str]] = {}
     for test in lab.tests:
         if found := _TYPED.match(test.name):

@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: MIT
 """clang-tidy over every C++ file that is compiled here, once, the way it is compiled.
 
-``python3 -m grader.checks.lint [--build FOLDER] [FILE...]``: the commands come from the build folder's
-compile_commands.json, put into clang's words. What was clean is remembered by all that it was made
-from (the file, its headers, the command, the checks, the tools), in a folder that all clones of a user share,
-so that only what has changed is looked at.
+``python3 -m grader.checks.lint [--build FOLDER] [FILE...]``: the commands come from the build
+folder's compile_commands.json, put into clang's words. What was clean is remembered by all that it
+was made from (the file, its headers, the command, the checks, the tools), in a folder that all
+clones of a user share, so that only what has changed is looked at.
 
-Nearly all of the time goes into the headers of the C++ library and what a macro of GoogleTest becomes. So a header of
-ours stands in GoogleTest's place (for_lint/gtest/gtest.h), and files of one part of a room that
-are compiled alike are looked at together, as one source. Where there is anything to say, or they
-do not compile together (two may have a helper of the same name), each half is looked at again, down to the file alone:
-what is shown is what clang-tidy says of a file alone.
+Nearly all of the time goes into the headers of the C++ library and what a macro of GoogleTest
+becomes. So a header of ours stands in GoogleTest's place (for_lint/gtest/gtest.h), and files of one
+part of a room that are compiled alike are looked at together, as one source. Where there is
+anything to say, or they do not compile together (two may have a helper of the same name), each half
+is looked at again, down to the file alone: what is shown is what clang-tidy says of a file alone.
 """
 
 from __future__ import annotations
@@ -80,8 +80,9 @@ class CannotRun(Exception):
 
 
 def units(root: Path, commands: list[dict[str, str]]) -> list[Unit]:
-    """One unit for each source of the rooms, in the flavour that a reader means: the kernel's, or else
-    an ordinary process's. A file that only students compile (a stub, a variant) is taken as the kernel's.
+    """One unit for each source of the rooms, in the flavour that a reader means: the kernel's, or
+    else an ordinary process's. A file that only students compile (a stub, a variant) is taken as
+    the kernel's.
     """
     chosen: dict[str, tuple[int, tuple[str, ...]]] = {}
     for entry in commands:
@@ -170,7 +171,8 @@ class Linter:
         return self.known.get(self.key(unit)) is not None
 
     def check(self, units: list[Unit]) -> list[str]:
-        """What is wrong in units that are compiled alike, each finding with its place and its check's name."""
+        """What is wrong in units that are compiled alike, each finding with its place and its
+        check's name."""
         first, *others = units
         with self.known.workplace() as folder:
             source = self.root / first.path
@@ -197,7 +199,8 @@ class Linter:
         return found
 
     def _new(self, output: str) -> list[str]:
-        """The findings that no other unit has shown: a header's come with each file that includes it."""
+        """The findings that no other unit has shown: a header's come with each file that includes
+        it."""
         starts = [match.start() for match in _FINDING.finditer(output)]
         blocks = [output[a:b].rstrip() for a, b in zip(starts, [*starts[1:], len(output)])]
         with self._lock:
@@ -215,7 +218,8 @@ def _output(argv: list[str]) -> str:
 
 def lint(root: Path, build: Path, known: Cache, only: Iterable[str] = (),
          show: Callable[[str], None] = print) -> int:  # fmt: skip
-    """Looks at all units, or those named; shows findings as they come, and returns how many there are."""
+    """Looks at all units, or those named; shows findings as they come, and returns how many there
+    are."""
     database = build / "compile_commands.json"
     try:
         commands = json.loads(database.read_text())
@@ -240,8 +244,8 @@ def lint(root: Path, build: Path, known: Cache, only: Iterable[str] = (),
 
 
 def together(units: list[Unit]) -> list[list[Unit]]:
-    """The units in groups of one part of a room that are compiled alike. In none are two files of one name: those
-    would answer the same task. Tests come first, since they take longest."""
+    """The units in groups of one part of a room that are compiled alike. In none are two files of
+    one name: those would answer the same task. Tests come first, since they take longest."""
     groups: dict[tuple[object, ...], list[list[Unit]]] = {}
     for unit in sorted(units, key=lambda unit: not unit.is_test):
         name = Path(unit.path).name

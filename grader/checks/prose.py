@@ -1,18 +1,22 @@
 # SPDX-License-Identifier: MIT
-"""Lines of prose have at most 100 columns, so that they can be read beside the code that they speak of.
+"""Lines of prose have at most 100 columns, so that they can be read beside the code that they speak
+of.
 
-Tables, code and drawings are as wide as they must be; what a student writes into a questions.md, too.
+In a page, tables, code and drawings are as wide as they must be; what a student writes into a
+questions.md, too. In Python, prose is docstrings and comments; in C++ clang-format sees to it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import ast
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from grader.checks import PRIVATE, Finding
 
 COLUMNS = 100
-PLACES = ("README.md", "docs/*.md", "handouts/*.md", "labs/*/*.md", f"{PRIVATE}/labs/*/*.md")
+PAGES = ("README.md", "docs/*.md", "handouts/*.md", "labs/*/*.md", f"{PRIVATE}/labs/*/*.md")
+ROOMS = ("grader", "kern", "vmm", "guest", "labs", PRIVATE)
 QUESTIONS = "questions.md"
 """Ours are its quotes, a student's all else."""
 FENCE, TABLE, QUOTE = "```", "|", ">"
@@ -21,15 +25,38 @@ DRAWING, DRAWING_END = "\\dot", "\\enddot"
 
 def check(root: Path) -> Iterator[Finding]:
     """Every line of prose that is too long."""
-    for path in sorted(one for place in PLACES for one in root.glob(place)):
-        fenced = drawn = False
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-            text = line.lstrip()
-            fenced ^= text.startswith(FENCE)
-            drawn |= DRAWING in line
-            free = fenced or drawn or text.startswith(TABLE) or (
-                path.name == QUESTIONS and not text.startswith(QUOTE))
-            drawn &= DRAWING_END not in line
-            if len(line) > COLUMNS and not free:
+    pages = {path: _of_page for place in PAGES for path in root.glob(place)}
+    programs = {path: _of_program for room in ROOMS for path in (root / room).rglob("*.py")}
+    for path, prose in sorted((pages | programs).items()):
+        lines = path.read_text(encoding="utf-8").splitlines()
+        for number in prose(path, lines):
+            if len(lines[number - 1]) > COLUMNS:
                 yield Finding(path.relative_to(root).as_posix(), number,
-                              f"a line of prose has {len(line)} columns; wanted: at most {COLUMNS}")
+                              f"a line of prose has {len(lines[number - 1])} columns; "
+                              f"wanted: at most {COLUMNS}")
+
+
+def _of_page(path: Path, lines: list[str]) -> Iterator[int]:
+    """The numbers of its lines of prose, from 1."""
+    fenced = drawn = False
+    for number, line in enumerate(lines, 1):
+        text = line.lstrip()
+        fenced ^= text.startswith(FENCE)
+        drawn |= DRAWING in line
+        is_ours = path.name != QUESTIONS or text.startswith(QUOTE)
+        if is_ours and not (fenced or drawn or text.startswith(TABLE)):
+            yield number
+        drawn &= DRAWING_END not in line
+
+
+def _of_program(path: Path, lines: list[str]) -> Iterable[int]:
+    """Likewise."""
+    found = {number for number, line in enumerate(lines, 1) if line.lstrip().startswith("#")}
+    try:
+        tree = ast.parse("\n".join(lines))
+    except SyntaxError:  # which the check of arrows finds
+        return found
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            found.update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+    return sorted(found)

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT
 """Slurm: items are judged by the tasks of a job array, some tens each, on whatever nodes have room.
 
-Tree and results stand on a disk that all nodes share. A task reads its items from files, one each, and leaves results in
-the inbox as any worker does (grader/batch/work.py); the writer removes an item's file when its result is there. So a
-task that Slurm puts into the queue again does what is left, and whatever was judged twice is counted once.
-Limits stand in the script, so Slurm's own variables (SBATCH_PARTITION, SBATCH_ACCOUNT, SBATCH_TIMELIMIT, ...) go before them.
+Tree and results stand on a disk that all nodes share. A task reads its items from files, one each,
+and leaves results in the inbox as any worker does (grader/batch/work.py); the writer removes an
+item's file when its result is there. So a task that Slurm puts into the queue again does what is
+left, and whatever was judged twice is counted once. Limits stand in the script, so Slurm's own
+variables (SBATCH_PARTITION, SBATCH_ACCOUNT, SBATCH_TIMELIMIT, ...) go before them.
 """
 
 from __future__ import annotations
@@ -25,11 +26,13 @@ from grader.course.lab import ROOT
 
 SHARDS = "shards"
 SHARD = 25
-"""Items a task, at most: a scheduler starts about one task a second, and a lost task costs no more than this."""
+"""Items a task, at most: a scheduler starts about one task a second, and a lost task costs no more
+than this."""
 FEWEST = 5
 """Items a task, at least: it opens the kit before it judges."""
 TASKS = 8
-"""So many at least, unless that leaves a task too few items: a small class, too, is judged on several processors."""
+"""So many at least, unless that leaves a task too few items: a small class, too, is judged on
+several processors."""
 SECONDS_PER_ITEM = 240
 MEMORY = "4G"
 """What a linker under limits may take, and some."""
@@ -80,8 +83,8 @@ class Slurm:
             shutil.rmtree(folder, ignore_errors=True)
 
     def _inbox(self) -> set[str]:
-        """The names in the inbox. A network file system asks its server for a listing, and for a single name that it has
-        missed before it may not."""
+        """The names in the inbox. A network file system asks its server for a listing, and for a
+        single name that it has missed before it may not."""
         try:
             return set(os.listdir(self._results / INBOX))
         except FileNotFoundError:
@@ -126,7 +129,8 @@ def _script(results: Path, folder: Path, items: int) -> str:
 
 
 def _ended(job: str) -> str:
-    """How the array ended; empty while some of it waits or runs, also while the controller is away."""
+    """How the array ended; empty while some of it waits or runs, also while the controller is
+    away."""
     done = subprocess.run(["squeue", "--noheader", "--jobs", job, "--format=%r"], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         return "Slurm does not know the job any more" if "Invalid job id" in done.stderr else ""

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The sandbox for machines where user namespaces work: a program has its own files, processes and network."""
+"""The sandbox for machines where user namespaces work: a program has its own files, processes and
+network."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Opens single files to one user, by access control lists: who may read ``build/cache/ab/cdef`` may still not read the
-file beside it. [man 5 acl; linux, include/uapi/linux/posix_acl_xattr.h]"""
+"""Opens single files to one user, by access control lists: who may read ``build/cache/ab/cdef`` may
+still not read the file beside it. [man 5 acl; linux, include/uapi/linux/posix_acl_xattr.h]"""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _NO_LIST = (errno.ENODATA, errno.EOPNOTSUPP)
 
 
 def needed(path: Path) -> Iterator[tuple[Path, int]]:
-    """What must be opened so that a user who owns nothing may read ``path``, a file or a folder with all below it: the
-    folders that lead there, to be searched, and what is closed."""
+    """What must be opened so that a user who owns nothing may read ``path``, a file or a folder
+    with all below it: the folders that lead there, to be searched, and what is closed."""
     for folder in reversed(path.parents):
         if not folder.stat().st_mode & stat.S_IXOTH:
             yield folder, SEARCH
@@ -34,14 +34,16 @@ def needed(path: Path) -> Iterator[tuple[Path, int]]:
 
 
 def give(path: Path, user: int, rights: int) -> None:
-    """Adds the rights to those that the user has by the list. Raises OSError where the disk has no such lists."""
+    """Adds the rights to those that the user has by the list. Raises OSError where the disk has no
+    such lists."""
     entries = _read(path)
     entries[_USER, user] = entries.get((_USER, user), 0) | rights
     _write(path, entries)
 
 
 def take_back(path: Path, user: int) -> None:
-    """Removes the user from the list. Without such an entry, or without the file, nothing happens."""
+    """Removes the user from the list. Without such an entry, or without the file, nothing
+    happens."""
     try:
         entries = _read(path)
         if entries.pop((_USER, user), None) is not None:

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
 """Starts the programs of host tests where their sanitizers can work.
 
-AddressSanitizer and ThreadSanitizer want certain addresses for themselves. A kernel that places memory
-with 32 bits of randomness (``vm.mmap_rnd_bits``) puts a program's own parts there now and then. So
-test programs are started without randomization, by ``personality``. Some containers forbid that. There a
-program is started again until its sanitizer has found its place. It looks for it before ``main``, so no
-test runs twice. Programs are linked ``-no-pie`` (cmake/flavours.cmake), which is all that
-AddressSanitizer needs; of ThreadSanitizer about one start in eight works.
+AddressSanitizer and ThreadSanitizer want certain addresses for themselves. A kernel that places
+memory with 32 bits of randomness (``vm.mmap_rnd_bits``) puts a program's own parts there now and
+then. So test programs are started without randomization, by ``personality``. Some containers forbid
+that. There a program is started again until its sanitizer has found its place. It looks for it
+before ``main``, so no test runs twice. Programs are linked ``-no-pie`` (cmake/flavours.cmake),
+which is all that AddressSanitizer needs; of ThreadSanitizer about one start in eight works.
 
 As a command, for ctest: ``python3 -m grader.confine.host_program PROGRAM ARGUMENT...``.
 """
@@ -26,7 +26,8 @@ from grader.confine import sandbox
 from grader.confine.processes import dying_with_parent
 
 STARTS = 150
-"""A program of ThreadSanitizer that was started so often has failed by bad luck once in 10^8 times."""
+"""A program of ThreadSanitizer that was started so often has failed by bad luck once in 10^8
+times."""
 MEND = ("sudo sysctl vm.mmap_rnd_bits=28; in a container, on its host, or start it with "
         "`--security-opt seccomp=unconfined`")
 SANITIZERS = {
@@ -45,15 +46,16 @@ _SILENT_DEATHS = (-7, -11)
 
 
 def sanitizers(may_leak: bool) -> dict[str, str]:
-    """SANITIZERS, without LeakSanitizer where nothing can leak: its look at all memory, at the end, is most of what a
-    short test costs."""
+    """SANITIZERS, without LeakSanitizer where nothing can leak: its look at all memory, at the end,
+    is most of what a short test costs."""
     options = SANITIZERS["ASAN_OPTIONS"]
     return {**SANITIZERS, "ASAN_OPTIONS": options if may_leak else options.replace("detect_leaks=1", "detect_leaks=0")}
 
 
 @functools.lru_cache(maxsize=1)
 def without_randomization() -> tuple[str, ...]:
-    """The words before a command that starts it without address randomization; none where that is forbidden."""
+    """The words before a command that starts it without address randomization; none where that is
+    forbidden."""
     setarch = shutil.which("setarch")
     if setarch is None:
         return ()
@@ -70,7 +72,8 @@ def has_no_place(done: sandbox.Completed) -> bool:
 
 
 def started(start: Callable[[], sandbox.Completed]) -> sandbox.Completed:
-    """What came of a program that ``start`` runs, tried again as long as its sanitizer has no place."""
+    """What came of a program that ``start`` runs, tried again as long as its sanitizer has no
+    place."""
     for _ in range(1 if without_randomization() else STARTS):
         done = start()
         if not has_no_place(done):

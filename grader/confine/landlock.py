@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Landlock: this process and all that it starts see, from now on, only files below certain paths. Linux 5.13 and later.
-[linux, Documentation/userspace-api/landlock.rst]"""
+"""Landlock: this process and all that it starts see, from now on, only files below certain paths.
+Linux 5.13 and later. [linux, Documentation/userspace-api/landlock.rst]"""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ _OF_FILES = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE | _IOCTL_DEV
 _RIGHTS = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 5: (1 << 16) - 1}
 """All rights to files, from this version on."""
 _NETWORK, _SCOPES = 3, 3
-"""Binding and connecting TCP, from version 4; abstract sockets and signals to others, from version 6."""
+"""Binding and connecting TCP, from version 4; abstract sockets and signals to others, from version
+6."""
 
 
 def version() -> int:
@@ -30,8 +31,8 @@ def version() -> int:
 
 
 def obey(readable: Iterable[str], writable: Iterable[str]) -> None:
-    """From here on nothing is read, written or executed but below these paths; those that do not exist are left out.
-    Raises OSError."""
+    """From here on nothing is read, written or executed but below these paths; those that do not
+    exist are left out. Raises OSError."""
     found = version()
     rights = _RIGHTS[max(known for known in _RIGHTS if known <= found)]
     words = [rights] + [_NETWORK] * (found >= 4) + [_SCOPES] * (found >= 6)

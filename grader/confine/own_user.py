@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""The sandbox for containers without user namespaces, such as Gradescope's, where the grader runs as root.
+"""The sandbox for containers without user namespaces, such as Gradescope's, where the grader runs
+as root.
 
-Each program runs as a user that nobody else is, without groups and rights, under rules for system calls (no network, no
-look into other processes, no mounts), and with Landlock, where the kernel has it, sees what it was given and the
-system's programs. Without Landlock the permissions of files alone say what it may read: so what this tree builds is
-closed to other users, and each program is let in to single files. At the end every process of its user is killed.
-Other processes' command lines it sees.
+Each program runs as a user that nobody else is, without groups and rights, under rules for system
+calls (no network, no look into other processes, no mounts), and with Landlock, where the kernel has
+it, sees what it was given and the system's programs. Without Landlock the permissions of files
+alone say what it may read: so what this tree builds is closed to other users, and each program is
+let in to single files. At the end every process of its user is killed. Other processes' command
+lines it sees.
 """
 
 from __future__ import annotations
@@ -52,7 +54,8 @@ def detail() -> str:
 
 
 def what_is_wrong() -> tuple[str, str]:
-    """Closes what this tree has built to other users, and tries: why it does not work here, and the mend."""
+    """Closes what this tree has built to other users, and tries: why it does not work here, and the
+    mend."""
     if os.geteuid() != 0:
         return "own-user: only root can start programs as other users", "run as root, in a container"
     build = ROOT / "build"
@@ -85,7 +88,8 @@ def what_is_wrong() -> tuple[str, str]:
 
 
 def visible(paths: Iterable[Path]) -> list[Path]:
-    """Those that programs can read although nobody gave them: none where Landlock keeps them to what they were given."""
+    """Those that programs can read although nobody gave them: none where Landlock keeps them to
+    what they were given."""
     return [] if landlock.version() else open_to_others(paths)
 
 

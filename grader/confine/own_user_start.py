@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Runs one program as a user of its own, and stays until nothing of that user's is left.
 
-A program of its own, run as root by grader/confine/own_user.py: one thread, the standard library, no packages.
-It ends as the program does: with its status, or with 128 and the signal. If it is told to end, or its parent does, it ends
-the program with all that it has started.
+A program of its own, run as root by grader/confine/own_user.py: one thread, the standard library,
+no packages. It ends as the program does: with its status, or with 128 and the signal. If it is told
+to end, or its parent does, it ends the program with all that it has started.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from grader.confine import landlock, seccomp, users
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _WATCHED = {signal.SIGCHLD, signal.SIGTERM}
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/ptmx", "/dev/pts")
-"""The last two: Bochs's display makes a terminal of its own; those of others are closed to the user."""
+"""The last two: Bochs's display makes a terminal of its own; those of others are closed to the
+user."""
 PROCESSES, FILES = 128, 1024
 """The most of one program's threads, and of its open files."""
 
@@ -93,7 +94,8 @@ def _run(user: users.Loan, asked: argparse.Namespace) -> int:
 
 
 def _close_all_but(*mine: int | None) -> None:
-    """What the program was given is its own: who reads the other end waits for the program alone."""
+    """What the program was given is its own: who reads the other end waits for the program
+    alone."""
     for fd in map(int, os.listdir("/proc/self/fd")):
         if fd > 2 and fd not in mine:
             with contextlib.suppress(OSError):
@@ -114,8 +116,8 @@ def _reaped(program: int) -> int | None:
 
 
 def _hand_over(user: users.Loan) -> None:
-    """Pipes, and files without a name, that the program was given are its own: it may open them again by
-    /proc/self/fd, as QEMU does."""
+    """Pipes, and files without a name, that the program was given are its own: it may open them
+    again by /proc/self/fd, as QEMU does."""
     for fd in map(int, os.listdir("/proc/self/fd")):
         with contextlib.suppress(OSError):
             found = os.fstat(fd)
@@ -124,7 +126,8 @@ def _hand_over(user: users.Loan) -> None:
 
 
 def _reap_all() -> None:
-    """Waits for all that has been killed: who is dead and not waited for still counts among a user's processes."""
+    """Waits for all that has been killed: who is dead and not waited for still counts among a
+    user's processes."""
     with contextlib.suppress(ChildProcessError):
         while True:
             os.wait()

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Child processes with limits: time, memory, processes and output, for whatever student code runs in.
+"""Child processes with limits: time, memory, processes and output, for whatever student code runs
+in.
 
-A child has a session of its own and dies with this process. :func:`stop_all` ends every child that is
-alive, which is what Ctrl-C does.
+A child has a session of its own and dies with this process. :func:`stop_all` ends every child that
+is alive, which is what Ctrl-C does.
 """
 
 from __future__ import annotations
@@ -60,14 +61,15 @@ def stop_all() -> None:
 
 
 _WITH_PARENT = 'test "$PPID" = "$0" && {limits}exec "$@"'
-"""The kernel tells only of a parent that dies from now on: one that has died before is no parent any more."""
+"""The kernel tells only of a parent that dies from now on: one that has died before is no parent
+any more."""
 _BLOCK = 512
 """The unit of ``ulimit -f`` in a POSIX shell, in bytes."""
 
 
 def dying_with_parent(argv: Sequence[str], limits: str = "") -> list[str]:
-    """``argv``, to be started by this process, and killed by the kernel if the thread that started it ends first.
-    ``limits``: of :func:`limited`."""
+    """``argv``, to be started by this process, and killed by the kernel if the thread that started
+    it ends first. ``limits``: of :func:`limited`."""
     setpriv = _setpriv()
     if setpriv is None:
         return ["sh", "-c", f'{limits}exec "$0" "$@"', *argv] if limits else list(argv)
@@ -75,8 +77,9 @@ def dying_with_parent(argv: Sequence[str], limits: str = "") -> list[str]:
 
 
 def limited(file_bytes: int | None) -> str:
-    """The limits that the kernel holds for each process, as words of a shell: no core dump, and no file of more than so
-    many bytes, rounded up to 512, or than this process itself may write. They hold for all that the command starts."""
+    """The limits that the kernel holds for each process, as words of a shell: no core dump, and no
+    file of more than so many bytes, rounded up to 512, or than this process itself may write. They
+    hold for all that the command starts."""
     if file_bytes is None:
         return "ulimit -c 0 && "
     most = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
@@ -106,13 +109,15 @@ class Child:
         readers: Mapping[int, Callable[[bytes], None]] | None = None,
         ends_itself: bool = False,
     ) -> None:
-        """``readers``: further descriptors to read from while it runs, for example a pipe's other end;
-        the caller closes them. ``ends_itself``: at SIGTERM it ends what is below it, and then itself."""
+        """``readers``: further descriptors to read from while it runs, for example a pipe's other
+        end; the caller closes them. ``ends_itself``: at SIGTERM it ends what is below it, and then
+        itself."""
         self.started = time.monotonic()
         self._ends_itself = ends_itself
         self.spent = 0.0
-        """seconds of its own time, as of the last look: the processor time of all its processes, and, as long as none
-        of them wanted to run, the time that passed. What other programs of the system took does not count"""
+        """seconds of its own time, as of the last look: the processor time of all its processes,
+        and, as long as none of them wanted to run, the time that passed. What other programs of the
+        system took does not count"""
         self._used = 0.0
         self._asleep = 0.0
         self._looked = self.started
@@ -276,8 +281,8 @@ class Child:
             return True
 
     def _end_family(self) -> None:
-        """Ends the child and all below it, and waits until those are gone: the sandbox's own are in another
-        session, and end a moment after it."""
+        """Ends the child and all below it, and waits until those are gone: the sandbox's own are in
+        another session, and end a moment after it."""
         if self._process.returncode is not None:
             return
         if self._ends_itself:
@@ -305,7 +310,8 @@ class Child:
             os.close(fd)
 
     def _stop(self) -> None:
-        """Stops the child, so that it starts nothing more that would be missing in a list of those below it."""
+        """Stops the child, so that it starts nothing more that would be missing in a list of those
+        below it."""
         with contextlib.suppress(OSError):
             os.kill(self.pid, signal.SIGSTOP)
             os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)

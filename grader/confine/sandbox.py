@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Runs programs that are made of student code, or that read it, where they can do no harm.
 
-In a sandbox a program sees the system's programs and libraries, what it was given, and nothing else: no
-home, no other process, no network, no file to write but those named. There are two: bubblewrap, and,
-where that cannot work and staff choose it, own-user. Without one limits on time, memory, processes and
-output still hold; :func:`status` says which it is.
+In a sandbox a program sees the system's programs and libraries, what it was given, and nothing
+else: no home, no other process, no network, no file to write but those named. There are two:
+bubblewrap, and, where that cannot work and staff choose it, own-user. Without one limits on time,
+memory, processes and output still hold; :func:`status` says which it is.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ class Completed:
     stdout: str
     stderr: str
     killed: str = ""
-    """why it was ended: ``time``, ``memory``, ``processes``, ``output``, ``interrupted``; else empty"""
+    """why it was ended: ``time``, ``memory``, ``processes``, ``output``, ``interrupted``; else
+    empty"""
     truncated: bool = False
     """output beyond the limit was thrown away"""
     seconds: float = 0.0
@@ -99,10 +100,10 @@ def run(
 ) -> Completed:
     """Runs ``argv`` to its end, or to the end of a limit.
 
-    ``readable`` and ``writable`` name files and folders beyond the system's that it sees, at the same
-    paths. ``cwd`` must be inside one of them; without it the program starts in an empty ``/tmp``.
-    ``env`` is added to a small environment of our own. Descriptors in ``pass_fds`` keep their
-    numbers. ``memory_mib`` bounds resident memory of all its processes together.
+    ``readable`` and ``writable`` name files and folders beyond the system's that it sees, at the
+    same paths. ``cwd`` must be inside one of them; without it the program starts in an empty
+    ``/tmp``. ``env`` is added to a small environment of our own. Descriptors in ``pass_fds`` keep
+    their numbers. ``memory_mib`` bounds resident memory of all its processes together.
 
     Raises CannotRun if the sandbox itself does not start: that is never the program's fault.
     """
@@ -153,7 +154,8 @@ def run(
 
 
 def _blame_sandbox(report_end: int, stderr: str) -> None:
-    """Raises CannotRun if the sandbox ended before it came to the program: its report lacks the program's end."""
+    """Raises CannotRun if the sandbox ended before it came to the program: its report lacks the
+    program's end."""
     try:
         report = os.read(report_end, 4096).decode("utf-8", "replace")
     except BlockingIOError:
@@ -176,9 +178,11 @@ def wrap(
     file_bytes: int | None = FILE_BYTES,
     report_fd: int | None = None,
 ) -> list[str]:
-    """The command that runs ``argv`` in the sandbox, for callers that run it themselves: this process alone.
+    """The command that runs ``argv`` in the sandbox, for callers that run it themselves: this
+    process alone.
 
-    ``report_fd``: where the sandbox, if one works here, says how the program ended. It keeps it from the program.
+    ``report_fd``: where the sandbox, if one works here, says how the program ended. It keeps it
+    from the program.
     """
     words = [str(word) for word in argv]
     if not is_isolated():
@@ -201,7 +205,8 @@ def is_isolated() -> bool:
 
 
 def ends_itself() -> bool:
-    """Whether the command of `wrap` wants to be told to end, and then ends its program: for Child."""
+    """Whether the command of `wrap` wants to be told to end, and then ends its program: for
+    Child."""
     return status().kind == own_user.NAME
 
 
@@ -214,8 +219,8 @@ def status() -> Status:
 
 
 def required(*secrets: Path) -> Status:
-    """The sandbox, for programs of people that nobody here knows. ``secrets``: files and folders, beside references
-    and what is built, that they must not read.
+    """The sandbox, for programs of people that nobody here knows. ``secrets``: files and folders,
+    beside references and what is built, that they must not read.
 
     Raises CannotRun if there is none, or if it does not keep a secret.
     """

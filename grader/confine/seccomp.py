@@ -30,7 +30,8 @@ CLONE, CLONE3, IOCTL = (56, 435, 16) if _X86_64 else (220, 435, 29)
 FORBIDDEN = {
     # The network: a program has what descriptors it was given.
     "socket": (41, 198), "connect": (42, 203), "bind": (49, 200),
-    # Other processes. LeakSanitizer traces its own threads by ptrace, which for a user without rights reaches no others.
+    # Other processes. LeakSanitizer traces its own threads by ptrace, which for a user without
+    # rights reaches no others.
     "process_vm_readv": (310, 270), "process_vm_writev": (311, 271), "kcmp": (312, 272),
     "pidfd_getfd": (438, 438),
     # Mounts and namespaces.

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Numbers of users that nobody is, each lent to one confined program at a time.
 
-A loan is a lock on a file, which the kernel gives back when its holder ends, however it ends. The file says what was
-given to the user, so that the next holder can take it back where the last one could not.
+A loan is a lock on a file, which the kernel gives back when its holder ends, however it ends. The
+file says what was given to the user, so that the next holder can take it back where the last one
+could not.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ class Loan:
         os.chown(self.scratch, number, number)
 
     def give(self, readable: Sequence[Path], writable: Sequence[Path]) -> None:
-        """Lets the user read and write below these paths. Raises OSError, with the path, if one is not there."""
+        """Lets the user read and write below these paths. Raises OSError, with the path, if one is
+        not there."""
         for path in {real for path in (*readable, *writable) for real in (path, Path(os.path.realpath(path)))}:
             folders_only = path in writable
             for one, rights in grants.needed(path):
@@ -90,7 +92,8 @@ def end_processes(user: int) -> None:
     """Kills every process of the user, at once, so that none can start another meanwhile."""
     killer = os.fork()
     if killer == 0:
-        # By its real number a killer of its own: the user's processes may not kill it first. [man 2 kill]
+        # By its real number a killer of its own: the user's processes may not kill it first. [man 2
+        # kill]
         with contextlib.suppress(OSError):
             os.setgroups([])
             os.setresgid(user + COUNT, user + COUNT, user + COUNT)

@@ -9,7 +9,8 @@ MOST_KEPT = 24 << 10
 
 
 def kept(text: str) -> str:
-    """The text as a transcript keeps it: clean, and of one that is too long its beginning and its end."""
+    """The text as a transcript keeps it: clean, and of one that is too long its beginning and its
+    end."""
     if len(text) > MOST_KEPT:
         left_out = len(text) - MOST_KEPT
         text = f"{text[:MOST_KEPT // 2]}\n[... {left_out} characters are left out ...]\n{text[-MOST_KEPT // 2:]}"
@@ -17,9 +18,9 @@ def kept(text: str) -> str:
 
 
 def clean(text: str) -> str:
-    """The text as it may be kept and shown: lines of characters that can be printed, with tabs. Any other is written as
-    Python writes it, ``\\x1b``: no terminal obeys it, and no form of a result (XML 1.0 has no control characters, no
-    U+FFFE, no half of a surrogate pair) is broken by it."""
+    """The text as it may be kept and shown: lines of characters that can be printed, with tabs. Any
+    other is written as Python writes it, ``\\x1b``: no terminal obeys it, and no form of a result
+    (XML 1.0 has no control characters, no U+FFFE, no half of a surrogate pair) is broken by it."""
     text = text.replace("\r\n", "\n")
     if text.isascii() and text.replace("\n", "").replace("\t", "").isprintable():
         return text

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 """How many expectations each case on the host evaluates, under every answer that passes it.
 
-The numbers were recorded by `nest verify LAB --expectations` and travel with the tests, in expectations.json of the
-lab's folder, and of the folder of its hidden tests. So they are known too where no reference is. They say of which
-tests they are: once those were changed, nothing is known of them until it is recorded again.
+The numbers were recorded by `nest verify LAB --expectations` and travel with the tests, in
+expectations.json of the lab's folder, and of the folder of its hidden tests. So they are known too
+where no reference is. They say of which tests they are: once those were changed, nothing is known
+of them until it is recorded again.
 """
 
 from __future__ import annotations
@@ -25,12 +26,14 @@ class Expectations:
     """Of one case, what holds under every answer that passes it."""
 
     places: int
-    """at how many places of the tests an expectation is evaluated; at least, where `times` is None"""
+    """at how many places of the tests an expectation is evaluated; at least, where `times` is
+    None"""
     times: int | None
     """how often in all; None: the numbers depend on the answer"""
 
     def missing(self, seen: tuple[int, int] | None) -> str:
-        """What is wrong with what was evaluated, at so many places and so often; empty if nothing."""
+        """What is wrong with what was evaluated, at so many places and so often; empty if
+        nothing."""
         places, times = seen or (0, 0)
         if (places, times) == (self.places, self.times) or (self.times is None and places >= self.places):
             return ""
@@ -41,7 +44,8 @@ class Expectations:
 
 
 def read(folder: Path) -> dict[str, Expectations]:
-    """What a folder's file says, by the test's name; nothing of tests that were changed since. Raises LabError."""
+    """What a folder's file says, by the test's name; nothing of tests that were changed since.
+    Raises LabError."""
     path = folder / FILE
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
@@ -80,6 +84,7 @@ def _case(name: str) -> str:
 
 
 def _digest(file: Path) -> str:
-    """Of one of the tests' files, and of the headers beside it: where they were changed, nobody knows what is evaluated."""
+    """Of one of the tests' files, and of the headers beside it: where they were changed, nobody
+    knows what is evaluated."""
     texts = [one.read_bytes() for one in (file, *sorted(file.parent.glob("*.hh")))]
     return hashlib.sha256(repr(texts).encode()).hexdigest()[:16]

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""Functions in assembly that the linker puts together: fragments in sections ``.text.FUNCTION.NN``, from several
-files, in the order of NN. For the pages that show such a function whole.
+"""Functions in assembly that the linker puts together: fragments in sections ``.text.FUNCTION.NN``,
+from several files, in the order of NN. For the pages that show such a function whole.
 
-Which fragments there are is read in the objects that the assembler makes, so a page says what is linked. The linker
-puts sections of these names in the order of the names (kern/arch/x86_64/kernel.ld).
+Which fragments there are is read in the objects that the assembler makes, so a page says what is
+linked. The linker puts sections of these names in the order of the names
+(kern/arch/x86_64/kernel.ld).
 """
 
 from __future__ import annotations

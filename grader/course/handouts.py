@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 """The handouts: pages and reference as HTML, made by Doxygen with Graphviz.
 
-What a page says twice is written once. A task's contract stands in its header and the page copies it
-(``\\copydoc``); its points and tests stand in lab.json, and this module turns them into the pieces that
-the page includes (``\\htmlinclude``). An anchor that lab.json names must stand in the lab's handout.md.
+What a page says twice is written once. A task's contract stands in its header and the page copies
+it (``\\copydoc``); its points and tests stand in lab.json, and this module turns them into the
+pieces that the page includes (``\\htmlinclude``). An anchor that lab.json names must stand in the
+lab's handout.md.
 """
 
 from __future__ import annotations
@@ -112,8 +113,8 @@ def anchor_faults(lab: Lab) -> Iterator[str]:
 
 
 def write_parts(all_labs: Iterable[Lab], folder: Path = PARTS) -> None:
-    """Writes the pieces that come from lab.json: the page header, the list of labs, the points; and functions whose
-    fragments are tasks, whole.
+    """Writes the pieces that come from lab.json: the page header, the list of labs, the points; and
+    functions whose fragments are tasks, whole.
     """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(ROOT / "handouts" / "templates"),

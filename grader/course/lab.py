@@ -51,7 +51,8 @@ class Test:
 
     @property
     def kind(self) -> str:
-        """unit (AddressSanitizer program), explore (kern/arch/explore), race (ThreadSanitizer program) or boot."""
+        """unit (AddressSanitizer program), explore (kern/arch/explore), race (ThreadSanitizer
+        program) or boot."""
         return self.name.partition(":")[0]
 
     @property
@@ -94,7 +95,8 @@ class Task:
 
 @dataclass(frozen=True)
 class Question:
-    """One question. Its answer is words, which a person reads, or a number, which the grader compares."""
+    """One question. Its answer is words, which a person reads, or a number, which the grader
+    compares."""
 
     id: str
     title: str
@@ -142,7 +144,8 @@ class Lab:
 
     @property
     def usual_machine(self) -> str:
-        """Where its boot tests run unless another machine is asked for: the first on which what counts can."""
+        """Where its boot tests run unless another machine is asked for: the first on which what
+        counts can."""
         return next((one for one in self.machines if self.counts in (None, vendor_of(one))), self.machines[0])
 
     def counted(self, task: Task) -> bool:
@@ -335,7 +338,8 @@ def _semantic_faults(data: dict[str, Any], path: Path) -> Iterator[tuple[tuple[s
 
 
 def hidden_folder(lab: str, root: Path = ROOT) -> Path:
-    """Where a lab's hidden tests stand: tests.json, and `unit/` and `boot/` as in the lab's own folder."""
+    """Where a lab's hidden tests stand: tests.json, and `unit/` and `boot/` as in the lab's own
+    folder."""
     return root / "solutions-private" / "hidden" / lab
 
 

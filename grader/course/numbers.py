@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""Questions whose answer is a number (kind ``number`` in lab.json): read here, and compared with the right one.
+"""Questions whose answer is a number (kind ``number`` in lab.json): read here, and compared with
+the right one.
 
-The right numbers are the references' answers: the same file below solutions-private/, in the same form. A student's
-tree has none. Not even a digest could go along: who can compute one for a small number tries all of them. So there
-the grader says how it has read the number, and its points are pending.
+The right numbers are the references' answers: the same file below solutions-private/, in the same
+form. A student's tree has none. Not even a digest could go along: who can compute one for a small
+number tries all of them. So there the grader says how it has read the number, and its points are
+pending.
 """
 
 from __future__ import annotations
@@ -31,7 +33,8 @@ def read(answer: str) -> int | str:
 
 
 def right_ones(lab: Lab, model: Mapping[str, str], where: str) -> dict[str, int]:
-    """The right number of each such question, from the references' answers, which stand at ``where``.
+    """The right number of each such question, from the references' answers, which stand at
+    ``where``.
 
     Raises CannotRun if one is missing: then no answer to it could be judged.
     """

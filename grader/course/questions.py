@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: MIT
 """Questions that a student answers in a file of text.
 
-Of an answer in words the grader looks whether there is one; its points are pending until a person enters them
-(`nest award`). A number is compared with the references' answer (grader/course/numbers.py).
+Of an answer in words the grader looks whether there is one; its points are pending until a person
+enters them (`nest award`). A number is compared with the references' answer
+(grader/course/numbers.py).
 
 The answers to a lab stand in one file of its folder, each under a heading that begins with the
-question's id (`## q1: ...`). Block quotes (the question's own words) and comments are no answer. What is
-entered belongs to the answer as it was read: if its words change, the points are pending again.
+question's id (`## q1: ...`). Block quotes (the question's own words) and comments are no answer.
+What is entered belongs to the answer as it was read: if its words change, the points are pending
+again.
 """
 
 from __future__ import annotations
@@ -42,11 +44,12 @@ class QuestionResult:
 
     question: Question
     state: str
-    """MISSING, PENDING or ENTERED; of a number MISSING, NO_NUMBER, RIGHT, WRONG, or PENDING where the tree has no right
-    one to compare it with"""
+    """MISSING, PENDING or ENTERED; of a number MISSING, NO_NUMBER, RIGHT, WRONG, or PENDING where
+    the tree has no right one to compare it with"""
     score: float
     note: str = ""
-    """why points that were entered do not count any more; a person's comment; how a number was read, or why not"""
+    """why points that were entered do not count any more; a person's comment; how a number was
+    read, or why not"""
 
     @property
     def lost(self) -> bool:
@@ -55,7 +58,8 @@ class QuestionResult:
 
 
 def answers(text: str, questions: Questions) -> dict[str, str]:
-    """The answers by question: what stands under its heading, without quotes, comments and placeholders."""
+    """The answers by question: what stands under its heading, without quotes, comments and
+    placeholders."""
     found: dict[str, list[str]] = {}
     known = {one.id for one in questions.ask}
     current: list[str] | None = None
@@ -86,7 +90,8 @@ def answers_of(lab: Lab, *, reference: bool = False, root: Path = ROOT) -> dict[
 
 
 def refusal(lab: Lab, root: Path = ROOT) -> str:
-    """Why the gate does not let the file with a student's answers in; empty if it does, or there is none."""
+    """Why the gate does not let the file with a student's answers in; empty if it does, or there is
+    none."""
     assert lab.questions is not None
     path = _path(lab, root)
     try:
@@ -105,7 +110,8 @@ def _path(lab: Lab, root: Path) -> Path:
 
 
 def right_numbers(lab: Lab, root: Path = ROOT) -> dict[str, int] | None:
-    """The right answers to the questions for numbers; None in a tree that has none, as a student's. Raises CannotRun."""
+    """The right answers to the questions for numbers; None in a tree that has none, as a student's.
+    Raises CannotRun."""
     if lab.questions is None:
         return {}
     model = root / "solutions-private" / _path(lab, root).relative_to(root)
@@ -116,8 +122,9 @@ def right_numbers(lab: Lab, root: Path = ROOT) -> dict[str, int] | None:
 
 def results(lab: Lab, found: Mapping[str, str], awards: Mapping[str, Any],
             right: Mapping[str, int] | None = None, *, reference: bool = False) -> tuple[QuestionResult, ...]:
-    """Each question of the lab with what there is of it. `right`: what right_numbers() says. `reference`: `found` are
-    the references' answers, which lack nothing where they are no longer."""
+    """Each question of the lab with what there is of it. `right`: what right_numbers() says.
+    `reference`: `found` are the references' answers, which lack nothing where they are no
+    longer."""
     out = []
     for one in lab.questions.ask if lab.questions else ():
         answer = found.get(one.id, "")

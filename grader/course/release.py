@@ -23,7 +23,8 @@ class Release:
     course: str
     """its name, for people"""
     number: int
-    """counts the releases of this course, from 1; the release's commit has the tag `release-NUMBER`"""
+    """counts the releases of this course, from 1; the release's commit has the tag
+    `release-NUMBER`"""
     date: str
     """the day on which it was made, YYYY-MM-DD"""
     commit: str

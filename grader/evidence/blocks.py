@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""A block of records that a kernel publishes at a symbol: its head, and what the records are made of."""
+"""A block of records that a kernel publishes at a symbol: its head, and what the records are made
+of."""
 
 from __future__ import annotations
 
@@ -38,8 +39,8 @@ MAGICS = {
 
 
 def wrong_magic(found: bytes, declared: str) -> str | None:
-    """What is wrong with a block that begins with the 16 bytes ``found``, if it should be the one that
-    the header ``declared`` describes; None if it is."""
+    """What is wrong with a block that begins with the 16 bytes ``found``, if it should be the one
+    that the header ``declared`` describes; None if it is."""
     wanted = MAGICS[declared]
     if found == wanted.ljust(16, b"\0"):
         return None
@@ -51,8 +52,8 @@ def wrong_magic(found: bytes, declared: str) -> str | None:
 
 @dataclass(frozen=True)
 class Block:
-    """A block of records that a kernel publishes at a symbol: the magic, the size of a record, how many there
-    are, two numbers more, all of 64 bits, and then the records."""
+    """A block of records that a kernel publishes at a symbol: the magic, the size of a record, how
+    many there are, two numbers more, all of 64 bits, and then the records."""
 
     symbol: str
     max_records: int

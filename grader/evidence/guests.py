@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """What a boot of the kernel with user programs and guests leaves behind.
 
-* :class:`GuestRecord`: one guest environment, of the block ``guest_evidence`` (vmm/user/guest_evidence.hh).
-* :class:`GuestEvidence`: these, beside what is known of the programs (grader/evidence/programs.py), which make
+* :class:`GuestRecord`: one guest environment, of the block ``guest_evidence``
+(vmm/user/guest_evidence.hh). * :class:`GuestEvidence`: these, beside what is known of the programs
+(grader/evidence/programs.py), which make
   the guests. Steps of such a boot are its :class:`grader.testkit.plans.RunPlan`.
 
 Nothing in the block is followed without a bound; what does not fit is an :class:`EvidenceError`.

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The memory of a machine, read from outside.
 
-It is a file that student code has written to: every number in it may be a lie. Nothing in this room follows
-a pointer without a bound, and whatever does not fit is an :class:`EvidenceError` that says what was found
-and what was wanted.
+It is a file that student code has written to: every number in it may be a lie. Nothing in this room
+follows a pointer without a bound, and whatever does not fit is an :class:`EvidenceError` that says
+what was found and what was wanted.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ class Budget:
         self._most = self._left = entries
 
     def spend(self, entries: int) -> None:
-        """Before that many entries are looked at. Raises :class:`EvidenceError` if there are too many."""
+        """Before that many entries are looked at. Raises :class:`EvidenceError` if there are too
+        many."""
         self._left -= entries
         if self._left < 0:
             raise EvidenceError(f"the tables have over {self._most} entries, which no right kernel needs")
@@ -70,8 +71,8 @@ class PhysicalMemory:
         return bytes(self._data[hpa : hpa + length])
 
     def once(self, key: Hashable, make: Callable[[], Any]) -> Any:
-        """What ``make`` makes of the memory of a machine that has ended; it is made once for each key. An
-        :class:`EvidenceError` is kept likewise."""
+        """What ``make`` makes of the memory of a machine that has ended; it is made once for each
+        key. An :class:`EvidenceError` is kept likewise."""
         if key not in self._made:
             try:
                 self._made[key] = make(), None

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""What a boot of the microkernel leaves behind: the block ``micro_evidence`` of kern/cap/main/micro_evidence.hh, read
-from the machine's memory."""
+"""What a boot of the microkernel leaves behind: the block ``micro_evidence`` of
+kern/cap/main/micro_evidence.hh, read from the machine's memory."""
 
 from __future__ import annotations
 

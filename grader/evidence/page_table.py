@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""An independent walk of a user program's page tables, in a memory image and with no code of the kernel's.
+"""An independent walk of a user program's page tables, in a memory image and with no code of the
+kernel's.
 
 The tables are the work of student code: every entry may point anywhere, also back to its own table.
-Frames of tables are visited once at most; one that is met twice in the lower half is an error. A walk has a
-budget of entries, and is made once for each boot and root.
-[amd/vol2 5.3 and 5.4]
+Frames of tables are visited once at most; one that is met twice in the lower half is an error. A
+walk has a budget of entries, and is made once for each boot and root. [amd/vol2 5.3 and 5.4]
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ class Page:
 
 
 def walk(memory: PhysicalMemory, root: int) -> dict[int, Page]:
-    """Every page of the lower half, by virtual address. Raises EvidenceError for a table that is none."""
+    """Every page of the lower half, by virtual address. Raises EvidenceError for a table that is
+    none."""
     pages: dict[int, Page] = memory.once(("page table", root), lambda: _walk(memory, root))
     return pages
 
@@ -91,7 +92,8 @@ def _walk(memory: PhysicalMemory, root: int) -> dict[int, Page]:
 
 
 def table_count(memory: PhysicalMemory, root: int) -> int:
-    """How many frames the tables of the lower half take, the root included. Raises EvidenceError."""
+    """How many frames the tables of the lower half take, the root included. Raises
+    EvidenceError."""
     budget = Budget()
     seen, tables = {root}, [root]
     for level in range(ROOT_LEVEL, 1, -1):
@@ -124,8 +126,8 @@ def user_pages_of_kernel(memory: PhysicalMemory, root: int) -> list[int]:
 
 
 def _grants(memory: PhysicalMemory, value: int, level: int, barren: set[tuple[int, int]], budget: Budget) -> bool:
-    """Whether some page below this entry may be used by ring 3. ``barren``: tables, with their levels, below which there
-    is none; the kernel's half may share tables."""
+    """Whether some page below this entry may be used by ring 3. ``barren``: tables, with their
+    levels, below which there is none; the kernel's half may share tables."""
     table = value & _ADDRESS_MASK
     if (table, level) in barren:
         return False
@@ -139,7 +141,8 @@ def _grants(memory: PhysicalMemory, value: int, level: int, barren: set[tuple[in
 
 
 def read(memory: PhysicalMemory, root: int, address: int, length: int) -> bytes:
-    """``length`` bytes of the program's memory; an EvidenceError if a page of them is not present."""
+    """``length`` bytes of the program's memory; an EvidenceError if a page of them is not
+    present."""
     pages = walk(memory, root)
     data = bytearray()
     while len(data) < length:

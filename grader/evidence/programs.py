@@ -2,8 +2,8 @@
 """What a boot of the kernel with user programs leaves behind.
 
 * :class:`ProcEvidence` and :class:`ProgramRecord`: the block ``proc_evidence`` of
-  kern/proc/main/proc_evidence.hh, read from the machine's memory. Nothing in it is followed without a
-  bound; what does not fit is an :class:`EvidenceError`.
+  kern/proc/main/proc_evidence.hh, read from the machine's memory. Nothing in it is followed without
+  a bound; what does not fit is an :class:`EvidenceError`.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ class ProgramEnd(enum.IntEnum):
 
 @dataclass(frozen=True)
 class ProgramRecord:
-    """One step of the boot: ``kern::ProgramRecord``. How it ended is said of its first environment."""
+    """One step of the boot: ``kern::ProgramRecord``. How it ended is said of its first
+    environment."""
 
     name: str
     end: ProgramEnd

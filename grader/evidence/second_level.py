@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""An independent walk of second-level page tables, in a memory image and with no code of the kernel's.
+"""An independent walk of second-level page tables, in a memory image and with no code of the
+kernel's.
 
 The tables are the work of student code: every entry may point anywhere, also back to its own table.
 A table is a tree of frames, so that each frame is visited once at most, and a frame met twice is an
@@ -189,7 +190,8 @@ def translate(memory: PhysicalMemory, root: int, table_format: TableFormat, gpa:
 def guest_read(
     memory: PhysicalMemory, root: int, table_format: TableFormat, gpa: int, length: int
 ) -> bytes:
-    """``length`` bytes of guest-physical memory; an EvidenceError if a page of them is not present."""
+    """``length`` bytes of guest-physical memory; an EvidenceError if a page of them is not
+    present."""
     if length < 0 or length > memory.size:
         raise EvidenceError(f"{length} bytes are more than the machine has")
     data = bytearray()

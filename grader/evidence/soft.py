@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""What a boot of the kernel of lab 6 leaves behind: the block ``soft_evidence`` of vmm/soft/main/soft_evidence.hh,
-read from the machine's memory."""
+"""What a boot of the kernel of lab 6 leaves behind: the block ``soft_evidence`` of
+vmm/soft/main/soft_evidence.hh, read from the machine's memory."""
 
 from __future__ import annotations
 

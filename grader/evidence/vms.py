@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""What a boot of the kernel that runs guests leaves behind: the block ``vmm_evidence`` of vmm/evidence.hh.
+"""What a boot of the kernel that runs guests leaves behind: the block ``vmm_evidence`` of
+vmm/evidence.hh.
 
 grader/evidence/second_level.py walks the nested tables that its records name.
 """
@@ -88,7 +89,8 @@ class VmRecord:
     reason: str
     """why it was refused or ended, in words"""
     instruction: bytes
-    """what the host should have done in the guest's place, and did not know; empty if it was not that"""
+    """what the host should have done in the guest's place, and did not know; empty if it was not
+    that"""
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""The autograder that staff upload to Gradescope: setup.sh, run_autograder, and this tree as it is committed.
+"""The autograder that staff upload to Gradescope: setup.sh, run_autograder, and this tree as it is
+committed.
 
-The tree has the references, since Gradescope's image has a compiler that is not ours: setup.sh makes them objects and
-deletes them (grader/export/sealing.py). The zip is staff's alone.
+The tree has the references, since Gradescope's image has a compiler that is not ours: setup.sh
+makes them objects and deletes them (grader/export/sealing.py). The zip is staff's alone.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Canvas's gradebook: the file that it exports, with one assignment's column filled in.
 
-Canvas reads it back [instructure/canvas-lms, lib/gradebook_importer.rb]: the first row is the header, with "ID", and
-mostly "SIS User ID" and "SIS Login ID"; an assignment's column is called by its title and its id in brackets. The
-rows before the students say what an assignment is ("Points Possible", "Manual Posting").
+Canvas reads it back [instructure/canvas-lms, lib/gradebook_importer.rb]: the first row is the
+header, with "ID", and mostly "SIS User ID" and "SIS Login ID"; an assignment's column is called by
+its title and its id in brackets. The rows before the students say what an assignment is ("Points
+Possible", "Manual Posting").
 """
 
 from __future__ import annotations
@@ -24,9 +25,11 @@ _POSSIBLE = "Points Possible"
 
 
 def filled(table: Table, wanted: str, submissions: Iterable[Row], most: float, say: Say) -> Filled:
-    """Fills in the assignment's column: `wanted` is its title, with or without Canvas's number, or the number alone.
+    """Fills in the assignment's column: `wanted` is its title, with or without Canvas's number, or
+    the number alone.
 
-    `most`: the lab's points. Raises UsageError if the file is no gradebook, or has no such assignment.
+    `most`: the lab's points. Raises UsageError if the file is no gradebook, or has no such
+    assignment.
     """
     if table.column("ID") is None or table.column("Section") is None:
         raise UsageError(f"{table.name} is no gradebook of Canvas: it has no columns 'ID' and 'Section'\n"

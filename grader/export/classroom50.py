@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The folder that staff put at CLASSROOM/autograders/ASSIGNMENT/ of Classroom 50's repository.
 
-It is published, so it is made of a release and of nothing else: no hidden test, and no reference, not even as
-an object. The objects of earlier labs that a release has are in the student's own checkout.
+It is published, so it is made of a release and of nothing else: no hidden test, and no reference,
+not even as an object. The objects of earlier labs that a release has are in the student's own
+checkout.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ def write(made: Path, lab: Lab, packages: tuple[str, ...], out: Path) -> None:
     (out / f"{TREE}.tar.gz").write_bytes(packed.getvalue())
     shutil.copyfile(SCRIPT, out / SCRIPT.name)
     (out / "settings.json").write_text(json.dumps({"lab": lab.id}) + "\n", encoding="utf-8")
-    # For `gh teacher assignment add --runtime`: where the packages come from before the minutes of grading count.
+    # For `gh teacher assignment add --runtime`: where the packages come from before the minutes of
+    # grading count.
     (out / "runtime.json").write_text(json.dumps({"runs-on": "ubuntu-24.04", "apt": list(packages)}, indent=2) + "\n",
                                       encoding="utf-8")

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """What a student reads of a result: a summary for the head of a page, and a whole page in Markdown.
 
-All of it is made from the students' form (grader/judge/for_students.py), whose words may still be a student's own:
-a compiler quotes the line that it does not like. So nothing is taken for Markdown or HTML.
+All of it is made from the students' form (grader/judge/for_students.py), whose words may still be a
+student's own: a compiler quotes the line that it does not like. So nothing is taken for Markdown or
+HTML.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ def points(score: float, most: float) -> str:
 
 
 def lost_through(tests: list[dict[str, Any]]) -> dict[str, list[str]]:
-    """By test that passed and has no points all the same: the tests that belong to it and did not pass.
+    """By test that passed and has no points all the same: the tests that belong to it and did not
+    pass.
 
     A test without points belongs to the last one of its task before it that has some.
     """

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Points into a platform's own table: who is who, and what stays as it is.
 
-A student is found by the platform's ids alone, never by a name. Whoever is not found, or found twice, is told and
-gets nothing; so does whoever has no verdict.
+A student is found by the platform's ids alone, never by a name. Whoever is not found, or found
+twice, is told and gets nothing; so does whoever has no verdict.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ class Filled:
 
 
 def places(table: Table, rows: Iterable[int], columns: Sequence[tuple[int, Callable[[str], str]]]) -> dict[str, list[int]]:
-    """The rows of the table by each id that stands in one of the columns, as the column's function reads it."""
+    """The rows of the table by each id that stands in one of the columns, as the column's function
+    reads it."""
     found: dict[str, list[int]] = {}
     for row in rows:
         for column, read in columns:
@@ -44,8 +45,8 @@ def fill(table: Table, by_id: dict[str, list[int]], column: int, submissions: It
          also: Callable[[int, Row], None] = lambda row, one: None) -> Filled:
     """Writes each student's points into the column.
 
-    `keep`: why a cell with this value must stay as it is, if so. `most`: the largest number that the platform takes
-    in a row. `also`: what else is written there.
+    `keep`: why a cell with this value must stay as it is, if so. `most`: the largest number that
+    the platform takes in a row. `also`: what else is written there.
     """
     done = Filled()
     seen: dict[int, str] = {}

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Gradescope's results.json [gradescope-autograders.readthedocs.io, "Autograder Specifications"].
 
-Made from the students' form of a result. Gradescope takes its texts for HTML unless the file says otherwise: it does.
+Made from the students' form of a result. Gradescope takes its texts for HTML unless the file says
+otherwise: it does.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ SCHEMA = Path(__file__).with_name("schemas") / "gradescope.json"
 
 
 def results_json(data: Result) -> dict[str, Any]:
-    """The result as Gradescope reads it: each test with its own points, the questions among them."""
+    """The result as Gradescope reads it: each test with its own points, the questions among
+    them."""
     more = data["extra_data"]
     lost = lost_through(data["tests"])
     places = {task["id"]: index for index, task in enumerate(more["tasks"], 1)}
@@ -50,7 +52,8 @@ def no_verdict(why: str) -> dict[str, Any]:
 
 
 def nothing_to_judge(why: str, max_score: float) -> dict[str, Any]:
-    """The file for a submission in which there is nothing to judge, which is the student's affair: 0 points."""
+    """The file for a submission in which there is nothing to judge, which is the student's affair:
+    0 points."""
     return validated({
         "score": 0, "output": f"There is nothing to judge in this submission: {why}", "output_format": "text",
         "stdout_visibility": "hidden",
@@ -67,7 +70,8 @@ def validated(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _test(test: dict[str, Any], number: str, lost: dict[str, list[str]]) -> dict[str, Any]:
-    """One test. What is not judged has no score and no status; what was lost through another is never `passed`."""
+    """One test. What is not judged has no score and no status; what was lost through another is
+    never `passed`."""
     entry: dict[str, Any] = {"name": test["name"], "number": number, "output": test["output"], "tags": test["tags"],
                              "visibility": test["visibility"]}
     apart = APART in test["tags"]

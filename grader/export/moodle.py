@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""Moodle's offline grading worksheet: the file that it exports, with grades and feedback comments filled in.
+"""Moodle's offline grading worksheet: the file that it exports, with grades and feedback comments
+filled in.
 
-Moodle reads it back [moodle/moodle, mod/assign/feedback/offline/importgradeslib.php]: it finds a student by the number
-at the end of "Identifier", looks at "Grade", "Last modified (grade)" and feedback's columns, and takes no grade that
-is larger than the assignment's. Titles are in the site's language.
+Moodle reads it back [moodle/moodle, mod/assign/feedback/offline/importgradeslib.php]: it finds a
+student by the number at the end of "Identifier", looks at "Grade", "Last modified (grade)" and
+feedback's columns, and takes no grade that is larger than the assignment's. Titles are in the
+site's language.
 """
 
 from __future__ import annotations
@@ -23,9 +25,11 @@ OTHER_IDS = ("ID number", "Email address", "Username")
 
 
 def filled(table: Table, titles: tuple[str, str, str], submissions: Iterable[Row], say: Say) -> Filled:
-    """Fills in grades and, where the worksheet has them, comments. Raises UsageError if it is no worksheet.
+    """Fills in grades and, where the worksheet has them, comments. Raises UsageError if it is no
+    worksheet.
 
-    `titles`: those of the identifier, of the grade and of the comments, on a site that is not in English.
+    `titles`: those of the identifier, of the grade and of the comments, on a site that is not in
+    English.
     """
     identifier, grade, comments = (table.column(title) for title in titles)
     if identifier is None or grade is None:

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Judges one submission inside Gradescope's image, and leaves a results.json whatever happens.
 
-The file is there before anything of the student runs: it says that nothing is judged yet. So it stays if the grader
-is killed, and Gradescope shows that in the place of its own words for an empty folder.
+The file is there before anything of the student runs: it says that nothing is judged yet. So it
+stays if the grader is killed, and Gradescope shows that in the place of its own words for an empty
+folder.
 """
 
 from __future__ import annotations
@@ -66,7 +67,8 @@ def _verdict(top: Path, root: Path, seconds: float) -> dict[str, Any]:
 
 
 def seed(salt: str, top: Path) -> int:
-    """The same for the same submission, so that a regrade repeats its verdict; nobody outside can know it."""
+    """The same for the same submission, so that a regrade repeats its verdict; nobody outside can
+    know it."""
     try:
         name = str(json.loads((top / "submission_metadata.json").read_text(encoding="utf-8"))["id"])
     except (OSError, ValueError, KeyError, TypeError):

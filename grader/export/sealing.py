@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Makes the tree in an autograder's image ready to judge: the references become objects, their sources go, and
-the kit is built without them. Then the objects must get all points, in the sandbox that will hold the students' code.
+"""Makes the tree in an autograder's image ready to judge: the references become objects, their
+sources go, and the kit is built without them. Then the objects must get all points, in the sandbox
+that will hold the students' code.
 
 Only hidden tests stay in solutions-private/, closed to all but root.
 """

@@ -62,7 +62,8 @@ def file_name(text: str) -> str:
 
 
 def file_names(texts: Iterable[str]) -> dict[str, str]:
-    """A harmless name for each text, different also where a file system knows no capital letters."""
+    """A harmless name for each text, different also where a file system knows no capital
+    letters."""
     names: dict[str, str] = {}
     taken: set[str] = set()
     for text in texts:

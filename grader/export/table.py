@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """A platform's CSV file, of which some cells are written anew and every other byte stays as it is.
 
-Python's csv module reads such files and forgets how they were written: quotes, line ends, a byte order mark. A
-platform may care, and a teacher who compares the two files does.
+Python's csv module reads such files and forgets how they were written: quotes, line ends, a byte
+order mark. A platform may care, and a teacher who compares the two files does.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """A spreadsheet takes a text that begins so for a formula."""
 _MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 _OLD_ENCODING = "cp1252"
-"""What a file without a mark is that is not UTF-8: Excel's, on most of the machines where somebody saved it again."""
+"""What a file without a mark is that is not UTF-8: Excel's, on most of the machines where somebody
+saved it again."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,8 @@ class Table:
         return [cell.value for cell in self.rows[0]]
 
     def column(self, title: str) -> int | None:
-        """The one column with this title, whatever spaces stand around it. Raises UsageError if there are several."""
+        """The one column with this title, whatever spaces stand around it. Raises UsageError if
+        there are several."""
         found = [index for index, one in enumerate(self.header) if one.strip() == title.strip()]
         if len(found) > 1:
             raise UsageError(f"{self.name} has {len(found)} columns '{title}'")
@@ -118,7 +120,8 @@ def _decoded(data: bytes, name: str) -> tuple[bytes, str, str]:
 
 
 def _records(text: str, delimiter: str, only: int = 0) -> list[list[Cell]]:
-    """The rows with their cells [RFC 4180]; lines end with LF, CR LF or CR. Empty lines are no rows."""
+    """The rows with their cells [RFC 4180]; lines end with LF, CR LF or CR. Empty lines are no
+    rows."""
     rows: list[list[Cell]] = []
     row: list[Cell] = []
     at = 0

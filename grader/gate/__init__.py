@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The gate: the one door by which what comes from outside gets in, before anything compiles, links or shows it.
+"""The gate: the one door by which what comes from outside gets in, before anything compiles, links
+or shows it.
 
 A refusal is a finding with file and line. The task is worth 0 then, and the others are judged.
 """

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The rules for the instructions of an answer, by objdump's listing of its object.
 
-A task in C++ has none that a compiler does not make. One in assembly may have every ordinary one, and of the others
-those that its own task is about; its code ends where its section ends, and its jumps stay inside.
+A task in C++ has none that a compiler does not make. One in assembly may have every ordinary one,
+and of the others those that its own task is about; its code ends where its section ends, and its
+jumps stay inside.
 """
 
 from __future__ import annotations
@@ -77,9 +78,11 @@ def findings(found: list[Instruction], about: frozenset[str], assembly: bool) ->
 
 
 def closed(found: list[Instruction], sizes: dict[str, int]) -> Iterator[Finding]:
-    """For assembly: whether the code of each section ends where the section ends, and jumps stay at instructions of it.
+    """For assembly: whether the code of each section ends where the section ends, and jumps stay at
+    instructions of it.
 
-    A jump to a name outside has a relocation, which the contract judges. Where RET and IRET go, nobody sees here."""
+    A jump to a name outside has a relocation, which the contract judges. Where RET and IRET go,
+    nobody sees here."""
     by_section: dict[str, list[Instruction]] = {}
     for one in found:
         by_section.setdefault(one.section, []).append(one)

@@ -3,11 +3,12 @@
 
 All of it is derived from the kit and the tree, so that no list has to be kept beside the code:
 
-- a task's own symbols are those that the kernels and the programs of the kit lack: nothing else stays global, so
-  nothing of the framework, of the tests or of a library can be replaced;
-- the contract's names are the kit's functions that the task's header knows: those that are declared in it, and in
-  what it includes;
-- the runtime's names are what a compiler calls by itself, with the sanitizers' part where they are on.
+- a task's own symbols are those that the kernels and the programs of the kit lack: nothing else
+  stays global, so nothing of the framework, of the tests or of a library can be replaced;
+- the contract's names are the kit's functions that the task's header knows: those that are declared
+  in it, and in what it includes;
+- the runtime's names are what a compiler calls by itself, with the sanitizers' part where they are
+  on.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ RUNTIME = (
     r"|_ZNSt15__exception_ptr\w+|_ZNSt7__cxx1112basic_string\w+|_ZNKSt7__cxx1112basic_string\w+"
     r"|_GLOBAL_OFFSET_TABLE_|__aarch64_(cas|swp|ldadd|ldclr|ldeor|ldset)\d+_\w+"
 )
-"""Of the compiler and of the standard library's headers: nothing that has to do with files, time or processes."""
+"""Of the compiler and of the standard library's headers: nothing that has to do with files, time or
+processes."""
 SANITIZERS = {
     "asan": r"__asan_(init|version_mismatch_check_v\d+|(un)?register_globals|(un)?register_elf_globals"
             r"|handle_no_return|report_(exp_)?(load|store)(\d+|_n)|(load|store)(\d+|N)(_noabort)?"
@@ -41,14 +43,17 @@ SANITIZERS = {
 }
 DENIED = ("evidence", "power_off", r"\b(un)?poison", r"\b(read|write)_msr", r"\b(in|out)(8|16|32)\b", r"\bhalt\b",
           r"\btriple_fault", "arch::fake::", "testing::")
-"""Of what headers declare: the end of the machine, its ports and registers, the fake one of the tests, what judges."""
+"""Of what headers declare: the end of the machine, its ports and registers, the fake one of the
+tests, what judges."""
 _DENIED = re.compile("|".join(DENIED), re.IGNORECASE)
 _FOR_TESTS = re.compile(r"\bfail_from\b|\bHeldDevice\b|probe|::plan::|\b(run|start)_programs?\b")
-"""What tests make happen, and an answer could undo: failures that are injected, reads that are held, steps of a plan."""
+"""What tests make happen, and an answer could undo: failures that are injected, reads that are
+held, steps of a plan."""
 OURS = re.compile(r"_ZN(4kern|3vmm)")
 """Functions of the tree's own rooms, as they are mangled."""
 EVERYWHERE = ("kern/lib/todo.hh", "kern/lib/panic.hh", "kern/lib/print.hh", "kern/mm/frame_allocator.hh")
-"""What every answer may call: to stop with words, to print while one searches, and to take a frame."""
+"""What every answer may call: to stop with words, to print while one searches, and to take a
+frame."""
 _INCLUDE = re.compile(r'^[ \t]*#[ \t]*include\s*"([^"\n]+)"', re.MULTILINE)
 
 
@@ -62,7 +67,8 @@ class Ground:
 
 
 def ground_of(objects: Iterable[Path], nm: str, scripts: Iterable[Path] = ()) -> Ground:
-    """Reads the kit's objects and archives, which no answer is in, and the linker scripts, which may name symbols."""
+    """Reads the kit's objects and archives, which no answer is in, and the linker scripts, which
+    may name symbols."""
     defined: dict[str, str] = {}
     wanted: set[str] = set()
     plain = _listed(nm, objects)
@@ -133,7 +139,8 @@ def demangled(name: str, *, parameters: bool = True) -> str:
 
 
 def last_word(spelled: str) -> str:
-    """The name that a declaration has: `map` of `kern::Table::map(unsigned long) const`; a class for what it makes."""
+    """The name that a declaration has: `map` of `kern::Table::map(unsigned long) const`; a class
+    for what it makes."""
     spelled = re.sub(r"^(vtable|typeinfo|VTT|guard variable) for ", "", spelled)
     depth, bare = 0, ""
     for sign in spelled.replace("operator()", "operator").replace("operator<", "operator").replace("operator>", "operator"):

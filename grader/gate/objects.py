@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The rules for an answer's object, as it goes to the linker: its sections, its symbols, its relocations.
+"""The rules for an answer's object, as it goes to the linker: its sections, its symbols, its
+relocations.
 
 The object was made by the compiler of a file that nobody has read, so nothing in it is believed.
 """
@@ -30,7 +31,8 @@ _CLANGS_FLAG = ("___asan_globals_registered", 0xFFF2, 8)
 """Of AddressSanitizer by clang: one word of zeros for the whole program."""
 _NAME = re.compile(r"[\w.$@]*")
 NAME_LETTERS = 160
-"""The longest name of an answer's own choice that is put into words, which may double with each ten letters."""
+"""The longest name of an answer's own choice that is put into words, which may double with each ten
+letters."""
 _TLS_RELOCATIONS = {16, 17, 18, 19, 20, 21, 22, 23, 34, 35, 36}
 _IRELATIVE = 37
 X86_64, _AARCH64 = 62, 183
@@ -116,12 +118,13 @@ def file_bytes(file: object, offset: int, size: int) -> bytes:
 
 def findings(found: Object, flavour: str, assembly: bool, may_have: Callable[[str], bool],
              room: str = "") -> Iterator[Finding]:
-    """What the object may not hold. `room`: the folder of the task's file, whose fragments it may be."""
+    """What the object may not hold. `room`: the folder of the task's file, whose fragments it may
+    be."""
     begun = {one.section for one in found.symbols if one.bound == 1 and one.value == 0}
     for number, section in enumerate(found.sections):
         if assembly and re.fullmatch(rf"(\.rela)?\.text\.{room}_asm_\w+\.\d\d", section.name):
-            # A fragment of the world switch: docs/design.md, "The world switch in fragments". The task's own begin with
-            # a name that the others know.
+            # A fragment of the world switch: docs/design.md, "The world switch in fragments". The
+            # task's own begin with a name that the others know.
             if section.kind == "SHT_PROGBITS" and number not in begun:
                 yield Finding(0, f"{section.name} is no fragment of this task: leave it to those who write it")
             continue

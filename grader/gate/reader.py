@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 """The one reader of files that come from outside: answers, and `questions.md`.
 
-A name inside the tree may lead to another file by a link, to a pipe that nobody writes, or to a device without
-end. So each part of the path is opened by itself and no link is followed; what is opened must be a regular file
-of text. Whoever works with it takes the bytes that were read here, never the name again.
+A name inside the tree may lead to another file by a link, to a pipe that nobody writes, or to a
+device without end. So each part of the path is opened by itself and no link is followed; what is
+opened must be a regular file of text. Whoever works with it takes the bytes that were read here,
+never the name again.
 """
 
 from __future__ import annotations
@@ -22,14 +23,15 @@ _FOLDER = os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
 _BOM = b"\xef\xbb\xbf"
 _NAMES = {"\0": "a zero byte", "\r": "a carriage return that ends no line"}
 _UNSEEN = re.compile("[\0\r\u2028\u2029\u202a-\u202e\u2066-\u2069]")
-"""What is no text; what ends a line to some and not to others; what changes the direction of text."""
+"""What is no text; what ends a line to some and not to others; what changes the direction of
+text."""
 
 
 def read(path: Path, root: Path) -> bytes:
     """The text of a file, in UTF-8 without a byte order mark, its lines ended as in Unix.
 
-    Below ``root`` no part of the path may be a link; of a file elsewhere, which only staff name, the last part.
-    Raises Refused, or OSError where there is no such file or it cannot be read.
+    Below ``root`` no part of the path may be a link; of a file elsewhere, which only staff name,
+    the last part. Raises Refused, or OSError where there is no such file or it cannot be read.
     """
     inside = path.is_relative_to(root)
     *folders, name = path.relative_to(root).parts if inside else (path.name,)
@@ -39,7 +41,8 @@ def read(path: Path, root: Path) -> bytes:
             below = _opened(folder, _FOLDER, at)
             os.close(at)
             at = below
-        # Opening a pipe or a device may already do something: look first, and look again at what was opened.
+        # Opening a pipe or a device may already do something: look first, and look again at what
+        # was opened.
         _must_be_regular(os.stat(name, dir_fd=at, follow_symlinks=False), name)
         file = _opened(name, _LAST, at)
     finally:

@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: MIT
 """The rules for the words of an answer in C++.
 
-What is forbidden has no use in any task, and each would let an answer speak past its judge: assembly, other code
-under a sanitizer than in the kernel, names of lines that are not there, functions that run before main, and the
-walk up the stack. Comments and literals are not words.
+What is forbidden has no use in any task, and each would let an answer speak past its judge:
+assembly, other code under a sanitizer than in the kernel, names of lines that are not there,
+functions that run before main, and the walk up the stack. Comments and literals are not words.
 
-Two texts are looked at: the file, whose directives and names are judged as they stand; and, where macros or
-conditions are in it, the file's own lines as the preprocessor leaves them, which must be the same in every flavour.
+Two texts are looked at: the file, whose directives and names are judged as they stand; and, where
+macros or conditions are in it, the file's own lines as the preprocessor leaves them, which must be
+the same in every flavour.
 
-Where a compiler and this reader could see different words in a text, the text is refused. And each text is read once
-from its beginning to its end, whatever it holds: what does not end, a comment or a literal, ends with the text or line.
+Where a compiler and this reader could see different words in a text, the text is refused. And each
+text is read once from its beginning to its end, whatever it holds: what does not end, a comment or
+a literal, ends with the text or line.
 """
 
 from __future__ import annotations
@@ -57,7 +59,8 @@ class Token(NamedTuple):
 
 
 def tokens(text: str) -> list[Token]:
-    """What the compiler makes of a text, without spaces and comments; a `newline` ends each directive's line."""
+    """What the compiler makes of a text, without spaces and comments; a `newline` ends each
+    directive's line."""
     joined, lines = _spliced(text)
     found = []
     line = 1
@@ -71,7 +74,8 @@ def tokens(text: str) -> list[Token]:
 
 
 def _spliced(text: str) -> tuple[str, list[int]]:
-    """The text with lines that end in a backslash joined, and for each line of it its number in the file."""
+    """The text with lines that end in a backslash joined, and for each line of it its number in the
+    file."""
     out: list[list[str]] = []
     numbers: list[int] = []
     joining = False
@@ -130,8 +134,9 @@ def assembly_findings(text: str) -> list[Finding]:
 
 
 def _raw_strings(found: list[Token], text: str) -> Iterator[Finding]:
-    """A raw string over several lines may hold what looks like a line marker; and the compiler takes back, in a raw
-    string, what a backslash at the end of a line has joined, and may see another end than _spliced()."""
+    """A raw string over several lines may hold what looks like a line marker; and the compiler
+    takes back, in a raw string, what a backslash at the end of a line has joined, and may see
+    another end than _spliced()."""
     joins = re.search(r"\\[ \t\f\v]*\n", text) is not None
     for token in found:
         if token.kind == "raw" and (joins or "\n" in token.text):
@@ -140,8 +145,8 @@ def _raw_strings(found: list[Token], text: str) -> Iterator[Finding]:
 
 
 def is_plain(text: str) -> bool:
-    """Whether the preprocessor can change nothing in the file's own lines that would matter: no condition, no macro
-    of its own, and no name that looks like one."""
+    """Whether the preprocessor can change nothing in the file's own lines that would matter: no
+    condition, no macro of its own, and no name that looks like one."""
     found = tokens(text)
     names = {one.name for one in directives(found)}
     return names <= {"include", "pragma", ""} and not any(
@@ -237,7 +242,8 @@ def own_lines(preprocessed: str, name: str) -> list[tuple[int, str]]:
 
 
 def preprocessed_findings(by_flavour: Mapping[str, str], name: str) -> list[Finding]:
-    """What the file's own lines may not hold once macros are replaced, and where flavours differ."""
+    """What the file's own lines may not hold once macros are replaced, and where flavours
+    differ."""
     lines = {flavour: own_lines(text, name) for flavour, text in by_flavour.items()}
     out = []
     (first, ground), *others = lines.items()

@@ -135,9 +135,9 @@ class Nest(gdb.Command):
 class NestWalk(gdb.Command):
     """nest walk GPA [ROOT [npt|ept|page]]: walks a VM's second-level table, level by level.
 
-    GPA is any expression. The table is the one of the pager whose method is selected (`this`), or else
-    that of the newest VM, unless ROOT, the table's Hpa, is given. `nest walk ADDRESS $cr3 page` walks the
-    page tables of the program that runs: they have the form of an NPT."""
+    GPA is any expression. The table is the one of the pager whose method is selected (`this`), or
+    else that of the newest VM, unless ROOT, the table's Hpa, is given. `nest walk ADDRESS $cr3
+    page` walks the page tables of the program that runs: they have the form of an NPT."""
 
     def __init__(self) -> None:
         super().__init__("nest walk", gdb.COMMAND_DATA, gdb.COMPLETE_EXPRESSION)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Which of an upload's files answer which tasks.
 
-A file counts by its path in the tree, below whatever folders the upload has around it; else by its own name, as
-platforms hand out files that were uploaded singly.
+A file counts by its path in the tree, below whatever folders the upload has around it; else by its
+own name, as platforms hand out files that were uploaded singly.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from grader.intake.submission import Findings
 
 ROOMS = {"kern", "vmm", "guest", "labs", "solutions-private"}
 _TURN = re.compile(r"(?:-| ?\()(\d+)\)?$")
-"""What a platform or a browser adds to the name of a file that is uploaded again: ``a-1.cc``, ``a (1).cc``."""
+"""What a platform or a browser adds to the name of a file that is uploaded again: ``a-1.cc``, ``a
+(1).cc``."""
 
 
 def wanted(lab: Lab) -> tuple[str, ...]:
@@ -50,8 +51,9 @@ class _Candidates:
 
 
 def match(members: Iterable[Member], lab: Lab, findings: Findings, *, newest: bool = False) -> dict[str, bytes]:
-    """The lab's files among the members, by path in the tree. What is ambiguous is a finding. ``newest``: of a name
-    that a platform numbers, the last one counts; else the one without a number."""
+    """The lab's files among the members, by path in the tree. What is ambiguous is a finding.
+    ``newest``: of a name that a platform numbers, the last one counts; else the one without a
+    number."""
     paths = wanted(lab)
     candidates = {path: _Candidates() for path in paths}
     for member in members:
@@ -79,8 +81,9 @@ def match(members: Iterable[Member], lab: Lab, findings: Findings, *, newest: bo
 
 
 def _place(name: str, paths: tuple[str, ...], newest: bool) -> tuple[str, tuple[int, ...]]:
-    """The path that a member answers, and how well; an empty path if none. The more of a path's last parts a name
-    has, the better; then the name as it is before one that was changed on the way; then the one that is less deep."""
+    """The path that a member answers, and how well; an empty path if none. The more of a path's
+    last parts a name has, the better; then the name as it is before one that was changed on the
+    way; then the one that is less deep."""
     own = PurePosixPath(name)
     turn = _TURN.search(own.stem)
     spellings = [(own.parts, 0, 0)]
@@ -90,7 +93,8 @@ def _place(name: str, paths: tuple[str, ...], newest: bool) -> tuple[str, tuple[
         agree = {path: _last_parts(parts, PurePosixPath(path).parts) for path in paths}
         most = max(agree.values())
         best = [path for path in paths if agree[path] == most]
-        # In a whole tree that was handed in, a file of the same name may stand at a path of its own.
+        # In a whole tree that was handed in, a file of the same name may stand at a path of its
+        # own.
         elsewhere = set(parts[:-most]) & ROOMS if most else True
         if len(best) == 1 and not elsewhere:
             exact = parts[-1] == PurePosixPath(best[0]).name

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""What an upload has inside: a folder's files, or an archive's members, by name. Nothing is ever unpacked: members are
-looked at in turn, and the few that are wanted are read, up to a size.
+"""What an upload has inside: a folder's files, or an archive's members, by name. Nothing is ever
+unpacked: members are looked at in turn, and the few that are wanted are read, up to a size.
 
 Whoever made the upload chose every name, size and kind in it.
 """
@@ -93,7 +93,8 @@ def read_file(path: Path, shown: str) -> bytes:
 
 
 def of_archive(path: Path, findings: Findings) -> Iterator[Member]:
-    """The members of a zip or tar archive. A tar's are gone once the next one is asked for. Raises Unreadable."""
+    """The members of a zip or tar archive. A tar's are gone once the next one is asked for. Raises
+    Unreadable."""
     try:
         with open(os.open(path, _OPEN), "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
@@ -217,7 +218,8 @@ class _Bounded(io.RawIOBase):
 
 
 def is_fair(name: str, findings: Findings) -> bool:
-    """Whether a name says a place inside the upload. What the student's system put there is left out without a word."""
+    """Whether a name says a place inside the upload. What the student's system put there is left
+    out without a word."""
     if LITTER.search(name):
         return False
     parts = PurePosixPath(name).parts

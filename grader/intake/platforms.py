@@ -1,13 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Whose an upload is, by the names that platforms give uploads when staff download them all.
 
-| from | names |
-|---|---|
-| `nest pack` | ``LAB-ID.zip`` |
-| Gradescope | ``submission_123456/``, and ``submission_metadata.yml`` beside them |
-| Canvas | ``name_[LATE_]USER_SUBMISSION_file``, flat, with ``-1`` before the suffix for a later one |
-| Moodle | ``Name_ID_assignsubmission_file_/``, or flat with the file's name behind it |
-| by hand | ``ID/``, ``ID.zip``, ``ID.tar.gz`` |
+| from | names | |---|---| | `nest pack` | ``LAB-ID.zip`` | | Gradescope | ``submission_123456/``,
+and ``submission_metadata.yml`` beside them | | Canvas | ``name_[LATE_]USER_SUBMISSION_file``, flat,
+with ``-1`` before the suffix for a later one | | Moodle | ``Name_ID_assignsubmission_file_/``, or
+flat with the file's name behind it | | by hand | ``ID/``, ``ID.zip``, ``ID.tar.gz`` |
 """
 
 from __future__ import annotations
@@ -37,7 +34,8 @@ class Place:
 
     who: Who
     file: str = ""
-    """of an upload that is a single file: its own name. Empty: the upload is all that was handed in"""
+    """of an upload that is a single file: its own name. Empty: the upload is all that was handed
+    in"""
 
 
 def place_of(name: str, is_folder: bool, lab_id: str, gradescope: Mapping[str, Who]) -> Place | None:
@@ -59,7 +57,8 @@ def place_of(name: str, is_folder: bool, lab_id: str, gradescope: Mapping[str, W
 
 
 def read_gradescope(folder: Path) -> dict[str, Who]:
-    """By the upload's name: whose it is, as the platform's own file beside the uploads says. Raises CannotRun."""
+    """By the upload's name: whose it is, as the platform's own file beside the uploads says. Raises
+    CannotRun."""
     path = folder / GRADESCOPE
     if not path.is_file() or path.is_symlink():
         return {}
@@ -86,7 +85,8 @@ def _gradescope_who(one: Mapping[str, Any]) -> Who:
 
 @dataclass(frozen=True)
 class Roster:
-    """The class: who is in it, and what staff know of their submissions. From a CSV file of staff's own."""
+    """The class: who is in it, and what staff know of their submissions. From a CSV file of staff's
+    own."""
 
     people: Mapping[str, Who]
 
@@ -100,7 +100,8 @@ class Roster:
 
 
 def read_roster(path: Path) -> Roster:
-    """Reads a CSV file with a column ``id`` and perhaps ``name``, ``group`` and ``handed_in``. Raises UsageError."""
+    """Reads a CSV file with a column ``id`` and perhaps ``name``, ``group`` and ``handed_in``.
+    Raises UsageError."""
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
             rows = list(csv.DictReader(file))

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The files of a git repository's last commit.
 
-git obeys what stands in a repository: its configuration, its hooks, links to other repositories. So the
-submission's own is never used as one. Its objects alone are copied, as files, into a repository of ours, the last
-commit's name is read here, and git sees the rest only in the sandbox.
+git obeys what stands in a repository: its configuration, its hooks, links to other repositories. So
+the submission's own is never used as one. Its objects alone are copied, as files, into a repository
+of ours, the last commit's name is read here, and git sees the rest only in the sandbox.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ _SETTINGS = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_
 
 
 def folder_of(upload: Path) -> Path | None:
-    """Where the repository is, if an upload is one: in its folder .git, or the upload itself (bare)."""
+    """Where the repository is, if an upload is one: in its folder .git, or the upload itself
+    (bare)."""
     for place in (upload / ".git", upload):
         if place.is_dir() and not place.is_symlink() and all(
                 (place / one).is_dir() and not (place / one).is_symlink() for one in ("objects", "refs")):

@@ -14,7 +14,8 @@ SHOWN_FINDINGS = 20
 
 @dataclass(frozen=True)
 class Who:
-    """Whose it is, as the course's platform says. Nothing in a student's own files can change it."""
+    """Whose it is, as the course's platform says. Nothing in a student's own files can change
+    it."""
 
     id: str
     """tells the students of a class apart: the platform's id where it has one"""

@@ -20,10 +20,11 @@ NOT_SUBMITTED = "not submitted"
 
 
 def read_all(folder: Path, lab: Lab, roster: Roster | None = None) -> tuple[list[Submission], list[str]]:
-    """Every submission in a folder of uploads, by student; and what a person should know of uploads that are nobody's.
+    """Every submission in a folder of uploads, by student; and what a person should know of uploads
+    that are nobody's.
 
-    A student of whom there are several uploads that differ, and one of the roster who handed in nothing, have a
-    submission without files. Raises UsageError if there is no such folder.
+    A student of whom there are several uploads that differ, and one of the roster who handed in
+    nothing, have a submission without files. Raises UsageError if there is no such folder.
     """
     top = folder.resolve()
     if not top.is_dir():

@@ -22,8 +22,8 @@ JUDGING_SECONDS = 120.0
 
 @contextlib.contextmanager
 def judging_limit() -> Iterator[None]:
-    """Ends a test that looks at evidence without end, with a finding. It counts work and not time, so that a busy
-    system changes nothing."""
+    """Ends a test that looks at evidence without end, with a finding. It counts work and not time,
+    so that a busy system changes nothing."""
 
     def enough(number: int, frame: object) -> None:
         raise EvidenceError(f"to look at what the boot left has taken over {JUDGING_SECONDS:g} s of work: it is made so "
@@ -47,7 +47,8 @@ def stub_in(boot: Boot, case: Case) -> Outcome | None:
 
 
 def failure(call: pytest.CallInfo[None], boot: Boot, case: Case) -> Outcome:
-    """A failed assertion or an error in a booted test, with how the machine ended where that matters."""
+    """A failed assertion or an error in a booted test, with how the machine ended where that
+    matters."""
     assert call.excinfo is not None
     if boot.result is not None:  # a stub in a user program ends that program, and not the kernel
         stub = stub_reached(boot.result.serial, case.test.task)
@@ -80,7 +81,8 @@ def failure(call: pytest.CallInfo[None], boot: Boot, case: Case) -> Outcome:
 
 
 def last_words(serial: str) -> list[str]:
-    """The end of what a machine printed; of a panic what it says and its backtrace, without the registers."""
+    """The end of what a machine printed; of a panic what it says and its backtrace, without the
+    registers."""
     lines = serial.strip().splitlines()
     panic = next((i for i, line in enumerate(lines) if line.startswith("panic")), None)
     if panic is None:

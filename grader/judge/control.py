@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Whether this system can judge at all: the same tools, tried on something that is no answer.
 
-Before anything counts, each machine boots a kernel that only powers off, and each sanitizer runs a program that does
-nothing. The same is tried once more, on the spot, when an emulator or a test's process was lost twice.
+Before anything counts, each machine boots a kernel that only powers off, and each sanitizer runs a
+program that does nothing. The same is tried once more, on the spot, when an emulator or a test's
+process was lost twice.
 """
 
 from __future__ import annotations

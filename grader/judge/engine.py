@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""Runs a lab's tests under sets of answers: builds, starts processes and boots early and in parallel,
-and hands out what came of them.
+"""Runs a lab's tests under sets of answers: builds, starts processes and boots early and in
+parallel, and hands out what came of them.
 
-The engine knows nothing of points. It is asked in `Case`s: a test and the answers it is to be judged
-with. Equal work is done once: two tasks whose answers are the same files share programs and boots.
+The engine knows nothing of points. It is asked in `Case`s: a test and the answers it is to be
+judged with. Equal work is done once: two tasks whose answers are the same files share programs and
+boots.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ FLAVOURS = {"unit": "asan", "explore": "explore", "race": "tsan"}
 HUNG_ENOUGH = 2
 """Once so many tests of one task have hung, or boots of it, those behind them are not run."""
 BOOT_SECONDS = 10.0
-"""of its own time (grader/confine/processes.py): what an emulator may use for a boot, unless the module says more"""
+"""of its own time (grader/confine/processes.py): what an emulator may use for a boot, unless the
+module says more"""
 LOST = ("killed", "died")
 """Ends of an emulator that are no end of the kernel in it."""
 NOTHING_TO_JUDGE = (BuildFailure, CannotRun, OSError)
@@ -62,11 +64,11 @@ class Case:
     late: bool = False
     """not scored, and run only once every case that is scored has passed"""
     first_only: bool = False
-    """enough is known of these answers once a test has failed: others that have not begun are skipped, and
-    nothing is booted before all of the label's cases on the host have passed"""
+    """enough is known of these answers once a test has failed: others that have not begun are
+    skipped, and nothing is booted before all of the label's cases on the host have passed"""
     one_report: bool = False
-    """of the unit cases that do not pass together, the report of the first is enough, which runs alone; the others are
-    believed to fail"""
+    """of the unit cases that do not pass together, the report of the first is enough, which runs
+    alone; the others are believed to fail"""
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -87,7 +89,8 @@ class Boot:
     problem: Outcome | None
     """what holds for every test, whatever was left"""
     lost: str = ""
-    """that the emulator ended under this answer, twice. Tests look at what it left, as after any other end"""
+    """that the emulator ended under this answer, twice. Tests look at what it left, as after any
+    other end"""
 
 
 @dataclass
@@ -109,7 +112,8 @@ class Engine:
         self._schedule = kit.schedule
         self._units: dict[tuple[str, Answers, bool, bool], Future[Outcome]] = {}
         self._together: dict[tuple[str, str, Answers, bool], Future[dict[str, Outcome]]] = {}
-        """by kind of test, task, answers and one_report: what came of all such cases together, by case"""
+        """by kind of test, task, answers and one_report: what came of all such cases together, by
+        case"""
         self._noticed: set[Answers] = set()
         """answers of which a `first_only` case has failed"""
         self._boots: dict[tuple[str, Answers, str, int], Future[Boot]] = {}
@@ -136,8 +140,8 @@ class Engine:
                 self.kit.program(self.lab, case.answers, FLAVOURS[case.test.kind], rank=rank)
 
     def start(self, case: Case, rank: int, module: ModuleType | None = None, after: Sequence[Case] = ()) -> None:
-        """Starts what the case needs as soon as there is room; `module` is a boot test's. `after`: cases on the
-        host that must all pass before anything is built for it."""
+        """Starts what the case needs as soon as there is room; `module` is a boot test's. `after`:
+        cases on the host that must all pass before anything is built for it."""
         if case.test.kind == "boot":
             if module is not None:
                 self._modules[case.test.module] = module
@@ -180,7 +184,8 @@ class Engine:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def guests(self, case: Case) -> Mapping[str, bytes]:
-        """The kit's files by name, read when asked for, with the user programs of the case's answers."""
+        """The kit's files by name, read when asked for, with the user programs of the case's
+        answers."""
         _, programs = self._images(case, -1 << 30)
         return Guests(self.kit.files | {name: built.result() for name, built in programs.items()})
 
@@ -202,8 +207,8 @@ class Engine:
         return self.settings.transcripts / _slug(case.place)
 
     def _boot_folder(self, case: Case) -> Path:
-        """Where a boot's transcript goes. Cases of one label may have other answers for each task: then each task has
-        a folder, since they may run beside each other."""
+        """Where a boot's transcript goes. Cases of one label may have other answers for each task:
+        then each task has a folder, since they may run beside each other."""
         folder = self._folder(case) / Path(case.test.module).stem
         with self._lock:
             if self._folders.setdefault(folder, case.answers) == case.answers:
@@ -230,7 +235,8 @@ class Engine:
         return self._units[key]
 
     def _told_together(self, case: Case, kind: str, rank: int) -> Future[dict[str, Outcome]]:
-        """Of the case's task those outcomes of this kind for which none of the tests has to run alone."""
+        """Of the case's task those outcomes of this kind for which none of the tests has to run
+        alone."""
         key = (kind, case.test.task, case.answers, case.one_report)
         if key not in self._together:
             tests = [test for test in self.lab.task(case.test.task).tests if test.kind == kind]
@@ -253,15 +259,16 @@ class Engine:
                 return found | told
 
             program = self.kit.program(self.lab, case.answers, FLAVOURS[kind], rank=rank)
-            # Where one report is enough, explored cases wait, so that what fails first is the same each time.
+            # Where one report is enough, explored cases wait, so that what fails first is the same
+            # each time.
             before = [self._told_together(case, "unit", rank)] if case.one_report and kind != "unit" else []
             self._together[key] = self._schedule.submit(run, program, *before, rank=rank)
         return self._together[key]
 
     def _once_passed(self, after: Sequence[Case], begin: Callable[[], Future[Any]], otherwise: Any,
                      rank: int) -> Future[Any]:
-        """What `begin` begins once these cases on the host have passed; `otherwise` as soon as all have ended, if
-        they did not."""
+        """What `begin` begins once these cases on the host have passed; `otherwise` as soon as all
+        have ended, if they did not."""
         def go(*found: Outcome) -> Future[Any]:
             if all(one.passed for one in found):
                 return begin()
@@ -300,13 +307,14 @@ class Engine:
         return found
 
     def _may_leak(self, case: Case) -> bool:
-        """Whether LeakSanitizer has something to look for: the answer that is judged takes memory from the heap. Those
-        beside it may, too, but they are right ones."""
+        """Whether LeakSanitizer has something to look for: the answer that is judged takes memory
+        from the heap. Those beside it may, too, but they are right ones."""
         file = self.lab.task(case.test.task).file
         return case.test.kind == "unit" and self.kit.allocates(file, case.answers[file])
 
     def _place(self, case: Case) -> int:
-        """Where a test stands among those of its task; a boot stands where the first of its tests does."""
+        """Where a test stands among those of its task; a boot stands where the first of its tests
+        does."""
         tests = enumerate(self.lab.task(case.test.task).tests)
         return next(at for at, test in tests if (test.kind, test.module) == (case.test.kind, case.test.module))
 
@@ -315,8 +323,8 @@ class Engine:
             self._hung[case.test.task, case.answers][case.test.module] = self._place(case)
 
     def _hung_before(self, case: Case) -> Outcome | None:
-        """Why a case is not run. Only what stands before it counts, whatever ran first, so that a run repeats its
-        verdicts."""
+        """Why a case is not run. Only what stands before it counts, whatever ran first, so that a
+        run repeats its verdicts."""
         with self._lock:
             hung = self._hung[case.test.task, case.answers]
             first = sorted((at, name) for name, at in hung.items() if at < self._place(case))[:HUNG_ENOUGH]
@@ -362,7 +370,8 @@ class Engine:
                             runs=self.kit.runs(self.lab.kernel))
 
         def attempted() -> tuple[BootResult | None, str]:
-            """What a boot left, and how it was lost: by no end of the kernel's, but of what carries it."""
+            """What a boot left, and how it was lost: by no end of the kernel's, but of what carries
+            it."""
             try:
                 result = boot()
             except MachineError as problem:
@@ -392,8 +401,8 @@ class Engine:
         return Boot(result, None)
 
     def _lost_twice(self, case: Case, what: str, how: str, trouble: str) -> Outcome:
-        """The outcome of a case whose emulator or process was lost twice. `trouble`: why a control is lost as well; the
-        answer is to blame only if it is not."""
+        """The outcome of a case whose emulator or process was lost twice. `trouble`: why a control
+        is lost as well; the answer is to blame only if it is not."""
         if trouble:
             return Outcome(outcome.NOT_JUDGED, f"the {what} ended, twice: {how}; and so does one without an answer: {trouble}")
         words = f"the {what} ended under this answer, twice"
@@ -418,8 +427,8 @@ def why_not(task: Task, test: Test, machine: str) -> str:
 
 def cases_of(task: Task, answers: Answers, label: str, on: Sequence[str], *, late: bool = False,
              first_only: bool = False, all_on_host: bool = False, one_report: bool = False) -> list[Case]:
-    """The cases that judge a task: those of the host once, the booted ones on each machine that can. With
-    `all_on_host`, only booted ones are `first_only`."""
+    """The cases that judge a task: those of the host once, the booted ones on each machine that
+    can. With `all_on_host`, only booted ones are `first_only`."""
     cases = []
     for test in task.tests:
         where = [machine for machine in on if not why_not(task, test, machine)] if test.kind == "boot" else [""]
@@ -455,7 +464,8 @@ class Guests(Mapping[str, bytes]):
 
 
 def not_begun(problem: BuildFailure | CannotRun | OSError) -> Outcome:
-    """The outcome of a test for which nothing could be built or started: by the answer's fault, or by this system's."""
+    """The outcome of a test for which nothing could be built or started: by the answer's fault, or
+    by this system's."""
     if isinstance(problem, BuildFailure):
         return not_built(problem)
     return no_room(problem) if isinstance(problem, OSError) else Outcome(outcome.NOT_JUDGED, str(problem))

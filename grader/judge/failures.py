@@ -50,7 +50,8 @@ def failure_text(results: Results, one: TestResult) -> str:
 
 
 def _hint(test: Test, found: Outcome) -> str:
-    """The test's hint. It was written for a machine that comes to its end; of one that does not, the last words say more."""
+    """The test's hint. It was written for a machine that comes to its end; of one that does not,
+    the last words say more."""
     behind = "if the lines above do not explain it: " * (test.kind == "boot" and found.kind == outcome.CRASHED)
     return test.hint and behind + test.hint
 

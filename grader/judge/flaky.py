@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Finds verdicts that depend on luck: `nest verify --flaky N` judges the same answers again and again.
+"""Finds verdicts that depend on luck: `nest verify --flaky N` judges the same answers again and
+again.
 
 Each time with other nonces. Builds come from the cache; verdicts are in none.
 """
@@ -17,9 +18,9 @@ from grader.judge.matrix import Row, verify
 
 def runs(lab: Lab, kit: Kit, seed: int, count: int, progress: Progress, keyword: str = "",
          machine: str = ALL) -> list[tuple[int, list[Row]]]:
-    """The rows so many times, with the seed of each: the references, and what touches concurrency; with a keyword,
-    the rows whose names contain it. Of mutants, all tests on the host are judged, and the booted ones if those
-    pass."""
+    """The rows so many times, with the seed of each: the references, and what touches concurrency;
+    with a keyword, the rows whose names contain it. Of mutants, all tests on the host are judged,
+    and the booted ones if those pass."""
 
     def chosen(row: Row) -> bool:
         if keyword:
@@ -46,7 +47,8 @@ def _answers(row: Row, task: Task) -> bool:
 
 
 def differences(lab: Lab, found: list[tuple[int, list[Row]]]) -> Iterator[str]:
-    """A line for each verdict that differs from one run to another, and for each mutant that is not always noticed."""
+    """A line for each verdict that differs from one run to another, and for each mutant that is not
+    always noticed."""
     verdicts: dict[tuple[str, str], dict[str, list[int]]] = {}
     for seed, rows in found:
         for row in rows:

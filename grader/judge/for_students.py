@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""A result as students may have it. The whole one is staff's, and what a student sees who grades at home.
+"""A result as students may have it. The whole one is staff's, and what a student sees who grades at
+home.
 
-An answer runs beside the references and the hidden tests, and prints what it likes: so no word that a program printed
-is in it. Of a test that failed there is the rule, and the failed expectation as it stands in the lab's own test file, to
-which the answer's words can point at most. Of a hidden test there is the name.
+An answer runs beside the references and the hidden tests, and prints what it likes: so no word that
+a program printed is in it. Of a test that failed there is the rule, and the failed expectation as
+it stands in the lab's own test file, to which the answer's words can point at most. Of a hidden
+test there is the name.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ EXPECTATION = re.compile(r"^(?:.*/)?(labs/[\w./-]+|\w+\.py):(\d+)(?:: Failure)?$
 EXPECTATIONS, LINES = 3, 6
 """So many are quoted at most, and so many lines of each."""
 OUR_WORDS = (outcome.NOT_RUN, outcome.NOT_WRITTEN, outcome.BLOCKED, outcome.NOT_BUILT, outcome.REFUSED, DOES_NOT_COUNT)
-"""Outcomes before anything ran: what is said of them are our own words, and a compiler's of the student's file."""
+"""Outcomes before anything ran: what is said of them are our own words, and a compiler's of the
+student's file."""
 NOT_JUDGED = "this could not be judged on the graders' machine; that is not your fault and costs no points"
 
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""A result as files: JSON, whose outer names are Gradescope's (grader/judge/schemas/results.json), and JUnit XML."""
+"""A result as files: JSON, whose outer names are Gradescope's (grader/judge/schemas/results.json),
+and JUnit XML."""
 
 from __future__ import annotations
 
@@ -86,15 +87,18 @@ def validated(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def to_json(results: Results, made: dict[str, Any] | None = None) -> str:
-    """The result as JSON text, checked against its schema; `made`: another form of it than as_dict() gives."""
+    """The result as JSON text, checked against its schema; `made`: another form of it than
+    as_dict() gives."""
     return json.dumps(validated(made or as_dict(results)), indent=2, ensure_ascii=False) + "\n"
 
 
 def to_junit(data: dict[str, Any], when: str, host: str = "localhost") -> str:
-    """A result, as as_dict() gives it, as JUnit XML [Apache Ant's JUnit.xsd; Jenkins's junit-10.xsd]: a suite a task.
+    """A result, as as_dict() gives it, as JUnit XML [Apache Ant's JUnit.xsd; Jenkins's
+    junit-10.xsd]: a suite a task.
 
-    A failure is an answer that a test found wrong; an error one that let no test say so (it crashed, hung, was not
-    built). What was not judged is skipped. `when`: the moment at which it was judged, in ISO 8601.
+    A failure is an answer that a test found wrong; an error one that let no test say so (it
+    crashed, hung, was not built). What was not judged is skipped. `when`: the moment at which it
+    was judged, in ISO 8601.
     """
     from xml.etree import ElementTree as xml
 

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Judges the answers to one lab.
 
-Blame isolation: a task is judged with its own answer beside the references of all other tasks, so that
-one bug costs one task. A release has references as objects, of the labs before the current one; where there is
-none, the tree's own file serves, and the result says so. Once everything passes alone, all of the tree's own
-files are booted together too, which is reported, not scored.
+Blame isolation: a task is judged with its own answer beside the references of all other tasks, so
+that one bug costs one task. A release has references as objects, of the labs before the current
+one; where there is none, the tree's own file serves, and the result says so. Once everything passes
+alone, all of the tree's own files are booted together too, which is reported, not scored.
 """
 
 from __future__ import annotations
@@ -53,7 +53,8 @@ class Asked:
     reference: bool = False
     """the references in place of the student's files"""
     handed_in: Path | None = None
-    """the folder with a submission's files, at their paths in the tree; else the tree's own are judged"""
+    """the folder with a submission's files, at their paths in the tree; else the tree's own are
+    judged"""
     keyword: str = ""
     entered: Mapping[str, Any] = field(default_factory=dict)
     """points that a person gave, by question"""
@@ -68,8 +69,8 @@ def grade(lab: Lab, *, reference: bool = False, task: str | None = None, keyword
           machine: str | None = None, awards: Path | None = None, seed: int | None = None,
           let_pass: Sequence[str] = (), handed_in: Path | None = None, progress: Progress | None = None,
           fresh: bool = False) -> Results:
-    """Judges one lab's answers. `let_pass`: tasks whose answers are judged even if the gate refuses them. `handed_in`:
-    see Asked. `fresh`: with nothing kept from before."""
+    """Judges one lab's answers. `let_pass`: tasks whose answers are judged even if the gate refuses
+    them. `handed_in`: see Asked. `fresh`: with nothing kept from before."""
     progress = progress or Progress()
     asked = Asked(lab, (lab.task(task),) if task else lab.tasks, machines_of(lab, machine),
                   secrets.randbits(48) if seed is None else seed, reference, handed_in, keyword,
@@ -101,8 +102,8 @@ def grade_with(kit: Kit, asked: Asked, progress: Progress) -> Results:
     lacking = [one.id for one in every_task(all_labs) if one.file not in references]
     taken_up = [one for one in tasks if not (lab.is_challenge(one) and unwritten([one], own))]
     if asked.all_together and not (reference or len(tasks) < len(lab.tasks) or keyword or lacking or unwritten(taken_up, own)):
-        # Booted, since that is where they meet; a unit case is about one of them. What other labs ask
-        # for is not asked here.
+        # Booted, since that is where they meet; a unit case is about one of them. What other labs
+        # ask for is not asked here.
         mine = beside
         for one in taken_up:
             mine = mine.replaced(one.file, own[one.file])
@@ -144,8 +145,9 @@ def grade_with(kit: Kit, asked: Asked, progress: Progress) -> Results:
 
 
 def with_stubs(kit: Kit, beside: Answers) -> tuple[Answers, list[str]]:
-    """What stands beside each task, with a release's stubs in the place of the student's own files that cannot be linked;
-    and what a student should know of that. Where a reference is at hand, it stands there already."""
+    """What stands beside each task, with a release's stubs in the place of the student's own files
+    that cannot be linked; and what a student should know of that. Where a reference is at hand, it
+    stands there already."""
     could = [(file, found) for file, _ in beside.files if (found := stub(file, kit.root))]
     broken = [(file, found, fault) for file, found in could
               if not is_compiled(beside[file], kit.root) and (fault := kit.fault(file, beside[file]))]
@@ -160,7 +162,8 @@ def every_task(all_labs: Sequence[Lab]) -> list[Task]:
 
 
 def without_references(lab: Lab, lacking: Sequence[str], why: str) -> list[str]:
-    """What a student should know of blame isolation in a tree where references are lacking, if anything."""
+    """What a student should know of blame isolation in a tree where references are lacking, if
+    anything."""
     if why:
         return [f"one mistake may cost points in several tasks here, since your own files stand beside each task: {why}"]
     others = [one for one in lacking if one.partition(".")[0] in (lab.id, *lab.builds_on)]
@@ -200,8 +203,8 @@ def left_out(tasks: Sequence[Task], machine: str) -> tuple[LeftOut, ...]:
 
 
 def unwritten(tasks: list[Task], own: Answers) -> list[Task]:
-    """The tasks whose stub still stands, or of which there is no file that may be read: a run of all files together
-    would end there."""
+    """The tasks whose stub still stands, or of which there is no file that may be read: a run of
+    all files together would end there."""
     return [task for task in tasks if (text := content(own[task.file])) is None or f'todo("{task.id}")'.encode() in text]
 
 

@@ -1,26 +1,28 @@
 # SPDX-License-Identifier: MIT
 """Proves that a lab's tests tell right answers from wrong ones.
 
-The answers are those of solutions-private/: the references; mutants/LAB/NAME/FILE, wrong answers that
-a student would write; variants/LAB/NAME/FILE, right ones that are built differently. The tree's own
-files are the skeleton. Each cell of the matrix is a task's points under one answer:
+The answers are those of solutions-private/: the references; mutants/LAB/NAME/FILE, wrong answers
+that a student would write; variants/LAB/NAME/FILE, right ones that are built differently. The
+tree's own files are the skeleton. Each cell of the matrix is a task's points under one answer:
 
 - the skeleton gets 0 in every task, whose state is "not written"; the references get all;
 - a mutant loses in its own task; the other tasks are judged without it, by construction of blame
-  isolation, and shown as `.`. One whose name says `constant` or `nothing` keeps at most 5 %; its file
-  SEEN says what the student is told, and how much it may cost (grader/judge/seen.py);
-- a variant gets all in every task, alone, with each variant of each other task, and with one of every task; with
-  `full`, together with every choice of the other tasks' variants. One
-  that answers several tasks is judged as a student's files are, each beside the references, and together.
+  isolation, and shown as `.`. One whose name says `constant` or `nothing` keeps at most 5 %; its
+  file SEEN says what the student is told, and how much it may cost (grader/judge/seen.py);
+- a variant gets all in every task, alone, with each variant of each other task, and with one of
+  every task; with `full`, together with every choice of the other tasks' variants. One that answers
+  several tasks is judged as a student's files are, each beside the references, and together.
 
-Of a mutant that is not constant the first failing case on the host is run alone, since its report is looked at; that
-others fail is believed (grader/judge/together.py). Explored cases and boots follow where it is still open whether the
-mutant's cell is right; with several variants, explored cases of their own tasks. A row that is not right, and of which
-failures were believed, is judged once more, and nothing is believed. Nor is it with `full`.
+Of a mutant that is not constant the first failing case on the host is run alone, since its report
+is looked at; that others fail is believed (grader/judge/together.py). Explored cases and boots
+follow where it is still open whether the mutant's cell is right; with several variants, explored
+cases of their own tasks. A row that is not right, and of which failures were believed, is judged
+once more, and nothing is believed. Nor is it with `full`.
 
-The skeleton and the references are judged on every machine of the lab, mutants and variants on those that
-lab.json names in "mutants_on", choices of variants on the first of these, and constant mutants on the first that boots
-all their tests, but for `full`. A cell is over all machines of its row: a mutant is noticed if one of them notices it.
+The skeleton and the references are judged on every machine of the lab, mutants and variants on
+those that lab.json names in "mutants_on", choices of variants on the first of these, and constant
+mutants on the first that boots all their tests, but for `full`. A cell is over all machines of its
+row: a mutant is noticed if one of them notices it.
 """
 
 from __future__ import annotations
@@ -72,11 +74,13 @@ class Row:
     crossed: bool = False
     """variants of several tasks, each of which has a row of its own"""
     full: bool = True
-    """all its tests are judged; else only up to one that fails, which is enough to tell that it is wrong"""
+    """all its tests are judged; else only up to one that fails, which is enough to tell that it is
+    wrong"""
     seen: Seen | None = None
     """what a mutant's file SEEN says"""
     all_on_host: bool = False
-    """where not all tests are judged: all those on the host are, and the booted ones only if those pass"""
+    """where not all tests are judged: all those on the host are, and the booted ones only if those
+    pass"""
     one_report: bool = False
     """of the cases that fail on the host, one report is enough"""
     varied: frozenset[str] = frozenset()
@@ -139,7 +143,8 @@ class Row:
 
     @property
     def believes(self) -> bool:
-        """Whether a case counts as failed that has not run alone. What has run alone is not given a second chance."""
+        """Whether a case counts as failed that has not run alone. What has run alone is not given a
+        second chance."""
         return any(test.outcome.detail == BESIDE_OTHERS for cell in self.cells.values() for test in cell.tests)
 
     def is_open(self, task: Task) -> bool:
@@ -174,8 +179,9 @@ class Row:
 def verify(lab: Lab, kit: Kit, seed: int, progress: Progress, keyword: str = "", machine: str = ALL, *,
            full: bool = False, all_on_host: bool = False,
            chosen: Callable[[Row], bool] = lambda row: True) -> list[Row]:
-    """Judges all rows of one lab; mutants up to the first test that notices them, or, with `full`, wholly, each test alone. Of a
-    mutant whose share of points is checked, and with `all_on_host` of each, all tests on the host are judged."""
+    """Judges all rows of one lab; mutants up to the first test that notices them, or, with `full`,
+    wholly, each test alone. Of a mutant whose share of points is checked, and with `all_on_host` of
+    each, all tests on the host are judged."""
     rows = [row for row in plan(lab, full=full) if keyword in row.name and chosen(row)]
     engine = Engine(lab, kit, Settings(seed, new_transcripts(ROOT, f"{lab.id}-verify"), replay=False))
     for row in rows:
@@ -217,7 +223,8 @@ def verify(lab: Lab, kit: Kit, seed: int, progress: Progress, keyword: str = "",
 
 
 def cases_of_row(lab: Lab, row: Row) -> list[Case]:
-    """The cases that judge a row. Of several variants, explored cases of their own tasks are enough."""
+    """The cases that judge a row. Of several variants, explored cases of their own tasks are
+    enough."""
     cases = []
     for task in lab.tasks:
         if task.id not in row.answers:
@@ -231,8 +238,8 @@ def cases_of_row(lab: Lab, row: Row) -> list[Case]:
 
 
 def _one_that_boots_all(lab: Lab, row: Row) -> tuple[str, ...]:
-    """The first of a row's machines on which all tests of its tasks can run: what loses nearly all points there need not
-    hang on others. All of its machines, if there is none."""
+    """The first of a row's machines on which all tests of its tasks can run: what loses nearly all
+    points there need not hang on others. All of its machines, if there is none."""
     tasks = [task for task in lab.tasks if task.id in row.answers]
     able = [one for one in row.on if not any(why_not(task, test, one) for task in tasks for test in task.tests)]
     return tuple(able[:1]) or row.on

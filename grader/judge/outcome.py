@@ -24,14 +24,16 @@ NOT_WRITTEN = "not written"
 BLOCKED = "blocked"
 NOT_BUILT = "does not build"
 REFUSED = "refused"
-"""The gate does not let the answer in: it holds what no task needs and what could forge a verdict."""
+"""The gate does not let the answer in: it holds what no task needs and what could forge a
+verdict."""
 FORGED = "forged"
 """What was said of the test is not so, and an honest process would not have said it."""
 NOT_JUDGED = "not judged"
 """The machine that grades is to blame: neither right nor wrong."""
 
 REPLAYED = (FAILED, CRASHED)
-"""Outcomes after which a test is run again with the same nonce. Who hangs may hang again, and that costs most."""
+"""Outcomes after which a test is run again with the same nonce. Who hangs may hang again, and that
+costs most."""
 
 SHOWN_LINES = 24
 SHOWN_COLUMNS = 240
@@ -56,7 +58,8 @@ class Outcome:
     lost: bool = False
     """the test's process was ended from outside: nothing is known"""
     evaluated: tuple[int, int] | None = None
-    """of a case on the host whose body ended: at how many places an expectation was evaluated, and how often in all"""
+    """of a case on the host whose body ended: at how many places an expectation was evaluated, and
+    how often in all"""
     stub: str = ""
     """for `not written` and `blocked`: the task whose stub was reached, and where it stands"""
 
@@ -78,8 +81,8 @@ class Outcome:
 
 
 def stub_reached(text: str, task: str) -> Outcome | None:
-    """The outcome of a run that ended in a task's stub, seen from a test of `task`. What a program prints is believed
-    only if the file that it names has that stub."""
+    """The outcome of a run that ended in a task's stub, seen from a test of `task`. What a program
+    prints is believed only if the file that it names has that stub."""
     found = next((one for one in TODO.finditer(text) if _is_stub(one[1], one[2])), None)
     if not found:
         return None
@@ -91,8 +94,8 @@ def stub_reached(text: str, task: str) -> Outcome | None:
 
 
 def _is_stub(owner: str, file: str) -> bool:
-    """Whether a file, named from the root of the tree or of the disk, holds the task's stub, and is called as that
-    task's file: any file may hold the words."""
+    """Whether a file, named from the root of the tree or of the disk, holds the task's stub, and is
+    called as that task's file: any file may hold the words."""
     if Path(file).name != _file_names().get(owner):
         return False
     texts = (content(root / file) for root in (ROOT, Path("/")))

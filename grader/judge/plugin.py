@@ -1,28 +1,29 @@
 # SPDX-License-Identifier: MIT
 """The pytest plugin: a lab.json is a collection of test items, each worth points.
 
-`unit:`, `explore:` and `race:` tests are GoogleTest cases, each run in a process of its own. `boot:` tests are
-functions in the lab's boot/ folder, over the evidence of one boot that all tests of a module share.
+`unit:`, `explore:` and `race:` tests are GoogleTest cases, each run in a process of its own.
+`boot:` tests are functions in the lab's boot/ folder, over the evidence of one boot that all tests
+of a module share.
 
 A boot module defines
 
-    def plan(nonce: str) -> tuple[dict[str, bytes], list[VmPlan]]   # or plan(nonce, guests, machine)
+    def plan(nonce: str) -> tuple[dict[str, bytes], list[VmPlan]] # or plan(nonce, guests, machine)
 
 and optionally CPUS (4), MEMORY_MIB (the machine's usual size) and SECONDS (10, of its own time:
-grader/confine/processes.py; slow machines get more); a machine that has fewer CPUs gives what it has, and `machine`
-says how many. The list holds what has a method
-`line()`, a line of the file `plan`: VmPlan for a kernel that runs guests, RunPlan
-for one that runs programs; or it is bytes, a boot module as it is. Its tests take these fixtures:
+grader/confine/processes.py; slow machines get more); a machine that has fewer CPUs gives what it
+has, and `machine` says how many. The list holds what has a method `line()`, a line of the file
+`plan`: VmPlan for a kernel that runs guests, RunPlan for one that runs programs; or it is bytes, a
+boot module as it is. Its tests take these fixtures:
 
-    booted   the BootResult of the module's boot under the answers that are being judged
-    nonce    16 hexadecimal digits: what the guest is told, and what plan() was told
-    guests   the kit's files by name, such as guests["gkernel.elf"]; user programs that hold tasks, such
+    booted the BootResult of the module's boot under the answers that are being judged nonce 16
+    hexadecimal digits: what the guest is told, and what plan() was told guests the kit's files by
+    name, such as guests["gkernel.elf"]; user programs that hold tasks, such
              as guests["user/vmm.elf"], are those of the answers that are being judged
     machine  where it was booted: name, vendor, cpus, memory_mib
 
-An assertion's message should say what was seen and what was wanted; pytest's own explanation follows.
-Each item is judged once for its task and, in a grading of a student's files, once more with all of the
-student's files together: the same function under other `answers`.
+An assertion's message should say what was seen and what was wanted; pytest's own explanation
+follows. Each item is judged once for its task and, in a grading of a student's files, once more
+with all of the student's files together: the same function under other `answers`.
 """
 
 from __future__ import annotations
@@ -75,7 +76,8 @@ class Session:
         argv += ["-c", os.devnull, "--rootdir", ".", "--import-mode=importlib"]
         if self.keyword:
             argv += ["-k", self.keyword]
-        # From the root: pytest takes brackets, colons and dollars of a whole path for words of its own.
+        # From the root: pytest takes brackets, colons and dollars of a whole path for words of its
+        # own.
         root = self.engine.kit.root
         argv.append(str((self.engine.lab.folder / "lab.json").relative_to(root)))
         with contextlib.chdir(root):
@@ -91,8 +93,8 @@ class Session:
 
 
 class _NoReporter:
-    """In the place of the terminal reporter: pytest 8 asks it for colours to put a comparison into words, and
-    an assertion has no words at all where there is none."""
+    """In the place of the terminal reporter: pytest 8 asks it for colours to put a comparison into
+    words, and an assertion has no words at all where there is none."""
 
     def __init__(self) -> None:
         from _pytest._io import TerminalWriter
@@ -161,7 +163,8 @@ class LabPlugin:
                     units.setdefault(one.label, []).append(one)
         for one in map(case_of, items):
             if one.first_only and one.test.kind == "race":
-                # Where the others on the host find something, the sanitizer for threads is not asked.
+                # Where the others on the host find something, the sanitizer for threads is not
+                # asked.
                 self.engine.start(one, last[one.label], after=units.get(one.label, []))
         for item in boots:
             case = case_of(item)
@@ -245,7 +248,8 @@ class LabPlugin:
         return True
 
     def _late_is_wanted(self) -> bool:
-        """Whether all that is scored has passed, challenges aside; then the late items are started."""
+        """Whether all that is scored has passed, challenges aside; then the late items are
+        started."""
         lab = self.engine.lab
         aside = {case.key for case in self.session.cases if case.late or lab.is_challenge(lab.task(case.test.task))}
         if not all(found.passed for key, found in self.session.results.items() if key not in aside):

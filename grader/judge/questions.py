@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT
 """Asks the harness inside a test's process what became of its case, once the case's body has ended.
 
-labs/unit_main.cc answers. Each question has a word that was not there before, and comes over a pipe, so nothing
-that the answer under test could find beforehand makes a verdict. Some questions ask for a report; one poisons the
-case first, after which it must have failed. When it comes is drawn for each case. Who swallows failures, or invents
-successes, is wrong at least once. With the end of the body comes how many expectations were evaluated.
+labs/unit_main.cc answers. Each question has a word that was not there before, and comes over a
+pipe, so nothing that the answer under test could find beforehand makes a verdict. Some questions
+ask for a report; one poisons the case first, after which it must have failed. When it comes is
+drawn for each case. Who swallows failures, or invents successes, is wrong at least once. With the
+end of the body comes how many expectations were evaluated.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ Evaluated = tuple[int, int]
 
 
 class Questions:
-    """The two pipes of one process, and what came of asking. A context: around the process's life."""
+    """The two pipes of one process, and what came of asking. A context: around the process's
+    life."""
 
     def __init__(self, case: str) -> None:
         self.found = NOTHING
@@ -57,7 +59,8 @@ class Questions:
         return self
 
     def __exit__(self, *_: Any) -> None:
-        # The process has ended; what it left behind may hold the other ends, so nobody waits for those.
+        # The process has ended; what it left behind may hold the other ends, so nobody waits for
+        # those.
         for one in self._theirs:
             os.close(one)
         os.close(self._end)
@@ -110,7 +113,8 @@ class Questions:
 
     @staticmethod
     def _line(hear: int, others: list[int]) -> str:
-        """The next line of `hear`; empty at its end, or once there is something in one of the others first."""
+        """The next line of `hear`; empty at its end, or once there is something in one of the
+        others first."""
         line = b""
         while len(line) < _LINE_BYTES:
             ready, _, _ = select.select([hear, *others], [], [])
@@ -140,8 +144,8 @@ class Told:
 
 
 class QuestionsOfEach(Questions):
-    """Asks about several cases, one after the other. The process is told which is next, gives it to a child, and says with
-    what status that ended, over two pipes that the child does not have."""
+    """Asks about several cases, one after the other. The process is told which is next, gives it to
+    a child, and says with what status that ended, over two pipes that the child does not have."""
 
     def __init__(self, cases: Sequence[str]) -> None:
         super().__init__("")

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Records how many expectations each unit test evaluates: `nest verify LAB --expectations`.
 
-Every answer that passes a case is asked, the mutants that do too: where any two of them differ, the numbers depend on
-the answer, and only the least is recorded. So no honest answer, right or wrong, is said to have left expectations out.
+Every answer that passes a case is asked, the mutants that do too: where any two of them differ, the
+numbers depend on the answer, and only the least is recorded. So no honest answer, right or wrong,
+is said to have left expectations out.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from grader.judge.matrix import Row, verify
 from grader.judge.questions import Evaluated
 
 RECORDED = "unit"
-"""Explored cases and races run an answer on stacks of its own, from which it does not reach the case's."""
+"""Explored cases and races run an answer on stacks of its own, from which it does not reach the
+case's."""
 CROSSED = " + "
 """Of several variants together nothing new is learnt."""
 SEEDS = 40
@@ -28,7 +30,8 @@ SEEDS = 40
 
 
 def record(lab: Lab, kit: Kit, seed: int, progress: Progress) -> tuple[int, int]:
-    """Writes the lab's files; of how many tests, and of how many of them the numbers depend on the answer."""
+    """Writes the lab's files; of how many tests, and of how many of them the numbers depend on the
+    answer."""
     bare = replace(lab, tasks=tuple(replace(task, tests=tuple(
         replace(test, expectations=None) for test in task.tests if test.kind == RECORDED)) for task in lab.tasks))
     seen: dict[Test, set[Evaluated]] = {}

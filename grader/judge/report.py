@@ -15,7 +15,8 @@ from grader.judge.failures import failure_text
 from grader.judge.results import MachineResult, Results, TaskResult, TestResult
 
 MANY = 12
-"""More different failures than this of one task are only named: the first ones are where to begin."""
+"""More different failures than this of one task are only named: the first ones are where to
+begin."""
 
 NUMBER = re.compile(r"0x[0-9a-f]+")
 """What differs between two crashes in one line."""
@@ -49,7 +50,8 @@ def plain(results: Results) -> Iterator[str]:
 
 
 def failures(results: Results, task: TaskResult) -> Iterator[tuple[str, str]]:
-    """A title and a text for each failure that is worth its room. A challenge that nobody has taken up is none."""
+    """A title and a text for each failure that is worth its room. A challenge that nobody has taken
+    up is none."""
     if task.state == "not written" and results.lab.is_challenge(task.task) and len(results.tasks) > 1:
         return
     if task.state not in ("graded", "not written"):
@@ -93,8 +95,8 @@ def _word(one: TestResult) -> str:
 
 
 def table(results: Results) -> list[tuple[str, ...]]:
-    """The score table: a head, a row for each task and question, the sum. Where there are several machines,
-    each has a column of its own."""
+    """The score table: a head, a row for each task and question, the sum. Where there are several
+    machines, each has a column of its own."""
     several = results.machines if len(results.machines) > 1 else ()
     rows: list[tuple[str, ...]] = [("task", "points", *(here.machine for here in several), "tests", "")]
     for task in results.tasks:

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""The one result of a grading, of which every output (grader/judge/report.py, grader/judge/forms.py) is a form.
+"""The one result of a grading, of which every output (grader/judge/report.py,
+grader/judge/forms.py) is a form.
 
-Each machine has a table of its own, without the tests that cannot run there. Tasks for the vendor that does
-not count are judged alike, and reported apart.
+Each machine has a table of its own, without the tests that cannot run there. Tasks for the vendor
+that does not count are judged alike, and reported apart.
 """
 
 from __future__ import annotations
@@ -151,21 +152,23 @@ class Results:
 
     @property
     def not_judged(self) -> float:
-        """The points of tests of which nothing is known, since this system is to blame; they are in max_score."""
+        """The points of tests of which nothing is known, since this system is to blame; they are in
+        max_score."""
         return sum(task.not_judged for task in self.tasks if task.counts)
 
     @property
     def complete(self) -> bool:
-        """Whether every test passed that could be judged, and every point that a test gives is reached, those apart
-        included; and no number is missing or known to be wrong. A challenge may fail, unless nothing else was judged."""
+        """Whether every test passed that could be judged, and every point that a test gives is
+        reached, those apart included; and no number is missing or known to be wrong. A challenge
+        may fail, unless nothing else was judged."""
         asked = [task for task in self.tasks if not self.lab.is_challenge(task.task)] or self.tasks
         return (not self.unknown and all(test.passed for task in asked for test in task.tests if test.judged)
                 and not any(one.lost for one in self.questions))
 
     @property
     def unknown(self) -> bool:
-        """Whether points hang on a test that could not be judged, or none could. On a race's case of 0 points none do:
-        what it looks for is found by explored cases on every host."""
+        """Whether points hang on a test that could not be judged, or none could. On a race's case
+        of 0 points none do: what it looks for is found by explored cases on every host."""
         return any(task.not_judged for task in self.tasks) or not any(test.judged for test in self.tests)
 
     @property

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 """From outcomes to points.
 
-Rules: a test gives all its points or none; a test of 0 points belongs to the last one before it that has
-some, which then gives its points only if both pass; a negative test counts only if its task's first
-positive test passed; a test that failed and passed when replayed stays failed and is marked unstable.
+Rules: a test gives all its points or none; a test of 0 points belongs to the last one before it
+that has some, which then gives its points only if both pass; a negative test counts only if its
+task's first positive test passed; a test that failed and passed when replayed stays failed and is
+marked unstable.
 
 A booted test passes if it passes on every machine on which it ran.
 """
@@ -22,8 +23,8 @@ DOES_NOT_COUNT = "does not count"
 
 
 def over_machines(outcomes: Sequence[Outcome]) -> Outcome:
-    """One test's outcome over the machines on which it ran: the first failure, if there is one; else the
-    first that was not judged."""
+    """One test's outcome over the machines on which it ran: the first failure, if there is one;
+    else the first that was not judged."""
     failed = [one for one in outcomes if not one.passed and one.judged]
     unknown = [one for one in outcomes if not one.judged]
     first = (failed or unknown or outcomes)[0]
@@ -32,10 +33,11 @@ def over_machines(outcomes: Sequence[Outcome]) -> Outcome:
 
 def score_task(task: Task, found: Mapping[str, Outcome], *, elsewhere: str, alone: str, counts: bool = True,
                usual: str = "") -> TaskResult | None:
-    """The task's result from its tests' outcomes by name; tests without an outcome were not selected.
+    """The task's result from its tests' outcomes by name; tests without an outcome were not
+    selected.
 
-    `alone` is the command that runs one test, with `{}` in the place of its name; `usual` the machine that it
-    takes by itself.
+    `alone` is the command that runs one test, with `{}` in the place of its name; `usual` the
+    machine that it takes by itself.
     """
     judged = [test for test in task.tests if test.name in found]
     if not judged:
@@ -62,7 +64,8 @@ def score_task(task: Task, found: Mapping[str, Outcome], *, elsewhere: str, alon
 
 
 def _with_those_that_belong(task: Task, one: TestResult, results: Sequence[TestResult]) -> TestResult:
-    """A test that passed is not judged if one that its points depend on is not judged, and none of them failed."""
+    """A test that passed is not judged if one that its points depend on is not judged, and none of
+    them failed."""
     others = [other for other in results if task.bearer(other.test) is one.test and not other.passed
               and not _is_extra(task, other)]
     if not one.passed or not others or any(other.judged for other in others):
@@ -71,8 +74,8 @@ def _with_those_that_belong(task: Task, one: TestResult, results: Sequence[TestR
 
 
 def _is_extra(task: Task, one: TestResult) -> bool:
-    """Whether no points hang on a test that was not judged: a race's of 0 points, since what it looks for is found by
-    explored cases on every host."""
+    """Whether no points hang on a test that was not judged: a race's of 0 points, since what it
+    looks for is found by explored cases on every host."""
     return one.test.kind == "race" and task.bearer(one.test) is not one.test and not one.judged
 
 

@@ -3,12 +3,13 @@
 
 A mutant's folder holds a file `SEEN` of one line:
 
-    slip: words        one check, one constant, one error code: loses at most a quarter of its task's points
-    heart: words       wrong by design (racy, a constant result): keeps at most half
-    other: words       neither
+    slip: words one check, one constant, one error code: loses at most a quarter of its task's
+    points heart: words wrong by design (racy, a constant result): keeps at most half other: words
+    neither
 
-`words` is a phrase that the report of the first failing test says: in what it checks, in what was seen, or
-in its hint. Case and white space do not count; of several phrases with ` | ` between them one is enough.
+`words` is a phrase that the report of the first failing test says: in what it checks, in what was
+seen, or in its hint. Case and white space do not count; of several phrases with ` | ` between them
+one is enough.
 """
 
 from __future__ import annotations
@@ -38,8 +39,8 @@ class Seen:
         return any(_folded(phrase) in _folded(text) for phrase in self.phrases)
 
     def out_of_proportion(self, lost: float, total: float, *, whole: bool) -> str:
-        """What is wrong with the points that the mutant loses; empty if nothing. Where not all tests were judged,
-        `lost` may still grow: then only what is certain is said."""
+        """What is wrong with the points that the mutant loses; empty if nothing. Where not all
+        tests were judged, `lost` may still grow: then only what is certain is said."""
         most = MOST_LOST.get(self.kind)
         if most is not None and lost > most * total:
             return f"a slip loses {lost:g} of {total:g} points, more than a quarter"
@@ -49,14 +50,15 @@ class Seen:
         return ""
 
     def is_open(self, lost: float, total: float, left: float, *, whole: bool) -> bool:
-        """Whether tests of `left` points more may change what out_of_proportion says. `whole`: then all will have been
-        judged."""
+        """Whether tests of `left` points more may change what out_of_proportion says. `whole`: then
+        all will have been judged."""
         return left > 0 and bool(self.out_of_proportion(lost, total, whole=whole)) != bool(
             self.out_of_proportion(lost + left, total, whole=whole))
 
 
 def read(folder: Path) -> Seen | None:
-    """What stands in a mutant's folder, or None if there is no SEEN. Raises CannotRun for one that says nothing."""
+    """What stands in a mutant's folder, or None if there is no SEEN. Raises CannotRun for one that
+    says nothing."""
     path = folder / FILE
     if not path.is_file():
         return None
@@ -70,8 +72,8 @@ def read(folder: Path) -> Seen | None:
 
 
 def first_failing(cell: TaskResult) -> TestResult | None:
-    """The first test that failed, as lab.json orders them; those of the host before those that are booted, since
-    those are run first."""
+    """The first test that failed, as lab.json orders them; those of the host before those that are
+    booted, since those are run first."""
     failing = [one for one in cell.tests if not one.outcome.passed and one.judged and not one.test.hidden]
     return min(failing, key=lambda one: one.test.kind == "boot", default=None)
 

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""Runs GoogleTest cases beside each other: one program in one sandbox, and a child of it for each case.
+"""Runs GoogleTest cases beside each other: one program in one sandbox, and a child of it for each
+case.
 
-Most of what a process costs is its start: a sandbox, a dynamic linker, a sanitizer's shadow memory. A child has all
-that from a process in which no answer has run (labs/unit_main.cc), so nothing of one case meets the next. A case passes by
-the same three things as in a process that was started for it (grader/judge/unit.py): what the harness in it says when it
-is asked, its status, which its parent tells, and how many expectations were evaluated. What does not pass here has not
-failed yet: it runs alone, and then there is a report.
+Most of what a process costs is its start: a sandbox, a dynamic linker, a sanitizer's shadow memory.
+A child has all that from a process in which no answer has run (labs/unit_main.cc), so nothing of
+one case meets the next. A case passes by the same three things as in a process that was started for
+it (grader/judge/unit.py): what the harness in it says when it is asked, its status, which its
+parent tells, and how many expectations were evaluated. What does not pass here has not failed yet:
+it runs alone, and then there is a report.
 """
 
 from __future__ import annotations
@@ -21,16 +23,17 @@ from grader.judge.outcome import Outcome
 from grader.judge.questions import PASSED, QuestionsOfEach
 
 SECONDS = {"unit": (1, 5.0), "explore": (5, 15.0)}
-"""By kind of test: processor time for one of them, and their own time (grader/confine/processes.py) for all. Those that are
-left then run alone."""
+"""By kind of test: processor time for one of them, and their own time (grader/confine/processes.py)
+for all. Those that are left then run alone."""
 BESIDE_OTHERS = "fails in one sandbox with the task's other cases"
 """What is said of a case that does not pass."""
 
 
 def run_together(program: Path, wanted: Mapping[str, Expectations | None], *, kind: str, seed: int, transcript: Path,
                  may_leak: bool = True) -> dict[str, Outcome]:
-    """Runs these cases of the program, `Suite.Case`, each with what must have been evaluated if it passes, until one or all
-    have taken their SECONDS. By case that came to its end: whether it has passed. `may_leak`: as in grader/judge/unit.py."""
+    """Runs these cases of the program, `Suite.Case`, each with what must have been evaluated if it
+    passes, until one or all have taken their SECONDS. By case that came to its end: whether it has
+    passed. `may_leak`: as in grader/judge/unit.py."""
     for_one, for_all = SECONDS[kind]
     asked = QuestionsOfEach([])
 
@@ -59,8 +62,8 @@ def run_together(program: Path, wanted: Mapping[str, Expectations | None], *, ki
 
 
 def _without_words(may_leak: bool) -> dict[str, str]:
-    """As sanitizers behave where nobody reads what they say: no names of functions, and nothing of who took memory:
-    LeakSanitizer alone cannot do without that."""
+    """As sanitizers behave where nobody reads what they say: no names of functions, and nothing of
+    who took memory: LeakSanitizer alone cannot do without that."""
     options = host_program.sanitizers(may_leak)
     return {**options, "ASAN_OPTIONS": options["ASAN_OPTIONS"] + ":symbolize=0" + ":malloc_context_size=0" * (not may_leak),
             "UBSAN_OPTIONS": options["UBSAN_OPTIONS"].replace("print_stacktrace=1", "print_stacktrace=0")}

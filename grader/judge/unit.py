@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Runs one GoogleTest case in a process of its own and judges how it ended.
 
-A verdict is three things that agree: what the harness in the program says when it is asked (grader/judge/questions.py),
-an exit status of 0, and as many expectations evaluated as under a right answer, where that number is known
-(grader/course/expectations.py). An answer that ends the process has the first two not, and one that ends the case's
-body early has the third not.
+A verdict is three things that agree: what the harness in the program says when it is asked
+(grader/judge/questions.py), an exit status of 0, and as many expectations evaluated as under a
+right answer, where that number is known (grader/course/expectations.py). An answer that ends the
+process has the first two not, and one that ends the case's body early has the third not.
 """
 
 from __future__ import annotations
@@ -25,11 +25,14 @@ from grader.judge.questions import FAILED, FORGED, PASSED, Questions
 from grader.machines import killed_from_outside
 
 CASE_SECONDS = 5.0
-"""of its own time (grader/confine/processes.py), eight times what a reference takes in the longest case"""
+"""of its own time (grader/confine/processes.py), eight times what a reference takes in the longest
+case"""
 EXPLORE_SECONDS = 15.0
-"""Likewise, for explored cases: the longest, a million steps, was seen to take 5 s on a slow virtual machine."""
+"""Likewise, for explored cases: the longest, a million steps, was seen to take 5 s on a slow
+virtual machine."""
 RACE_SECONDS = 12.0
-"""Likewise, for ThreadSanitizer's cases: a test may hold a CPU for 8 s, and then says what it waited for."""
+"""Likewise, for ThreadSanitizer's cases: a test may hold a CPU for 8 s, and then says what it
+waited for."""
 SECONDS = {"unit": CASE_SECONDS, "explore": EXPLORE_SECONDS, "race": RACE_SECONDS}
 """By kind of test."""
 TODO_STATUS = 121
@@ -40,15 +43,17 @@ FRAMES = 6
 """More frames of one stack are left out, but for the case's own."""
 ADDRESSES = re.compile(r" (at pc|\(pc) 0x.*")
 FROM_ROOT = re.compile(rf"(?:^| )(?:{re.escape(str(ROOT))}/|\./|\.\./\.\./)")
-"""How the tree's files may be named: in full, or, in what the kit holds, from its build folder, said to be the root."""
+"""How the tree's files may be named: in full, or, in what the kit holds, from its build folder,
+said to be the root."""
 FRAME = re.compile(r"#\d+ 0x[0-9a-f]+ in |#\d+ ")
 OFFSET = re.compile(r" \(\w+\+0x[0-9a-f]+\)$")
 
 
 def run_case(program: Path, case: str, *, task: str, seed: int, transcript: Path,
              seconds: float = CASE_SECONDS, wanted: Expectations | None = None, may_leak: bool = True) -> Outcome:
-    """Runs `Suite.Case` of the program for a test of `task`. `wanted`: what must have been evaluated if it passes;
-    `may_leak`: the answer takes memory from the heap (Kit.allocates), so LeakSanitizer has something to look for."""
+    """Runs `Suite.Case` of the program for a test of `task`. `wanted`: what must have been
+    evaluated if it passes; `may_leak`: the answer takes memory from the heap (Kit.allocates), so
+    LeakSanitizer has something to look for."""
     command = [*host_program.without_randomization(), str(program), f"--gtest_filter={case}"]
     # One schedule alone of an explored case (kern/arch/explore).
     schedule = {name: os.environ[name] for name in ("NEST_SCHEDULE",) if name in os.environ}

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The machines that a kernel can be booted on, behind one interface.
 
-A machine is started with a :class:`Configuration`; the :class:`Running` machine hands out its serial
-line as it comes, waits for the end, tells why it ended, shows its memory and registers, and stops.
+A machine is started with a :class:`Configuration`; the :class:`Running` machine hands out its
+serial line as it comes, waits for the end, tells why it ended, shows its memory and registers, and
+stops.
 """
 
 from __future__ import annotations
@@ -98,8 +99,8 @@ def exit_in_words(status: int) -> str:
 
 
 def killed_from_outside(status: int) -> str:
-    """The signal that ended an emulator, if it is one that people and systems send and programs do not
-    get by their own mistakes; else empty. ``status`` is as in exit_in_words()."""
+    """The signal that ended an emulator, if it is one that people and systems send and programs do
+    not get by their own mistakes; else empty. ``status`` is as in exit_in_words()."""
     number = -status if status < 0 else status - 128
     return signal.Signals(number).name if number in (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP) else ""
 
@@ -118,8 +119,8 @@ class Running(abc.ABC):
 
     @abc.abstractmethod
     def wait(self, seconds: float | None, output_bytes: int | None = None) -> End:
-        """Waits for its end, for so many seconds of its own time (``Child.spent``). At TIMEOUT the machine is
-        still there, for registers(), until stop()."""
+        """Waits for its end, for so many seconds of its own time (``Child.spent``). At TIMEOUT the
+        machine is still there, for registers(), until stop()."""
 
     @abc.abstractmethod
     def registers(self) -> str:
@@ -163,7 +164,8 @@ class Machine(abc.ABC):
 
     @abc.abstractmethod
     def check(self) -> str:
-        """What it is made of, the emulator's version first. Raises MachineError if it cannot be started here."""
+        """What it is made of, the emulator's version first. Raises MachineError if it cannot be
+        started here."""
 
     @abc.abstractmethod
     def start(

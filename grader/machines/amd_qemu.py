@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """AMD with SVM and nested paging, emulated by QEMU's TCG: no virtualization hardware is needed.
 
-The machine's memory is a memory file of ours that QEMU maps, so that it is there when QEMU has gone.
-It has no name, and neither has the monitor's socket: nothing is left behind, however we end.
+The machine's memory is a memory file of ours that QEMU maps, so that it is there when QEMU has
+gone. It has no name, and neither has the monitor's socket: nothing is left behind, however we end.
 """
 
 from __future__ import annotations
@@ -102,8 +102,9 @@ class RunningQemu(Running):
             self._monitor, theirs = socket.socketpair()
             stack.callback(self._monitor.close)
             stack.callback(theirs.close)
-            # Events come only to who has agreed on capabilities. So the machine starts stopped, and goes on only
-            # once that is done: a kernel may end sooner than QEMU looks at its monitor.
+            # Events come only to who has agreed on capabilities. So the machine starts stopped, and
+            # goes on only once that is done: a kernel may end sooner than QEMU looks at its
+            # monitor.
             self._asked = ["qmp_capabilities"] if configuration.stopped else ["qmp_capabilities", "cont"]
             for command in self._asked:
                 self._monitor.sendall(_message(command))
@@ -209,7 +210,8 @@ class RunningQemu(Running):
 
 
 class _Monitor:
-    """QMP over a connected socket; a guest cannot reach it. ``asked``: commands that were sent already."""
+    """QMP over a connected socket; a guest cannot reach it. ``asked``: commands that were sent
+    already."""
 
     def __init__(self, connection: socket.socket, asked: Sequence[str]) -> None:
         self._connection = connection
@@ -258,7 +260,8 @@ def _command(configuration: Configuration, memory_fd: int, monitor_fd: int, log_
     command = [
         PROGRAM,
         *("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"),
-        # Without the devices that nobody here uses and that a guest of the machine could try to break.
+        # Without the devices that nobody here uses and that a guest of the machine could try to
+        # break.
         *("-machine", "pc,memory-backend=ram,vmport=off,hpet=off,smbus=off,usb=off",
           "-cpu", "max"),
         *(("-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off")
@@ -271,7 +274,8 @@ def _command(configuration: Configuration, memory_fd: int, monitor_fd: int, log_
         *("-chardev", "stdio,id=serial,signal=off", "-serial", "chardev:serial"),
         *("-chardev", f"socket,id=monitor,fd={monitor_fd}"),
         *("-mon", "chardev=monitor,mode=control", "-S"),
-        # Nothing else tells a triple fault from a reset by a port. Only resets are logged: it costs nothing.
+        # Nothing else tells a triple fault from a reset by a port. Only resets are logged: it costs
+        # nothing.
         *("-d", "cpu_reset", "-D", f"/proc/self/fd/{log_fd}"),
         *("-device", "isa-debug-exit,iobase=0xf4,iosize=4"),
     ]

@@ -2,9 +2,10 @@
 """What the machines that Bochs emulates have in common.
 
 Bochs is driven through its debugger. At the end the kernel prints its last line and executes ``xchg
-%bx, %bx``: the debugger stops, and if that line is the last that came, it writes the memory to a memory
-file of ours and quits. A machine that hangs is stopped by SIGINT and looked at in the same way. Nothing
-listens on the network, and no file is left behind: all of them are descriptors without names.
+%bx, %bx``: the debugger stops, and if that line is the last that came, it writes the memory to a
+memory file of ours and quits. A machine that hangs is stopped by SIGINT and looked at in the same
+way. Nothing listens on the network, and no file is left behind: all of them are descriptors without
+names.
 """
 
 from __future__ import annotations
@@ -221,8 +222,9 @@ class RunningBochs(Running):
     def _talk(self, direct: DirectBoot | None) -> Dialog:
         """The whole dialog with the debugger."""
         if direct:
-            # Bochs gives out its memory in blocks, in the order in which they are touched, but loads an
-            # image as if it were one piece. So the image is touched from its begin to its end, and seen.
+            # Bochs gives out its memory in blocks, in the order in which they are touched, but
+            # loads an image as if it were one piece. So the image is touched from its begin to its
+            # end, and seen.
             yield f'writemem "{descriptor_path(self._memory_fd)}" {RAM_AT:#x} {len(direct.ram)}'
             if not _holds(self._memory_fd, direct.ram):
                 yield "q"
@@ -244,8 +246,8 @@ class RunningBochs(Running):
                 yield "q"
 
     def _dump(self, direct: DirectBoot | None) -> Dialog:
-        """Writes the memory, through the eyes of a CPU that is in the host kernel; one that is in a guest
-        may have the same map of *its* memory."""
+        """Writes the memory, through the eyes of a CPU that is in the host kernel; one that is in a
+        guest may have the same map of *its* memory."""
         for cpu in range(self._cpus):
             os.ftruncate(self._memory_fd, 0)
             yield f"set $cpu = {cpu}"
@@ -308,7 +310,8 @@ class RunningBochs(Running):
 
 
 def _in_qemus_form(general: str, control: str) -> str:
-    """One CPU's registers as grader/machines/hung.py reads them, from the debugger's ``r`` and ``creg``."""
+    """One CPU's registers as grader/machines/hung.py reads them, from the debugger's ``r`` and
+    ``creg``."""
     found = re.findall(r"^(r\w+) *: ([0-9a-f]{8})_([0-9a-f]{8})", general, re.MULTILINE)
     found += re.findall(r"\b(CR[0-4]|EFER)=(?:page fault laddr=)?0x()([0-9a-f]+)", control)
     flags = re.search(r"^eflags (0x[0-9a-f]+).*$", general, re.MULTILINE)

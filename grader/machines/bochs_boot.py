@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
 """Enters a kernel in Bochs without a disk and a boot loader, as QEMU's ``-kernel`` does: by PVH.
 
-Bochs puts the kernel's segments and the module into memory before the BIOS runs. The BIOS sets up the
-machine and its ACPI tables and calls the option ROMs; ours switches to 32-bit protected mode and jumps
-to the kernel. The start information lies in the ROM too.
+Bochs puts the kernel's segments and the module into memory before the BIOS runs. The BIOS sets up
+the machine and its ACPI tables and calls the option ROMs; ours switches to 32-bit protected mode
+and jumps to the kernel. The start information lies in the ROM too.
 
-From a CD, the BIOS waits for a key that opens its menu, three seconds by its own clock, which cost more
-than ten with two CPUs: there, an option ROM makes that clock fast.
+From a CD, the BIOS waits for a key that opens its menu, three seconds by its own clock, which cost
+more than ten with two CPUs: there, an option ROM makes that clock fast.
 """
 
 from __future__ import annotations
@@ -86,7 +86,8 @@ def fast_clock() -> bytes:
 
 
 def _load(kernel: Path, end: int) -> tuple[bytearray, int]:
-    """The kernel as it lies in memory from RAM_AT on, in whole pages; and its entry point by PVH."""
+    """The kernel as it lies in memory from RAM_AT on, in whole pages; and its entry point by
+    PVH."""
     ram = bytearray()
     with kernel.open("rb") as file:
         elf = ELFFile(file)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The command that starts Bochs: which program, in which version, and the files that it gets as descriptors."""
+"""The command that starts Bochs: which program, in which version, and the files that it gets as
+descriptors."""
 
 from __future__ import annotations
 
@@ -52,8 +53,8 @@ def version() -> str:
 
 
 def make(stack: contextlib.ExitStack, configuration: Configuration, model: str, serial: int) -> Command:
-    """The command for a machine with the CPU ``model`` and its serial line on the descriptor ``serial``. ``stack``
-    closes the files. Raises MachineError."""
+    """The command for a machine with the CPU ``model`` and its serial line on the descriptor
+    ``serial``. ``stack`` closes the files. Raises MachineError."""
     direct = _direct(configuration)
     files = {"serial": serial, "rom": memory_file(stack, direct.rom if direct else fast_clock())}
     if direct:
@@ -90,7 +91,8 @@ class Build:
 
     version: str
     with_debugger: tuple[str, ...]
-    """the words that start it with its debugger: from 3.0 on it wants to be told, and 2.7 does not know the word"""
+    """the words that start it with its debugger: from 3.0 on it wants to be told, and 2.7 does not
+    know the word"""
 
 
 @functools.lru_cache(maxsize=1)

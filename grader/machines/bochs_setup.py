@@ -12,7 +12,8 @@ from grader.machines.bochs_boot import RAM_AT, ROM_AT
 BIOS = Path("/usr/share/bochs/BIOS-bochs-latest")
 VGA_BIOS = Path("/usr/share/vgabios/vgabios.bin")
 INSTRUCTIONS_PER_SECOND = 25_000_000
-"""Of the emulated time: what two CPUs come to on a busy host, so that time limits mean what they say."""
+"""Of the emulated time: what two CPUs come to on a busy host, so that time limits mean what they
+say."""
 
 
 def descriptor_path(fd: int) -> str:
@@ -21,7 +22,8 @@ def descriptor_path(fd: int) -> str:
 
 
 def bochsrc(configuration: Configuration, model: str, files: Mapping[str, int]) -> str:
-    """The text of a bochsrc. ``files``: descriptors of the serial line, and of ROM, RAM and ISO images.
+    """The text of a bochsrc. ``files``: descriptors of the serial line, and of ROM, RAM and ISO
+    images.
 
     Descriptors, since a bochsrc cannot name every path: it has no way to write a quote.
     """

@@ -56,8 +56,8 @@ class Probe:
 
 
 def vouch_for(machine: Machine) -> None:
-    """Before anything counts: boots the tiny kernel, so that what the machine cannot do is not taken for an answer's
-    fault. Raises MachineError.
+    """Before anything counts: boots the tiny kernel, so that what the machine cannot do is not
+    taken for an answer's fault. Raises MachineError.
     """
     made_of = machine.check()
     version = re.search(r"\d+\.\d+", made_of)
@@ -76,7 +76,8 @@ def vouch_for(machine: Machine) -> None:
 
 
 def expect_alive(name: str) -> None:
-    """Of a machine on which a kernel ended without a word: raises MachineError if no kernel runs there."""
+    """Of a machine on which a kernel ended without a word: raises MachineError if no kernel runs
+    there."""
     if trouble := _trouble(name):
         raise trouble
 

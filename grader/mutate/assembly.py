@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Where a file of assembly can be changed as a student might get it wrong: its instructions, by their text.
+"""Where a file of assembly can be changed as a student might get it wrong: its instructions, by
+their text.
 
 What does not assemble is nobody's mistake, so a rule may offer more than is possible.
 """

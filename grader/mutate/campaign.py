@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Judges the mutants of a lab's references: which of them some test notices.
 
-A mutant is compiled for the tests on the host and judged by them up to the first that fails; ThreadSanitizer's
-come next. What survives is compiled as it boots: one whose code is the reference's, byte for byte, is no mistake
-and does not count. The rest is booted. A verdict is kept as long as nothing has changed that it rests on.
+A mutant is compiled for the tests on the host and judged by them up to the first that fails;
+ThreadSanitizer's come next. What survives is compiled as it boots: one whose code is the
+reference's, byte for byte, is no mistake and does not count. The rest is booted. A verdict is kept
+as long as nothing has changed that it rests on.
 """
 
 from __future__ import annotations
@@ -85,14 +86,15 @@ class Campaign:
                         for mutant in self._of(task)]
 
     def sample(self, count: int, listed: Listed) -> None:
-        """Keeps so many of the mutants that are not listed as survivors; which ones follows from their contents."""
+        """Keeps so many of the mutants that are not listed as survivors; which ones follows from
+        their contents."""
         chosen = sorted((one for one in self.mutants if one.key not in listed),
                         key=lambda one: hashlib.sha256(repr(one.key).encode()).digest())[:count]
         self.mutants = [one for one in self.mutants if one in chosen]
 
     def run(self, listed: Listed) -> list[Mutant]:
-        """Judges them all; those that were judged, in order. The listed ones, which somebody has explained, are not
-        booted."""
+        """Judges them all; those that were judged, in order. The listed ones, which somebody has
+        explained, are not booted."""
         waiting = [one for one in self.mutants if not self._remembered(one)]
         while waiting:
             # A grosser edit of the same place waits until the milder one has survived.
@@ -169,8 +171,8 @@ class Campaign:
     def _cases(self, program: Path, one: Mutant, tests: list[Test]) -> str:
         """The first test that fails; the one that failed last time goes first.
 
-        All in one process tell which test to look at: that saves a process for each. What fails there alone, as
-        a variable that outlives its test may, fails for nobody."""
+        All in one process tell which test to look at: that saves a process for each. What fails
+        there alone, as a variable that outlives its test may, fails for nobody."""
         before = self._last.get(str(one.path), "")
         try:
             waiting = {test.local: test for test in sorted(tests, key=lambda test: test.name != before)}
@@ -259,8 +261,8 @@ class Campaign:
         return digest([_content(self.kit.root / room) for room in RESTS_ON], self.kit.ground)
 
     def _proof(self, test: str) -> str:
-        """The contents of the files that hold the test and what it shares with others, without the others: as long
-        as they are as they were, it notices what it noticed."""
+        """The contents of the files that hold the test and what it shares with others, without the
+        others: as long as they are as they were, it notices what it noticed."""
         kind, _, local = test.partition(":")
         if kind == "boot":
             return digest(*(one for one in self._tests if one[0].startswith("boot/")))

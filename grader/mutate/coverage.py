@@ -67,7 +67,8 @@ def faults(lab: Lab, found: list[Unreached], listed: Listed) -> Iterator[str]:
 
 
 def _run(program: Path, cases: list[str], seed: int) -> None:
-    # Our own tests with our own answers: outside the sandbox, since the counts are written beside the object.
+    # Our own tests with our own answers: outside the sandbox, since the counts are written beside
+    # the object.
     done = subprocess.run([*host_program.without_randomization(), str(program), f"--gtest_filter={':'.join(cases)}"],
                           env={**os.environ, **host_program.SANITIZERS, "NEST_SEED": str(seed)}, capture_output=True, text=True,
                           errors="replace", timeout=RUN_SECONDS, check=False)
@@ -76,7 +77,8 @@ def _run(program: Path, cases: list[str], seed: int) -> None:
 
 
 def _counts(folder: Path, name: str) -> dict[int, list[list[int]]]:
-    """By line: how often it, and then each of its branches, was reached; once for each instance of a template."""
+    """By line: how often it, and then each of its branches, was reached; once for each instance of
+    a template."""
     done = subprocess.run(["gcov", "--json-format", "--branch-probabilities", "--stdout", "answer.gcda"], cwd=folder,
                           capture_output=True, text=True, check=False)
     lines: dict[int, list[list[int]]] = {}
@@ -96,7 +98,8 @@ def _add(to: dict[int, list[list[int]]], more: dict[int, list[list[int]]]) -> No
 
 def _gaps(task: Task, lines: dict[int, list[list[int]]], text: list[str]) -> Iterator[Unreached]:
     for number, instances in sorted(lines.items()):
-        # Instances of a template, and programs, of the same shape are added up; of another shape, looked at alone.
+        # Instances of a template, and programs, of the same shape are added up; of another shape,
+        # looked at alone.
         shapes: dict[int, list[int]] = {}
         for counts in instances:
             before = shapes.get(len(counts), [0] * len(counts))

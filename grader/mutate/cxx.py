@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Where a C++ file can be changed as a student might get it wrong: sites on clang's AST, edits at their extents.
+"""Where a C++ file can be changed as a student might get it wrong: sites on clang's AST, edits at
+their extents.
 
 What does not compile is nobody's mistake, so a rule may offer more than is possible.
 """
@@ -215,7 +216,8 @@ class _File:
             self.leaks(cursor)
 
     def leaks(self, body: Any) -> None:
-        """What is released at the end is released on one more path, and so nobody gives it back there."""
+        """What is released at the end is released on one more path, and so nobody gives it back
+        there."""
         for released in set(re.findall(r"\b(\w+(?:->|\.)release\(\));", self.of(body))):
             name = re.match(r"\w+", released)
             for found in _all(body, "RETURN_STMT"):
@@ -339,8 +341,8 @@ class _File:
                 self.add(self.begin(one), self.end(two), f"{self.of(two)}{between}{self.of(one)}", "arguments swapped")
 
     def wide(self, cursor: Any, parents: list[Any]) -> None:
-        """A value of 64 bits goes through a narrower type: an address or a size. What has a sign is an answer, and
-        its errors and counts fit into any type."""
+        """A value of 64 bits goes through a narrower type: an address or a size. What has a sign is
+        an answer, and its errors and counts fit into any type."""
         parent = parents[-1]
         kind = cursor.type.get_canonical().kind.name
         dependent = kind == "DEPENDENT" and cursor.kind.name == "MEMBER_REF_EXPR"

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Edit:
-    """Puts `new` in the place of the characters from `begin` to before `end`. No edit changes the number of lines,
-    so that what knows lines (a panic, debug information) stays as it was."""
+    """Puts `new` in the place of the characters from `begin` to before `end`. No edit changes the
+    number of lines, so that what knows lines (a panic, debug information) stays as it was."""
 
     begin: int
     end: int
@@ -17,7 +17,8 @@ class Edit:
     what: str
     """the kind of mistake, in a few words"""
     milder: Edit | None = None
-    """this one is tried only if that one survives, since whatever notices that one notices this one"""
+    """this one is tried only if that one survives, since whatever notices that one notices this
+    one"""
 
     def apply(self, text: str) -> str:
         """The mutant."""

@@ -27,8 +27,8 @@ def table(lab: Lab, mutants: list[Mutant], listed: Listed) -> Iterator[str]:
 
 
 def faults(lab: Lab, mutants: list[Mutant], listed: Listed, *, whole: bool) -> Iterator[str]:
-    """What is wrong: a survivor that nobody has explained, too many of them, and, where all mutants of its file were
-    judged, an explanation of what does not survive."""
+    """What is wrong: a survivor that nobody has explained, too many of them, and, where all mutants
+    of its file were judged, an explanation of what does not survive."""
     root = lab.folder.parents[1]
     for one in mutants:
         if one.verdict == SURVIVED and one.key not in listed:

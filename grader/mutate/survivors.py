@@ -7,14 +7,16 @@
     is = ["what the mutant has there", "what another one has, for the same reason"]
     why = "a sentence: no one can tell them from the reference, since ..."
 
-`was` and `is`, which may be one text, are as `nest verify --mutate` prints them. A line that is also listed by
+`was` and `is`, which may be one text, are as `nest verify --mutate` prints them. A line that is
+also listed by
 
     [[unreached]]
     file = "vmm/pager/load_page.cc"
     line = "the line, white space folded"
     why = "..."
 
-is one that `nest verify --coverage` finds without a test. What is made of that line needs no entry more.
+is one that `nest verify --coverage` finds without a test. What is made of that line needs no entry
+more.
 """
 
 from __future__ import annotations
@@ -45,7 +47,8 @@ class Listed:
 
 
 def read(root: Path, lab: str) -> Listed:
-    """The lab's list; empty if there is none. Raises CannotRun for one that is not as it must be."""
+    """The lab's list; empty if there is none. Raises CannotRun for one that is not as it must
+    be."""
     path = root / FOLDER / f"{lab}.toml"
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))

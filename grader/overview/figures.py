@@ -36,7 +36,8 @@ class TestFigures:
     counts: dict[str, int]
     """by outcome that is no pass"""
     discrimination: float | None
-    """the correlation of passing with the points of all other tests; None where all passed, or none"""
+    """the correlation of passing with the points of all other tests; None where all passed, or
+    none"""
     median_seconds: float
     most_seconds: float
     unstable: int
@@ -48,7 +49,8 @@ class TestFigures:
 
 @dataclass(frozen=True)
 class TaskFigures:
-    """One task over the class: how many have all points, some, none, and how many did not get to a test."""
+    """One task over the class: how many have all points, some, none, and how many did not get to a
+    test."""
 
     id: str
     title: str
@@ -143,7 +145,8 @@ def tasks(found: Class) -> list[TaskFigures]:
 
 
 def stumbles(found: Class) -> list[Stumble]:
-    """The failures that most of the class share: the same test, and the same words but for numbers."""
+    """The failures that most of the class share: the same test, and the same words but for
+    numbers."""
     alike: dict[tuple[str, str, str], list[int]] = {}
     words: dict[tuple[str, str, str], str] = {}
     for place, one in enumerate(found.entries):

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""What the page shows of each submission, read from the database one at a time: the whole results of a large class
-do not fit into memory beside each other.
+"""What the page shows of each submission, read from the database one at a time: the whole results
+of a large class do not fit into memory beside each other.
 """
 
 from __future__ import annotations
@@ -192,7 +192,8 @@ def _line(text: str) -> str:
 
 
 def _log(transcript: str, folder: Path, page: Path) -> str:
-    """The URL of a test's transcript, if it is among the attempt's evidence: no other file is linked."""
+    """The URL of a test's transcript, if it is among the attempt's evidence: no other file is
+    linked."""
     parts = PurePosixPath(transcript).parts
     if folder.name not in parts or ".." in parts:
         return ""

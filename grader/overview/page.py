@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The page: one HTML file without scripts, which loads nothing from anywhere.
 
-Every word in it may be a student's, so the template escapes all of them, and the page's own policy lets a browser run
-and load nothing even if one slipped through.
+Every word in it may be a student's, so the template escapes all of them, and the page's own policy
+lets a browser run and load nothing even if one slipped through.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ def colour(kind: str) -> str:
 
 
 def cells(entry: Entry, place: int) -> list[tuple[str, str, str]]:
-    """A row of the map: for each test the colour, the mark, and the anchor of what there is to read; a test that was
-    not run has no mark."""
+    """A row of the map: for each test the colour, the mark, and the anchor of what there is to
+    read; a test that was not run has no mark."""
     anchors = {number: f"s{place}f{index}" for index, one in enumerate(entry.failures) for number in one.tests}
     return [(colour(kind), "" if not kind else "~" if number in entry.unstable else MARKS.get(kind, "x"),
              anchors.get(number, f"s{place}")) for number, kind in enumerate(entry.kinds)]

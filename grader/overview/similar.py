@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""Answers that are alike, by Debian's similarity-tester: a hint where a person may look, never a verdict.
+"""Answers that are alike, by Debian's similarity-tester: a hint where a person may look, never a
+verdict.
 
-What stands in the task's stub is taken out of each answer first, and its comments. Tasks whose answers are short are
-left out: there is only one way to write three lines. What is the same then is told without any tool.
+What stands in the task's stub is taken out of each answer first, and its comments. Tasks whose
+answers are short are left out: there is only one way to write three lines. What is the same then is
+told without any tool.
 """
 
 from __future__ import annotations
@@ -63,7 +65,8 @@ class Alike:
 
 
 def look(found: Class, lab: Lab, folder_of: Callable[[str], Path], root: Path) -> list[Alike]:
-    """Looks at each task whose answers are long enough. `folder_of`: where the files of a content are kept."""
+    """Looks at each task whose answers are long enough. `folder_of`: where the files of a content
+    are kept."""
     return [alike for task in lab.tasks if not task.file.endswith(".S")
             if (alike := _task(found, task.id, task.file, folder_of, root)) is not None]
 
@@ -98,7 +101,8 @@ def _task(found: Class, task: str, file: str, folder_of: Callable[[str], Path], 
 
 
 def compare(texts: list[str]) -> tuple[dict[tuple[int, int], int], str]:
-    """How many percent of a text are in another one, by their numbers; and why that is not known, if so."""
+    """How many percent of a text are in another one, by their numbers; and why that is not known,
+    if so."""
     with tempfile.TemporaryDirectory(prefix="nest-alike-") as place:
         folder = Path(place)
         for number, text in enumerate(texts):

@@ -1,2 +1,3 @@
 # SPDX-License-Identifier: MIT
-"""Makes what students get: a tree without answers, proven before it is handed over. Staff's room: no release has it."""
+"""Makes what students get: a tree without answers, proven before it is handed over. Staff's room:
+no release has it."""

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Which files of staff's tree a release has.
 
-A release leaves out whole folders. So a file that should stay here is kept by where it is put, and nobody
-has to remember a list of files. Of the grader it has the rooms and the verbs that are named here, and no others.
+A release leaves out whole folders. So a file that should stay here is kept by where it is put, and
+nobody has to remember a list of files. Of the grader it has the rooms and the verbs that are named
+here, and no others.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ BESIDE_VERBS = ("__init__", "bootstrap", "cli", "debug_bochs", "narrow", "option
 
 
 def tracked(root: Path) -> list[PurePosixPath]:
-    """The files of the tree's last commit. Raises CannotRun if that is not what stands on the disk."""
+    """The files of the tree's last commit. Raises CannotRun if that is not what stands on the
+    disk."""
     if not (root / ".git").exists():
         raise CannotRun(f"{root} is no git repository, so nobody could say later what a release was made from\n"
                         "  mend: release from a clone")

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """What staff say of their course: ``course.json``, which a release is made by.
 
-It may be missing: then the course is called Nestling, and the references of all labs before the last one of
-the release go along, and of those without points.
+It may be missing: then the course is called Nestling, and the references of all labs before the
+last one of the release go along, and of those without points.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ class Course:
     """by lab id: the first day on which a release may have its compiled references"""
 
     def with_references(self, labs: list[Lab], today: datetime.date) -> list[Lab]:
-        """Those of a release's labs whose references go along: by their day; those without one before the last, and if
-        they have no points."""
+        """Those of a release's labs whose references go along: by their day; those without one
+        before the last, and if they have no points."""
         days = self.references or {}
         return [lab for lab in labs
                 if (days[lab.id] <= today if lab.id in days else lab != labs[-1] or not lab.points)]

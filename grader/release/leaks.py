@@ -3,10 +3,10 @@
 
 Private is what stands in solutions-private/. Two things are looked for:
 
-- **runs of tokens**: so many tokens in a row, comments among them, that stand in a private file and not in a
-  stub or a header of the same task. Names and spaces between them may differ;
-- **words**: names that stand in private files and nowhere in the rest of the tree, searched as bytes, also inside
-  objects, packed git objects, archives and PDF files.
+- **runs of tokens**: so many tokens in a row, comments among them, that stand in a private file and
+  not in a stub or a header of the same task. Names and spaces between them may differ;
+- **words**: names that stand in private files and nowhere in the rest of the tree, searched as
+  bytes, also inside objects, packed git objects, archives and PDF files.
 
 Lines that every file has (licence, includes, namespaces) are no secret.
 """
@@ -144,7 +144,8 @@ def runs(data: bytes) -> Iterator[tuple[bytes, int]]:
 
 
 def scan(folder: Path, private: Private) -> list[Leak]:
-    """What of the private things stands in a folder, its git repository and its archives included."""
+    """What of the private things stands in a folder, its git repository and its archives
+    included."""
     leaks: list[Leak] = []
     clean: set[bytes] = set()
 

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""Compiles the references that go along with a release: for each compiler that is installed here, in each flavour.
+"""Compiles the references that go along with a release: for each compiler that is installed here,
+in each flavour.
 
-An object can be decompiled, and says what a determined reader wants to know. What it does not carry is words
-of ours: no debug information, no paths, no names of locals, of files or of static functions. AddressSanitizer
-would put the names of locals and globals into its tables, and UndefinedBehaviorSanitizer places in the source,
-so these are left out: a bug in a reference is found here, not at a student's.
+An object can be decompiled, and says what a determined reader wants to know. What it does not carry
+is words of ours: no debug information, no paths, no names of locals, of files or of static
+functions. AddressSanitizer would put the names of locals and globals into its tables, and
+UndefinedBehaviorSanitizer places in the source, so these are left out: a bug in a reference is
+found here, not at a student's.
 """
 
 from __future__ import annotations
@@ -38,7 +40,8 @@ class Toolchain:
 
 
 def toolchains(tree: Path, say: Callable[[str], None]) -> list[Toolchain]:
-    """Configures ``tree``, a release's, with each compiler that is installed. Raises CannotRun if none is."""
+    """Configures ``tree``, a release's, with each compiler that is installed. Raises CannotRun if
+    none is."""
     found = []
     for name in COMPILERS:
         if not shutil.which(name):
@@ -55,7 +58,8 @@ def toolchains(tree: Path, say: Callable[[str], None]) -> list[Toolchain]:
 
 
 def write(root: Path, tree: Path, labs: Sequence[Lab], tools: Sequence[Toolchain], kept: Path) -> None:
-    """Compiles the labs' references, sources of ``root``, into ``tree``/references. Raises CannotRun.
+    """Compiles the labs' references, sources of ``root``, into ``tree``/references. Raises
+    CannotRun.
 
     ``kept``: a folder for objects that the next call may need again.
     """
@@ -86,7 +90,8 @@ def write(root: Path, tree: Path, labs: Sequence[Lab], tools: Sequence[Toolchain
 
 
 def _flavours(file: str, kit: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    """Where a task's file is compiled: assembly for the bare machine, a program's part for it and for host tests."""
+    """Where a task's file is compiled: assembly for the bare machine, a program's part for it and
+    for host tests."""
     programs = [(name, recipe) for name, recipe in kit["programs"].items() if file in recipe["tasks"]]
     return [(name, recipe) for name, recipe in kit["flavours"].items()
             if (name == "kernel" and not programs) or (name != "kernel" and not file.endswith(ASSEMBLY))] + programs

@@ -37,8 +37,9 @@ def no_leaks(out: Path, private: Private) -> None:
 
 
 def works(root: Path, out: Path, labs: Sequence[Lab], references: Collection[Lab], say: Say) -> None:
-    """Grades the release's skeleton and, in another clone, the right answers; of the last lab also beside answers to the
-    others that do not even compile, if their `references` went along. Raises Unfit."""
+    """Grades the release's skeleton and, in another clone, the right answers; of the last lab also
+    beside answers to the others that do not even compile, if their `references` went along. Raises
+    Unfit."""
     faults = []
     with _clone(out) as tree:
         for lab in labs:
@@ -83,8 +84,8 @@ def too_large(build: Path) -> list[str]:
 
 
 def unreached(result: dict[str, Any]) -> list[str]:
-    """The tasks whose stub is not what their tests end in, nor that of a task which runs before it, as in a world switch
-    of several sections."""
+    """The tasks whose stub is not what their tests end in, nor that of a task which runs before it,
+    as in a world switch of several sections."""
     def is_told(task: dict[str, Any]) -> bool:
         ends = {test["extra_data"]["outcome"] for test in result["tests"] if test["extra_data"]["task"] == task["id"]}
         return task["score"] == 0 and (task["state"] == "not written" or ends == {"blocked"})
@@ -94,7 +95,8 @@ def unreached(result: dict[str, Any]) -> list[str]:
 
 
 def answered(result: dict[str, Any], folder: str) -> list[str]:
-    """The questions to which the release has an answer: a number, say, is too short for the search for leaks."""
+    """The questions to which the release has an answer: a number, say, is too short for the search
+    for leaks."""
     return [f"{folder} has an answer to {one['id']}: {one['title']}"
             for one in result["extra_data"]["questions"] if one["state"] != "no answer"]
 

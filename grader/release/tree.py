@@ -52,7 +52,8 @@ class Wanted:
 
 
 def write(wanted: Wanted, say: Say) -> Release:
-    """Writes the release into ``out``, on top of an earlier one if that is there. Raises CannotRun, UsageError."""
+    """Writes the release into ``out``, on top of an earlier one if that is there. Raises CannotRun,
+    UsageError."""
     files = contents.tracked(wanted.root)
     before = earlier(wanted.out)
     number = before.number + 1 if before else 1
@@ -77,7 +78,8 @@ def write(wanted: Wanted, say: Say) -> Release:
             _fill(wanted, labs, made, [path for path in files if contents.is_released(path, labs)])
             if not tools:
                 tools = objects.toolchains(wanted.out, say)
-            # A kernel that runs guests needs the world switch of a later lab, and has it in no other form.
+            # A kernel that runs guests needs the world switch of a later lab, and has it in no
+            # other form.
             needed = [lab for lab in wanted.all_labs if lab.id not in [one.id for one in labs]
                       and any(lab.id in one.builds_on for one in labs)]
             objects.write(wanted.root, wanted.out, [*wanted.course.with_references(labs, wanted.today), *needed], tools,
@@ -96,7 +98,8 @@ def write(wanted: Wanted, say: Say) -> Release:
 
 
 def earlier(out: Path) -> Release | None:
-    """The release that stands in a folder; None if it is empty or not there. Raises UsageError for other folders."""
+    """The release that stands in a folder; None if it is empty or not there. Raises UsageError for
+    other folders."""
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return None
     made = release.read(out) if (out / release.FILE).is_file() and (out / ".git").is_dir() else None

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The archive that a student hands in: the task files of one lab, its questions, and a manifest.
 
-The manifest says what was packed and what the grader said of it here. It proves nothing: whoever grades does
-not believe it, and looks at the hashes only to tell what was meant.
+The manifest says what was packed and what the grader said of it here. It proves nothing: whoever
+grades does not believe it, and looks at the hashes only to tell what was meant.
 """
 
 from __future__ import annotations

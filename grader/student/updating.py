@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: MIT
 """Takes over a newer release into a student's tree: a merge of three trees by git.
 
-The trees are the release that the student's tree came from, the newer release, and the student's tree as it
-is on the disk. The student's own repository is not asked, since a platform may have made it without our
-history, or there is none: the merge happens in a repository of ours in ``build/``, and only files change.
+The trees are the release that the student's tree came from, the newer release, and the student's
+tree as it is on the disk. The student's own repository is not asked, since a platform may have made
+it without our history, or there is none: the merge happens in a repository of ours in ``build/``,
+and only files change.
 
-Files of tasks are the student's: they stay byte for byte. Where both have changed another file in the same
-place, the release's comes into its place and the student's stays beside it as FILE.mine.
+Files of tasks are the student's: they stay byte for byte. Where both have changed another file in
+the same place, the release's comes into its place and the student's stays beside it as FILE.mine.
 """
 
 from __future__ import annotations
@@ -37,13 +38,15 @@ class Update:
     changed: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
     conflicts: dict[str, str] = field(default_factory=dict)
-    """files that both have changed, and where the student's version stands; empty if they had removed it"""
+    """files that both have changed, and where the student's version stands; empty if they had
+    removed it"""
     stubs: dict[str, str] = field(default_factory=dict)
     """task files whose stub is another one now, with the difference"""
 
 
 def update(source: str, root: Path) -> Update:
-    """Takes over the release of ``source``: a folder or an address that git knows. Raises CannotRun, UsageError."""
+    """Takes over the release of ``source``: a folder or an address that git knows. Raises
+    CannotRun, UsageError."""
     before = release.read(root)
     if before is None:
         raise UsageError("this is staff's tree, and no release of it\n  mend: update in a student's tree")
@@ -102,7 +105,8 @@ def _merge(git: Git, base: str, root: Path, done: Update) -> None:
 
 
 def _free_name(path: Path) -> Path:
-    """Where the student's version goes: FILE.mine, or FILE.mine-2 and so on where an earlier update left one."""
+    """Where the student's version goes: FILE.mine, or FILE.mine-2 and so on where an earlier update
+    left one."""
     names = (path.with_name(path.name + MINE + (f"-{number}" if number > 1 else "")) for number in itertools.count(1))
     return next(name for name in names if not name.exists() and not name.is_symlink())
 
@@ -116,7 +120,8 @@ def _put(path: Path, data: bytes, executable: bool) -> None:
 
 
 def task_files(git: Git, tree: str) -> set[str]:
-    """The files that are the student's in a release: those of its tasks, of later ones too, and of questions."""
+    """The files that are the student's in a release: those of its tasks, of later ones too, and of
+    questions."""
     import json
 
     names = set(release.parse(git("show", f"{tree}:{release.FILE}")).later)

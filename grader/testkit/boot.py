@@ -2,10 +2,11 @@
 """One boot of a kernel: what to run in it, and what it left behind.
 
 :func:`run_boot` makes the boot's file-system image from the plan and the files, starts a machine,
-waits for its end, and hands back a :class:`BootResult`: what it printed, how it ended, and its memory
-with the evidence in it. A kernel runs guests, which grader/testkit/plans.py and grader/evidence/vms.py describe,
-user programs (grader/evidence/programs.py), user programs that run guests (grader/evidence/guests.py), or nothing:
-then it looks at its boot module (grader/evidence/checksums.py).
+waits for its end, and hands back a :class:`BootResult`: what it printed, how it ended, and its
+memory with the evidence in it. A kernel runs guests, which grader/testkit/plans.py and
+grader/evidence/vms.py describe, user programs (grader/evidence/programs.py), user programs that run
+guests (grader/evidence/guests.py), or nothing: then it looks at its boot module
+(grader/evidence/checksums.py).
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ from grader.testkit.plans import PlanLine, plan_text
 from grader.testkit.took_place import departure
 
 KEEP_MODULES = "NEST_KEEP_MODULES"
-"""With this in the environment module.img stays, for who boots by hand what stands in ``command``. Else it goes: megabytes
-for each boot, which the seed makes again."""
+"""With this in the environment module.img stays, for who boots by hand what stands in ``command``.
+Else it goes: megabytes for each boot, which the seed makes again."""
 SERIAL_BYTES = 8 << 20
 """A kernel that prints more is stopped."""
 READERS = {"guests": "grader.evidence.vms", "programs": "grader.evidence.programs", "vmms": "grader.evidence.guests",
@@ -60,25 +61,30 @@ class BootResult:
     emulator: str
     """the emulator's last words, where it ended itself; else empty"""
     complaints: str
-    """what the emulator had to say on the way, a line each; its end is in the transcript's emulator.txt"""
+    """what the emulator had to say on the way, a line each; its end is in the transcript's
+    emulator.txt"""
     memory: PhysicalMemory
     """empty after a boot whose module was no file-system image"""
     evidence: Any
-    """what the kernel published: an Evidence for guests, a ProcEvidence for programs, a GuestEvidence for
-    programs that run guests, a ChecksumEvidence of boot modules; None if it never got so far, and ``evidence_error`` says why"""
+    """what the kernel published: an Evidence for guests, a ProcEvidence for programs, a
+    GuestEvidence for programs that run guests, a ChecksumEvidence of boot modules; None if it never
+    got so far, and ``evidence_error`` says why"""
     evidence_error: str
     registers: str
     """for a machine that had to be stopped: where every CPU was, and its registers; else empty"""
     seconds: float
     """since it was started, by the clock"""
     departure: str
-    """how what the kernel published departs from the plan (grader/testkit/took_place.py); empty if it does not"""
+    """how what the kernel published departs from the plan (grader/testkit/took_place.py); empty if
+    it does not"""
     transcript: Path
-    """the folder that holds serial.txt, plan, command, module.img if NEST_KEEP_MODULES is set, and if there is something to say
-    registers.txt and emulator.txt (what the emulator had to say, and its last words)"""
+    """the folder that holds serial.txt, plan, command, module.img if NEST_KEEP_MODULES is set, and
+    if there is something to say registers.txt and emulator.txt (what the emulator had to say, and
+    its last words)"""
 
     def vm(self, name: str) -> VmRecord:
-        """The evidence of one VM; an EvidenceError if there is none, which says how the boot ended."""
+        """The evidence of one VM; an EvidenceError if there is none, which says how the boot
+        ended."""
         if self.evidence is None:
             raise EvidenceError(f"{self.explain()}; no evidence: {self.evidence_error}")
         try:
@@ -109,7 +115,8 @@ class BootResult:
         return machines.End(self.ended, self.status, self.emulator).in_words(self.seconds)
 
     def last_complaints(self) -> list[str]:
-        """The last lines that the emulator had to say, without those that are among its last words."""
+        """The last lines that the emulator had to say, without those that are among its last
+        words."""
         lines = [line.strip() for line in self.complaints.splitlines()]
         return [line for line in lines if line and line not in self.emulator][-COMPLAINTS:]
 
@@ -136,9 +143,10 @@ def run_boot(
 ) -> BootResult:
     """Boots ``kernel`` with ``files`` (and the plan, as the file ``plan``) and waits for its end.
 
-    A plan that is bytes is the boot module as it is, in the place of a file-system image. ``runs`` says
-    what the kernel runs, ``guests``, ``programs`` or ``vmms``, or ``modules`` if it only looks at its boot module, and
-    so which evidence it leaves. After ``seconds`` of the emulator's own time (grader/confine/processes.py) it is stopped.
+    A plan that is bytes is the boot module as it is, in the place of a file-system image. ``runs``
+    says what the kernel runs, ``guests``, ``programs`` or ``vmms``, or ``modules`` if it only looks
+    at its boot module, and so which evidence it leaves. After ``seconds`` of the emulator's own
+    time (grader/confine/processes.py) it is stopped.
 
     Raises :class:`grader.machines.MachineError` if the machine cannot be started at all, or runs no
     kernel whatever: that is never the fault of this one.
@@ -186,7 +194,8 @@ def run_boot(
         status=end.status,
         emulator=end.detail,
         complaints=complaints,
-        # A module as it is: what was published is all that is looked at, and many boots wait to be judged.
+        # A module as it is: what was published is all that is looked at, and many boots wait to be
+        # judged.
         memory=PhysicalMemory(b"") if raw else running.memory,
         evidence=found,
         evidence_error=why,

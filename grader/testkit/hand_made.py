@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Guests made by hand, byte by byte: they touch exactly the pages that they are told, and write nothing,
-so that all of their memory can be compared with their image."""
+"""Guests made by hand, byte by byte: they touch exactly the pages that they are told, and write
+nothing, so that all of their memory can be compared with their image."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ MULTIBOOT1_HEADER = struct.pack("<III", 0x1BADB002, 0, -0x1BADB002 & 0xFFFFFFFF)
 
 
 def exit_code(status: int) -> bytes:
-    """32- or 64-bit code that ends the guest with ``status`` (vmm/hypercall.hh), by the instruction of the
-    CPU's vendor."""
+    """32- or 64-bit code that ends the guest with ``status`` (vmm/hypercall.hh), by the instruction
+    of the CPU's vendor."""
     return b"".join((
         b"\x31\xc0\x0f\xa2\x89\xde",  # xor eax, eax; cpuid; mov esi, ebx
         b"\x31\xc0\xbb" + struct.pack("<I", status),  # xor eax, eax; mov ebx, status
@@ -41,7 +41,7 @@ def exit_code(status: int) -> bytes:
 
 
 def touching_code(addresses: Sequence[int], status: int) -> bytes:
-    """32-bit code, good at any address, that reads a byte at each guest-physical address below 4 GiB, in
-    order, and then exits with ``status`` (vmm/hypercall.hh)."""
+    """32-bit code, good at any address, that reads a byte at each guest-physical address below 4
+    GiB, in order, and then exits with ``status`` (vmm/hypercall.hh)."""
     reads = b"".join(b"\xa0" + struct.pack("<I", address) for address in addresses)  # mov al, [...]
     return reads + exit_code(status)

@@ -105,7 +105,8 @@ class GuestImage:
         return Symbol(name, vaddr, self.physical(vaddr), size)
 
     def memory(self, gpa: int, size: int) -> bytes:
-        """What [gpa, gpa + size) holds before the guest has written: segment bytes, zeros elsewhere."""
+        """What [gpa, gpa + size) holds before the guest has written: segment bytes, zeros
+        elsewhere."""
         out = bytearray(size)
         for segment in self.segments:
             begin = max(gpa, segment.paddr)
@@ -117,7 +118,8 @@ class GuestImage:
 
 
 _TABLES: OrderedDict[bytes, dict[str, tuple[int, int]]] = OrderedDict()
-"""Symbol tables that were read, by their content: a guest's image is filled anew for each boot, and they stay."""
+"""Symbol tables that were read, by their content: a guest's image is filled anew for each boot, and
+they stay."""
 _MOST_TABLES = 32
 
 
@@ -164,8 +166,8 @@ def fill_symbols(image: bytes, contents: Mapping[str, bytes]) -> bytes:
 
 @dataclass(frozen=True)
 class Segment:
-    """A program header and its bytes. Whatever is not given follows from the bytes; what is given is
-    written as it is, right or wrong, so that hostile images can be made too."""
+    """A program header and its bytes. Whatever is not given follows from the bytes; what is given
+    is written as it is, right or wrong, so that hostile images can be made too."""
 
     paddr: int
     data: bytes = b""

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The root task kern/user/micro: an image with this run's key, and the number that each of its parts leaves."""
+"""The root task kern/user/micro: an image with this run's key, and the number that each of its
+parts leaves."""
 
 from __future__ import annotations
 
@@ -23,8 +24,8 @@ PARTS = (
 
 
 def keyed(image: bytes, nonce: str, *, hostile_calls: int = 0) -> bytes:
-    """The image with the key of this run. ``hostile_calls``: in the place of its parts it runs hostile children, until they
-    have made so many calls."""
+    """The image with the key of this run. ``hostile_calls``: in the place of its parts it runs
+    hostile children, until they have made so many calls."""
     return _with(image, micro_key=key_of(nonce), micro_role=int(hostile_calls != 0), micro_calls=hostile_calls)
 
 

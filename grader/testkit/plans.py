@@ -10,7 +10,8 @@ from typing import Protocol
 
 @dataclass(frozen=True)
 class VmPlan:
-    """One virtual machine of a boot: a line of the file ``plan`` (its grammar: vmm/main/plan.hh)."""
+    """One virtual machine of a boot: a line of the file ``plan`` (its grammar:
+    vmm/main/plan.hh)."""
 
     name: str
     file: str
@@ -112,7 +113,8 @@ def plan_text(plan: Sequence[PlanLine]) -> str:
 
 @dataclass(frozen=True)
 class Ground:
-    """The machine of one boot, as boot modules are told: `plan(nonce, machine)`, fixture `machine`."""
+    """The machine of one boot, as boot modules are told: `plan(nonce, machine)`, fixture
+    `machine`."""
 
     name: str
     vendor: str

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""What a boot leaves behind, as far as labs' tests look at it: the records that kernels publish, and the
-readers of page tables and of a guest's results."""
+"""What a boot leaves behind, as far as labs' tests look at it: the records that kernels publish,
+and the readers of page tables and of a guest's results."""
 
 from grader.evidence import guest_results, page_table
 from grader.evidence.guests import GuestEnd, GuestRecord

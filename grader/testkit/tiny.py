@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The kernel guest/tiny: an image with seeds of its own, and the numbers that it makes of what it sees."""
+"""The kernel guest/tiny: an image with seeds of its own, and the numbers that it makes of what it
+sees."""
 
 from __future__ import annotations
 
@@ -34,8 +35,9 @@ def seeds(nonce: str) -> tuple[int, int]:
 
 
 def seeded(image: bytes, nonce: str, *, turns: int = TURNS, reads: int = 0, rounds: int = ROUNDS) -> bytes:
-    """The image with the seeds of this run, and with so much to do: turns that the programs take by a system call,
-    reads of which each waits for the other program, and rounds by the timer and the serial line."""
+    """The image with the seeds of this run, and with so much to do: turns that the programs take by
+    a system call, reads of which each waits for the other program, and rounds by the timer and the
+    serial line."""
     first, second = seeds(nonce)
     made = bytearray(image)
     guest = GuestImage(image)
@@ -50,8 +52,8 @@ def seeded(image: bytes, nonce: str, *, turns: int = TURNS, reads: int = 0, roun
 
 
 def digests(nonce: str, *, silent: bool = False, turns: int = TURNS, reads: int = 0, rounds: int = ROUNDS) -> dict[str, int]:
-    """What tiny prints at its end, by ASPECTS. ``silent``: where its PUSHF and POPF are executed by ring 3, which sees
-    the IF of the real CPU and does not change the guest's."""
+    """What tiny prints at its end, by ASPECTS. ``silent``: where its PUSHF and POPF are executed by
+    ring 3, which sees the IF of the real CPU and does not change the guest's."""
     values = list(seeds(nonce))
     start = _START
     for value in values:

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Whether a plan took place, as far as it can be seen from outside.
 
-Framework code alone writes the evidence, one record a step, in the plan's order. What an answer does may end the machine
-in the middle of a step; it cannot make a step have no record, or a record another step's. So evidence that departs from
-the plan was not made by carrying it out, and no test of that boot can believe it.
+Framework code alone writes the evidence, one record a step, in the plan's order. What an answer
+does may end the machine in the middle of a step; it cannot make a step have no record, or a record
+another step's. So evidence that departs from the plan was not made by carrying it out, and no test
+of that boot can believe it.
 """
 
 from __future__ import annotations
@@ -24,8 +25,9 @@ NAME_BYTES = 31
 
 
 def departure(plan: Sequence[PlanLine], evidence: Any, *, files: Collection[str], done: bool) -> str:
-    """How the evidence departs from the plan, in words; empty if it does not. ``files``: the boot's, by name. ``done``: the kernel has said so, by
-    powering off with 0; else it may have ended in any step, which then is the last one that has a record."""
+    """How the evidence departs from the plan, in words; empty if it does not. ``files``: the
+    boot's, by name. ``done``: the kernel has said so, by powering off with 0; else it may have
+    ended in any step, which then is the last one that has a record."""
     names = [_kept(re.findall(r" name=(\S+)", step.line())[0]) for step in plan]
     records = evidence.records
     if done and not evidence.finished:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""What tests of the user-level VMM share: the files of a boot, the pages that a guest must have, and a
-look into the memory of guests that were kept."""
+"""What tests of the user-level VMM share: the files of a boot, the pages that a guest must have,
+and a look into the memory of guests that were kept."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ AREAS = ("text", "rodata", "data", "bss")
 
 
 def common_files(nonce: str, guests: Mapping[str, bytes]) -> dict[str, bytes]:
-    """The files that every boot of the user-level VMM needs; the kernel's patterns are this run's."""
+    """The files that every boot of the user-level VMM needs; the kernel's patterns are this
+    run's."""
     return {
         VMM: guests[f"user/{VMM}"],
         KERNEL: fill_patterns(guests[KERNEL], nonce),

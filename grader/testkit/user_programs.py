@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""What tests of user programs share: programs made for one run, what their files promise, and a look
-into the memory of those that were kept."""
+"""What tests of user programs share: programs made for one run, what their files promise, and a
+look into the memory of those that were kept."""
 
 from __future__ import annotations
 
@@ -70,7 +70,8 @@ def filled(program: bytes, nonce: str) -> bytes:
 
 def program_image(segments: Iterable[Segment], entry: int) -> bytes:
     """An ELF64 executable whose segments lie in the file as a loader of whole pages wants it: at an
-    offset that agrees with p_vaddr modulo the page. One that has an offset keeps it, right or wrong."""
+    offset that agrees with p_vaddr modulo the page. One that has an offset keeps it, right or
+    wrong."""
     placed: list[Segment] = []
     at = PAGE
     for segment in segments:
@@ -87,7 +88,8 @@ def program_image(segments: Iterable[Segment], entry: int) -> bytes:
 
 
 def pages_of(program: bytes) -> dict[int, str]:
-    """The pages that the program must have, by address, with their rights as `r-x`; the stack's too."""
+    """The pages that the program must have, by address, with their rights as `r-x`; the stack's
+    too."""
     wanted: dict[int, int] = {STACK_PAGE: PF_R | PF_W}
     for segment in GuestImage(program).segments:
         if segment.size == 0:
@@ -102,7 +104,8 @@ def pages_of(program: bytes) -> dict[int, str]:
 
 
 def bytes_of(program: bytes, address: int, size: int) -> bytes:
-    """What [address, address + size) holds before the program has run: segments, zeros elsewhere."""
+    """What [address, address + size) holds before the program has run: segments, zeros
+    elsewhere."""
     out = bytearray(size)
     for segment in GuestImage(program).segments:
         begin = max(address, segment.virtual)
@@ -119,8 +122,8 @@ def finish_status(nonce: str, result: int) -> int:
 
 
 def record_of(booted: BootResult, name: str) -> ProgramRecord:
-    """The evidence of one step of the plan; an EvidenceError if there is none, which says how the boot
-    ended."""
+    """The evidence of one step of the plan; an EvidenceError if there is none, which says how the
+    boot ended."""
     if booted.evidence is None:
         raise EvidenceError(f"{booted.explain()}; no evidence: {booted.evidence_error}")
     try:
@@ -133,8 +136,8 @@ def record_of(booted: BootResult, name: str) -> ProgramRecord:
 
 
 def last_said(booted: BootResult, name: str) -> str:
-    """What the programs of a step said last on the serial line, as words to put behind a failure; empty if
-    they said nothing."""
+    """What the programs of a step said last on the serial line, as words to put behind a failure;
+    empty if they said nothing."""
     lines = booted.serial.splitlines()
     end = next((i for i, line in enumerate(lines) if line.startswith(f"{name}: ")), None)
     if end is None:

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""Runs a command under those of Docker's default seccomp rules that matter here: ``personality`` only with
-the values that change nothing of the address space, and no namespaces and mounts, so no bubblewrap.
+"""Runs a command under those of Docker's default seccomp rules that matter here: ``personality``
+only with the values that change nothing of the address space, and no namespaces and mounts, so no
+bubblewrap.
 
-``python3 -m grader.tests.docker_rules COMMAND...``; also a pytest-free tool for people. x86-64 only.
+``python3 -m grader.tests.docker_rules COMMAND...``; also a pytest-free tool for people. x86-64
+only.
 """
 
 from __future__ import annotations

@@ -20,7 +20,8 @@ SETTINGS = {
 
 @pytest.fixture
 def own_user(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """From here on programs run under own-user; a tree whose references and whose build folder it keeps closed."""
+    """From here on programs run under own-user; a tree whose references and whose build folder it
+    keeps closed."""
     if os.geteuid() != 0:
         pytest.skip("own-user wants root")
     before = os.umask(0o022)

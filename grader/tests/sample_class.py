@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The results of a class, made of verdicts by hand: points, words and the database are made by the grader's own code."""
+"""The results of a class, made of verdicts by hand: points, words and the database are made by the
+grader's own code."""
 
 from __future__ import annotations
 
@@ -83,7 +84,8 @@ def lab1() -> Lab:
 
 
 def small_class(folder: Path) -> None:
-    """Four who are graded, one of them with nasty words; one not judged in part, two failures of ours, one absent."""
+    """Four who are graded, one of them with nasty words; one not judged in part, two failures of
+    ours, one absent."""
     lab = lab1()
     every = results_of(lab, some({}))
     with opened(folder) as store:

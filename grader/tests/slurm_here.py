@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""A cluster of one node on this machine: real munged, slurmctld and slurmd, which listen on 127.0.0.1 alone.
+"""A cluster of one node on this machine: real munged, slurmctld and slurmd, which listen on
+127.0.0.1 alone.
 
 ``python3 -m grader.tests.slurm_here COMMAND...`` runs a command beside one.
 """
@@ -66,8 +67,8 @@ def missing() -> str:
 
 @contextlib.contextmanager
 def cluster(folder: Path) -> Iterator[Mapping[str, str]]:
-    """Starts one whose files are in `folder`; the environment that Slurm's commands find it by. Raises
-    DoesNotStart."""
+    """Starts one whose files are in `folder`; the environment that Slurm's commands find it by.
+    Raises DoesNotStart."""
     host = socket.gethostname()
     ports = _free_ports(2)
     for name in ("state", "spool"):

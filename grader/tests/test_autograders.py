@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The autograders for Gradescope and Classroom 50: what is in them, and what they leave whatever a submission does."""
+"""The autograders for Gradescope and Classroom 50: what is in them, and what they leave whatever a
+submission does."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The first steps of the command, with programs of our own in the place of dpkg, apt-get and sudo."""
+"""The first steps of the command, with programs of our own in the place of dpkg, apt-get and
+sudo."""
 
 from __future__ import annotations
 

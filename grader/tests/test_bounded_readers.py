@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Tables that are made to be walked for ever: every reader of evidence comes to its end, with a finding."""
+"""Tables that are made to be walked for ever: every reader of evidence comes to its end, with a
+finding."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Whatever an answer makes a compiler, a process or a machine say: what is kept of it can be printed and parsed."""
+"""Whatever an answer makes a compiler, a process or a machine say: what is kept of it can be
+printed and parsed."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""What students get of a grading that staff made: no word that a program printed, and of hidden tests the name."""
+"""What students get of a grading that staff made: no word that a program printed, and of hidden
+tests the name."""
 
 from __future__ import annotations
 

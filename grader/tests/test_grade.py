@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The grade verb from outside, over a toy tree: scores, blame, bad answers, bad trees, interruption."""
+"""The grade verb from outside, over a toy tree: scores, blame, bad answers, bad trees,
+interruption."""
 
 from __future__ import annotations
 

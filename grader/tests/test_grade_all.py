@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Grading a class: a run that may be ended at any moment, failures that are ours, replays and comparisons."""
+"""Grading a class: a run that may be ended at any moment, failures that are ours, replays and
+comparisons."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Grading over several machines, tasks for one vendor, questions, and user programs that hold tasks; from
-outside, over a toy tree."""
+"""Grading over several machines, tasks for one vendor, questions, and user programs that hold
+tasks; from outside, over a toy tree."""
 
 from __future__ import annotations
 
@@ -330,7 +330,8 @@ int main() { std::printf("third %d\\n", third()); return 0; }
         "compile": ["-std=c++23", f"-I{tree.root}", "-DFOR_PROGRAM"],
         "flags": [str(tree.root / "build/cmake/link.sh")], "objects": [tree.compile("program", text)],
         "archives": [kit["flavours"]["kernel"]["libraries"]["vmm"]]}}
-    # The unit tests of this lab do not need the task; those of a lab whose task it is are compiled for the host.
+    # The unit tests of this lab do not need the task; those of a lab whose task it is are compiled
+    # for the host.
     for flavour in ("asan", "tsan"):
         kit["flavours"][flavour] = kit["flavours"][flavour] | {
             "compile": [*kit["flavours"][flavour]["compile"], "-DFOR_PROGRAM"]}

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""`nest export canvas` and `moodle`: a platform's own table, of which the wanted cells alone change."""
+"""`nest export canvas` and `moodle`: a platform's own table, of which the wanted cells alone
+change."""
 
 from __future__ import annotations
 

@@ -71,7 +71,8 @@ def _members(header: str, struct: str) -> list[str]:
 
 
 def test_layout_is_the_headers() -> None:
-    """The names of the record's members, in the header's order; its account is a struct of its own."""
+    """The names of the record's members, in the header's order; its account is a struct of its
+    own."""
     text = (ROOT / "vmm/user/guest_evidence.hh").read_text()
     declared = _members("vmm/user/guest_evidence.hh", "GuestRecord")
     account = declared.index("account")

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Kernels as others build them, booted: what a multiboot2 header may ask for, what comes of it, and in
-which words the rest is refused."""
+"""Kernels as others build them, booted: what a multiboot2 header may ask for, what comes of it, and
+in which words the rest is refused."""
 
 from __future__ import annotations
 
@@ -48,7 +48,8 @@ def _kernel(header: bytes, *, entry: int = VIRTUAL) -> bytes:
     return elf_image([Segment(CODE, header + b"\xf4", vaddr=VIRTUAL)], entry=entry)
 
 
-# Kernels that ask for what nobody serves, or say it wrongly: the file, the error, what the words name.
+# Kernels that ask for what nobody serves, or say it wrongly: the file, the error, what the words
+# name.
 NAMED: dict[str, tuple[bytes, str, str]] = {
     "framebuffer": (
         _kernel(multiboot2_header(multiboot2_tag(5, 1024, 768, 32))), "Unsupported", "a framebuffer: tag 5"
@@ -96,7 +97,8 @@ def test_headers_in_segments_of_their_own(booted: BootResult) -> None:
 
 
 def test_information_that_is_served(booted: BootResult) -> None:
-    """The probe's bit for each type that came: of modules and of a BIOS boot device there are none."""
+    """The probe's bit for each type that came: of modules and of a BIOS boot device there are
+    none."""
     record = booted.vm("information")
     assert record.state is VmState.EXITED, record.reason
     assert record.status == sum(1 << kind for kind in (1, 2, 4, 6, 9))

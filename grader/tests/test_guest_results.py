@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The guest's results are read as the guest writes them, and hand-made guests do what they are told."""
+"""The guest's results are read as the guest writes them, and hand-made guests do what they are
+told."""
 
 import subprocess
 from pathlib import Path

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The hypervisor with every probe and with files that are no guests: each ends as it should, in one boot,
-and the next one still runs."""
+"""The hypervisor with every probe and with files that are no guests: each ends as it should, in one
+boot, and the next one still runs."""
 
 from __future__ import annotations
 

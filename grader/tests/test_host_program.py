@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Host test programs start where their sanitizers can work, and where none can, nobody loses a point."""
+"""Host test programs start where their sanitizers can work, and where none can, nobody loses a
+point."""
 
 from __future__ import annotations
 

@@ -267,7 +267,8 @@ def test_an_encrypted_member_and_an_archive_inside(tmp_path: Path) -> None:
 
 
 def test_a_repository_obeys_nobody(tmp_path: Path) -> None:
-    """What git would execute, or read elsewhere, if it took the submission for a repository of ours."""
+    """What git would execute, or read elsewhere, if it took the submission for a repository of
+    ours."""
     ran = tmp_path / "ran"
     other = committed(put(tmp_path / "other", {ONE: b"a neighbour's answer"}))
     up = tmp_path / "up"

@@ -23,7 +23,8 @@ from grader.tests import toy_tree
 
 
 def test_an_answer_is_read_once_in_a_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hundreds of sets of answers share most of their files, and each case asks for its program again."""
+    """Hundreds of sets of answers share most of their files, and each case asks for its program
+    again."""
     root = toy_tree.make(tmp_path / "tree").root
     opened: Counter[str] = Counter()
     real = reader.read
@@ -47,7 +48,8 @@ def test_an_answer_is_read_once_in_a_session(tmp_path: Path, monkeypatch: pytest
 
 @pytest.mark.skipif(not (ROOT / "build/cmake/kit.json").exists(), reason="the kit is not configured")
 def test_what_is_kept_is_found_by_the_next_process(tmp_path: Path) -> None:
-    """A set is written in another order by each process: a key that has one is never found again."""
+    """A set is written in another order by each process: a key that has one is never found
+    again."""
     write = ("from pathlib import Path\nfrom grader.build.cache import Cache\nfrom grader.build.kit import Kit\n"
              "from grader.course.lab import ROOT\nfrom grader.build.schedule import Schedule\n"
              f"print(Kit({{}}, ROOT, Cache(Path({str(tmp_path)!r})), Schedule())._rules)")
@@ -68,7 +70,8 @@ def test_what_a_compiler_fortifies_by_itself_is_not_fortified_here() -> None:
 
 
 def test_what_takes_memory_from_the_heap_is_searched_for_leaks(tmp_path: Path) -> None:
-    """LeakSanitizer takes longer than most tests: it looks where an answer can leak, and nowhere else."""
+    """LeakSanitizer takes longer than most tests: it looks where an answer can leak, and nowhere
+    else."""
     tree = toy_tree.make(tmp_path / "tree")
     description = read_description(tree.root)
     for flavour in ("compile", "link"):

@@ -16,7 +16,8 @@ GOOD = '#include "kern/a.hh"\nint* none() { return nullptr; }\n'
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A tree with one header and one source, which the kernel's and two ordinary flavours compile."""
+    """A tree with one header and one source, which the kernel's and two ordinary flavours
+    compile."""
     (tmp_path / "kern").mkdir()
     (tmp_path / ".clang-tidy").write_text(
         "Checks: '-*,modernize-use-nullptr'\nWarningsAsErrors: '*'\nHeaderFilterRegex: 'kern/.*'\n")

@@ -47,7 +47,8 @@ def boot(folder: Path, code: str, **options) -> BootResult:
 
 
 def test_a_transcript_is_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The module, which the seed makes again, goes; of what was printed the beginning and the end stay."""
+    """The module, which the seed makes again, goes; of what was printed the beginning and the end
+    stay."""
     result = boot(tmp_path, say("begin" + "x" * 40_000 + "end\n") + power_off(0))
     folder = tmp_path / "transcript"
     serial = (folder / "serial.txt").read_text()
@@ -404,7 +405,8 @@ RC, DEBUGGER = 'echo "  -rc filename     execute"', 'echo "  -debugger        st
 
 
 def new_bochs(folder: Path, monkeypatch: pytest.MonkeyPatch, version: str, *flags: str) -> None:
-    """In the place of Bochs a program that says of itself what a Bochs would, and that does nothing."""
+    """In the place of Bochs a program that says of itself what a Bochs would, and that does
+    nothing."""
     program = folder / "bochs-new"
     program.write_text(NEW_BOCHS.format(version=version, flags="\n".join(flags)))
     program.chmod(0o755)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""The instructions by which lab 4's decoder is judged (labs/lab4-vm-exits/unit/made_instructions.hh) are what a
-disassembler, Capstone, says of them: how long they are, what they do, and with which operands."""
+"""The instructions by which lab 4's decoder is judged
+(labs/lab4-vm-exits/unit/made_instructions.hh) are what a disassembler, Capstone, says of them: how
+long they are, what they do, and with which operands."""
 
 from __future__ import annotations
 

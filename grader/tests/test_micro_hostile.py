@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""The microkernel with a program that makes thousands of calls at random with what it has, and leaves selectors behind: the
-kernel lives, a client and a server beside it notice nothing, and at the end all memory is the root task's again."""
+"""The microkernel with a program that makes thousands of calls at random with what it has, and
+leaves selectors behind: the kernel lives, a client and a server beside it notice nothing, and at
+the end all memory is the root task's again."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Mutants made from references: which edits there are, and what `nest verify --mutate` and `--coverage` say of them."""
+"""Mutants made from references: which edits there are, and what `nest verify --mutate` and
+`--coverage` say of them."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""A terminal of 60 columns: no line is broken by the terminal but commands that somebody may copy."""
+"""A terminal of 60 columns: no line is broken by the terminal but commands that somebody may
+copy."""
 
 from __future__ import annotations
 

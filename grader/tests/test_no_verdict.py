@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""A machine that is to blame costs nobody a point: a killed emulator is started again, and what cannot be
-judged is named. Nor is it a way out: an emulator that ends under one answer only is that answer's doing."""
+"""A machine that is to blame costs nobody a point: a killed emulator is started again, and what
+cannot be judged is named. Nor is it a way out: an emulator that ends under one answer only is that
+answer's doing."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""The command works where students have it: in folders with odd names, in any locale, on answers of any bytes, with
-a checkout made by Git for Windows, on a full disk (which it names), and where temporary files may not be run."""
+"""The command works where students have it: in folders with odd names, in any locale, on answers of
+any bytes, with a checkout made by Git for Windows, on a full disk (which it names), and where
+temporary files may not be run."""
 
 from __future__ import annotations
 
@@ -67,7 +68,8 @@ def test_kit_that_cmake_wrote_in_a_folder_with_an_odd_name(tmp_path: Path) -> No
 
 
 def test_depfile_in_a_folder_with_an_odd_name(tmp_path: Path) -> None:
-    """ninja ends a name at a quote. A name that it cannot read is a file that is missing: always to be built."""
+    """ninja ends a name at a quote. A name that it cannot read is a file that is missing: always to
+    be built."""
     root = tmp_path / ODD
     for folder in ("cmake", "build/cmake"):
         (root / folder).mkdir(parents=True)

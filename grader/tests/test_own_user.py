@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""The sandbox for places without namespaces, against answers that want more: with Landlock, and by the permissions of
-files alone. What it prevents is first seen to work without it.
+"""The sandbox for places without namespaces, against answers that want more: with Landlock, and by
+the permissions of files alone. What it prevents is first seen to work without it.
 
-They run as root, and must do no harm even where the sandbox does not hold: signals go to a child of the test's own, and
-processes are as many as are written here.
+They run as root, and must do no harm even where the sandbox does not hold: signals go to a child of
+the test's own, and processes are as many as are written here.
 """
 
 import os
@@ -54,8 +54,8 @@ def without_sandbox(code: str) -> str:
 
 
 def of_lent_users(mark: str) -> list[str]:
-    """The living processes of users that are lent to programs, those whose command has the mark: others may grade here
-    at the same time."""
+    """The living processes of users that are lent to programs, those whose command has the mark:
+    others may grade here at the same time."""
     found = []
     for path in Path("/proc").glob("[0-9]*"):
         try:

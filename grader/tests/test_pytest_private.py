@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The parts of pytest that are not promised: what the grader needs of them. If this fails with a new pytest,
-mend grader/judge/pytest_private.py."""
+"""The parts of pytest that are not promised: what the grader needs of them. If this fails with a
+new pytest, mend grader/judge/pytest_private.py."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ def test_it(fresh, shared):
 
 
 def test_an_item_runs_twice_with_fixtures_made_anew(tmp_path: Path) -> None:
-    """A replay is the same item again: function fixtures are new, and the report hook sees each phase."""
+    """A replay is the same item again: function fixtures are new, and the report hook sees each
+    phase."""
     (tmp_path / "test_twice.py").write_text(TEST)
     phases: list[tuple[str, bool]] = []
     events: list[str] = []

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""What becomes of a verdict that a test's process says when it is asked, and what such a process may do."""
+"""What becomes of a verdict that a test's process says when it is asked, and what such a process
+may do."""
 
 from __future__ import annotations
 

@@ -216,7 +216,8 @@ def test_a_leak_says_where_and_of_what(tmp_path: Path, private: Private) -> None
 
 
 def test_no_canary_is_in_a_release(tmp_path: Path) -> None:
-    """Words planted in every private file: comment, literal, local name, file name. Searched as bytes."""
+    """Words planted in every private file: comment, literal, local name, file name. Searched as
+    bytes."""
     root = staff_tree(tmp_path / "staff")
     planted = 0
     for path in sorted((root / "solutions-private").rglob("*")):

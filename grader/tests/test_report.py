@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""`nest report`: what the page counts, where its links lead, and that no student's word is more than a word."""
+"""`nest report`: what the page counts, where its links lead, and that no student's word is more
+than a word."""
 
 from __future__ import annotations
 
@@ -193,7 +194,8 @@ def test_answers_that_are_alike(tmp_path: Path) -> None:
         found = gathered.gather(store, tmp_path / "class.html")
         alike, = similar.look(found, lab1(), store.handed_in, ROOT)
     names = [one.student for one in found.entries]
-    # Stubs and short answers are compared with nothing; comments make no difference; names make none.
+    # Stubs and short answers are compared with nothing; comments make no difference; names make
+    # none.
     assert [[names[place] for place in group] for group in alike.same] == [["a", "f"]]
     assert [{names[place] for place in (*pair.one, *pair.two)} for pair in alike.pairs] == [{"a", "f", "b"}]
     assert alike.compared == 3 and alike.pairs[0].percent > 90 and not alike.why_not

@@ -150,7 +150,8 @@ def test_memory_is_bounded(mode: str) -> None:
 
 
 def test_processes_are_bounded(mode: str) -> None:
-    # Fewer than the kernel lets an own user have, or the program may end by itself before anybody has counted.
+    # Fewer than the kernel lets an own user have, or the program may end by itself before anybody
+    # has counted.
     code = (
         "import os, time\nfor _ in range(100):\n if os.fork() == 0: time.sleep(60)\ntime.sleep(60)"
     )
@@ -314,7 +315,8 @@ def test_parent_death_ends_the_child(mode: str, tmp_path: Path) -> None:
 
 
 def test_parent_that_dies_before_the_sandbox_is_bound_to_it(mode: str, tmp_path: Path) -> None:
-    """The first program of a sandbox waits, here, until nest is gone: what nest wanted to run must not run."""
+    """The first program of a sandbox waits, here, until nest is gone: what nest wanted to run must
+    not run."""
     reader, writer = os.pipe()
     gate, opened = os.pipe()
     for name in ("bwrap", "setpriv"):

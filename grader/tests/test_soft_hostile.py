@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The kernel of lab 6 with guests that mean no good: whatever they do, it ends them, goes on with the next run, and has
-all frames back."""
+"""The kernel of lab 6 with guests that mean no good: whatever they do, it ends them, goes on with
+the next run, and has all frames back."""
 
 from __future__ import annotations
 
@@ -51,8 +51,9 @@ def _to_apic(register: int, value: int) -> bytes:
 
 def _paged(kernel: bytes, text: bytes, *, begin: int = KERNEL, gates: int = KERNEL, esp0: int = STACK,
            directory: dict[int, int] | None = None, more: Segment | None = None) -> bytes:
-    """A kernel with segments, a TSS, and paging: the first 4 MiB at the same addresses, and what ``directory`` says
-    beside. It goes on at ``begin``; each exception leads to ``gates``. ``text`` and what follows is for programs."""
+    """A kernel with segments, a TSS, and paging: the first 4 MiB at the same addresses, and what
+    ``directory`` says beside. It goes on at ``begin``; each exception leads to ``gates``. ``text``
+    and what follows is for programs."""
     start = b"".join((
         b"\x0f\x01\x15" + _number(POINTERS),  # lgdt
         b"\x0f\x01\x1d" + _number(POINTERS + 8),  # lidt
@@ -86,8 +87,9 @@ _TO_PROGRAM = b"\x6a\x43\x68" + _number(USER_STACK) + b"\x68\x02\x02\0\0\x6a\x3b
 
 
 def wild(seed: int) -> bytes:
-    """A program of random bytes, which is begun at each of them in turn: its kernel goes on with the next byte at each
-    exception, and by its timer where there is none. It exits with the number of bytes at which it has begun."""
+    """A program of random bytes, which is begun at each of them in turn: its kernel goes on with
+    the next byte at each exception, and by its timer where there is none. It exits with the number
+    of bytes at which it has begun."""
     next_byte = b"".join((
         b"\xbc" + _number(STACK),  # mov $STACK, %esp
         _to_apic(0xB0, 0),  # the end of an interrupt, if this is one
@@ -108,8 +110,8 @@ def wild(seed: int) -> bytes:
 
 
 def _self_mapping() -> bytes:
-    """The directory is its own last table. By that, each entry but the first becomes the directory with some rights,
-    again and again, and then the page that the entry leads to is written."""
+    """The directory is its own last table. By that, each entry but the first becomes the directory
+    with some rights, again and again, and then the page that the entry leads to is written."""
     code = b"".join((
         b"\xbd" + _number(5000),  # mov $5000, %ebp
         b"\x69\xf6" + _number(0x41C6_4E6D) + b"\x81\xc6" + _number(12345),  # 1: imul $, %esi; add $, %esi
@@ -131,8 +133,9 @@ MODIFIED = 300
 
 
 def _self_modifying() -> bytes:
-    """The page with the running text is a page table as well. It writes the next instruction's operand, and adds to a
-    number in the same page, by an instruction that shadow_trace does not know. It exits with the sum of the operands."""
+    """The page with the running text is a page table as well. It writes the next instruction's
+    operand, and adds to a number in the same page, by an instruction that shadow_trace does not
+    know. It exits with the sum of the operands."""
     window, entry = 0x7C_0000, 0xF00
     look = b"\x8b\x0d" + _number(window)  # mov window, %ecx
     code = b"".join((
@@ -151,7 +154,8 @@ def _self_modifying() -> bytes:
 
 
 def _to_virtual_8086_mode() -> bytes:
-    """IRET with EFLAGS.VM: QEMU goes where no CPU in long mode does. CS ends in 0 there, as if it were ring 0."""
+    """IRET with EFLAGS.VM: QEMU goes where no CPU in long mode does. CS ends in 0 there, as if it
+    were ring 0."""
     code = b"\x6a\0" * 4 + b"\x6a\x10\x68\0\x80\0\0"  # push 0: GS, FS, DS, ES; push SS; push ESP
     code += b"\x68\x02\x02\x02\0\x68\0\x10\0\0\x6a\0\xcf"  # push EFLAGS, CS, EIP; iret
     return _image(b"\xbc\0\0\x28\0" + code)  # mov $0x280000, %esp
@@ -196,8 +200,8 @@ GUESTS: dict[str, tuple[bytes, tuple[int, ...]]] = {
     "tables that map themselves": (_self_mapping(), (EXITED, ENDED, STOPPED)),
     "text that changes itself": (_self_modifying(), (EXITED,)),
     "a fault for ever": (
-        # IDTR leads to a gate whose handler faults at its first instruction, with a trap gate and a stack that
-        # comes around.
+        # IDTR leads to a gate whose handler faults at its first instruction, with a trap gate and a
+        # stack that comes around.
         _image(b"\x0f\x01\x1d" + struct.pack("<I", BASE + 0x800) + b"\x0f\x0b",
                Segment(BASE + 0x800, struct.pack("<HI", 2047, 0x20_0000)),
                Segment(0x20_0000, struct.pack("<HHHH", 0x7, 8, 0x8F00, BASE >> 16) * 256)), (ENDED, STOPPED)),
@@ -209,8 +213,8 @@ SAME_WITH_BOTH_OPTIONS = ("tables that map themselves", "text that changes itsel
 
 
 def booted(image: bytes, folder: Path) -> tuple[list[SoftRecord], str]:
-    """What lab 6's kernel tells of three runs of a guest, at whose end it is alive and has all frames back; and what it
-    prints."""
+    """What lab 6's kernel tells of three runs of a guest, at whose end it is alive and has all
+    frames back; and what it prints."""
     built = lab_kernel.build(print, next(lab for lab in load_all() if lab.id == "lab6"), reference=True)
     result = run_boot(built.kernel, {}, image, cpus=1, transcript_dir=folder, runs="soft", seconds=120)
     assert (result.ended, result.status) == ("powered off", 0), result.explain()
@@ -221,9 +225,9 @@ def booted(image: bytes, folder: Path) -> tuple[list[SoftRecord], str]:
 
 
 def beginnings(folder: Path) -> int:
-    """Boots a guest of random bytes: at how many it has begun, in those of three runs that come to their end. The others
-    are cut short: QEMU follows an IRET into virtual-8086 mode, which a CPU in long mode does not have; or a busy host was
-    too slow for the guest's three seconds."""
+    """Boots a guest of random bytes: at how many it has begun, in those of three runs that come to
+    their end. The others are cut short: QEMU follows an IRET into virtual-8086 mode, which a CPU in
+    long mode does not have; or a busy host was too slow for the guest's three seconds."""
     seed = random.randrange(1 << 32)
     records, serial = booted(wild(seed), folder)
     ended = sum(record.end == ENDED for record in records)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Images that lab 6's kernel refuses for their code; and its decoder beside a disassembler, Capstone."""
+"""Images that lab 6's kernel refuses for their code; and its decoder beside a disassembler,
+Capstone."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The right numbers of lab 6's questions, counted here by doing what is asked step by step; and what a wrong one gets."""
+"""The right numbers of lab 6's questions, counted here by doing what is asked step by step; and
+what a wrong one gets."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ LAB = labs.find("lab6")
 
 
 def switches() -> tuple[int, int]:
-    """A read() that waits: how often the guest's table and how often the real one becomes another."""
+    """A read() that waits: how often the guest's table and how often the real one becomes
+    another."""
     guest, real = [], []
 
     def run(program: str, ring: str) -> None:

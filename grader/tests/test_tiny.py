@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The kernel guest/tiny, unpatched in ring 0 of a virtual machine on both vendors' hardware: what lab 6 runs in
-ring 3 is right by itself."""
+"""The kernel guest/tiny, unpatched in ring 0 of a virtual machine on both vendors' hardware: what
+lab 6 runs in ring 3 is right by itself."""
 
 from __future__ import annotations
 

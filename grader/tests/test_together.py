@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Each case has a process of its own, though one program runs them all: what one does is not seen by the next, and what
-does not pass in every way does not pass."""
+"""Each case has a process of its own, though one program runs them all: what one does is not seen
+by the next, and what does not pass in every way does not pass."""
 
 from __future__ import annotations
 

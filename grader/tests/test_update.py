@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""`nest update` over small releases: whatever the student did, their answers stay and nothing is lost."""
+"""`nest update` over small releases: whatever the student did, their answers stay and nothing is
+lost."""
 
 from __future__ import annotations
 
@@ -59,7 +60,8 @@ def publish(folder: Path, number: int, contents: Mapping[str, str]) -> None:
 
 @pytest.fixture
 def releases(tmp_path: Path) -> Path:
-    """Two releases: the second changes given code, adds a file, removes one, and has another stub."""
+    """Two releases: the second changes given code, adds a file, removes one, and has another
+    stub."""
     folder = tmp_path / "releases"
     publish(folder, 1, files(1, kern__old_dot_cc="old\n"))
     publish(folder, 2, files(2, kern__new_dot_cc="new\n", kern__twice_dot_cc="int twice(long n) { todo(); }\n",

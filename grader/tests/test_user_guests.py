@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""What tests of the user-level VMM share: the pages that a guest must have, and the round trips' registers."""
+"""What tests of the user-level VMM share: the pages that a guest must have, and the round trips'
+registers."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""`nest verify` from outside, over a toy tree: which cells are wrong, and on which machines rows are judged."""
+"""`nest verify` from outside, over a toy tree: which cells are wrong, and on which machines rows
+are judged."""
 
 from __future__ import annotations
 
@@ -106,7 +107,8 @@ def test_a_mutant_is_noticed_if_one_machine_notices_it(tree: Tree) -> None:
 
 
 def test_a_mutant_is_judged_up_to_the_first_test_that_notices_it(tree: Tree) -> None:
-    """What fails on the host is not booted; `--full` and a constant answer are judged by every test."""
+    """What fails on the host is not booted; `--full` and a constant answer are judged by every
+    test."""
     tree.write(f"{MUTANTS}/squares/vmm/twice.cc", TWICE.replace("n + n", "n * n"))
     tree.write(f"{MUTANTS}/constant/vmm/twice.cc", TWICE.replace("n + n", "4"))
     status, rows, text = verify(tree)
@@ -139,8 +141,8 @@ def test_the_student_is_told_what_seen_says(tree: Tree) -> None:
 
 
 def test_points_in_proportion(tree: Tree) -> None:
-    """OfThree is 4 of 10 points and OfZero 1. Tests on the host alone tell that a slip costs too much; that an
-    answer that is wrong at heart keeps too much is told by all tests."""
+    """OfThree is 4 of 10 points and OfZero 1. Tests on the host alone tell that a slip costs too
+    much; that an answer that is wrong at heart keeps too much is told by all tests."""
     tree.write(f"{MUTANTS}/zero/vmm/twice.cc", TWICE.replace("n + n", "n ? n + n : 1"))
     tree.write(f"{MUTANTS}/zero/SEEN", "slip: twice(0)\n")
     tree.write(f"{MUTANTS}/squares/vmm/twice.cc", TWICE.replace("n + n", "n * n"))
@@ -212,8 +214,8 @@ def test_which_tests_of_variants_are_judged() -> None:
 
 
 def test_which_tests_of_a_mutant_can_wait() -> None:
-    """An explored case waits for those of one thread, and is needed where they say nothing, where it stands before the
-    first that fails, and where its points decide."""
+    """An explored case waits for those of one thread, and is needed where they say nothing, where
+    it stands before the first that fails, and where its points decide."""
     lab = find("lab8")
     task = next(one for one in lab.tasks if any(test.kind == "explore" for test in one.tests))
     units = [test for test in task.tests if test.kind == "unit" and test.points]

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""A tree of its own with a toy lab: two tasks of one line each, a program in the place of the booted
-kernel, and a kit that needs no CMake. The grader in it is a copy of ours."""
+"""A tree of its own with a toy lab: two tasks of one line each, a program in the place of the
+booted kernel, and a kit that needs no CMake. The grader in it is a copy of ours."""
 
 from __future__ import annotations
 
@@ -249,7 +249,8 @@ def lab_json() -> dict[str, Any]:
 
 
 def hear_interrupts() -> None:
-    """For a child that is to be interrupted: a job in the background of a script ignores SIGINT, and so would it."""
+    """For a child that is to be interrupted: a job in the background of a script ignores SIGINT,
+    and so would it."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 

@@ -18,10 +18,11 @@ from grader.course import questions
 @click.argument("given", metavar="[QUESTION=POINTS]...", nargs=-1)
 @click.option("--comment", default="", help="Kept with the points, and shown to the student.")
 def command(lab_name: str, file: Path, given: tuple[str, ...], comment: str) -> int:
-    """Enter points for questions of LAB into FILE, which `nest grade LAB --awards FILE` then counts.
+    """Enter points for questions of LAB into FILE, which `nest grade LAB --awards FILE` then
+    counts.
 
-    Without QUESTION=POINTS it shows the answers and what was entered. Points belong to an answer's words: if
-    the student changes them, the points are pending again.
+    Without QUESTION=POINTS it shows the answers and what was entered. Points belong to an answer's
+    words: if the student changes them, the points are pending again.
     """
     lab = labs.find(lab_name)
     if lab.questions is None:

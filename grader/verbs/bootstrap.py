@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""The first steps of the command, on the standard library alone: refuse what cannot be meant, see that the Debian
-packages of the verb are there, install them where that needs no question, and hand over to grader/verbs/cli.py.
+"""The first steps of the command, on the standard library alone: refuse what cannot be meant, see
+that the Debian packages of the verb are there, install them where that needs no question, and hand
+over to grader/verbs/cli.py.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ BUILD = ("g++", "cmake", "ninja-build", "ccache", "mold", "libgtest-dev", "binut
 EMULATE = ("qemu-system-x86", "bochs", "bochs-term", "bochsbios", "vgabios")
 GRADE = (*COMMAND, *BUILD, *EMULATE, "python3-pytest")
 GRUB = ("grub-pc-bin", "grub-common", "xorriso", "mtools") if IS_X86_64 else ()
-"""For ISO images. Debian has GRUB for BIOS machines on x86 only; elsewhere kernels are entered by PVH alone."""
+"""For ISO images. Debian has GRUB for BIOS machines on x86 only; elsewhere kernels are entered by
+PVH alone."""
 RUN = (*COMMAND, *BUILD, *EMULATE, *GRUB)
 GDB = "gdb" if IS_X86_64 else "gdb-multiarch"
 HANDOUTS = (*COMMAND, *BUILD, "doxygen", "graphviz", "python3-jinja2")
@@ -35,7 +37,8 @@ STUDENT = (*GRADE, *RUN, *HANDOUTS, GDB, "git")
 """For all verbs of a student's tree."""
 CLASS = (*GRADE, "git", "python3-yaml")
 REPORT = (*COMMAND, "python3-jinja2")
-"""For `nest report`. It looks for answers that are alike where similarity-tester is installed; Debian 13 has none."""
+"""For `nest report`. It looks for answers that are alike where similarity-tester is installed;
+Debian 13 has none."""
 LONG = {"arm64": ("g++-aarch64-linux-gnu", "qemu-user", "googletest"), "clang": ("clang-19",),
         "slurm": ("slurm-wlm", "munge")}
 """For the long parts of `nest test`."""
@@ -72,8 +75,9 @@ WRITE = ("--json", "--junit")
 """Options whose value is a file to be written, or `-`."""
 
 OLDEST = {"debian": 12 if IS_X86_64 else 13, "ubuntu": 24.04}
-"""The oldest releases that have these packages, all by the same names, in versions that are new enough. A processor
-that orders memory less strictly than x86 needs QEMU 8.1: before, several CPUs could see each other's stores out of order."""
+"""The oldest releases that have these packages, all by the same names, in versions that are new
+enough. A processor that orders memory less strictly than x86 needs QEMU 8.1: before, several CPUs
+could see each other's stores out of order."""
 CONTAINER = "  mend: build the container of this tree's Containerfile and work in it; see README, \"Every host\""
 
 DPKG_STATUS = Path("/var/lib/dpkg/status")
@@ -95,7 +99,8 @@ def needed(argv: list[str]) -> tuple[str, ...]:
 
 
 def refused(argv: list[str]) -> str:
-    """What is wrong with a command line, where that can be told before anything is installed; else empty."""
+    """What is wrong with a command line, where that can be told before anything is installed; else
+    empty."""
     words = [word for word in argv if not word.startswith("-")]
     if not words or "--help" in argv or "-h" in argv:
         return ""
@@ -208,7 +213,8 @@ def install_line(packages: list[str]) -> str:
 
 
 def privilege() -> list[str] | None:
-    """The words before a command that make it root's: none, a sudo that asks nothing, or not possible."""
+    """The words before a command that make it root's: none, a sudo that asks nothing, or not
+    possible."""
     if os.geteuid() == 0:
         return []
     if shutil.which("sudo") and subprocess.run(
@@ -266,7 +272,8 @@ def prepare(packages: tuple[str, ...], stamps: Path) -> int:
 
 
 def main() -> int:
-    """The command; with `--packages`, for the Containerfile, only the names of the packages of all verbs."""
+    """The command; with `--packages`, for the Containerfile, only the names of the packages of all
+    verbs."""
     if sys.argv[1:] == ["--packages"]:
         print(*dict.fromkeys(TEST), sep="\n")
         return 0

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The command: its verbs, and what every ending means. A verb's module is imported when it is called."""
+"""The command: its verbs, and what every ending means. A verb's module is imported when it is
+called."""
 
 from __future__ import annotations
 

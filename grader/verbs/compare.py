@@ -20,7 +20,8 @@ SHOWN = 12
 @click.argument("new", type=_RESULTS)
 @click.option("--all", "everything", is_flag=True, help="Show every test that differs, however many.")
 def command(old: Path, new: Path, everything: bool) -> int:
-    """Show which verdicts a mended test or contract changes: OLD and NEW are folders that grade-all wrote.
+    """Show which verdicts a mended test or contract changes: OLD and NEW are folders that grade-all
+    wrote.
 
     Ends with 0 if no verdict differs, and with 1 if some do.
     """

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""``nest debug LAB``: the machine stopped before its first instruction, and a debugger attached to it."""
+"""``nest debug LAB``: the machine stopped before its first instruction, and a debugger attached to
+it."""
 
 from __future__ import annotations
 
@@ -54,8 +55,8 @@ def last_task(of: lab.Lab) -> lab.Task:
 def command(lab_name: str, reference: bool, task_name: str | None, places: tuple[str, ...],
             machine_name: str | None, cpus: int | None, program: str | None, vcpus: int | None, args: str,
             commands: tuple[str, ...], batch: bool) -> int:  # fmt: skip
-    """Starts a debugger on the lab's kernel: gdb, with its symbols and those of the guest or user program;
-    in Bochs its own, with the kernel's."""
+    """Starts a debugger on the lab's kernel: gdb, with its symbols and those of the guest or user
+    program; in Bochs its own, with the kernel's."""
     chosen = lab.find(lab_name)
     task = chosen.task(task_name) if task_name else last_task(chosen)
     machine = machines.machine(machine_name or ("intel-bochs" if task.vendor == "intel" else "amd-qemu"))

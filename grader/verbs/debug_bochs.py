@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """``nest debug LAB --machine intel-bochs``: Bochs's own debugger, with the kernel's symbols.
 
-A machine in Bochs is always driven through this debugger (grader/machines/bochs.py); here a person gives
-the commands.
+A machine in Bochs is always driven through this debugger (grader/machines/bochs.py); here a person
+gives the commands.
 """
 
 from __future__ import annotations
@@ -86,7 +86,8 @@ class Debugged(RunningBochs):
 
 
 def breakpoint_at(place: str, *images: Path) -> str:
-    """The command that stops at a function of one of the images, or at an address. Raises UsageError."""
+    """The command that stops at a function of one of the images, or at an address. Raises
+    UsageError."""
     if place.startswith("0x"):
         return f"lb {place}"
     found = {

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """``nest doctor``: what is installed, what works here, and the mend for the rest.
 
-Machines, sanitizers and the sandbox are tried, not looked up. It ends with 0 if grading can work and
-with 3 if not.
+Machines, sanitizers and the sandbox are tried, not looked up. It ends with 0 if grading can work
+and with 3 if not.
 """
 
 from __future__ import annotations

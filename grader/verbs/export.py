@@ -37,7 +37,8 @@ LAB = click.option("--lab", required=True, metavar="LAB")
 def command() -> None:
     """Put a class's results into the form of another system. `nest export FORMAT --help` says more.
 
-    What was not judged is nowhere exported as 0 points: it is left out, and said. Ends with 3 if there was such.
+    What was not judged is nowhere exported as 0 points: it is left out, and said. Ends with 3 if
+    there was such.
     """
 
 
@@ -46,7 +47,8 @@ def command() -> None:
 @FOLDER
 @STUDENT
 def for_gradescope(results: Path, out: Path, student: str) -> int:
-    """Write FOLDER/STUDENT/results.json for each submission, as Gradescope reads it. Only what students may see."""
+    """Write FOLDER/STUDENT/results.json for each submission, as Gradescope reads it. Only what
+    students may see."""
 
     def write(one: Row, name: str) -> None:
         assert one.attempt is not None and one.attempt.for_students is not None
@@ -74,7 +76,8 @@ def for_junit(results: Path, out: Path, student: str) -> int:
 @FOLDER
 @STUDENT
 def for_markdown(results: Path, out: Path, student: str) -> int:
-    """Write FOLDER/STUDENT.md for each student, also for each of a group. Only what students may see."""
+    """Write FOLDER/STUDENT.md for each student, also for each of a group. Only what students may
+    see."""
 
     def write(one: Row, name: str) -> None:
         assert one.attempt is not None and one.attempt.for_students is not None
@@ -107,7 +110,8 @@ def for_canvas(results: Path, into: Path, column: str, out: Path) -> int:
 @click.option("--id-column", default=moodle.IDENTIFIER, metavar="TITLE", show_default=True, help="The column of participants.")
 @click.option("--comments", default=moodle.COMMENTS, metavar="TITLE", show_default=True, help="The column for comments.")
 def for_moodle(results: Path, into: Path, out: Path, column: str, id_column: str, comments: str) -> int:
-    """Fill in grades and comments of Moodle's offline grading worksheet (`Download grading worksheet`).
+    """Fill in grades and comments of Moodle's offline grading worksheet (`Download grading
+    worksheet`).
 
     Students are found by Moodle's numbers. Every other byte of the file stays as it is.
     """
@@ -121,8 +125,8 @@ def for_moodle(results: Path, into: Path, out: Path, column: str, id_column: str
 def for_gradescope_autograder(lab: str, out: Path) -> None:
     """Write the autograder that staff upload to Gradescope, for Ubuntu 24.04 and later or Debian.
 
-    It has this tree as it is committed, the references too: give it to nobody. Gradescope's setup builds the kit,
-    makes the references objects and deletes them.
+    It has this tree as it is committed, the references too: give it to nobody. Gradescope's setup
+    builds the kit, makes the references objects and deletes them.
     """
     autograder_zip.write(ROOT, labs_module.find(lab), out)
     print(f"{out}: {out.stat().st_size >> 10} KiB, with the references in it: for Gradescope alone")
@@ -134,10 +138,11 @@ def for_gradescope_autograder(lab: str, out: Path) -> None:
               help="What `nest release` wrote: what the students have.")
 @FOLDER
 def for_classroom50(lab: str, made: Path, out: Path) -> None:
-    """Write the folder that staff put at CLASSROOM/autograders/ASSIGNMENT/ of Classroom 50's repository.
+    """Write the folder that staff put at CLASSROOM/autograders/ASSIGNMENT/ of Classroom 50's
+    repository.
 
-    It is made of the release, without references and hidden tests, since it is published. It runs in the student's
-    own repository, so its results are provisional, and say so.
+    It is made of the release, without references and hidden tests, since it is published. It runs
+    in the student's own repository, so its results are provisional, and say so.
     """
     from grader.verbs.bootstrap import PACKAGES
 

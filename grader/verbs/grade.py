@@ -48,8 +48,8 @@ def command(lab: str, reference: bool, task: str | None, keyword: str, machine: 
             for_students: bool, junit_file: str | None) -> int:
     """Judge the answers to LAB (its id, its name or its folder) and show the score.
 
-    Ends with 0 if all automatic points are reached, with 1 if points are missing, and with 3 if some tests
-    could not be judged on this system.
+    Ends with 0 if all automatic points are reached, with 1 if points are missing, and with 3 if
+    some tests could not be judged on this system.
     """
     if json_file == "-" and junit_file == "-":
         raise UsageError("only one of --json and --junit can go to standard output")
@@ -72,7 +72,8 @@ def command(lab: str, reference: bool, task: str | None, keyword: str, machine: 
 
 @contextmanager
 def _handed_in(upload: Path | None, lab: Lab) -> Iterator[Path | None]:
-    """A folder with what was handed in, at its paths in the tree; what a person should know of it is said."""
+    """A folder with what was handed in, at its paths in the tree; what a person should know of it
+    is said."""
     if upload is None:
         yield None
         return

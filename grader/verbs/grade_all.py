@@ -55,11 +55,11 @@ def _shard(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
               "any queue. Then grade-all without --shard takes the results in.")
 def command(folder: Path, lab_name: str, results: Path, roster: Path | None, jobs: int | None, executor: str,
             only: tuple[str, ...], again: bool, machine: str | None, salt: str | None, shard: tuple[int, int] | None) -> int:
-    """Judge each submission in DIR: folders, zip and tar archives, and git repositories, named by student, or as
-    Gradescope, Canvas and Moodle name them.
+    """Judge each submission in DIR: folders, zip and tar archives, and git repositories, named by
+    student, or as Gradescope, Canvas and Moodle name them.
 
-    May be ended at any moment; called again, it goes on. Ends with 0 if all that was handed in is judged, and with
-    3 if some could not be judged on this system.
+    May be ended at any moment; called again, it goes on. Ends with 0 if all that was handed in is
+    judged, and with 3 if some could not be judged on this system.
     """
     lab = labs.find(lab_name)
     machines_of(lab, machine)

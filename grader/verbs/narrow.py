@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Terminals of any width: what is printed there is folded at words, and a line that goes on stands below its text.
+"""Terminals of any width: what is printed there is folded at words, and a line that goes on stands
+below its text.
 
-A line that is a command to be copied stays whole: the terminal breaks it, and gives it back as one. In a pipe
-nothing is folded.
+A line that is a command to be copied stays whole: the terminal breaks it, and gives it back as one.
+In a pipe nothing is folded.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import sys
 _CODES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 """Colours, which have no width."""
 _LABEL = re.compile(r" *(?:\S+(?: \S+)*  +)?")
-"""What stands before a line's text: its indentation, and a word or two with two spaces at least behind them."""
+"""What stands before a line's text: its indentation, and a word or two with two spaces at least
+behind them."""
 _WIDEST_LABEL = 24
 _COMMAND = re.compile(r"(?:\./nest|sudo|apt-get|su -c|NEST_\w+=|CXX=|git|podman|docker) ")
 

@@ -22,7 +22,8 @@ from grader.student import identity, packing
 def command(lab_name: str, out: Path | None) -> int:
     """Grade your answers to LAB with nothing kept from before, and pack them into one archive.
 
-    Only the files of the lab's tasks go along, and its questions.md. It is packed whatever the score is.
+    Only the files of the lab's tasks go along, and its questions.md. It is packed whatever the
+    score is.
     """
     lab = labs_module.find(lab_name)
     who = identity.read()

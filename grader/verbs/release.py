@@ -28,10 +28,10 @@ def command(out: Path, names: str | None, until: str | None, course_file: Path |
             today: datetime.datetime | None) -> None:
     """Write the students' tree into OUT, a new folder or an earlier release, and prove it.
 
-    It has no answers and no hidden tests, and nothing of labs after the last one. The references of earlier labs
-    go along as objects, so that a task is judged there as it is here. Then every byte of it is searched for what
-    is private, and it is built and graded, empty and with right answers. If something is wrong, OUT is left as it
-    was.
+    It has no answers and no hidden tests, and nothing of labs after the last one. The references of
+    earlier labs go along as objects, so that a task is judged there as it is here. Then every byte
+    of it is searched for what is private, and it is built and graded, empty and with right answers.
+    If something is wrong, OUT is left as it was.
     """
     all_labs = labs_module.load_all()
     labs = chosen(all_labs, names, until)

@@ -21,10 +21,12 @@ from grader.verbs.output import write
 @click.option("--out", required=True, type=click.Path(dir_okay=False, path_type=Path), metavar="HTML",
               help="The page. Best inside RESULTS: its links to the evidence are relative.")
 def command(results: Path, out: Path) -> None:
-    """Write one HTML page with what staff want to see of a class: points, where it is stuck, students by tests, each
-    test's figures, what is slow, unstable or not judged, findings, and answers that are alike.
+    """Write one HTML page with what staff want to see of a class: points, where it is stuck,
+    students by tests, each test's figures, what is slow, unstable or not judged, findings, and
+    answers that are alike.
 
-    It needs no network and no script. It holds students' names and words: keep it as you keep grades.
+    It needs no network and no script. It holds students' names and words: keep it as you keep
+    grades.
     """
     with opened(results) as store:
         found = gathered.gather(store, out)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""``nest run LAB``: the lab's kernel with a guest or a user program on a machine, with its serial line on
-this terminal."""
+"""``nest run LAB``: the lab's kernel with a guest or a user program on a machine, with its serial
+line on this terminal."""
 
 from __future__ import annotations
 
@@ -82,7 +82,8 @@ def command(lab_name: str, reference: bool, machine_name: str, cpus: int | None,
 
 
 def show_three_ways(built: lab_kernel.LabKernel, machine_name: str) -> None:
-    """The same guest in a virtual machine, beside what was just seen; a student's tree has no such kernel."""
+    """The same guest in a virtual machine, beside what was just seen; a student's tree has no such
+    kernel."""
     kernel = built.files.get("soft_bench.elf")
     if kernel is None:
         return
@@ -154,7 +155,8 @@ def configure(
     built: lab_kernel.LabKernel, load: Load, folder: Path, *, cpus: int, memory_mib: int,
     direct: bool, debugger: Path | None = None,
 ) -> machines.Configuration:  # fmt: skip
-    """The machine that runs one guest or program on a built kernel; its files are made in ``folder``.
+    """The machine that runs one guest or program on a built kernel; its files are made in
+    ``folder``.
 
     With ``debugger``, a socket, it waits there for gdb.
     """

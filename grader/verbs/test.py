@@ -61,7 +61,8 @@ def sources(*endings: str) -> list[str]:
 
 
 STRICT = ("CMAKE_COMPILE_WARNING_AS_ERROR:BOOL=ON",)
-"""For the tree's own tests a warning is an error. Elsewhere a newer compiler, with new warnings, only warns."""
+"""For the tree's own tests a warning is an error. Elsewhere a newer compiler, with new warnings,
+only warns."""
 
 CLANG = ROOT / "build" / "clang"
 
@@ -81,7 +82,8 @@ ELSEWHERE = ("labs/", "solutions-private/hidden/", "grader/attacks/", "grader/te
 
 
 def _pytest(of_kernels: bool, processes: int = 1) -> list[list[str]]:
-    """So many commands, among which the files are dealt out, the large ones first: they take longest."""
+    """So many commands, among which the files are dealt out, the large ones first: they take
+    longest."""
     files = [name for name in sources(".py")
              if Path(name).name.startswith("test_") and not name.startswith(ELSEWHERE)
              and name.startswith(KERNELS) == of_kernels]
@@ -155,12 +157,13 @@ PARTS = (
 @click.option("--only", multiple=True, metavar="PART", help="Only this part: " + ", ".join(
     part.name for part in PARTS) + ". May be repeated.")
 def command(fast: bool, with_long: bool, only: tuple[str, ...]) -> int:
-    """Run all of the project's own tests; show each runner's closing line, and at the end how long each part took.
+    """Run all of the project's own tests; show each runner's closing line, and at the end how long
+    each part took.
 
-    Those that one processor is enough for (boots) run beside the others, and so does what only reads the tree (lint), on
-    what the others leave of the processors. The grader's tests are dealt out among as many processes as there are
-    processors. There is never more than one emulator for each processor. With --fast all
-    is done in less than a minute, once the tree is built.
+    Those that one processor is enough for (boots) run beside the others, and so does what only
+    reads the tree (lint), on what the others leave of the processors. The grader's tests are dealt
+    out among as many processes as there are processors. There is never more than one emulator for
+    each processor. With --fast all is done in less than a minute, once the tree is built.
     """
     names = [part.name for part in PARTS]
     for name in only:

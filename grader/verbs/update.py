@@ -14,10 +14,11 @@ MOST_LINES = 40
 @click.command(short_help="Take over a newer release; your answers stay as they are.")
 @click.argument("source", metavar="FROM")
 def command(source: str) -> int:
-    """Take over the newest release of FROM: the folder or the address where staff keep the releases.
+    """Take over the newest release of FROM: the folder or the address where staff keep the
+    releases.
 
-    The files of your answers are never touched. Other files that you changed are merged; where that is not
-    possible, your version is kept as FILE.mine. Nothing is committed.
+    The files of your answers are never touched. Other files that you changed are merged; where that
+    is not possible, your version is kept as FILE.mine. Nothing is committed.
     """
     done = update(source, ROOT)
     if done.before.number == done.after.number:

@@ -24,7 +24,8 @@ from grader.cluster.slurm import read_items
               "files, by workers: the task of a cluster's job.")
 @click.option("--cpus", type=click.IntRange(1), help="With --items: on so many processors.")
 def command(results: Path, threads: int | None, folder: Path | None, cpus: int | None) -> int:
-    """Judge the items on standard input, one a line, as grade-all writes them, into RESULTS/inbox."""
+    """Judge the items on standard input, one a line, as grade-all writes them, into
+    RESULTS/inbox."""
     results = results.resolve()
     if folder is None:
         serve(results, sys.stdin, sys.stdout, threads)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Boots of kern/tests/boot/main.cc in QEMU: both protocols, 1, 2 and 4 CPUs, several CPU models, and
-every fault that it can provoke; and some of them on Bochs's CPUs. What is checked is what the kernel
-says it found."""
+"""Boots of kern/tests/boot/main.cc in QEMU: both protocols, 1, 2 and 4 CPUs, several CPU models,
+and every fault that it can provoke; and some of them on Bochs's CPUs. What is checked is what the
+kernel says it found."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ PANIC = 120
 
 
 def run(*arguments: str, status: int = 0, before: Sequence[str] = ()) -> str:
-    """The serial text of one boot, which must power off with ``status``. ``before`` is what starts QEMU."""
+    """The serial text of one boot, which must power off with ``status``. ``before`` is what starts
+    QEMU."""
     if not KERNEL.is_file():
         pytest.fail(f"{KERNEL} is not built; mend: ninja -C {BUILD} boot-test")
     text = bytearray()
@@ -102,7 +103,8 @@ def test_pvh(cpus: int, model: str, memory: int, tmp_path: Path) -> None:
 
 
 def test_requests_on_one_core() -> None:
-    """CPUs that share a core are stopped in the middle of anything: no answer to interrupt_and_wait is lost."""
+    """CPUs that share a core are stopped in the middle of anything: no answer to interrupt_and_wait
+    is lost."""
     core = str(min(os.sched_getaffinity(0)))
     serial = pvh("requests", "-m", "64", cpus=4, before=["taskset", "--cpu-list", core])
     assert "rounds of requests: 50\n" in serial
@@ -131,7 +133,8 @@ def test_grub(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("machine", "cpus"), [("intel-bochs", 2), ("amd-bochs", 1)])
 def test_bochs(machine: str, cpus: int, tmp_path: Path) -> None:
-    """Other CPUs, APICs, clocks and BIOS tables than QEMU's, and ticks that do not come by real time."""
+    """Other CPUs, APICs, clocks and BIOS tables than QEMU's, and ticks that do not come by real
+    time."""
     module = tmp_path / "module"
     module.write_bytes(MODULE)
     serial = in_bochs(
@@ -153,7 +156,8 @@ def test_bochs_grub(tmp_path: Path) -> None:
 
 
 def test_bochs_panic() -> None:
-    """A fault of another CPU than the first: the machine ends there too, and its memory can be read."""
+    """A fault of another CPU than the first: the machine ends there too, and its memory can be
+    read."""
     serial = in_bochs(
         "intel-bochs", kernel=KERNEL, command_line="provoke=ap-stack", cpus=2, status=PANIC
     )

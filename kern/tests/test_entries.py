@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Programs that enter the kernel as no honest program does (kern/user/programs/entries.cc): with TF set,
-with RSP in the kernel's memory, by instructions that ring 3 may not execute. Each ends by a fault of its
-own, the kernel goes on, and what it holds is as it was, read from the machine's memory."""
+"""Programs that enter the kernel as no honest program does (kern/user/programs/entries.cc): with TF
+set, with RSP in the kernel's memory, by instructions that ring 3 may not execute. Each ends by a
+fault of its own, the kernel goes on, and what it holds is as it was, read from the machine's
+memory."""
 
 from __future__ import annotations
 
@@ -126,7 +127,8 @@ def test_each_way_ends_the_program(machine: str, way: str) -> None:
 
 @pytest.mark.parametrize("name", ["step", "step-flags", "step-image", "step-map", "step-not-canonical"])
 def test_a_step_over_a_system_call(machine: str, name: str) -> None:
-    """The call is served, and the #DB comes as it does behind any other instruction of the program."""
+    """The call is served, and the #DB comes as it does behind any other instruction of the
+    program."""
     record = fault_of(machine, name)
     if machine == "amd-qemu" and record.vector == PAGE_FAULT:
         pytest.skip("this QEMU's IRETQ in ring 3 reads its frame as ring 0 does, which SMAP forbids")
@@ -162,7 +164,8 @@ def test_what_the_kernel_does_not_write_is_as_it_was(machine: str) -> None:
 
 
 def test_a_guard_page_of_the_kernel_is_not_the_programs(machine: str) -> None:
-    """A program that reads under a stack of the kernel is told what it did, and not of a stack overflow."""
+    """A program that reads under a stack of the kernel is told what it did, and not of a stack
+    overflow."""
     record = fault_of(machine, "guard")
     assert record.cr2 == STACKS
     assert record.reason.startswith(f"page fault (#PF): user read at {STACKS:#x}"), record.reason

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""Boots of nestling-user: the process layer on 1, 2 and 4 CPUs, under programs that mean it well and ill.
+"""Boots of nestling-user: the process layer on 1, 2 and 4 CPUs, under programs that mean it well
+and ill.
 
 The lab's own boot tests look at what its tasks do; here is what they are not graded by: a thousand
-programs, random system calls, exhausted memory, the FPU, and the kernel as the exercise starts it."""
+programs, random system calls, exhausted memory, the FPU, and the kernel as the exercise starts
+it."""
 
 from __future__ import annotations
 
@@ -133,7 +135,8 @@ def test_waiting_for_nobody(cpus: int) -> None:
 
 
 def test_memory_runs_out(cpus: int) -> None:
-    """Programs are told that there is no memory; nothing is lost, and what goes back can be had again."""
+    """Programs are told that there is no memory; nothing is lost, and what goes back can be had
+    again."""
     check_ends(cpus, "little", 1, 1)
     check_ends(cpus, "none", 3, 1024)
     check_ends(cpus, "exhaust", 1, 1)
@@ -148,7 +151,8 @@ def test_random_system_calls(cpus: int) -> None:
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_program_ends_by_its_own_fault(cpus: int, name: str) -> None:
-    """A program that does wrong ends with the fault of what it did, and all its frames come back."""
+    """A program that does wrong ends with the fault of what it did, and all its frames come
+    back."""
     record = record_of(boot(cpus), name)
     assert record.end is ProgramEnd.FAULTED, record.describe()
     assert (record.vector, record.error_code) == FAULTS[name], record.describe()
@@ -156,7 +160,8 @@ def test_a_program_ends_by_its_own_fault(cpus: int, name: str) -> None:
 
 
 def test_abuse_of_system_calls(cpus: int) -> None:
-    """Bad pointers, numbers and rights are errors, and the program that tries them all comes to its end."""
+    """Bad pointers, numbers and rights are errors, and the program that tries them all comes to its
+    end."""
     record = record_of(boot(cpus), "syscall_abuse")
     assert record.end is ProgramEnd.EXITED, f"{record.describe()}\n{boot(cpus).serial[-3000:]}"
     check_frames(cpus, "syscall_abuse")
@@ -186,7 +191,8 @@ def raw(cpus: int, module: bytes, folder: Path, status: int = 0) -> str:
 
 
 def test_the_exercise_as_it_was(cpus: int, tmp_path: Path) -> None:
-    """The module is the program itself: hello says so, and pagefault is reported with its registers."""
+    """The module is the program itself: hello says so, and pagefault is reported with its
+    registers."""
     serial = raw(cpus, program("hello"), tmp_path)
     assert "Hello world!\n" in serial
     assert re.search(r"virtual 0x400000, physical 0x400000, 1000 bytes, R-X\n", serial)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Boots of vmm/tests/boot: the hypervisor on the virtualization that QEMU (AMD) and Bochs (Intel)
-emulate. That kernel runs guests with a nonce, looks at their registers and memory itself, and prints what
-it found as lines ``fact GROUP.KEY VALUE``; here stands what the facts must be."""
+emulate. That kernel runs guests with a nonce, looks at their registers and memory itself, and
+prints what it found as lines ``fact GROUP.KEY VALUE``; here stands what the facts must be."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ class Boot:
     facts: dict[str, dict[str, str]]
 
     def group(self, name: str, *, exited: bool = True) -> dict[str, str]:
-        """The facts of one guest, which must have ended with the nonce, and left no frame behind."""
+        """The facts of one guest, which must have ended with the nonce, and left no frame
+        behind."""
         assert name in self.facts, f"nothing is known of {name}:\n{self.serial[-4000:]}"
         facts = self.facts[name]
         if exited:
@@ -123,7 +124,8 @@ def intel() -> Boot:
 
 
 def test_interrupts_wait_for_the_guest(boot: Boot) -> None:
-    """Not with IF clear, not in the shadow of STI, but right behind it; the higher priority first."""
+    """Not with IF clear, not in the shadow of STI, but right behind it; the higher priority
+    first."""
     facts = boot.group("interrupts")
     assert boot.numbers("interrupts", "while-disabled", "in-shadow", "behind-shadow") == [0, 0, 1]
     for where in ("shadow", "cpuid", "halt", "priority"):
@@ -164,7 +166,8 @@ def test_an_nmi_waits_for_the_handler_of_another(boot: Boot) -> None:
      ("host-gp", 0)],
 )  # fmt: skip
 def test_an_event_whose_delivery_faults_comes_once(boot: Boot, case: str, error: int) -> None:
-    """The IDT and the stack are not in memory when the event comes: two nested faults on the way."""
+    """The IDT and the stack are not in memory when the event comes: two nested faults on the
+    way."""
     name = f"reinject-{case}"
     facts = boot.group(name)
     assert boot.numbers(name, "faults-on-idt", "faults-on-stack") == [1, 1], "the test tests nothing"
@@ -180,14 +183,15 @@ def notes(boot: Boot, name: str, count: int) -> list[int]:
 
 
 def test_a_timer_without_a_pause_lets_the_guest_go_on(boot: Boot) -> None:
-    """A period of 1 ns: with IF clear, with a handler, and with a vector that is none. Once is once,
-    and what runs out while it is masked requests nothing later."""
+    """A period of 1 ns: with IF clear, with a handler, and with a vector that is none. Once is
+    once, and what runs out while it is masked requests nothing later."""
     assert boot.group("tiny-timer")["periodic-came"] == "true"
     assert boot.numbers("tiny-timer", "once", "masked") == [1, 0]
 
 
 def test_cr8_is_the_task_priority(boot: Boot) -> None:
-    """A HLT behind a lower CR8 is woken by what that lets come; RDMSR shows CR8, and CR8 a WRMSR."""
+    """A HLT behind a lower CR8 is woken by what that lets come; RDMSR shows CR8, and CR8 a
+    WRMSR."""
     assert boot.numbers("held", "came") == [1]
     assert notes(boot, "held", 2) == [0x40, 5]
 
@@ -212,7 +216,8 @@ def test_the_time_stamp_counter_can_be_written(boot: Boot) -> None:
 
 
 def test_hypercalls_are_the_kernels(boot: Boot) -> None:
-    """RAX = 0 without the signature ends nothing, a number that is none neither, nor one of ring 3."""
+    """RAX = 0 without the signature ends nothing, a number that is none neither, nor one of ring
+    3."""
     assert notes(boot, "calls", 3) == [0xFFFFFFFC, 0xFFFFFFFF, 0xFFFFFFFB]
 
 
@@ -225,8 +230,8 @@ def test_wide_accesses_meet_as_many_ports(boot: Boot, name: str) -> None:
 
 
 def test_a_string_goes_on_behind_its_fault(boot: Boot) -> None:
-    """REP INS into a read-only page: two of five elements, then the guest's own #PF, CR2 and all; then the
-    rest. OUTS from a page that is not there."""
+    """REP INS into a read-only page: two of five elements, then the guest's own #PF, CR2 and all;
+    then the rest. OUTS from a page that is not there."""
     left, index, cr2, error, _, then, end, first, second, table, cr2_of_outs, error_of_outs = notes(boot, "strings", 12)
     assert (left, index, cr2, error) == (3, 0x401000, 0x401000, 3)
     assert boot.group("strings")["fault-return"] == "true", "RIP is not at the instruction"
@@ -373,7 +378,8 @@ def test_a_refused_entry_is_explained(amd: Boot, name: str, field: str, rule: st
     ],
 )
 def test_a_refused_vmx_entry_is_explained(intel: Boot, name: str, field: str, rule: str) -> None:
-    """The same of VMLAUNCH and VMRESUME: controls, guest state, and the host's; reported ends a VM."""
+    """The same of VMLAUNCH and VMRESUME: controls, guest state, and the host's; reported ends a
+    VM."""
     check_refusal(intel, intel.group(name, exited=False), field, rule)
 
 
@@ -449,7 +455,8 @@ def test_instructions_that_are_refused(boot: Boot) -> None:
 @pytest.mark.parametrize("name", ["step", "prefix-stepping", "prefix-64-stepping"])
 def test_a_guest_steps_over_what_the_host_does(boot: Boot, name: str) -> None:
     """The #DB comes right behind each instruction, with DR6.BS, whoever has executed it: CPUID, IN,
-    RDMSR, WRMSR, WBINVD, HLT, the hypercall, MOV to CR8 and DR; also with as many prefixes as can be."""
+    RDMSR, WRMSR, WBINVD, HLT, the hypercall, MOV to CR8 and DR; also with as many prefixes as can
+    be."""
     steps, places, right = boot.numbers(name, "steps", "places", "right")
     assert (steps, right) == (places, places)
 
@@ -470,8 +477,8 @@ def test_cr8_is_written_while_an_interrupt_waits(boot: Boot) -> None:
 
 @pytest.mark.parametrize("name", ["task-register", "task-register-stepping"])
 def test_a_null_task_register_is_refused(boot: Boot, name: str) -> None:
-    """QEMU would take it, and end itself at the next event that uses the IST. Other LTRs do what they do
-    by themselves, and the flags that they push are the guest's."""
+    """QEMU would take it, and end itself at the next event that uses the IST. Other LTRs do what
+    they do by themselves, and the flags that they push are the guest's."""
     notes = boot.numbers(name, *(f"note-{index}" for index in range(10)))
     assert notes[0] == 0, "TR changed"
     assert notes[1:3] == [0x10, 0x40], "error codes"
@@ -491,8 +498,9 @@ def test_ring_3_before_there_is_a_task(boot: Boot) -> None:
 
 
 def test_breakpoints_stay_with_their_guest(boot: Boot) -> None:
-    """DR0 to DR3, DR6 and DR7 as after a reset, whatever another guest has left: QEMU would take that
-    one's watchpoint for a breakpoint, and end itself. DR4 is DR6; DR5 is no more, with CR4.DE."""
+    """DR0 to DR3, DR6 and DR7 as after a reset, whatever another guest has left: QEMU would take
+    that one's watchpoint for a breakpoint, and end itself. DR4 is DR6; DR5 is no more, with
+    CR4.DE."""
     boot.group("breakpoints")
     notes = boot.numbers("no-breakpoints", *(f"note-{index}" for index in range(10)))
     assert notes == [0, 0, 0, 0, 0, 0, 0xFFFF0FF0, 0x400, 0x10400, 0xFFFF6FFD]
@@ -504,6 +512,7 @@ def test_a_guest_sets_no_breakpoint_in_the_host(boot: Boot) -> None:
 
 
 def test_an_instruction_that_cannot_be_read_ends_the_vm(amd: Boot) -> None:
-    """The CPU executes it from what it remembers, and does not say how long it is. Nobody guesses."""
+    """The CPU executes it from what it remembers, and does not say how long it is. Nobody
+    guesses."""
     facts = amd.group("unmaps-itself", exited=False)
     assert facts["end"] == "failed" and "cannot be read" in facts["reason"], facts

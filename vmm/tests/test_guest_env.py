@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Boots of nestling-vmm: guests that user programs make, on both vendors' CPUs, 1 and 2 of them.
 
-The labs' own boot tests look at what their tasks do; here is what they are not graded by: guests that
-hang, guests that touch what nobody gave them, many at once, and what is left when they are gone."""
+The labs' own boot tests look at what their tasks do; here is what they are not graded by: guests
+that hang, guests that touch what nobody gave them, many at once, and what is left when they are
+gone."""
 
 from __future__ import annotations
 
@@ -168,8 +169,8 @@ def test_the_table_of_a_kept_guest_can_be_walked(place: Place) -> None:
 
 
 def test_the_information_of_a_guest(place: Place) -> None:
-    """Command line, boot loader's name, basic memory information and map, after the hand-over page's first
-    16 bytes [multiboot2 3.6]."""
+    """Command line, boot loader's name, basic memory information and map, after the hand-over
+    page's first 16 bytes [multiboot2 3.6]."""
     record = guest(place, "exits")
     leaves = walk(boot(place).memory, record.table_root, record.table_format)
     page = boot(place).memory.read(leaves[0x8000].hpa, 4096)[16:]
@@ -256,7 +257,8 @@ def test_without_memory_the_vmm_gives_up(place: Place) -> None:
 
 
 def test_selectors_that_a_program_has_loaded_are_its_own(place: Place) -> None:
-    """A VM entry wants none of ring 3 in the host's segment registers, and a program may load them."""
+    """A VM entry wants none of ring 3 in the host's segment registers, and a program may load
+    them."""
     assert program(place, "selectors").end is ProgramEnd.EXITED
     record = guest(place, "after-selectors")
     assert record.end is GuestEnd.EXITED, record.describe()

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Boots of nestling with a guest whose writes of CR3 and page faults exit, by the plan's key ``exits``, and with one
-whose do not: the guest sees no difference, on both vendors' CPUs."""
+"""Boots of nestling with a guest whose writes of CR3 and page faults exit, by the plan's key
+``exits``, and with one whose do not: the guest sees no difference, on both vendors' CPUs."""
 
 from __future__ import annotations
 

@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: MIT
 """Judges a submission on Classroom 50 [foundation50/classroom50, wiki: Advanced Autograding].
 
-It runs in the student's own repository, where the student may change what they like: so what it says is provisional,
-and staff judge again with `nest grade-all`. Beside it lie the release's tree without references, and settings.json.
-The working directory is the student's checkout; result.json and release-body.md go there.
+It runs in the student's own repository, where the student may change what they like: so what it
+says is provisional, and staff judge again with `nest grade-all`. Beside it lie the release's tree
+without references, and settings.json. The working directory is the student's checkout; result.json
+and release-body.md go there.
 """
 
 from __future__ import annotations
@@ -72,7 +73,8 @@ def judged(tree: Path, lab: str, checkout: Path, seconds: float = SECONDS) -> di
 
 
 def to_result(found: dict[str, Any], env: Mapping[str, str]) -> dict[str, Any]:
-    """The result in Classroom 50's form, which has whole numbers only: points are eighths, so all are made larger alike."""
+    """The result in Classroom 50's form, which has whole numbers only: points are eighths, so all
+    are made larger alike."""
     counted = [test for test in found["tests"] if "apart" not in test["tags"]]
     scale = next(scale for scale in (1, 2, 4, 8) if all(float(test["max_score"] * scale).is_integer() for test in counted))
     tests = [{"test-name": test["name"], "passed": test["status"] == "passed" and test["score"] == test["max_score"],

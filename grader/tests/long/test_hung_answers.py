@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""An answer that never ends costs little: to each task of the first lab in turn, in less than half a minute of one
-processor, the compiler and the grader itself included."""
+"""An answer that never ends costs little: to each task of the first lab in turn, in less than half
+a minute of one processor, the compiler and the grader itself included."""
 
 from __future__ import annotations
 

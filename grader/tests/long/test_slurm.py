@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""A class graded by a real cluster of one node: as on this machine alone, also when Slurm begins a task anew or loses one."""
+"""A class graded by a real cluster of one node: as on this machine alone, also when Slurm begins a
+task anew or loses one."""
 
 from __future__ import annotations
 
@@ -86,7 +87,8 @@ def test_a_cluster_gives_what_this_machine_gives(cluster: None, toy: Tree, tmp_p
 
 
 def test_a_task_that_is_begun_anew_counts_nothing_twice(cluster: None, store: Store) -> None:
-    """Slurm puts the task into the queue again once its first item is in, as after the end of a node."""
+    """Slurm puts the task into the queue again once its first item is in, as after the end of a
+    node."""
     again: list[str] = []
 
     def requeue(digest: str) -> None:

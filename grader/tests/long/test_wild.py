@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""A hundred thousand random instructions in guests of lab 6's kernel, and as many random calls of lab 8's: both live."""
+"""A hundred thousand random instructions in guests of lab 6's kernel, and as many random calls of
+lab 8's: both live."""
 
 from __future__ import annotations
 

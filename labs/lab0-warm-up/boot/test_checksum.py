@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""lab0: the kernel's own checksum of its boot module, in one boot. The module is made for this run, so nobody knows
-its checksum before; the kernel's answer is read from its memory, and not believed from what it prints."""
+"""lab0: the kernel's own checksum of its boot module, in one boot. The module is made for this run,
+so nobody knows its checksum before; the kernel's answer is read from its memory, and not believed
+from what it prints."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
 """lab1: the booted cases of all five tasks, in one boot.
 
-Everything is judged from outside: by the evidence block, by a walk of the programs' page tables in the
-machine's memory, and by that memory, compared with the programs' files, some of which are made for this
-run. What a program itself says counts only as a number that needs this run's key. Each test's name begins
-with its task: headers (lab1.elf_decode), mapping (lab1.insert_mapping), segment (lab1.map_segment), first
-(lab1.make_iret_frame), enter (lab1.enter_user).
+Everything is judged from outside: by the evidence block, by a walk of the programs' page tables in
+the machine's memory, and by that memory, compared with the programs' files, some of which are made
+for this run. What a program itself says counts only as a number that needs this run's key. Each
+test's name begins with its task: headers (lab1.elf_decode), mapping (lab1.insert_mapping), segment
+(lab1.map_segment), first (lab1.make_iret_frame), enter (lab1.enter_user).
 """
 
 from __future__ import annotations
@@ -91,13 +91,14 @@ def _store_all() -> bytes:
 
 
 def _value(name: str) -> int:
-    """What a register holds before the program is interrupted, but for the program's identifier, which is
-    added."""
+    """What a register holds before the program is interrupted, but for the program's identifier,
+    which is added."""
     return 0x0123_4567_89AB_0000 + 0x1111_1111_0000_1000 * NUMBERS[name] & MASK
 
 
 def _load_all() -> bytes:
-    """mov register, value; add register, the program's identifier. RDX, which holds that, comes last."""
+    """mov register, value; add register, the program's identifier. RDX, which holds that, comes
+    last."""
     code = _store(NUMBERS["RDX"], IDENTIFIER_AT)
     for name in [*(name for name in NUMBERS if name != "RDX"), "RDX"]:
         number = NUMBERS[name]
@@ -119,7 +120,8 @@ ENDLESS = b"\xeb\xfe"  # jmp to itself
 
 
 def _moved_table(program: bytes) -> bytes:
-    """The same program, with its program headers at the end of the file and nothing at the old place."""
+    """The same program, with its program headers at the end of the file and nothing at the old
+    place."""
     begin, size = 64, 56 * int.from_bytes(program[56:58], "little")
     table, rest = program[begin : begin + size], program[begin + size :]
     moved = program[:begin] + bytes(size) + rest + bytes(-len(program) % 8)
@@ -220,8 +222,8 @@ def _files(nonce: str, guests: Mapping[str, bytes], turns: int = TURNS_OF_LOOP) 
 
 
 def plan(nonce: str, guests: Mapping[str, bytes], machine: Ground) -> tuple[dict[str, bytes], list[RunPlan]]:
-    """All programs of the boot. What could stop the machine comes last, and so do programs in C++: a register
-    that is lost may let them run until their limit."""
+    """All programs of the boot. What could stop the machine comes last, and so do programs in C++:
+    a register that is lost may let them run until their limit."""
     key = f"key={key_of(nonce):#x}"
     steps = [
         # First, so that an answer that enables interrupts too early always meets the same one.
@@ -321,7 +323,8 @@ def _symbol(guests: Mapping[str, bytes], name: str, symbol: str) -> int:
 def test_headers_of_a_program_that_runs(
     booted: BootResult, nonce: str, guests: Mapping[str, bytes]
 ) -> None:
-    """lab1.elf_decode: hello is entered, finds its constants and its data, and says so with this run's key."""
+    """lab1.elf_decode: hello is entered, finds its constants and its data, and says so with this
+    run's key."""
     image = GuestImage(_files(nonce, guests)["hello.elf"])
     constants, data = (
         bytes_of(image.data, image.symbol(name).vaddr, image.symbol(name).size)
@@ -336,7 +339,8 @@ def test_headers_of_a_program_that_runs(
 
 
 def test_headers_that_are_refused(booted: BootResult) -> None:
-    """lab1.elf_decode: a file that is no executable for this machine is refused, and the next one runs."""
+    """lab1.elf_decode: a file that is no executable for this machine is refused, and the next one
+    runs."""
     for name, (_, error, rule) in _refused_headers().items():
         _refused(booted, f"header-{name}", error, rule)
     _refused(booted, "header-elf32", "Unsupported", "the program has 32 bits")
@@ -348,7 +352,8 @@ def test_headers_that_are_refused(booted: BootResult) -> None:
 def test_mapping_has_exact_rights(
     booted: BootResult, nonce: str, guests: Mapping[str, bytes]
 ) -> None:
-    """lab1.insert_mapping: page by page the tables say present, user, writable and no-execute as asked."""
+    """lab1.insert_mapping: page by page the tables say present, user, writable and no-execute as
+    asked."""
     files = _files(nonce, guests)
     for name in ("original", "hello", "files"):
         _same_rights(booted, record_of(booted, name), files[f"{name}.elf"])
@@ -363,7 +368,8 @@ def test_mapping_far_apart(booted: BootResult, nonce: str, guests: Mapping[str, 
 
 
 def test_mapping_is_replaced_and_removed(booted: BootResult, nonce: str) -> None:
-    """lab1.insert_mapping: a page gets another frame, fewer rights, or goes away, while the program runs."""
+    """lab1.insert_mapping: a page gets another frame, fewer rights, or goes away, while the program
+    runs."""
     key = key_of(nonce)
     word = scramble(key)
     wanted = digest(struct.pack("<4Q", word, key, word, word), key)
@@ -380,7 +386,8 @@ def test_mapping_is_replaced_and_removed(booted: BootResult, nonce: str) -> None
 
 
 def test_mapping_takes_the_tables_it_needs(booted: BootResult) -> None:
-    """lab1.insert_mapping: tables are shared by neighbours, all are reachable, and all go back at the end."""
+    """lab1.insert_mapping: tables are shared by neighbours, all are reachable, and all go back at
+    the end."""
     for name in ("original", "hello", "far"):
         record = record_of(booted, name)
         tables = page_table.table_count(booted.memory, record.table_root)
@@ -396,7 +403,8 @@ def test_mapping_takes_the_tables_it_needs(booted: BootResult) -> None:
 
 
 def test_mapping_leaves_the_kernel_alone(booted: BootResult, guests: Mapping[str, bytes]) -> None:
-    """lab1.insert_mapping: ring 3 can reach nothing of the kernel's half, and page zero stays empty."""
+    """lab1.insert_mapping: ring 3 can reach nothing of the kernel's half, and page zero stays
+    empty."""
     for name in ("original", "hello", "far"):
         record = record_of(booted, name)
         reachable = page_table.user_pages_of_kernel(booted.memory, record.table_root)
@@ -414,7 +422,8 @@ def test_mapping_leaves_the_kernel_alone(booted: BootResult, guests: Mapping[str
 def test_segment_bytes_come_from_the_file(
     booted: BootResult, nonce: str, guests: Mapping[str, bytes]
 ) -> None:
-    """lab1.map_segment: every page of a segment holds the file's bytes (the exercise's own rules)."""
+    """lab1.map_segment: every page of a segment holds the file's bytes (the exercise's own
+    rules)."""
     program = _files(nonce, guests)["original.elf"]
     record = _exited(booted, "original", EXACT_STATUS)
     for segment in GuestImage(program).segments:
@@ -438,7 +447,8 @@ def test_segment_rights_are_enforced(booted: BootResult, guests: Mapping[str, by
 def test_segment_ends_in_zeros(
     booted: BootResult, nonce: str, guests: Mapping[str, bytes]
 ) -> None:
-    """lab1.map_segment: (ours) from p_filesz to p_memsz there are zeros, also in pages without a file byte."""
+    """lab1.map_segment: (ours) from p_filesz to p_memsz there are zeros, also in pages without a
+    file byte."""
     key = key_of(nonce)
     wanted = struct.pack("<5000Q", *(scramble(key + i & MASK) for i in range(5000)))
     record = _exited(booted, "bss", digest(wanted, key))
@@ -450,7 +460,8 @@ def test_segment_ends_in_zeros(
 def test_segment_shares_a_page(
     booted: BootResult, nonce: str, guests: Mapping[str, bytes]
 ) -> None:
-    """lab1.map_segment: (ours) segments begin and end anywhere; a shared page has the bytes and rights of both."""
+    """lab1.map_segment: (ours) segments begin and end anywhere; a shared page has the bytes and
+    rights of both."""
     program = _files(nonce, guests)["exact.elf"]
     record = _exited(booted, "exact", EXACT_STATUS)
     assert pages_of(program)[SHARED] == "rwx", "the test's own program is wrong"
@@ -459,7 +470,8 @@ def test_segment_shares_a_page(
 
 
 def test_segment_that_is_refused(booted: BootResult) -> None:
-    """lab1.map_segment: a segment that lies is refused with the right error, and no frame is lost."""
+    """lab1.map_segment: a segment that lies is refused with the right error, and no frame is
+    lost."""
     for name, (_, error, rule) in REFUSED_SEGMENTS.items():
         _refused(booted, f"segment-{name}", error, rule)
 
@@ -547,7 +559,8 @@ def test_enter_begins_where_the_frame_says(booted: BootResult) -> None:
 
 
 def test_enter_with_an_interrupt_pending(booted: BootResult) -> None:
-    """lab1.enter_user: an interrupt that is pending at each entry arrives in ring 3, and nowhere before."""
+    """lab1.enter_user: an interrupt that is pending at each entry arrives in ring 3, and nowhere
+    before."""
     record = record_of(booted, "pending")
     assert record.exited == PENDING and record.status_sum == 0, (
         f"an interrupt was pending each time a program was entered; {record.exited} of {PENDING} programs "
@@ -563,7 +576,8 @@ def test_enter_comes_back_after_system_calls(booted: BootResult) -> None:
 
 
 def test_enter_again_after_interrupts(booted: BootResult) -> None:
-    """lab1.enter_user: programs that never stop by themselves are interrupted, take turns, and can be ended."""
+    """lab1.enter_user: programs that never stop by themselves are interrupted, take turns, and can
+    be ended."""
     record = record_of(booted, "endless")
     assert record.killed == CPUS + 1, (
         f"of {CPUS + 1} endless programs {record.killed} were interrupted and ended; wanted: all. The first one "
@@ -572,7 +586,8 @@ def test_enter_again_after_interrupts(booted: BootResult) -> None:
 
 
 def test_enter_with_the_arguments(booted: BootResult) -> None:
-    """lab1.enter_user: RDI, RSI and RDX hold what the frame says, at the start and after each trap."""
+    """lab1.enter_user: RDI, RSI and RDX hold what the frame says, at the start and after each
+    trap."""
     _registers_are(booted, ARGUMENTS)
 
 
@@ -591,7 +606,8 @@ def test_enter_with_what_a_caller_keeps(booted: BootResult) -> None:
 
 
 def test_enter_programs(booted: BootResult, nonce: str) -> None:
-    """lab1.enter_user: programs with messages, pages, files and interrupts run to their ends; many at once."""
+    """lab1.enter_user: programs with messages, pages, files and interrupts run to their ends; many
+    at once."""
     key = key_of(nonce)
     record = record_of(booted, "many")
     assert record.exited == MANY, (

@@ -3,9 +3,9 @@
 
 The user-level VMM runs with the answers under judgement, in the kernel with the answers under
 judgement. What came of it is judged from outside: by the evidence block, by a walk of the guests'
-second-level tables in the machine's memory, and by that memory, compared with the guests' files, which are
-made for this run. Each test's name begins with its task: lookup (lab2.ept_lookup_gpa), page
-(lab2.ept_map_hva2gpa), syscall (lab2.sys_ept_map), kernel (lab2.copy_guest_kern_gpa), region
+second-level tables in the machine's memory, and by that memory, compared with the guests' files,
+which are made for this run. Each test's name begins with its task: lookup (lab2.ept_lookup_gpa),
+page (lab2.ept_map_hva2gpa), syscall (lab2.sys_ept_map), kernel (lab2.copy_guest_kern_gpa), region
 (lab2.map_in_guest).
 """
 
@@ -42,8 +42,9 @@ FAILURES = {"bad address": 3, "not found": 4, "out of memory": 5, "bad format": 
 EXIT = 77
 
 # A guest made by hand: its code, and two segments with no bound on a page boundary; the second ends
-# inside a page that has no byte of the file. Its table of program headers stands at the file's end, with
-# entries that are larger than we know, among them one that is not loaded and one that has no pages.
+# inside a page that has no byte of the file. Its table of program headers stands at the file's end,
+# with entries that are larger than we know, among them one that is not loaded and one that has no
+# pages.
 CODE = 0x20_0000
 FIRST, FIRST_FILE, FIRST_SIZE = 0x21_0123, 0x1F40, 0x2000
 SECOND, SECOND_FILE, SECOND_SIZE = 0x22_0FF8, 0x1A01, 0x3100
@@ -209,7 +210,8 @@ def test_lookup_finds_what_the_cpu_finds(
 def test_lookup_makes_no_table_too_many(
     booted: BootResult, nonce: str, guests: Mapping[str, bytes]
 ) -> None:
-    """lab2.ept_lookup_gpa: a table for each 2 MiB that have a page, one for each level above, no more."""
+    """lab2.ept_lookup_gpa: a table for each 2 MiB that have a page, one for each level above, no
+    more."""
     record = _ran(booted, "made", EXIT)
     pages = pages_of(_image(nonce, guests, "made"), MADE_KIB * KIB)
     wanted = sum(len({page >> shift for page in pages}) for shift in (21, 30, 39, 48))
@@ -223,7 +225,8 @@ def test_lookup_makes_no_table_too_many(
 def test_page_holds_what_the_vmm_gave(
     booted: BootResult, nonce: str, guests: Mapping[str, bytes]
 ) -> None:
-    """lab2.ept_map_hva2gpa: each guest-physical page is the page that was given, and no other frame."""
+    """lab2.ept_map_hva2gpa: each guest-physical page is the page that was given, and no other
+    frame."""
     record = _ran(booted, "made", EXIT)
     image, sector = _image(nonce, guests, "made"), guests[SECTOR]
     leaves = leaves_of(booted, record)
@@ -270,7 +273,8 @@ def _wrong_answers(booted: BootResult) -> str:
 
 
 def test_syscall_shares_the_frame(booted: BootResult, nonce: str) -> None:
-    """lab2.sys_ept_map: the guest gets the program's very frame, with the rights asked for, and keeps it."""
+    """lab2.sys_ept_map: the guest gets the program's very frame, with the rights asked for, and
+    keeps it."""
     record = record_of(booted, "errors")
     leaves = leaves_of(booted, record)
     wanted = {0x3000: (1, "rwx"), 0x4000: (2, "r-x"), 0x5000: (3, "rw-"), 0x3_F000: (1, "r--")}
@@ -305,8 +309,8 @@ def test_syscall_loses_no_frame(booted: BootResult) -> None:
 def test_kernel_segments_lie_where_the_file_says(
     booted: BootResult, nonce: str, guests: Mapping[str, bytes]
 ) -> None:
-    """lab2.copy_guest_kern_gpa: each segment is at its physical address, with its rights, wherever the
-    table of program headers stands; what is not PT_LOAD is not loaded."""
+    """lab2.copy_guest_kern_gpa: each segment is at its physical address, with its rights, wherever
+    the table of program headers stands; what is not PT_LOAD is not loaded."""
     record = _ran(booted, "made", EXIT)
     leaves, image = leaves_of(booted, record), _image(nonce, guests, "made")
     for segment in kernel_segments(image):
@@ -360,8 +364,8 @@ def test_region_is_the_boot_sector(
 def test_region_has_all_its_bytes(
     booted: BootResult, nonce: str, guests: Mapping[str, bytes]
 ) -> None:
-    """lab2.map_in_guest: the file's bytes, then zeros up to the end of the last page: all of memory,
-    page by page."""
+    """lab2.map_in_guest: the file's bytes, then zeros up to the end of the last page: all of
+    memory, page by page."""
     record = _ran(booted, "made", EXIT)
     image, leaves = _image(nonce, guests, "made"), leaves_of(booted, record)
     for gpa in pages_of(image, MADE_KIB * KIB):
@@ -374,7 +378,8 @@ def test_region_has_all_its_bytes(
 def test_region_has_no_page_too_many(
     booted: BootResult, nonce: str, guests: Mapping[str, bytes]
 ) -> None:
-    """lab2.map_in_guest: exactly the pages that hold a byte are mapped, and nothing stays at UTEMP."""
+    """lab2.map_in_guest: exactly the pages that hold a byte are mapped, and nothing stays at
+    UTEMP."""
     for name, kib, status in (("made", MADE_KIB, EXIT), ("kernel", KERNEL_KIB, 0)):
         leaves = leaves_of(booted, _ran(booted, name, status))
         wanted = pages_of(_image(nonce, guests, name), kib * KIB)
@@ -395,7 +400,8 @@ def test_region_has_no_page_too_many(
 
 
 def test_region_that_cannot_be_is_refused(booted: BootResult) -> None:
-    """lab2.map_in_guest: a file that ends too early is bad_format, and the kernel's refusal comes back."""
+    """lab2.map_in_guest: a file that ends too early is bad_format, and the kernel's refusal comes
+    back."""
     for name, failure, rule in (
         ("half", "bad format", "the boot sector's file has 300 bytes"),
         ("truncated", "bad format", "the file ends inside a segment"),

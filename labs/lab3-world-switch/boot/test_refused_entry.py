@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 """lab3: entries that the CPU refuses on purpose, on Intel.
 
-The host makes one control of the VMCS invalid just before an entry: before the first one, which is a launch,
-and before a later one, which is a resume; there the count of entries jumps beyond 32 bits, too. In a boot of its own: who does not come back from a refusal
-stops the whole machine, with interrupts disabled.
+The host makes one control of the VMCS invalid just before an entry: before the first one, which is
+a launch, and before a later one, which is a resume; there the count of entries jumps beyond 32
+bits, too. In a boot of its own: who does not come back from a refusal stops the whole machine, with
+interrupts disabled.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ LIMIT_MS = 1000
 ENDLESS = b"\xeb\xfe"  # jmp to itself
 ENDLESS_AT, ENDLESS_KIB = 0x10_0000, 1088
 LATER = 3
-"""The boot sector's first words on its serial line are exits, so there is an entry of this number."""
+"""The boot sector's first words on its serial line are exits, so there is an entry of this
+number."""
 WRONG_LAUNCH = 4
 """VM-instruction error: a VMLAUNCH of a VMCS that was launched."""
 INVALID_CONTROLS = 7
@@ -58,7 +60,8 @@ def _refused_once(booted: BootResult, name: str, entries: int, instruction: str,
 
 
 def test_first_entry_looks_at_all_bits(booted: BootResult) -> None:
-    """lab3.first_entry: env_runs is 2^32 + 1 at the entry that is refused: its lowest 32 bits alone say 1."""
+    """lab3.first_entry: env_runs is 2^32 + 1 at the entry that is refused: its lowest 32 bits alone
+    say 1."""
     record = record_of(booted, "later")
     assert record.entries >= LATER - 1, (
         f"the guest was entered {record.entries} times; wanted, before an entry is refused on purpose: "
@@ -71,7 +74,8 @@ def test_first_entry_looks_at_all_bits(booted: BootResult) -> None:
 
 
 def test_enter_a_launch_that_is_refused(booted: BootResult) -> None:
-    """lab3.launch_or_resume: when VMLAUNCH is refused, nothing else is tried, and the host gets to know."""
+    """lab3.launch_or_resume: when VMLAUNCH is refused, nothing else is tried, and the host gets to
+    know."""
     _refused_once(booted, "first", 0, "VMLAUNCH", "VMRESUME")
 
 

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: MIT
 """lab3: the booted cases of all sections, Intel's and AMD's, in one boot.
 
-A guest makes 1024 round trips with this run's numbers in its registers: at one place, moved to another CPU
-again and again, and side by side with its like. Then there are the course's guest kernel, whose digests
-follow from this run's file, and a guest that never leaves by itself. What a trusted VMREAD found, which
-entries there were, and the guests' memory are read from outside. Each test's name begins with its section:
-rsp (lab3.host_rsp), first (lab3.first_entry), enter (lab3.launch_or_resume) on Intel; state (lab3.svm_state),
-vmrun (lab3.svm_vmrun), rax (lab3.svm_rax_rflags) on AMD.
+A guest makes 1024 round trips with this run's numbers in its registers: at one place, moved to
+another CPU again and again, and side by side with its like. Then there are the course's guest
+kernel, whose digests follow from this run's file, and a guest that never leaves by itself. What a
+trusted VMREAD found, which entries there were, and the guests' memory are read from outside. Each
+test's name begins with its section: rsp (lab3.host_rsp), first (lab3.first_entry), enter
+(lab3.launch_or_resume) on Intel; state (lab3.svm_state), vmrun (lab3.svm_vmrun), rax
+(lab3.svm_rax_rflags) on AMD.
 """
 
 from __future__ import annotations
@@ -76,7 +77,8 @@ def _ran(booted: BootResult, name: str, status: int = ROUND_TRIP_STATUS) -> list
 def _travelled(
     booted: BootResult, nonce: str, guests: Mapping[str, bytes], *names: str, bits: int = (1 << 64) - 1
 ) -> None:
-    """In the guests that ran to their end, all registers called `names` came back as they left, in these bits."""
+    """In the guests that ran to their end, all registers called `names` came back as they left, in
+    these bits."""
     image = GuestImage(round_trip_file(nonce, guests))
     for step in TRAVELLERS:
         for record in _ran(booted, step):
@@ -117,8 +119,8 @@ def _aborted_at_its_hypercall(booted: BootResult) -> None:
 
 
 def _never_refused(booted: BootResult, *names: str) -> None:
-    """The VM-instruction error of these guests' VMCS has never been set: no VMLAUNCH and no VMRESUME was
-    one that the CPU had to refuse, whatever followed it."""
+    """The VM-instruction error of these guests' VMCS has never been set: no VMLAUNCH and no
+    VMRESUME was one that the CPU had to refuse, whatever followed it."""
     for name in names:
         for record in records_of(booted, name):
             assert record.instruction_error == 0, (
@@ -153,7 +155,8 @@ def test_rsp_is_written_before_each_entry(booted: BootResult) -> None:
 
 
 def test_rsp_is_near_the_stack(booted: BootResult) -> None:
-    """lab3.host_rsp: what the field holds was taken from RSP: its lower half is right, or a few bytes off."""
+    """lab3.host_rsp: what the field holds was taken from RSP: its lower half is right, or a few
+    bytes off."""
     for name in SWITCHED:
         for record in records_of(booted, name):
             off = record.host_rsp_found - record.host_rsp_wanted & 0xFFFF_FFFF
@@ -181,8 +184,8 @@ def test_rsp_of_the_host_is_in_the_vmcs(booted: BootResult) -> None:
 def test_rsp_brings_the_host_back(
     booted: BootResult, nonce: str, guests: Mapping[str, bytes]
 ) -> None:
-    """lab3.host_rsp: after every exit the host goes on with its own stack, and the guest with its own
-    registers."""
+    """lab3.host_rsp: after every exit the host goes on with its own stack, and the guest with its
+    own registers."""
     _travelled(booted, nonce, guests, *GENERAL)
     _ran(booted, "last")
 
@@ -232,8 +235,8 @@ def test_first_entry_of_the_guest_kernel(
 
 
 def test_enter_launches_once_and_resumes_otherwise(booted: BootResult) -> None:
-    """lab3.launch_or_resume: one VMLAUNCH for each VMCLEAR, VMRESUME for every other entry, and the CPU
-    never refuses."""
+    """lab3.launch_or_resume: one VMLAUNCH for each VMCLEAR, VMRESUME for every other entry, and the
+    CPU never refuses."""
     _never_refused(booted, "rounds", "moving", "pair", "kernel")
     for name in ("rounds", "moving", "pair"):
         for record in _ran(booted, name):
@@ -248,7 +251,8 @@ def test_enter_changes_no_register(
 
 
 def test_enter_milestone(booted: BootResult, nonce: str, guests: Mapping[str, bytes]) -> None:
-    """lab3.launch_or_resume: the guest runs up to its first VMCALL, and with a handler to its end."""
+    """lab3.launch_or_resume: the guest runs up to its first VMCALL, and with a handler to its
+    end."""
     _aborted_at_its_hypercall(booted)
     _kernel_ran(booted, nonce, guests)
 
@@ -259,8 +263,8 @@ def test_enter_milestone(booted: BootResult, nonce: str, guests: Mapping[str, by
 def test_state_of_the_guest_is_its_own(
     booted: BootResult, nonce: str, guests: Mapping[str, bytes]
 ) -> None:
-    """lab3.svm_state: the guest finds its FS and GS base and its SYSCALL and SYSENTER registers again,
-    beside another guest and after moves."""
+    """lab3.svm_state: the guest finds its FS and GS base and its SYSCALL and SYSENTER registers
+    again, beside another guest and after moves."""
     _travelled(booted, nonce, guests, *MSRS)
 
 
@@ -285,7 +289,8 @@ def test_state_of_the_host_has_its_gs_base(booted: BootResult) -> None:
 
 
 def test_state_of_the_host_comes_back(booted: BootResult) -> None:
-    """lab3.svm_state: the host finds its own again: programs and guests go on running, on both CPUs."""
+    """lab3.svm_state: the host finds its own again: programs and guests go on running, on both
+    CPUs."""
     for name in ("rounds", "kernel", "moving", "pair", "last"):
         program = program_of(booted, name)
         assert program.end is ProgramEnd.EXITED and program.status == 0, (
@@ -316,9 +321,9 @@ def test_vmrun_lets_interrupts_end_the_run(booted: BootResult) -> None:
 
 
 def test_vmrun_loses_no_wake_up(booted: BootResult) -> None:
-    """lab3.svm_vmrun: an interrupt that comes in the last moment waits for the guest and ends its run; none
-    is taken between the last look at what others ask and the entry. A number that was written before, and whose
-    interrupt is over, is seen by that look."""
+    """lab3.svm_vmrun: an interrupt that comes in the last moment waits for the guest and ends its
+    run; none is taken between the last look at what others ask and the entry. A number that was
+    written before, and whose interrupt is over, is seen by that look."""
     for record in _ran(booted, "moving"):
         assert record.kicks > 0, "nobody asked for anything: the test itself is wrong"
         assert record.kicks_lost == 0, (
@@ -338,7 +343,8 @@ def test_vmrun_milestone(booted: BootResult) -> None:
 
 
 def test_rax_in_its_lower_half(booted: BootResult, nonce: str, guests: Mapping[str, bytes]) -> None:
-    """lab3.svm_rax_rflags: the lower 32 bits of RAX come back from every exit as the guest left them."""
+    """lab3.svm_rax_rflags: the lower 32 bits of RAX come back from every exit as the guest left
+    them."""
     _travelled(booted, nonce, guests, "RAX", bits=LOWER_HALF)
 
 

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT
 """lab4: devices in memory, in one boot (lab4.handle_mmio and the tasks that it calls).
 
-guest/probes/mmio.S accesses a console by every form of instruction, with numbers of this run; what it got
-is read from its memory and compared with what the numbers say. It executes code that lies on two pages, by tables
-of two, three and four levels, and does what must end it. gkernel runs on its xAPIC, wakes its CPUs, and takes
-interrupts of its timer and, through the IO-APIC, of the console."""
+guest/probes/mmio.S accesses a console by every form of instruction, with numbers of this run; what
+it got is read from its memory and compared with what the numbers say. It executes code that lies on
+two pages, by tables of two, three and four levels, and does what must end it. gkernel runs on its
+xAPIC, wakes its CPUs, and takes interrupts of its timer and, through the IO-APIC, of the
+console."""
 
 from __future__ import annotations
 
@@ -85,7 +86,8 @@ def _results(booted: BootResult, record: VmRecord, image: bytes, count: int) -> 
 
 
 class _Console:
-    """What mmio.S finds, worked out from the numbers of the run: the value and the flags of each `note`."""
+    """What mmio.S finds, worked out from the numbers of the run: the value and the flags of each
+    `note`."""
 
     def __init__(self) -> None:
         self.bytes = bytearray(8)
@@ -102,7 +104,8 @@ class _Console:
         return int.from_bytes(self.bytes[at : at + size], "little", signed=True)
 
     def note(self, what: str, value: int | None = None, flags: int | None = None) -> None:
-        """`flags`: the six that are looked at here, without AF if it does not matter; none: not looked at."""
+        """`flags`: the six that are looked at here, without AF if it does not matter; none: not
+        looked at."""
         self.noted.append((what, (self.get() if value is None else value) & MASK, flags))
 
 
@@ -186,7 +189,8 @@ def _forms(nonce: str) -> list[tuple[str, int, int | None]]:
 
 
 def test_forms_of_access(booted: BootResult, nonce: str, guests: Mapping[str, bytes]) -> None:
-    """lab4.handle_mmio: each form of instruction does to the device, to registers and flags what it should."""
+    """lab4.handle_mmio: each form of instruction does to the device, to registers and flags what it
+    should."""
     record = _exited(booted, "forms")
     wanted = _forms(nonce)
     found = _results(booted, record, _guest(nonce, guests, 0), 2 * len(wanted))
@@ -208,7 +212,8 @@ def test_forms_of_printing(booted: BootResult, nonce: str) -> None:
 
 
 def test_code_on_two_pages(booted: BootResult, nonce: str, guests: Mapping[str, bytes]) -> None:
-    """lab4.handle_mmio: an instruction on two pages that are apart in memory, by tables of 2, 3 and 4 levels."""
+    """lab4.handle_mmio: an instruction on two pages that are apart in memory, by tables of 2, 3 and
+    4 levels."""
     for name in LEVELS:
         record = _exited(booted, name)
         (seen,) = _results(booted, record, _guest(nonce, guests, CASES[name]), 1)
@@ -217,7 +222,8 @@ def test_code_on_two_pages(booted: BootResult, nonce: str, guests: Mapping[str, 
 
 
 def test_an_unknown_instruction_is_reported(booted: BootResult, nonce: str) -> None:
-    """lab4.handle_mmio: an instruction that is not decoded ends the VM, and the report has its bytes."""
+    """lab4.handle_mmio: an instruction that is not decoded ends the VM, and the report has its
+    bytes."""
     record = _failed(booted, "unknown", "Unsupported", "ADD to a device")
     wanted = b"\x81\x43\x10" + struct.pack("<I", _numbers(nonce)[0] & 0xFFFF_FFFF)
     assert record.instruction[: len(wanted)] == wanted, (
@@ -226,17 +232,20 @@ def test_an_unknown_instruction_is_reported(booted: BootResult, nonce: str) -> N
 
 
 def test_what_a_device_refuses_is_reported(booted: BootResult) -> None:
-    """lab4.handle_mmio: an access that the device does not have ends the VM with the device's error."""
+    """lab4.handle_mmio: an access that the device does not have ends the VM with the device's
+    error."""
     _failed(booted, "refused", "Unsupported", "1 byte of a register of 4")
 
 
 def test_an_event_in_a_device_is_reported(booted: BootResult) -> None:
-    """lab4.handle_mmio: an exception whose stack is in a device ends the VM; the instruction at RIP is not executed."""
+    """lab4.handle_mmio: an exception whose stack is in a device ends the VM; the instruction at RIP
+    is not executed."""
     _failed(booted, "event", "Busy", "the stack of a #DB is in a device")
 
 
 def test_tables_and_code_in_a_device_are_reported(booted: BootResult) -> None:
-    """lab4.handle_mmio: a guest whose page tables or code are in a device ends, and the next one runs."""
+    """lab4.handle_mmio: a guest whose page tables or code are in a device ends, and the next one
+    runs."""
     for name, what in (("tables", "page tables"), ("fetch", "fetch")):
         record = _failed(booted, name, None, f"the guest has its {what} in a device")
         assert what in record.reason, f"the report says: {record.reason}"
@@ -270,12 +279,14 @@ def test_kernel_on_its_xapic(booted: BootResult, nonce: str, guests: Mapping[str
 
 
 def test_kernel_on_its_x2apic(booted: BootResult, nonce: str, guests: Mapping[str, bytes], machine: Ground) -> None:
-    """lab4.handle_msr_access: gkernel wakes its CPUs and takes timer interrupts by the APIC's MSRs."""
+    """lab4.handle_msr_access: gkernel wakes its CPUs and takes timer interrupts by the APIC's
+    MSRs."""
     assert _takes_timers(booted, nonce, guests, machine, "x2apic").x2apic, "CPUID has told gkernel of no x2APIC"
 
 
 def test_kernel_and_the_io_apic(booted: BootResult, nonce: str, guests: Mapping[str, bytes]) -> None:
-    """lab4.handle_mmio: the console's interrupts come through the IO-APIC, to an xAPIC and to an x2APIC."""
+    """lab4.handle_mmio: the console's interrupts come through the IO-APIC, to an xAPIC and to an
+    x2APIC."""
     for name in ("xapic", "x2apic"):
         found = _kernel(booted, nonce, guests, name)
         assert found.x2apic == (name == "x2apic")

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT
 """lab4: the booted cases of all tasks, in one boot.
 
-Each virtual machine runs one group of guest/probes/exits.S, whose text and exit status are made for this run, and which
-writes down what it has found and every fault that it got. That is read from its memory, and what it printed from the
-serial line. Each test's name begins with its task: ports (lab4.handle_port_access), calls (lab4.handle_hypercall),
-msrs (lab4.handle_msr_access), cpuid (lab4.guest_cpuid), walk (lab4.walk_guest).
+Each virtual machine runs one group of guest/probes/exits.S, whose text and exit status are made for
+this run, and which writes down what it has found and every fault that it got. That is read from its
+memory, and what it printed from the serial line. Each test's name begins with its task: ports
+(lab4.handle_port_access), calls (lab4.handle_hypercall), msrs (lab4.handle_msr_access), cpuid
+(lab4.guest_cpuid), walk (lab4.walk_guest).
 """
 
 from __future__ import annotations
@@ -119,7 +120,8 @@ def _is(seen: int, wanted: int, what: str) -> None:
 
 
 def test_ports_of_other_machines(booted: BootResult, nonce: str, guests: Mapping[str, bytes]) -> None:
-    """lab4.handle_port_access: with open ports a kernel goes on that looks for what this machine does not have."""
+    """lab4.handle_port_access: with open ports a kernel goes on that looks for what this machine
+    does not have."""
     _ended(booted, nonce, "ports")
     word, long, byte, debug, *_ = _results(booted, guests, "ports")
     _is(word, FILLED | 0xFFFF, "RAX behind IN of 2 bytes from 0x604")
@@ -130,7 +132,8 @@ def test_ports_of_other_machines(booted: BootResult, nonce: str, guests: Mapping
 
 
 def test_ports_that_nobody_serves(booted: BootResult) -> None:
-    """lab4.handle_port_access: such a port ends the VM, unless its plan says that ports are open."""
+    """lab4.handle_port_access: such a port ends the VM, unless its plan says that ports are
+    open."""
     record = booted.vm("strict")
     assert record.state is VmState.FAILED, f"a guest at port 0x4321 {_end(record)}; wanted: the VM ends"
     assert record.reason == "IN from a port that no device serves"
@@ -139,7 +142,8 @@ def test_ports_that_nobody_serves(booted: BootResult) -> None:
 
 
 def test_ports_a_string_with_a_fault(booted: BootResult, nonce: str, guests: Mapping[str, bytes]) -> None:
-    """lab4.handle_port_access: the second page comes by the guest's own page fault, and the string goes on."""
+    """lab4.handle_port_access: the second page comes by the guest's own page fault, and the string
+    goes on."""
     _ended(booted, nonce, "strings")
     rsi, rcx, at_string, entry, *_ = _results(booted, guests, "strings")
     faults = _faults(booted, guests, "strings")
@@ -158,7 +162,8 @@ def test_ports_a_string_with_a_fault(booted: BootResult, nonce: str, guests: Map
 
 
 def test_ports_into_a_read_only_page(booted: BootResult, nonce: str, guests: Mapping[str, bytes]) -> None:
-    """lab4.handle_port_access: INS into a page that the guest has made read-only is the guest's page fault."""
+    """lab4.handle_port_access: INS into a page that the guest has made read-only is the guest's
+    page fault."""
     _ended(booted, nonce, "read-only")
     before, after, *_ = _results(booted, guests, "read-only")
     faults = _faults(booted, guests, "read-only")
@@ -190,7 +195,8 @@ def test_ports_an_instruction_on_two_pages(booted: BootResult, nonce: str, guest
 
 
 def test_ports_without_memory(booted: BootResult) -> None:
-    """lab4.handle_port_access: OUTS from where no memory is ends the VM with a report, at the instruction."""
+    """lab4.handle_port_access: OUTS from where no memory is ends the VM with a report, at the
+    instruction."""
     record = booted.vm("nothing")
     assert record.state is VmState.FAILED and record.error == "NotFound", f"it {_end(record)}; wanted: failed with NotFound"
     assert record.failed_address == 0x3000_0000
@@ -233,7 +239,8 @@ def test_msrs_that_are_refused(booted: BootResult, nonce: str, guests: Mapping[s
 
 
 def test_cpuid_of_a_guest(booted: BootResult, nonce: str, guests: Mapping[str, bytes], machine: Ground) -> None:
-    """lab4.guest_cpuid: an x2APIC and a hypervisor, upper halves cleared, and nothing beyond the end on AMD."""
+    """lab4.guest_cpuid: an x2APIC and a hypervisor, upper halves cleared, and nothing beyond the
+    end on AMD."""
     _ended(booted, nonce, "cpuid")
     eax, ebx, ecx, edx, beyond, *_ = _results(booted, guests, "cpuid")
     for name, value in (("RAX", eax), ("RBX", ebx), ("RCX", ecx), ("RDX", edx)):

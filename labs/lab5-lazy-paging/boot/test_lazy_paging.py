@@ -2,8 +2,8 @@
 """lab5: the booted cases of all three tasks, in one boot.
 
 Everything is judged from outside: by the evidence block, by a walk of the nested tables in the
-machine's memory, and by the guest's memory, compared with the image that was made for this run. Each
-test's name begins with its task: entry (lab5.kernel_entry), segments (lab5.load_phdr), page
+machine's memory, and by the guest's memory, compared with the image that was made for this run.
+Each test's name begins with its task: entry (lab5.kernel_entry), segments (lab5.load_phdr), page
 (lab5.load_page); its docstring repeats the task's id.
 """
 
@@ -27,7 +27,8 @@ INFORMATION = 0  # the page that the host itself made present: the multiboot2 in
 FREE = 0x100_0000  # RAM that gkernel does not use by itself, the page's address
 GUEST_MEMORY, TABLES, VCPU = "guest memory", "second-level table", "virtual CPU"
 
-# A hand-made guest: its code, and two segments with no bound on a page boundary, which share a page.
+# A hand-made guest: its code, and two segments with no bound on a page boundary, which share a
+# page.
 #   0x300000     0x301000     0x302000              0x303000          0x304000     0x305000
 #   | . first... | .......... | .. zeros . second.. | ..... zeros ... | zeros .... | zeros ..
 CODE = 0x40_0000
@@ -39,8 +40,8 @@ WILD = 0x7000_0000
 
 
 def _hand_made(nonce: str, touched: Iterable[int], extra: Iterable[Segment] = ()) -> bytes:
-    """A guest that touches those pages; entered in the last segment but the extra ones, which has its
-    own distance from virtual to physical addresses."""
+    """A guest that touches those pages; entered in the last segment but the extra ones, which has
+    its own distance from virtual to physical addresses."""
     code = MULTIBOOT2_HEADER + touching_code(list(touched), EXIT)
     return elf_image(
         [
@@ -182,7 +183,8 @@ def _end(record: VmRecord) -> str:
 
 
 def _failed(booted: BootResult, name: str, error: str, gpa: int | None, rule: str) -> VmRecord:
-    """The record of a VM that must have been ended by an error of load_page, with nothing leaked."""
+    """The record of a VM that must have been ended by an error of load_page, with nothing
+    leaked."""
     record = booted.vm(name)
     assert record.state is VmState.FAILED and record.error == error, (
         f"{rule}: the VM `{name}` is {_end(record)}; wanted: failed with {error}"
@@ -235,7 +237,8 @@ def test_entry_of_the_guest_kernel(
 def test_entry_in_a_later_segment(
     booted: BootResult, nonce: str, guests: Mapping[str, bytes]
 ) -> None:
-    """lab5.kernel_entry: where segments lie at different distances, the one that holds the entry counts."""
+    """lab5.kernel_entry: where segments lie at different distances, the one that holds the entry
+    counts."""
     for name, file, status in (("exact", "exact.elf", EXIT), ("hello", "hello.elf", 42)):
         wanted = _image(nonce, guests, file).entry
         record = booted.vm(name)
@@ -260,7 +263,8 @@ def test_entry_in_no_segment_is_refused(booted: BootResult) -> None:
 def test_segments_come_from_the_file(
     booted: BootResult, nonce: str, guests: Mapping[str, bytes]
 ) -> None:
-    """lab5.load_phdr: every byte of a segment is the file's byte, wherever segment and page begin."""
+    """lab5.load_phdr: every byte of a segment is the file's byte, wherever segment and page
+    begin."""
     image = _image(nonce, guests, "exact.elf")
     record = _exited(booted, "exact", EXIT)
     for begin, end in ((FIRST, 0x30_1000), (SECOND, SECOND + SECOND_FILE), (CODE, CODE + 64)):
@@ -271,7 +275,8 @@ def test_segments_come_from_the_file(
 def test_segments_end_in_zeros(
     booted: BootResult, nonce: str, guests: Mapping[str, bytes]
 ) -> None:
-    """lab5.load_phdr: from p_filesz up to p_memsz a segment holds zeros, also in pages without a file byte."""
+    """lab5.load_phdr: from p_filesz up to p_memsz a segment holds zeros, also in pages without a
+    file byte."""
     image = _image(nonce, guests, "exact.elf")
     record = _exited(booted, "exact", EXIT)
     tail = FIRST + FIRST_FILE
@@ -296,7 +301,8 @@ def test_segments_share_a_page(
 def test_segments_of_the_guest_kernel(
     booted: BootResult, nonce: str, guests: Mapping[str, bytes]
 ) -> None:
-    """lab5.load_phdr: gkernel finds its text, constants, data and a bss of 1 MiB as its file says."""
+    """lab5.load_phdr: gkernel finds its text, constants, data and a bss of 1 MiB as its file
+    says."""
     image = _image(nonce, guests, "gkernel.elf")
     record = booted.vm("kernel")
     assert record.state is VmState.EXITED, f"the guest kernel did not run: {_end(record)}"
@@ -365,7 +371,8 @@ def test_page_may_be_read_written_and_executed(booted: BootResult) -> None:
 def test_page_keeps_what_the_guest_writes(
     booted: BootResult, nonce: str, guests: Mapping[str, bytes], machine: Ground
 ) -> None:
-    """lab5.load_page: RAM is zeros when first touched, and keeps what a kernel on all CPUs wrote there."""
+    """lab5.load_page: RAM is zeros when first touched, and keeps what a kernel on all CPUs wrote
+    there."""
     image = _image(nonce, guests, "gkernel.elf")
     record = booted.vm("kernel")
     assert record.state is VmState.EXITED, f"the guest kernel did not run: {_end(record)}"
@@ -385,7 +392,8 @@ def test_page_keeps_what_the_guest_writes(
 def test_page_that_all_vcpus_touch_at_once(
     booted: BootResult, nonce: str, guests: Mapping[str, bytes], machine: Ground
 ) -> None:
-    """lab5.load_page: 4 vCPUs fault on one page while its read is held: one frame, and all go on."""
+    """lab5.load_page: 4 vCPUs fault on one page while its read is held: one frame, and all go
+    on."""
     vcpus = machine.cpus
     image = _image(nonce, guests, "gkernel.elf")
     page = _area_page(image, "pattern_rodata", 3)
@@ -449,7 +457,8 @@ def test_page_that_is_not_registered(booted: BootResult) -> None:
 
 
 def test_page_without_a_frame_left(booted: BootResult) -> None:
-    """lab5.load_page: when no frame is left that is reported, nothing is lost, and the next VM runs."""
+    """lab5.load_page: when no frame is left that is reported, nothing is lost, and the next VM
+    runs."""
     _failed(booted, "exhausted", "OutOfMemory", None, "the allocator has no frame left")
     _exited(booted, "last", EXIT)
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""lab6: how often the guest's kernel loads a page table, and how often the real processor gets another one. Tiny takes
-turns by its system call alone here, so that each can be counted with a pencil."""
+"""lab6: how often the guest's kernel loads a page table, and how often the real processor gets
+another one. Tiny takes turns by its system call alone here, so that each can be counted with a
+pencil."""
 
 from __future__ import annotations
 
@@ -33,7 +34,8 @@ def _run(booted: BootResult, nonce: str, number: int) -> SoftRecord:
 
 
 def test_what_a_switch_costs(booted: BootResult, nonce: str) -> None:
-    """lab6.shadow_trace: the handout draws the five. Who flushes the whole TLB for an entry needs up to three more."""
+    """lab6.shadow_trace: the handout draws the five. Who flushes the whole TLB for an entry needs
+    up to three more."""
     for number in (ON_DEMAND, TRACED):
         record = _run(booted, nonce, number)
         turns = 2 * TURNS

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""lab6: the kernel guest/tiny and its two programs in ring 3, three times in one boot: with shadows filled on demand,
-with traced tables, and with its sensitive instructions left as they are. Each time it prints digests of what it has
-seen, and exits with a number that is made of them; each begins with the seeds of this run."""
+"""lab6: the kernel guest/tiny and its two programs in ring 3, three times in one boot: with shadows
+filled on demand, with traced tables, and with its sensitive instructions left as they are. Each
+time it prints digests of what it has seen, and exits with a number that is made of them; each
+begins with the seeds of this run."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ from grader.testkit.tiny import EXITED, ROUNDS, TURNS, SoftRecord
 
 CPUS = 1
 CALLS = 2 * 2 * TURNS + 2 + 3 * ROUNDS + 2
-"""INT 0x80 and INT3 at each turn; both begin the clock, and end; one sleeps and writes, and the other reads."""
+"""INT 0x80 and INT3 at each turn; both begin the clock, and end; one sleeps and writes, and the
+other reads."""
 FAULTS = 2 + 2 * TURNS
 """Each executes CLI once, and touches a page that is not there at each turn."""
 SITES = 7 * 2 * TURNS
@@ -22,7 +24,8 @@ SITES = 7 * 2 * TURNS
 TABLE_WRITES = 3 * 2 * TURNS
 """At each turn the window moves, and the page on demand goes and comes."""
 INTERRUPTS = 2 * 2 * TURNS + 2 * ROUNDS - 1 + ROUNDS
-"""At least: two of its own at each turn, the timer's that end each wait but the first, one for each byte."""
+"""At least: two of its own at each turn, the timer's that end each wait but the first, one for each
+byte."""
 ON_DEMAND, TRACED, UNPATCHED = range(3)
 """The runs."""
 
@@ -78,12 +81,14 @@ def test_the_kernels_instructions_are_done(booted: BootResult, nonce: str) -> No
 
 
 def test_sti_protects_one_instruction(booted: BootResult, nonce: str) -> None:
-    """lab6.emulate_privileged: an interrupt waits; it comes neither between STI and CLI, nor later than behind NOP."""
+    """lab6.emulate_privileged: an interrupt waits; it comes neither between STI and CLI, nor later
+    than behind NOP."""
     _saw(booted, nonce, "arrivals")
 
 
 def test_the_kernel_halts_until_an_interrupt(booted: BootResult, nonce: str) -> None:
-    """lab6.emulate_privileged: one program sleeps and the other waits for its byte, so nothing else goes on."""
+    """lab6.emulate_privileged: one program sleeps and the other waits for its byte, so nothing else
+    goes on."""
     _saw(booted, nonce, "input")
 
 
@@ -116,7 +121,8 @@ def test_the_programs_take_turns(booted: BootResult, nonce: str) -> None:
 
 
 def test_programs_are_interrupted_anywhere(booted: BootResult, nonce: str) -> None:
-    """lab6.return_from_event: a program that the timer has interrupted goes on as if nothing had been."""
+    """lab6.return_from_event: a program that the timer has interrupted goes on as if nothing had
+    been."""
     _saw(booted, nonce, "clock")
 
 
@@ -164,7 +170,8 @@ def test_sensitive_instructions_are_rewritten(booted: BootResult, nonce: str) ->
 
 
 def test_without_it_tiny_goes_wrong_without_a_sound(booted: BootResult, nonce: str) -> None:
-    """lab6.rewrite_sensitive: with them it is right, and without it exits as well, with another number."""
+    """lab6.rewrite_sensitive: with them it is right, and without it exits as well, with another
+    number."""
     _right(booted, nonce, ON_DEMAND)
     assert _run(booted, UNPATCHED).status == tiny.exit_number(nonce, silent=True)
 

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""lab8: the microkernel with the root task kern/user/micro and its children in ring 3, all parts in one boot.
+"""lab8: the microkernel with the root task kern/user/micro and its children in ring 3, all parts in
+one boot.
 
-Each part leaves a number in the root task's report. All that the programs have seen goes into it, keyed by this run; the
-harness works out the same. What the kernel itself has counted is in its evidence.
+Each part leaves a number in the root task's report. All that the programs have seen goes into it,
+keyed by this run; the harness works out the same. What the kernel itself has counted is in its
+evidence.
 """
 
 from __future__ import annotations
@@ -108,8 +110,8 @@ def test_receive_is_woken_by_a_signal(booted: BootResult, nonce: str) -> None:
 
 
 def test_receive_from_threads_that_share_cpus(booted: BootResult, nonce: str) -> None:
-    """lab8.ipc_recv: four threads that wait for each other without a call. How many CPUs they come to is a matter of luck
-    on a busy host, and no test's."""
+    """lab8.ipc_recv: four threads that wait for each other without a call. How many CPUs they come
+    to is a matter of luck on a busy host, and no test's."""
     _right(booted, nonce, "many")
 
 

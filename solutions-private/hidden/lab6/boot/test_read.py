@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""lab6: the read() of questions 1 and 2, done by tiny's programs many times and counted. It is hidden since it knows the
-right numbers."""
+"""lab6: the read() of questions 1 and 2, done by tiny's programs many times and counted. It is
+hidden since it knows the right numbers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ READS = 64
 ON_DEMAND, TRACED = range(2)
 """The runs."""
 GUEST, REAL = 2, 6
-"""The answers to the questions: page tables that the guest's kernel and the real processor get for one read()."""
+"""The answers to the questions: page tables that the guest's kernel and the real processor get for
+one read()."""
 BESIDE = {"turns": 1, "rounds": 0}
 AROUND_GUEST = 2 * BESIDE["turns"] + 3
 """Twice at the start, once a turn, and once where the first program ends."""
