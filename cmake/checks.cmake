@@ -4,6 +4,7 @@ add_custom_target(checks ALL
   COMMAND Python3::Interpreter -m grader.checks
   WORKING_DIRECTORY ${CMAKE_SOURCE_DIR}
   COMMENT "Checking the arrows between rooms and what the labs promise" VERBATIM)
-# Not the target Python3::Interpreter: in a build for another machine it would be run like one of its programs.
+# Not the target Python3::Interpreter: in a build for another machine it would be run like one of
+# its programs.
 add_test(NAME tree_checks COMMAND ${Python3_EXECUTABLE} -m grader.checks
   WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-# Two compilers: CMAKE_CXX_COMPILER makes what runs on this machine, NEST_KERNEL_CXX the kernel, the user
-# programs and the guests, which are x86-64 code everywhere. On x86-64 they are the same.
+# Two compilers: CMAKE_CXX_COMPILER makes what runs on this machine, NEST_KERNEL_CXX the kernel, the
+# user programs and the guests, which are x86-64 code everywhere. On x86-64 they are the same.
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64)$")
   set(kernel_cxx ${CMAKE_CXX_COMPILER})
 else()
@@ -16,9 +16,9 @@ execute_process(COMMAND ${NEST_KERNEL_CXX} -print-prog-name=ld OUTPUT_VARIABLE k
   OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
 find_program(NEST_LD ${kernel_ld} REQUIRED)
 
-# All clones of this tree on a machine share one compiler cache: to it, the tree's files are named from where
-# the compiler runs. It does not look at what they are to be named in objects (NEST_NAMES_FLAGS, in
-# flavours.cmake): whoever changes that gives the namespace another number.
+# All clones of this tree on a machine share one compiler cache: to it, the tree's files are named
+# from where the compiler runs. It does not look at what they are to be named in objects
+# (NEST_NAMES_FLAGS, in flavours.cmake): whoever changes that gives the namespace another number.
 find_program(CCACHE ccache)
 set(ccache "")
 set(ccache_settings "")
@@ -37,7 +37,8 @@ if(CMAKE_SOURCE_DIR MATCHES "['\"]")
 endif()
 
 # nest_x86_64(TARGET): the target's C++ is compiled by NEST_KERNEL_CXX. CMake has one compiler for a
-# language: where this is another, the launcher takes its place and drops its name, which is $0 here.
+# language: where this is another, the launcher takes its place and drops its name, which is $0
+# here.
 function(nest_x86_64 target)
   if(NOT NEST_KERNEL_CXX STREQUAL CMAKE_CXX_COMPILER)
     set_property(TARGET ${target} PROPERTY CXX_COMPILER_LAUNCHER

@@ -3,8 +3,8 @@
 #   kernel  the bare machine: no runtime, no floating point, higher-half code model
 #   asan    an ordinary process with AddressSanitizer and UndefinedBehaviorSanitizer
 #   tsan    an ordinary process with ThreadSanitizer
-# A program of the flavour `explore` is made of the objects of tsan, and linked with kern/arch/explore in
-# the place of ThreadSanitizer's library: nothing is compiled once more.
+# A program of the flavour `explore` is made of the objects of tsan, and linked with
+# kern/arch/explore in the place of ThreadSanitizer's library: nothing is compiled once more.
 set(NEST_FLAVOURS kernel asan tsan)
 set(NEST_HOST_FLAVOURS asan tsan)
 
@@ -14,14 +14,16 @@ set(NEST_EXPLORE_WRAPPED memcpy memmove memset memcmp memchr _ZN4kern8SpinLock4l
 
 option(NEST_DEBUG "Check locks and poison memory in the kernel" ON)
 
-# A file's name, in messages and for a debugger, is its path from the root, in every clone: so it is called
-# in full and, for ccache, from the build folder. That folder itself is the root: debuggers look there.
+# A file's name, in messages and for a debugger, is its path from the root, in every clone: so it is
+# called in full and, for ccache, from the build folder. That folder itself is the root: debuggers
+# look there.
 file(RELATIVE_PATH up ${CMAKE_BINARY_DIR} ${CMAKE_SOURCE_DIR})
 set(NEST_NAMES_FLAGS -ffile-prefix-map=${CMAKE_SOURCE_DIR}/= -ffile-prefix-map=${CMAKE_BINARY_DIR}=.
     -ffile-prefix-map=${up}=)
 
-# Ubuntu's compilers define _FORTIFY_SOURCE by themselves. Then <string.h> calls __memcpy_chk in the place of memcpy:
-# a bare machine has no such function, and neither sanitizers nor kern/arch/explore stand before it.
+# Ubuntu's compilers define _FORTIFY_SOURCE by themselves. Then <string.h> calls __memcpy_chk in the
+# place of memcpy: a bare machine has no such function, and neither sanitizers nor kern/arch/explore
+# stand before it.
 set(NEST_NO_FORTIFY -U_FORTIFY_SOURCE)
 
 set(NEST_COMMON_FLAGS -std=c++23 -Wall -Wextra -Wshadow -fno-exceptions -fno-rtti ${NEST_NO_FORTIFY}
@@ -29,9 +31,9 @@ set(NEST_COMMON_FLAGS -std=c++23 -Wall -Wextra -Wshadow -fno-exceptions -fno-rtt
 if(NEST_DEBUG)
   list(APPEND NEST_COMMON_FLAGS -DNEST_DEBUG=1)
 endif()
-# General registers only: those of the FPU and SSE belong to the guests. Clang's -mgeneral-regs-only refuses
-# a header that so much as names a double. -mno-red-zone: interrupts use the stack below RSP;
-# -mcmodel=kernel: linked into the topmost 2 GiB.
+# General registers only: those of the FPU and SSE belong to the guests. Clang's -mgeneral-regs-only
+# refuses a header that so much as names a double. -mno-red-zone: interrupts use the stack below
+# RSP; -mcmodel=kernel: linked into the topmost 2 GiB.
 set(general_registers -mgeneral-regs-only)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
   set(general_registers -mno-sse -mno-mmx)
@@ -40,12 +42,14 @@ set(NEST_FLAGS_kernel ${NEST_COMMON_FLAGS} -g -O2 -ffreestanding -mno-red-zone $
     -mcmodel=kernel -fno-pic -fno-pie -fno-stack-protector -fno-threadsafe-statics
     -fno-asynchronous-unwind-tables -fcf-protection=none -fno-omit-frame-pointer
     -fno-optimize-sibling-calls -fno-use-cxa-atexit)
-# Not position-independent: at a random address, a program may lie where its sanitizer wants to be; see
-# grader/confine/host_program.py.
-# -g1: functions and lines, which is what sanitizers and stories name. All of -g makes a build folder twice as large.
+# Not position-independent: at a random address, a program may lie where its sanitizer wants to be;
+# see grader/confine/host_program.py.
+# -g1: functions and lines, which is what sanitizers and stories name. All of -g makes a build
+# folder twice as large.
 set(NEST_FLAGS_asan ${NEST_COMMON_FLAGS} -g1 -O1 -fno-omit-frame-pointer -fno-pie
     -fsanitize=address,undefined -fno-sanitize-recover=all)
-# Compiling a test takes longer than running it, most of all where each of GoogleTest's macros is instrumented.
+# Compiling a test takes longer than running it, most of all where each of GoogleTest's macros is
+# instrumented.
 set(NEST_TEST_FLAGS_asan ${NEST_FLAGS_asan} -O0)
 set(NEST_FLAGS_tsan ${NEST_COMMON_FLAGS} -g1 -O1 -fno-omit-frame-pointer -fno-pie -fsanitize=thread)
 set(NEST_ASSEMBLE_FLAGS -g -I${CMAKE_SOURCE_DIR})
@@ -55,8 +59,9 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
   # Or it leaves out reads of what is written right after: half of an x++.
   list(APPEND NEST_FLAGS_tsan -mllvm -tsan-instrument-read-before-write=1)
 endif()
-# Programs of tests are linked more often than anything else here. mold takes less than half of ld's time; kernels
-# have scripts for ld. The image begins where ld puts it: below, lab 2's tests map the pages of programs.
+# Programs of tests are linked more often than anything else here. mold takes less than half of ld's
+# time; kernels have scripts for ld. The image begins where ld puts it: below, lab 2's tests map the
+# pages of programs.
 find_program(NEST_MOLD NAMES mold)
 if(NEST_MOLD AND NOT CMAKE_CROSSCOMPILING)
   set(NEST_LINK_FAST -fuse-ld=mold -Wl,--no-fork,--no-threads,--image-base=0x400000)
@@ -66,7 +71,8 @@ list(APPEND NEST_LINK_tsan ${NEST_LINK_FAST})
 set(NEST_FLAGS_explore ${NEST_FLAGS_tsan})
 set(NEST_TEST_FLAGS_tsan ${NEST_FLAGS_tsan})
 set(NEST_TEST_FLAGS_explore ${NEST_FLAGS_explore})
-# Functions that kern/arch/explore stands before: kern::SpinLock::lock, unlock, kern::arch::relax, die.
+# Functions that kern/arch/explore stands before: kern::SpinLock::lock, unlock, kern::arch::relax,
+# die.
 list(TRANSFORM NEST_EXPLORE_WRAPPED PREPEND "-Wl,--wrap=")
 set(NEST_LINK_explore -no-pie ${NEST_EXPLORE_WRAPPED} ${NEST_LINK_FAST})
 
@@ -97,8 +103,8 @@ function(nest_sources library)
   endforeach()
 endfunction()
 
-# nest_unit_test(NAME FLAVOUR f SOURCES s...): a GoogleTest program of the project's own, linked with
-# the reference answers, registered with ctest. A release has neither.
+# nest_unit_test(NAME FLAVOUR f SOURCES s...): a GoogleTest program of the project's own, linked
+# with the reference answers, registered with ctest. A release has neither.
 function(nest_unit_test name)
   if(NOT EXISTS ${CMAKE_SOURCE_DIR}/kern/tests/CMakeLists.txt)
     return()

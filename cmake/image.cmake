@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-# Kernel images: the host kernel and guest kernels are the same objects, linked at different addresses.
-# How to link one stands in kit.json too (key "kernels"), so that the grader does it without CMake.
-# The interpreter that Debian packages serve; another may come first on PATH.
+# Kernel images: the host kernel and guest kernels are the same objects, linked at different
+# addresses. How to link one stands in kit.json too (key "kernels"), so that the grader does it
+# without CMake. The interpreter that Debian packages serve; another may come first on PATH.
 set(Python3_EXECUTABLE /usr/bin/python3)
 find_package(Python3 3.11 REQUIRED COMPONENTS Interpreter)
 
@@ -24,10 +24,10 @@ endfunction()
 nest_boot_object(boot-host ${NEST_HOST_OFFSET})
 nest_boot_object(boot-guest ${NEST_GUEST_OFFSET})
 
-# nest_kernel(NAME host|guest SOURCES s... [LIBRARIES l...] [SCRIPT s] [LINK flag...]): the target NAME, the image
-# NAME.elf in the current binary folder (property NEST_IMAGE): boot.S for host or guest, the sources
-# compiled for the bare machine, and the libraries (default: kern), with symbols for backtraces.
-# Sources may be none, if a library has kernel_main.
+# nest_kernel(NAME host|guest SOURCES s... [LIBRARIES l...] [SCRIPT s] [LINK flag...]): the target
+# NAME, the image NAME.elf in the current binary folder (property NEST_IMAGE): boot.S for host or
+# guest, the sources compiled for the bare machine, and the libraries (default: kern), with symbols
+# for backtraces. Sources may be none, if a library has kernel_main.
 function(nest_kernel name place)
   cmake_parse_arguments(PARSE_ARGV 2 arg "" "SCRIPT" "SOURCES;LIBRARIES;LINK")
   if(NOT arg_SCRIPT)
@@ -68,16 +68,17 @@ function(nest_kernel name place)
     NEST_OBJECT_LIBRARIES "${object_libraries}" NEST_LIBRARIES "${arg_LIBRARIES}" NEST_SCRIPT ${arg_SCRIPT})
 endfunction()
 
-# nest_kit_kernel(NAME guests|programs|vmms|modules|soft|micro): the grader links the host kernel NAME (of nest_kernel) anew
-# with each answer, and knows by the second word what its boot module and its evidence look like: VMs
-# (vmm/main/plan.hh, vmm_evidence), user programs (kern/proc, proc_evidence), user programs that run guests
-# (vmm/user, guest_evidence), any file at all (kern/checksum, checksum_evidence), one kernel of 32 bits in ring 3
-# (vmm/soft, soft_evidence), or the root task of a microkernel (kern/cap/main, micro_evidence).
+# nest_kit_kernel(NAME guests|programs|vmms|modules|soft|micro): the grader links the host kernel
+# NAME (of nest_kernel) anew with each answer, and knows by the second word what its boot module and
+# its evidence look like: VMs (vmm/main/plan.hh, vmm_evidence), user programs (kern/proc,
+# proc_evidence), user programs that run guests (vmm/user, guest_evidence), any file at all
+# (kern/checksum, checksum_evidence), one kernel of 32 bits in ring 3 (vmm/soft, soft_evidence), or
+# the root task of a microkernel (kern/cap/main, micro_evidence).
 #
-# The recipe in kit.json: "linker" "flags" "objects" OBJECTS --start-group ARCHIVES --end-group -o ELF,
-# then grader/build/kernel_image.py. ARCHIVES are the kernel flavour's libraries in the order of "archives".
-# OBJECTS, the answers, stand in the place of the library `tasks`, which is not linked; a kernel without
-# the hypervisor takes only those of kern.
+# The recipe in kit.json: "linker" "flags" "objects" OBJECTS --start-group ARCHIVES --end-group -o
+# ELF, then grader/build/kernel_image.py. ARCHIVES are the kernel flavour's libraries in the order
+# of "archives". OBJECTS, the answers, stand in the place of the library `tasks`, which is not
+# linked; a kernel without the hypervisor takes only those of kern.
 function(nest_kit_kernel name runs)
   get_target_property(objects ${name} NEST_OBJECT_LIBRARIES)
   get_target_property(archives ${name} NEST_LIBRARIES)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
-# The kit: everything that a student's file does not change, built once, and kit.json, which tells the
-# grader how to compile one task's file and how to link it with the rest.
+# The kit: everything that a student's file does not change, built once, and kit.json, which tells
+# the grader how to compile one task's file and how to link it with the rest.
 
-# nest_answer(FILE VARIABLE): the reference answer to a task's file, or the tree's own where there is none.
+# nest_answer(FILE VARIABLE): the reference answer to a task's file, or the tree's own where there
+# is none.
 function(nest_answer file variable)
   set(${variable} ${CMAKE_SOURCE_DIR}/${file} PARENT_SCOPE)
   if(EXISTS ${CMAKE_SOURCE_DIR}/solutions-private/${file})
@@ -10,9 +11,9 @@ function(nest_answer file variable)
   endif()
 endfunction()
 
-# student_sources(FILE...): the tasks' files, relative to the root. The library `tasks` (the reference
-# answers) is made of the same paths under solutions-private/, where that folder exists. Assembly is for
-# the bare machine only.
+# student_sources(FILE...): the tasks' files, relative to the root. The library `tasks` (the
+# reference answers) is made of the same paths under solutions-private/, where that folder exists.
+# Assembly is for the bare machine only.
 function(student_sources)
   foreach(file IN LISTS ARGN)
     nest_answer(${file} source)
@@ -24,8 +25,8 @@ function(student_sources)
   endforeach()
 endfunction()
 
-# student_program_sources(FILE...): likewise, for tasks of a user program (nest_kit_program): for host
-# tests they are as others, and in the kernel they are not.
+# student_program_sources(FILE...): likewise, for tasks of a user program (nest_kit_program): for
+# host tests they are as others, and in the kernel they are not.
 function(student_program_sources)
   foreach(file IN LISTS ARGN)
     nest_answer(${file} source)
@@ -33,16 +34,17 @@ function(student_program_sources)
   endforeach()
 endfunction()
 
-# lab_unit_tests(LAB FLAVOUR SOURCE...): compiles a lab's test files, without linking them: the grader
-# does that with each student's answer. Each of them counts its expectations. A release has no folder of a later lab, and no tests of it. Hidden
-# tests, solutions-private/hidden/LAB/unit/*_test.cc and, for ThreadSanitizer, *_race_test.cc, are staff's.
+# lab_unit_tests(LAB FLAVOUR SOURCE...): compiles a lab's test files, without linking them: the
+# grader does that with each student's answer. Each of them counts its expectations. A release has
+# no folder of a later lab, and no tests of it. Hidden tests,
+# solutions-private/hidden/LAB/unit/*_test.cc and, for ThreadSanitizer, *_race_test.cc, are staff's.
 function(lab_unit_tests lab flavour)
   file(GLOB folder ${CMAKE_SOURCE_DIR}/labs/${lab}-*)
   if(NOT folder)
     return()
   endif()
-  # Looked for anew when their list changes. CONFIGURE_DEPENDS would make Ninja look each time, and no build would
-  # ever be up to date.
+  # Looked for anew when their list changes. CONFIGURE_DEPENDS would make Ninja look each time, and
+  # no build would ever be up to date.
   set(hidden_list ${CMAKE_SOURCE_DIR}/solutions-private/hidden/${lab}/tests.json)
   if(EXISTS ${hidden_list})
     set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${hidden_list})
@@ -63,7 +65,8 @@ function(lab_unit_tests lab flavour)
   endif()
 endfunction()
 
-# nest_kit_file(KEY TARGET): puts the target's file (a kernel's or a program's image) into kit.json under "files".
+# nest_kit_file(KEY TARGET): puts the target's file (a kernel's or a program's image) into kit.json
+# under "files".
 function(nest_kit_file key target)
   get_target_property(file ${target} NEST_IMAGE)
   if(NOT file)
@@ -74,8 +77,8 @@ function(nest_kit_file key target)
   set_property(GLOBAL APPEND PROPERTY NEST_KIT_TARGETS ${target})
 endfunction()
 
-# nest_binutils(COMPILER VARIABLE): where the compiler's own ld, objcopy, objdump and nm are, as kit.json has it: what
-# the grader makes of an answer's object between compiling and linking.
+# nest_binutils(COMPILER VARIABLE): where the compiler's own ld, objcopy, objdump and nm are, as
+# kit.json has it: what the grader makes of an answer's object between compiling and linking.
 function(nest_binutils compiler variable)
   set(found "")
   foreach(tool IN ITEMS ld objcopy objdump nm)
@@ -117,8 +120,8 @@ function(nest_write_kit)
     foreach(library IN ITEMS vmm kern tasks)
       list(APPEND libraries "\"${library}\": \"$<TARGET_FILE:${library}.${made_as}>\"")
     endforeach()
-    # Not `tasks`: the grader compiles each answer itself, so that one that does not compile costs its
-    # task alone.
+    # Not `tasks`: the grader compiles each answer itself, so that one that does not compile costs
+    # its task alone.
     list(APPEND targets vmm.${made_as} kern.${made_as})
     if(flavour STREQUAL "explore")
       list(APPEND libraries "\"explore\": \"$<TARGET_FILE:explore>\"")

@@ -17,14 +17,15 @@ function(nest_user_compile_options target)
   nest_x86_64(${target})
 endfunction()
 
-# nest_user_library(SOURCE...): the library that every user program is linked with, start code included.
+# nest_user_library(SOURCE...): the library that every user program is linked with, start code
+# included.
 function(nest_user_library)
   add_library(user STATIC ${ARGN})
   nest_user_compile_options(user)
 endfunction()
 
-# nest_user_program(NAME SOURCE...): the program NAME.elf, linked by kern/user/user.ld with the library
-# `user`, which has `_start`; in the kit it is the file user/NAME.elf.
+# nest_user_program(NAME SOURCE...): the program NAME.elf, linked by kern/user/user.ld with the
+# library `user`, which has `_start`; in the kit it is the file user/NAME.elf.
 function(nest_user_program name)
   add_library(user-${name}-objects OBJECT ${ARGN})
   nest_user_compile_options(user-${name}-objects)
@@ -32,13 +33,13 @@ function(nest_user_program name)
   nest_kit_file(user/${name}.elf user-${name})
 endfunction()
 
-# nest_kit_program(NAME KERNELS k... TASKS file... SOURCES s...): the program NAME.elf, of which some
-# files are tasks (paths from the root, as in lab.json and student_program_sources). The grader links it
-# anew with each answer for boots of the kernels named; the target user-NAME is linked with the
-# reference answers, for the project's own tests.
+# nest_kit_program(NAME KERNELS k... TASKS file... SOURCES s...): the program NAME.elf, of which
+# some files are tasks (paths from the root, as in lab.json and student_program_sources). The grader
+# links it anew with each answer for boots of the kernels named; the target user-NAME is linked with
+# the reference answers, for the project's own tests.
 #
-# The recipe in kit.json, key "programs", "user/NAME.elf": each task's answer is compiled by "compiler" "compile",
-# then "linker" "flags" "objects" ANSWERS "archives" -o ELF.
+# The recipe in kit.json, key "programs", "user/NAME.elf": each task's answer is compiled by
+# "compiler" "compile", then "linker" "flags" "objects" ANSWERS "archives" -o ELF.
 function(nest_kit_program name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "KERNELS;TASKS;SOURCES")
   add_library(user-${name}-objects OBJECT ${arg_SOURCES})
@@ -68,7 +69,8 @@ function(nest_kit_program name)
     }")
 endfunction()
 
-# nest_link_user_program(NAME OBJECT_LIBRARY...): the target user-NAME, whose NEST_IMAGE is NAME.elf.
+# nest_link_user_program(NAME OBJECT_LIBRARY...): the target user-NAME, whose NEST_IMAGE is
+# NAME.elf.
 function(nest_link_user_program name)
   list(TRANSFORM ARGN REPLACE "(.+)" "$<TARGET_OBJECTS:\\1>" OUTPUT_VARIABLE objects)
   set(image ${CMAKE_CURRENT_BINARY_DIR}/${name}.elf)

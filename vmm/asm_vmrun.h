@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// What both world switches have in common: the offsets of the guest's registers in vmm::Registers, the
-// macro that begins a fragment, and what a stub of lab 3 says. For .S files; C++ sees the numbers alone.
+// What both world switches have in common: the offsets of the guest's registers in vmm::Registers,
+// the macro that begins a fragment, and what a stub of lab 3 says. For .S files; C++ sees the
+// numbers alone.
 #pragma once
 
 #define REG_RAX 0
@@ -28,9 +29,10 @@
 /// What stands in a section that is not written yet.
 #define asm_vmrun_todo(task) todo_with_note(task, ": asm_vmrun is incomplete")
 
-// asm_vmrun_fragment FUNCTION, ORDER, LABEL: what follows is the fragment of FUNCTION with this number of
-// two digits. The linker puts a function's fragments behind each other in the order of their numbers,
-// without a gap, whatever files they come from (kernel.ld), and execution falls from each into the next.
+// asm_vmrun_fragment FUNCTION, ORDER, LABEL: what follows is the fragment of FUNCTION with this
+// number of two digits. The linker puts a function's fragments behind each other in the order of
+// their numbers, without a gap, whatever files they come from (kernel.ld), and execution falls from
+// each into the next.
 .macro asm_vmrun_fragment function, order, label
     .section .text.\function\().\order, "ax", @progbits
     .global \label
@@ -38,8 +40,9 @@
 \label:
 .endm
 
-// The guest's registers from or to the vmm::Registers that RDI points to, by MOV, which leaves the flags
-// alone. Without RAX, RSP and RDI: where those are is a matter of the vendor and of the moment.
+// The guest's registers from or to the vmm::Registers that RDI points to, by MOV, which leaves the
+// flags alone. Without RAX, RSP and RDI: where those are is a matter of the vendor and of the
+// moment.
 .macro load_guest_registers
     movq REG_RCX(%rdi), %rcx
     movq REG_RDX(%rdi), %rdx

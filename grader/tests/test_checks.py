@@ -283,6 +283,7 @@ LONG = "word " * 20 + "end"
     ("README.md", f"{LONG}\n", 1), ("docs/a.md", f"| a table |\n\n{LONG}\n", 3), ("handouts/a.md", f"```\nx\n```\n{LONG}\n", 4),
     ("labs/lab1-x/handout.md", f"\\dot \"x\"\n{LONG}\n\\enddot\n{LONG}\n", 4), ("labs/lab1-x/questions.md", f"# 1\n\n> {LONG}\n", 3),
     ("grader/a.py", f'"""Words.\n{LONG}\n"""\n', 2), ("kern/a.py", f'x = 1\n{"#" + LONG[1:]}\n', 2),
+    ("vmm/a.S", f"nop\n{'//' + LONG[2:]}\n", 2), ("cmake/a.cmake", f"{'#' + LONG[1:]}\n", 1),
 ])
 def test_a_long_line_of_prose_is_found(tmp_path: Path, name: str, text: str, line: int) -> None:
     write(tmp_path, name, text)
@@ -294,6 +295,7 @@ def test_a_long_line_of_prose_is_found(tmp_path: Path, name: str, text: str, lin
     ("docs/a.md", f"{LONG[:100]}\n"), ("docs/a.md", f"| {LONG} |\n"), ("docs/a.md", f"- a list\n\n  ```sh\n  {LONG}\n  ```\n"),
     ("labs/lab1-x/handout.md", f"\\dot\n{LONG}\n\\enddot\n"), ("labs/lab1-x/questions.md", f"# 1\n\n> Why?\n\n{LONG}\n"),
     ("elsewhere/a.md", f"{LONG}\n"), ("grader/a.py", f'x = """\n{LONG}\n"""\n'), ("vmm/a.py", f"x = 1  # {LONG}\n"),
+    ("vmm/a.S", f"nop  // {LONG}\n"),
 ])
 def test_what_may_be_long_is_let_through(tmp_path: Path, name: str, text: str) -> None:
     write(tmp_path, name, text)

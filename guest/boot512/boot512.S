@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 // A boot sector: the 512 bytes that a PC's firmware reads from the first sector of a disk, puts at
-// physical 0x7c00, and jumps to, if the last two of them are 0x55 0xaa. It prints a line, leaves real
-// mode, and enters a kernel as multiboot2 wants it [multiboot2 3.3].
+// physical 0x7c00, and jumps to, if the last two of them are 0x55 0xaa. It prints a line, leaves
+// real mode, and enters a kernel as multiboot2 wants it [multiboot2 3.3].
 //
-// A boot sector of a real machine would read the kernel from the disk now. This one finds it in memory:
+// A boot sector of a real machine would read the kernel from the disk now. This one finds it in
+// memory:
 // the VMM has put it there, and says in the hand-over page where (vmm/user/program/hand_over.hh).
 
 #include "kern/arch/x86_numbers.h"
@@ -20,8 +21,8 @@
 _start:
     cli                                     // no interrupt: where its handler would be is not known
     cld
-    // 1. Real mode: an address is segment * 16 + offset. Make every segment zero, so that an offset is
-    //    a physical address. CS is 0 after this jump, with whatever pair the firmware came here.
+    // 1. Real mode: an address is segment * 16 + offset. Make every segment zero, so that an offset
+    //    is a physical address. CS is 0 after this jump, with whatever pair the firmware came here.
     ljmp $0, $1f
 1:  xor %ax, %ax
     mov %ax, %ds
@@ -37,8 +38,9 @@ _start:
     out %al, %dx
     jmp 2b
 
-    // 3. Protected mode: segments come from a table now. The jump fetches the new CS; until then the CPU
-    //    goes on with the old one. (A real PC would also have to open address line 20 here.)
+    // 3. Protected mode: segments come from a table now. The jump fetches the new CS; until then
+    //    the CPU goes on with the old one. (A real PC would also have to open address line 20
+    //    here.)
 3:  lgdt descriptor_table_pointer
     mov %cr0, %eax
     or $CR0_PE, %eax
@@ -54,7 +56,8 @@ protected_mode:
     mov %eax, %gs
     mov %eax, %ss
 
-    // 4. The hand-over: magic in EAX, the information's address in EBX; and away. Nobody comes back.
+    // 4. The hand-over: magic in EAX, the information's address in EBX; and away. Nobody comes
+    // back.
     mov $MULTIBOOT2_MAGIC, %eax
     mov HAND_OVER_INFORMATION, %ebx
     jmp *HAND_OVER_ENTRY
@@ -62,8 +65,9 @@ protected_mode:
 greeting:
     .asciz "boot sector: from real mode to the guest kernel\n"
 
-    // Flat segments: base 0, limit 4 GiB. The CPU wants the first descriptor of the table to be empty,
-    // and sets bit 40 of one that it loads, which is set here already: the sector stays as it is.
+    // Flat segments: base 0, limit 4 GiB. The CPU wants the first descriptor of the table to be
+    // empty, and sets bit 40 of one that it loads, which is set here already: the sector stays as
+    // it is.
     .balign 8
 descriptor_table:
     .quad 0

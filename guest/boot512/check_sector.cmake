@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-# cmake -DSECTOR=FILE -P check_sector.cmake: whether the file is a boot sector. Removes one that is not.
+# cmake -DSECTOR=FILE -P check_sector.cmake: whether the file is a boot sector. Removes one that is
+# not.
 file(SIZE ${SECTOR} size)
 if(NOT size EQUAL 512)
   file(REMOVE ${SECTOR})

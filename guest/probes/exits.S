@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// A kernel for exits, in 64-bit mode: it executes one group of instructions that exit (`chosen`), with
-// handlers that write down each fault, and leaves what it has found in `results` and `faults`. The harness
-// fills in the group, the status at the end (`status`) and a text that it prints (`text`), and reads the rest
-// from the guest's memory.
+// A kernel for exits, in 64-bit mode: it executes one group of instructions that exit (`chosen`),
+// with handlers that write down each fault, and leaves what it has found in `results` and `faults`.
+// The harness fills in the group, the status at the end (`status`) and a text that it prints
+// (`text`), and reads the rest from the guest's memory.
 #include "guest/probes/probe.h"
 #include "kern/arch/x86_numbers.h"
 
@@ -61,7 +61,8 @@
 .macro result index, from=%rax
     mov \from, results + 8 * \index
 .endm
-// Behind the next fault the guest goes on at \place; or where it was, if the entry is set by the handler.
+// Behind the next fault the guest goes on at \place; or where it was, if the entry is set by the
+// handler.
 .macro resume_at place
     movq $\place, resume
 .endm

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Jumps into a page that may be read and written only (the plan: protect=0x500000:rw). Writing there is
-// allowed; the fetch must end this VM.
+// Jumps into a page that may be read and written only (the plan: protect=0x500000:rw). Writing
+// there is allowed; the fetch must end this VM.
 #include "guest/probes/probe.h"
 
 #define PAGE 0x500000

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Registers of the FPU and SSE belong to one virtual CPU at a time. Exits with 1 if a register is not
-// as after a reset (somebody else's value shows), with 2 if one is lost while the host works, else with
-// 0, and leaves all of them full for whoever comes next.
+// Registers of the FPU and SSE belong to one virtual CPU at a time. Exits with 1 if a register is
+// not as after a reset (somebody else's value shows), with 2 if one is lost while the host works,
+// else with 0, and leaves all of them full for whoever comes next.
 #include "guest/probes/probe.h"
 #include "kern/arch/x86_numbers.h"
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The smallest multiboot2 kernel, as ELF32. Exits with 42 if it was entered as [multiboot2 3.3] says:
+// The smallest multiboot2 kernel, as ELF32. Exits with 42 if it was entered as [multiboot2 3.3]
+// says:
 // the magic in EAX, the information in EBX, whose first tag is the command line, and zeros in .bss.
 #include "guest/probes/probe.h"
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
-// Accesses devices in memory. The harness fills in what is to be done (the symbol mmio_case, a number from
-// the list below) and numbers of this run (mmio_numbers, mmio_text), and reads what the guest found
-// (mmio_results). It exits with 77.
+// Accesses devices in memory. The harness fills in what is to be done (the symbol mmio_case, a
+// number from the list below) and numbers of this run (mmio_numbers, mmio_text), and reads what the
+// guest found (mmio_results). It exits with 77.
 //
-// The console's registers (vmm/devices/mmio_console.hh) are at 0xfe000000, guest-physical; where there are
-// page tables, they are at CONSOLE, and code that lies on two pages is at CODE: page_x and page_y behind it,
-// which is before page_x in memory.
+// The console's registers (vmm/devices/mmio_console.hh) are at 0xfe000000, guest-physical; where
+// there are page tables, they are at CONSOLE, and code that lies on two pages is at CODE: page_x
+// and page_y behind it, which is before page_x in memory.
 
 #include "guest/probes/probe.h"
 #include "kern/arch/x86_numbers.h"
@@ -237,7 +237,8 @@ forms:
     number 1, %rcx
     mov SCRATCH + 4(%rbx), %ecx
     note %rcx
-    // MOV R9, memory by RIP. The assembler counts from labels only: this file is linked at LINKED_AT.
+    // MOV R9, memory by RIP. The assembler counts from labels only: this file is linked at
+    // LINKED_AT.
     .byte 0x4c, 0x8b, 0x0d
     .long CONSOLE + SCRATCH - LINKED_AT - (1f - text_begin)
 1:
@@ -363,7 +364,8 @@ mmio_text:
 interrupt_table:
     .quad 0
 interrupt_gate:
-    // A 32-bit interrupt gate of vector 1; the handler is below 2^24, and its address is put together here.
+    // A 32-bit interrupt gate of vector 1; the handler is below 2^24, and its address is put
+    // together here.
     .word handler - LINKED_AT, 16, 0x8e00, 0x20
 interrupt_table_end:
 interrupt_table_pointer:

@@ -31,8 +31,8 @@ start:
 
 #define HYPERCALL_SIGNATURE 0x7473654e      // "Nest"
 
-// vmm/hypercall.hh: EAX = 0 (exit), EBX = status, EDX = the signature, by the instruction of this CPU's
-// vendor.
+// vmm/hypercall.hh: EAX = 0 (exit), EBX = status, EDX = the signature, by the instruction of this
+// CPU's vendor.
 .macro exit_with status
     xor %eax, %eax
     cpuid

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: MIT
-// Leaves the guest and comes back, again and again, each time with other values in all registers. The
-// harness makes the values from the run's nonce (the symbol round_trip_wanted), reads what the guest
-// found after each return (round_trip_seen), and compares: a register that a world switch loses, mixes
-// up or changes shows with its name and round.
+// Leaves the guest and comes back, again and again, each time with other values in all registers.
+// The harness makes the values from the run's nonce (the symbol round_trip_wanted), reads what the
+// guest found after each return (round_trip_seen), and compares: a register that a world switch
+// loses, mixes up or changes shows with its name and round.
 //
-// A round: the MSRs that nobody but the world switch keeps apart (FS and GS base, those of SYSCALL and
-// SYSENTER), the sixteen general registers and the harmless flags get their values; OUT to a port
-// without a device leaves the guest and changes no register; then all are stored. The stores and loads
-// between are MOVs to fixed addresses, which need no register and change no flag.
+// A round: the MSRs that nobody but the world switch keeps apart (FS and GS base, those of SYSCALL
+// and SYSENTER), the sixteen general registers and the harmless flags get their values; OUT to a
+// port without a device leaves the guest and changes no register; then all are stored. The stores
+// and loads between are MOVs to fixed addresses, which need no register and change no flag.
 //
-// Entered by the boot sector: 32-bit protected mode without paging. The general registers have 64 bits
-// in long mode only, so it goes there first.
+// Entered by the boot sector: 32-bit protected mode without paging. The general registers have 64
+// bits in long mode only, so it goes there first.
 
 #include "kern/arch/x86_numbers.h"
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Reads a port where no device is and that no kernel looks at, which must end this VM, unless its ports
-// are open: then it reads as ones. So does a port that is known to be absent, before.
+// Reads a port where no device is and that no kernel looks at, which must end this VM, unless its
+// ports are open: then it reads as ones. So does a port that is known to be absent, before.
 #include "guest/probes/probe.h"
 
 #define ABSENT_PORT 0x2f8

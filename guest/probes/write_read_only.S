@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Writes to a device's page, which is mapped READ and EXECUTE (the plan: mmio=0xfec00000). Reading it
-// is allowed; the write must end this VM.
+// Writes to a device's page, which is mapped READ and EXECUTE (the plan: mmio=0xfec00000). Reading
+// it is allowed; the write must end this VM.
 #include "guest/probes/probe.h"
 
     probe_start

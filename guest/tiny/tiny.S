@@ -4,9 +4,9 @@
 //
 // The programs take turns by a system call. Then one of them reads bytes, which the other writes to
 // the serial line, whose end is connected with its beginning: each is waited for, and its interrupt
-// switches back to the reader. Then the timer switches between the programs, while each waits for the
-// other in a loop; and then one of them sleeps before each byte that it writes, and the other reads
-// them, so that most of the time both wait and the kernel halts.
+// switches back to the reader. Then the timer switches between the programs, while each waits for
+// the other in a loop; and then one of them sleeps before each byte that it writes, and the other
+// reads them, so that most of the time both wait and the kernel halts.
 //
 // At its end it prints digests of what it has seen, and exits with a number that is made of them
 // (guest/probes/probe.h): what its programs computed from their seeds, the addresses and error
@@ -116,8 +116,8 @@ note_begin:
     xor %ecx, %ecx
     jmp switch_to
 
-// EDI = the stack pointer for a program that has not begun; its stack ends at ESI. The program gets the
-// turns in EDI, the rounds in EBP and the reads in ECX.
+// EDI = the stack pointer for a program that has not begun; its stack ends at ESI. The program gets
+// the turns in EDI, the rounds in EBP and the reads in ECX.
 first_frame:
     lea -52(%esi), %edi
     mov turns, %eax
@@ -193,8 +193,8 @@ fill_tables:
     movl $APIC + 0x13, device_table + (APIC - IO_APIC) / 0x1000 * 4
     ret
 
-// The current program's registers are on its stack: the other one's turn, if it can run; or its own;
-// or nobody's, until an interrupt changes that.
+// The current program's registers are on its stack: the other one's turn, if it can run; or its
+// own; or nobody's, until an interrupt changes that.
 choose:
     mov current, %ecx
     mov %esp, saved_esp(, %ecx, 4)
@@ -251,8 +251,8 @@ finish:
     write_port SERIAL, $10
     jmp leave
 
-// Whose call for a hypervisor this CPU has, its CPUID says: here the real CPU's answer is wanted. So
-// this is no part of the code of which the note says that it is right in any ring.
+// Whose call for a hypervisor this CPU has, its CPUID says: here the real CPU's answer is wanted.
+// So this is no part of the code of which the note says that it is right in any ring.
     .section .below, "ax", @progbits
 leave:
     exit_with %esi

@@ -53,8 +53,8 @@
 #define LOOPBACK 0x10
 #define INPUT_SIZE 8                    // bytes that wait for a reader
 
-// A program's addresses: code, data with its seed and stack, a page on demand, a window of the kernel's,
-// and a page that both programs have.
+// A program's addresses: code, data with its seed and stack, a page on demand, a window of the
+// kernel's, and a page that both programs have.
 #define PROGRAM 0x40000000
 #define PROGRAM_DATA 0x40001000
 #define PROGRAM_STACK 0x40002000

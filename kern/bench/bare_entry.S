@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// In front of system_call_entry while measuring: one number goes back to ring 3 at once, by SYSRET. That
-// pair of instructions is what no system call can be faster than.
+// In front of system_call_entry while measuring: one number goes back to ring 3 at once, by SYSRET.
+// That pair of instructions is what no system call can be faster than.
 #include "kern/bench/numbers.h"
 
     .section .text

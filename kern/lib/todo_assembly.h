@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The stub of a task that is written in assembly: todo("lab1.enter_user") in a .S file. Names the task,
-// the file and the line, as kern::todo does, and does not return. todo_with_note adds words of its own.
+// The stub of a task that is written in assembly: todo("lab1.enter_user") in a .S file. Names the
+// task, the file and the line, as kern::todo does, and does not return. todo_with_note adds words
+// of its own.
 #pragma once
 
 #define todo(task) todo_with_note(task, "")

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// What runs before main. RDI, RSI and RDX hold the arguments' address and size and the program's own
-// identifier (kern/proc/syscall_numbers.hh); that is where main expects its three parameters too.
+// What runs before main. RDI, RSI and RDX hold the arguments' address and size and the program's
+// own identifier (kern/proc/syscall_numbers.hh); that is where main expects its three parameters
+// too.
     .section .text.start, "ax", @progbits
     .global _start
     .type _start, @function

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
-// The given part of the world switch: the host goes to sleep inside VMRUN and wakes up when the guest has
-// exited. asm_vmrun.h tells in which order the fragments stand and what holds between them.
+// The given part of the world switch: the host goes to sleep inside VMRUN and wakes up when the
+// guest has exited. asm_vmrun.h tells in which order the fragments stand and what holds between
+// them.
 //
 //   Entered svm_asm_vmrun(Registers* guest,              RDI
 //                         uint64_t vmcb,                 RSI   physical
@@ -11,10 +12,10 @@
 //                         Vmcb* vmcb)                    R9
 //
 // Who keeps what [amd/vol2 15.5]:
-//   VMRUN        host RSP, RIP, RAX, RFLAGS, CR0, CR3, CR4, EFER, GDTR, IDTR, CS, SS, DS, ES in the area
-//                that the MSR VM_HSAVE_PA names; the guest's in the VMCB
-//   VMSAVE/LOAD  FS, GS, TR, LDTR with their hidden parts, KernelGSBase, STAR, LSTAR, CSTAR, SFMASK,
-//                SYSENTER_*
+//   VMRUN        host RSP, RIP, RAX, RFLAGS, CR0, CR3, CR4, EFER, GDTR, IDTR, CS, SS, DS, ES in the
+//                area that the MSR VM_HSAVE_PA names; the guest's in the VMCB
+//   VMSAVE/LOAD  FS, GS, TR, LDTR with their hidden parts, KernelGSBase, STAR, LSTAR, CSTAR,
+//                SFMASK, SYSENTER_*
 //   this file    the general registers
 //   nobody       FPU and SSE state, DR0 to DR3, CR2: see vcpu.cc (CR2 is in the VMCB)
 #include "kern/arch/x86_numbers.h"
@@ -49,7 +50,8 @@
     pushq %rax
 
     svm_asm_vmrun_section 30, svm_asm_vmrun_flush
-    // A flush that is asked for from here on comes with an interrupt, which ends the guest's run first.
+    // A flush that is asked for from here on comes with an interrupt, which ends the guest's run
+    // first.
     xorl %eax, %eax
     xchgb %al, (%r8)
     orb %al, VMCB_TLB_CONTROL(%r9)
@@ -61,7 +63,8 @@
     movq REG_RDI(%rdi), %rdi
 
     svm_asm_vmrun_section 70, svm_asm_vmrun_store_registers
-    // Here the guest has exited: GIF is clear, the stack and RAX are the host's, all else is the guest's.
+    // Here the guest has exited: GIF is clear, the stack and RAX are the host's, all else is the
+    // guest's.
     pushq %rdi
     movq 40(%rsp), %rdi
     store_guest_registers
@@ -71,7 +74,8 @@
     movq 24(%rsp), %rsi
 
     svm_asm_vmrun_section 90, svm_asm_vmrun_has_run
-    // With another GS base the host would fall at its next interrupt, without a word. So look before.
+    // With another GS base the host would fall at its next interrupt, without a word. So look
+    // before.
     movl $ENTERED_AND_LEFT, %ebx
     read_gs_base
     cmpq %rax, (%rsp)

@@ -3,11 +3,12 @@
 // A loop with nothing but VMRESUME, to compare the world switch with.
 //
 //   uint64_t vmx_bare_loop(uint64_t count,     RDI
-//                          uint64_t rewind,    RSI   where the guest goes on each time; 0: where it stands
+//                          uint64_t rewind,    RSI   where the guest goes on each time; 0: where
+//                                                    it stands
 //                          uint64_t rax)       RDX   the guest's; returned as it is afterwards
 //
-// The guest of the current VMCS, which has been launched, shares the host's general registers and must
-// leave them alone, all but RAX. Host RIP and host RSP are overwritten.
+// The guest of the current VMCS, which has been launched, shares the host's general registers and
+// must leave them alone, all but RAX. Host RIP and host RSP are overwritten.
 #include "vmm/vmx/asm_vmrun.h"
 
 #define VMCS_GUEST_RIP 0x681e

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What is read of a VMCS after every exit: numbers of the fields, and their places in vmm::vmx::ExitFields.
-// For .S files and C++.
+// What is read of a VMCS after every exit: numbers of the fields, and their places in
+// vmm::vmx::ExitFields. For .S files and C++.
 #pragma once
 
 #define VMCS_INSTRUCTION_ERROR 0x4400

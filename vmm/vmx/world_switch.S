@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: MIT
 //
-// The given part of the world switch: the host goes to sleep inside VMLAUNCH or VMRESUME and wakes up at
-// vmx_asm_vmrun_exit when the guest has exited. asm_vmrun.h tells in which order the fragments stand and
-// what holds between them.
+// The given part of the world switch: the host goes to sleep inside VMLAUNCH or VMRESUME and wakes
+// up at vmx_asm_vmrun_exit when the guest has exited. asm_vmrun.h tells in which order the
+// fragments stand and what holds between them.
 //
 //   Entered vmx_asm_vmrun(Registers* guest,                    RDI
 //                         EnvState* env,                       RSI
 //                         const uint32_t* return_requested)    RDX
 //
 // Who keeps what [intel/vol3c 25.4, 25.5, 28.3]:
-//   VM entry and exit  RSP, RIP, RFLAGS, CR0, CR3, CR4, EFER, PAT, DR7, segments with their hidden parts,
-//                      GDTR, IDTR, SYSENTER_*: guest's and host's in the VMCS
+//   VM entry and exit  RSP, RIP, RFLAGS, CR0, CR3, CR4, EFER, PAT, DR7, segments with their hidden
+//                      parts, GDTR, IDTR, SYSENTER_*: guest's and host's in the VMCS
 //   this file          the general registers, CR2
-//   nobody             FPU and SSE state, DR0 to DR3 and DR6, KernelGSBase, STAR, LSTAR, CSTAR, SFMASK: vcpu.cc
+//   nobody             FPU and SSE state, DR0 to DR3 and DR6, KernelGSBase, STAR, LSTAR, CSTAR,
+//                      SFMASK: vcpu.cc
 #include "vmm/vmx/asm_vmrun.h"
 
     vmx_asm_vmrun_section 00, vmx_asm_vmrun
@@ -26,9 +27,9 @@
     pushq %rdi
     pushq %rsi
 
-    // Last look at what others ask of us, with interrupts disabled. Whoever asks writes first and interrupts
-    // then; if that was before the caller's CLI, we see it here, and if it was after, the interrupt waits
-    // for the guest and ends its run.
+    // Last look at what others ask of us, with interrupts disabled. Whoever asks writes first and
+    // interrupts then; if that was before the caller's CLI, we see it here, and if it was after,
+    // the interrupt waits for the guest and ends its run.
     movl $ENTERED_NOT, %eax
     cmpl $0, (%rdx)
     jne .Lleave
@@ -52,7 +53,8 @@
     movq %rax, %cr2
 
     vmx_asm_vmrun_section 40, vmx_asm_vmrun_load_registers
-    // By MOVs alone: the flags have something to say in the next section. RDI, our pointer, comes last.
+    // By MOVs alone: the flags have something to say in the next section. RDI, our pointer, comes
+    // last.
     movq REG_RAX(%rdi), %rax
     load_guest_registers
     movq REG_RDI(%rdi), %rdi
@@ -72,7 +74,8 @@
 
     .global vmx_asm_vmrun_exit
 vmx_asm_vmrun_exit:
-    // The guest has exited: the stack is ours, interrupts are disabled, the general registers are the guest's.
+    // The guest has exited: the stack is ours, interrupts are disabled, the general registers are
+    // the guest's.
     pushq %rdi
     movq 16(%rsp), %rdi
     store_guest_registers

@@ -4,8 +4,9 @@
 //   PVH [xen misc/pvh]:          EBX = physical address of hvm_start_info
 // Three steps: fill page tables, switch on long mode, jump to the higher half.
 //
-// This is the only file that knows KERNEL_OFFSET, the distance from physical to virtual addresses of
-// the kernel's image: a second kernel at another address is the same objects with another boot.o.
+// This is the only file that knows KERNEL_OFFSET, the distance from physical to virtual addresses
+// of the kernel's image: a second kernel at another address is the same objects with another
+// boot.o.
 
 #ifndef KERNEL_OFFSET
 #error "compile with -DKERNEL_OFFSET=..."
@@ -73,8 +74,8 @@ multiboot2_entry:
 2:  cmp $2048, %ecx
     jne 1b
 
-    // One table of these four directories serves the identity map (which only the code that switches
-    // on paging needs) and the direct map, where the topmost entry forbids execution.
+    // One table of these four directories serves the identity map (which only the code that
+    // switches on paging needs) and the direct map, where the topmost entry forbids execution.
     mov $PHYSICAL(boot_pdpt), %edx
     mov $(PHYSICAL(boot_page_directories) + PTE_PRESENT + PTE_WRITE), %eax
     xor %ecx, %ecx

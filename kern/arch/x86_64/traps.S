@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Entry points of all 256 vectors. Each pushes the vector, after a 0 where the CPU pushes no error code,
-// and goes to one common part, which builds a TrapFrame (traps.hh) and calls handle_trap.
+// Entry points of all 256 vectors. Each pushes the vector, after a 0 where the CPU pushes no error
+// code, and goes to one common part, which builds a TrapFrame (traps.hh) and calls handle_trap.
 #include "kern/arch/x86_64/boot_constants.h"
 
     .section .text
@@ -24,7 +24,8 @@ trap_stubs:
 common_trap:
     testb $3, 24(%rsp)                 // CS, over vector, error code and RIP
     jnz trap_from_user
-    // QEMU lets IRET of 32-bit code in ring 3 set VM, which no CPU in long mode has. CS is any number then.
+    // QEMU lets IRET of 32-bit code in ring 3 set VM, which no CPU in long mode has. CS is any
+    // number then.
     testb $RFLAGS_VIRTUAL_8086 >> 16, 34(%rsp)
     jnz trap_from_user
     push %rax

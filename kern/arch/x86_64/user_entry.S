@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: MIT
-// The ways from ring 3 into the kernel, and the frame of C++ around them. The way back is enter_user.S.
+// The ways from ring 3 into the kernel, and the frame of C++ around them. The way back is
+// enter_user.S.
 //
-// Each trap begins on the same stack, empty: PER_CPU_KERNEL_STACK is where run_user_mode was called. On
-// it stands the TrapFrame (kern/arch/trap_frame.hh), below it runs C++, which copies the frame to the
-// program's environment and never returns here.
+// Each trap begins on the same stack, empty: PER_CPU_KERNEL_STACK is where run_user_mode was
+// called. On it stands the TrapFrame (kern/arch/trap_frame.hh), below it runs C++, which copies the
+// frame to the program's environment and never returns here.
 #include "kern/arch/x86_64/boot_constants.h"
 
 #define TRAP_FRAME_SIZE 176
 
     .section .text
 
-// SYSCALL has put RIP into RCX and RFLAGS into R11, cleared the flags of SFMASK, loaded CS and SS, and
-// nothing else: RSP is still the program's [amd/vol2 6.1.1].
+// SYSCALL has put RIP into RCX and RFLAGS into R11, cleared the flags of SFMASK, loaded CS and SS,
+// and nothing else: RSP is still the program's [amd/vol2 6.1.1].
     .global system_call_entry
 system_call_entry:
     swapgs

@@ -4,7 +4,8 @@
     svm_asm_vmrun_section 20, svm_asm_vmrun_hold_back
     clgi
     sti
-    // Whoever asked before CLGI is seen here; the interrupt of whoever asks after it waits for VMRUN.
+    // Whoever asked before CLGI is seen here; the interrupt of whoever asks after it waits for
+    // VMRUN.
     cmpl $0, (%rcx)
     jne svm_asm_vmrun_stand_back
 

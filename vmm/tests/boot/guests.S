@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
-// The guests of the booted tests: 32-bit code that the kernel under test hands out page by page, from
-// guest-physical BLOB on. A guest starts with EAX = the boot's nonce and EBX = what it is to do.
+// The guests of the booted tests: 32-bit code that the kernel under test hands out page by page,
+// from guest-physical BLOB on. A guest starts with EAX = the boot's nonce and EBX = what it is to
+// do.
 
 #include "kern/arch/x86_numbers.h"
 #include "vmm/tests/boot/layout.h"
@@ -108,13 +109,13 @@ second_cpu:
     hypercall
 .endm
 
-// ---------------------------------------------------------------------------------------------------
+// ------------------------------------------------------------------------------------------------
     .global guest_finish
 guest_finish:
     movl %eax, %ebp
     finish
 
-// ---------------------------------------------------------------------------------------------------
+// ------------------------------------------------------------------------------------------------
     .global guest_interrupts, behind_shadow, behind_cpuid, behind_halt, behind_priority
 guest_interrupts:
     begin
@@ -183,7 +184,8 @@ behind_priority:
     write_msr MSR_INITIAL_COUNT, 0
     note_count 5, 0x40
 
-    // The other CPU: it asks by 0x51, 53, 54, 56, and is answered by 0x52, an NMI, a broadcast 0x55.
+    // The other CPU: it asks by 0x51, 53, 54, 56, and is answered by 0x52, an NMI, a broadcast
+    // 0x55.
     movl $MODE_INTERRUPTS, MODE
     write_msr MSR_COMMAND, 0x4500, 1
     write_msr MSR_COMMAND, 0x4608, 1
@@ -221,7 +223,7 @@ answer_interrupts:
 1:  hlt
     jmp 1b
 
-// ---------------------------------------------------------------------------------------------------
+// ------------------------------------------------------------------------------------------------
 // An NMI that comes while the handler of another runs must wait for its IRET.
     .global guest_two_nmis
 guest_two_nmis:
@@ -231,7 +233,7 @@ guest_two_nmis:
     nop
     finish
 
-// ---------------------------------------------------------------------------------------------------
+// ------------------------------------------------------------------------------------------------
 // One event, delivered through an IDT and onto a stack that nobody has touched before.
     .global guest_reinjection
 guest_reinjection:
@@ -300,8 +302,9 @@ reinjection_done:
     movl $STACK_TOP, %esp
     finish
 
-// ---------------------------------------------------------------------------------------------------
-// Virtual CPU 1 reads and writes; virtual CPU 0 asks the host to take the pages away, round by round.
+// ------------------------------------------------------------------------------------------------
+// Virtual CPU 1 reads and writes; virtual CPU 0 asks the host to take the pages away, round by
+// round.
     .global guest_shootdown
 guest_shootdown:
     begin
@@ -329,7 +332,7 @@ watch:
     incl PROGRESS
     jmp 1b
 
-// ---------------------------------------------------------------------------------------------------
+// ------------------------------------------------------------------------------------------------
 // Says over and over what its page holds, and counts in it.
     .global guest_memory
 guest_memory:
@@ -339,7 +342,7 @@ guest_memory:
     hypercall
     jmp guest_memory
 
-// ---------------------------------------------------------------------------------------------------
+// ------------------------------------------------------------------------------------------------
 // Fills FPU, SSE and debug registers by the nonce (EAX), with AVX too if EBX is 2, not at all if it
 // is 0; then stores them over and over.
     .global guest_state
@@ -406,7 +409,7 @@ store_state:
 1:  hypercall
     jmp store_state
 
-// ---------------------------------------------------------------------------------------------------
+// ------------------------------------------------------------------------------------------------
 // Instructions that this virtual CPU does not have or does not allow: each raises an exception.
 .macro refused instruction:vararg
     movl $AT(1f), %fs:RESUME
@@ -466,7 +469,7 @@ guest_refused:
     refused movl %eax, %cr4
 2:  finish
 
-// ---------------------------------------------------------------------------------------------------
+// ------------------------------------------------------------------------------------------------
 // Guests that the host has to end. Where the end comes is at_..., on which RIP stands.
     .global kill_triple_fault, kill_out, kill_in, kill_ins, kill_outs, kill_nowhere, kill_hole
     .global kill_halt, kill_loop
@@ -511,7 +514,7 @@ kill_loop:
 #include "vmm/tests/boot/vcpu_guests.S"
 #include "vmm/tests/boot/step_guests.S"
 
-// ---------------------------------------------------------------------------------------------------
+// ------------------------------------------------------------------------------------------------
 // One stub of 16 bytes for each vector: an error code where the CPU pushes none, and the vector.
     .balign 16
 stubs:

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// Guests that step themselves, and guests that write where a guest can hurt. A part of guests.S, which
-// includes this file: it has the macros and the tables.
+// Guests that step themselves, and guests that write where a guest can hurt. A part of guests.S,
+// which includes this file: it has the macros and the tables.
 
 #define TABLES 0x50000          // page tables; the task's stack and state lie below
 #define IST_TOP 0x47000
@@ -33,7 +33,7 @@
     stepped \instruction
 .endm
 
-// ---------------------------------------------------------------------------------------------------
+// ------------------------------------------------------------------------------------------------
 // All in 32-bit mode.
     .global guest_step
 guest_step:
@@ -67,8 +67,8 @@ guest_step:
     stepped movl %eax, UNTOUCHED
     stepped hlt
     stepped .byte 0x26, 0x36, 0xf4
-    // An interrupt waits; the #DB of STI comes before it, and the shadow is over then. QEMU has no #DB
-    // behind STI: the handler leaves it out.
+    // An interrupt waits; the #DB of STI comes before it, and the shadow is over then. QEMU has no
+    // #DB behind STI: the handler leaves it out.
     stepped movl $MSR_SELF, %ecx
     stepped movl $0x60, %eax
     stepped xorl %edx, %edx
@@ -82,7 +82,7 @@ behind_sti:
     movl %esi, MODE             // how many
     finish
 
-// ---------------------------------------------------------------------------------------------------
+// ------------------------------------------------------------------------------------------------
 // Instructions with prefixes, from one to as many as there may be. Steps if EBX is not 0.
 .macro prefixes_of_every_mode
     stepped .byte 0x66, 0x0f, 0xa2
@@ -115,7 +115,7 @@ guest_prefix:
     movl %esi, MODE
     finish
 
-// ---------------------------------------------------------------------------------------------------
+// ------------------------------------------------------------------------------------------------
 // 64-bit mode, the first 2 MiB mapped; RESULTS is at %fs still.
 .macro begin_long
     begin
@@ -188,7 +188,7 @@ guest_prefix64:
     finish
     .code32
 
-// ---------------------------------------------------------------------------------------------------
+// ------------------------------------------------------------------------------------------------
 // Writes CR8 while an interrupt waits for IF.
     .global guest_priority
 guest_priority:
@@ -216,9 +216,10 @@ guest_priority:
     finish
     .code32
 
-// ---------------------------------------------------------------------------------------------------
-// LTR of a null selector, from a register and from memory, of what is no TSS, of one that is not there;
-// then of a good one, which an event through the IST needs. Steps over that one if EBX is not 0.
+// ------------------------------------------------------------------------------------------------
+// LTR of a null selector, from a register and from memory, of what is no TSS, of one that is not
+// there; then of a good one, which an event through the IST needs. Steps over that one if EBX is
+// not 0.
     .global guest_task_register
 guest_task_register:
     begin_long
@@ -269,7 +270,7 @@ guest_task_register:
     finish
     .code32
 
-// ---------------------------------------------------------------------------------------------------
+// ------------------------------------------------------------------------------------------------
 // Takes its own page away; the CPU goes on by what it remembers of it.
     .global guest_unmaps_itself
 guest_unmaps_itself:
@@ -280,7 +281,7 @@ guest_unmaps_itself:
     finish
     .code32
 
-// ---------------------------------------------------------------------------------------------------
+// ------------------------------------------------------------------------------------------------
 // Ring 3 before there is a TSS, and an event there.
     .global guest_ring3
 guest_ring3:
@@ -294,7 +295,7 @@ guest_ring3:
     iret
 1:  int $0x30
 
-// ---------------------------------------------------------------------------------------------------
+// ------------------------------------------------------------------------------------------------
 // Breakpoints: one guest leaves them set, the other says what it finds, and sets others.
     .global guest_breakpoints, guest_no_breakpoints
 guest_breakpoints:
@@ -342,7 +343,7 @@ guest_breaks_host:
     finish
     .code32
 
-// ---------------------------------------------------------------------------------------------------
+// ------------------------------------------------------------------------------------------------
 // Notes where it comes from, and why.
 step_handler:
     pushl %eax

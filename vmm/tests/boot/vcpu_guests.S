@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 //
-// Guests for what a virtual CPU is above the backends: the APIC timer, CR8, NMIs, the time-stamp counter,
-// hypercalls and ports. A part of guests.S, which has the macros.
+// Guests for what a virtual CPU is above the backends: the APIC timer, CR8, NMIs, the time-stamp
+// counter, hypercalls and ports. A part of guests.S, which has the macros.
 
-// ---------------------------------------------------------------------------------------------------
+// ------------------------------------------------------------------------------------------------
 // A timer that has always run out again takes no CPU away from its guest.
     .global guest_tiny_timer
 guest_tiny_timer:
@@ -41,7 +41,7 @@ guest_tiny_timer:
     cli
     finish
 
-// ---------------------------------------------------------------------------------------------------
+// ------------------------------------------------------------------------------------------------
 // CR8 is the APIC's task priority: what it lets come wakes a CPU that halts. CR8 wants 64-bit mode.
     .global guest_held
 guest_held:
@@ -105,7 +105,7 @@ long_mode_idt_pointer:
     .word long_mode_idt_pointer - long_mode_idt - 1
     .quad AT(long_mode_idt)
 
-// ---------------------------------------------------------------------------------------------------
+// ------------------------------------------------------------------------------------------------
 // INIT clears the task priority, as CR8 and as the APIC's register. Virtual CPU 1 is started twice.
     .global guest_init
 guest_init:
@@ -133,7 +133,7 @@ set_priority:
 1:  hlt
     jmp 1b
 
-// ---------------------------------------------------------------------------------------------------
+// ------------------------------------------------------------------------------------------------
 // An NMI that waits for the handler of another does not wake that from a HLT; the timer does.
     .global guest_nmi_halt
 guest_nmi_halt:
@@ -156,7 +156,7 @@ halt_in_nmi:
     cli
     ret
 
-// ---------------------------------------------------------------------------------------------------
+// ------------------------------------------------------------------------------------------------
 // The time-stamp counter goes on from what is written into it, in RDTSC as in RDMSR.
     .global guest_tsc
 guest_tsc:
@@ -194,7 +194,7 @@ guest_tsc:
     wait_for 0x40
     finish
 
-// ---------------------------------------------------------------------------------------------------
+// ------------------------------------------------------------------------------------------------
 // Hypercalls that are refused: one that is another hypervisor's, and one of a program in ring 3.
     .global guest_calls
 guest_calls:
@@ -228,7 +228,7 @@ back_in_ring_0:
     note 2
     finish
 
-// ---------------------------------------------------------------------------------------------------
+// ------------------------------------------------------------------------------------------------
 // Accesses wider than a device, or beside it. With EBX = 1 also ports that nobody serves.
     .global guest_ports
 guest_ports:
@@ -270,9 +270,10 @@ guest_ports:
     note 6
 1:  finish
 
-// ---------------------------------------------------------------------------------------------------
-// INS and OUTS on pages of the guest's own: with a fault in the middle, behind which the guest goes on
-// where it was, and from a page that is not there. At 4 MiB there is a page, then a read-only one.
+// ------------------------------------------------------------------------------------------------
+// INS and OUTS on pages of the guest's own: with a fault in the middle, behind which the guest goes
+// on where it was, and from a page that is not there. At 4 MiB there is a page, then a read-only
+// one.
     .global guest_strings, at_rep_ins, at_outs_of_nothing
 guest_strings:
     begin

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// What clang-tidy sees in GoogleTest's place: its words, and nothing behind them. Of GoogleTest's own macros and
-// templates it would look at a hundred lines for each line of a test. Nothing here is compiled into anything.
+// What clang-tidy sees in GoogleTest's place: its words, and nothing behind them. Of GoogleTest's
+// own macros and templates it would look at a hundred lines for each line of a test. Nothing here
+// is compiled into anything.
 //
 // A macro of GoogleTest that a test uses for the first time is added here.
 #pragma once
@@ -29,7 +30,8 @@ class Message {
     std::string GetString() const;
 };
 
-// `return Fatal() = Message() << ...` is how a failed ASSERT_ leaves a function that returns nothing.
+// `return Fatal() = Message() << ...` is how a failed ASSERT_ leaves a function that returns
+// nothing.
 class Fatal {
    public:
     void operator=(const Message& message) const;
