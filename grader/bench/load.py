@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from grader import DONE, POINTS_MISSING
-from grader.confine.processes import descendants
+from grader.confine.processes import descendants, dying_with_parent
 from grader.course.lab import ROOT, Lab, load_all
 
 GRADINGS = 200
@@ -59,7 +59,8 @@ def crowd() -> Iterator[Callable[[], None]]:
     """The same, beside busy processes."""
     with contextlib.ExitStack() as stack:
         for _ in range(BUSY):
-            one = stack.enter_context(subprocess.Popen([sys.executable, "-c", _SPINS], preexec_fn=on_cpu_0))
+            one = stack.enter_context(subprocess.Popen(
+                dying_with_parent([sys.executable, "-c", _SPINS]), preexec_fn=on_cpu_0))
             stack.callback(one.kill)
         yield lambda: None
 
