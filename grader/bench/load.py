@@ -3,8 +3,9 @@
 verdict differs.
 
 As a command, for `nest test --only load`: ``python3 -m grader.bench.load [GRADINGS]``. All of it
-runs on CPU 0, in turn beside 15 busy processes, with one of its processes after the other stopped
-for a moment, and, where a control group can be made, with a tenth of the processor's time.
+runs on CPU 0. The gradings take turns: beside 15 busy processes; while one of their processes after
+the other is stopped for a moment; and, where a control group can be made, with a tenth of the
+processor's time.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from grader.course.lab import ROOT, Lab, load_all
 GRADINGS = 200
 BUSY = 15
 LONGEST_STOP, MOST_BETWEEN = 0.25, 0.05
-"""In seconds. The clock of a kernel that is being booted is measured for 55 ms at most."""
+"""In seconds. A kernel that boots has 55 ms to measure its clock: many stops are longer."""
 GROUPS = Path("/sys/fs/cgroup/cpu")
 PERIOD_US, SHARE_US = 100_000, 10_000
 _SPINS = "while True: pass"
@@ -67,8 +68,8 @@ def crowd() -> Iterator[Callable[[], None]]:
 
 @contextlib.contextmanager
 def stops() -> Iterator[Callable[[], None]]:
-    """The same, while one process below this one after the other is stopped in the middle of what
-    it does."""
+    """The same, on a host that again and again stops one of the grading's processes for a moment,
+    in the middle of what it does."""
     ended = threading.Event()
 
     def hold_up() -> None:

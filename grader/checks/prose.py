@@ -3,7 +3,7 @@
 
 In a page, tables, code and drawings are as wide as they must be; what a student writes into a
 questions.md, too. In Python, prose is docstrings and comments, in assembly and CMake comments on
-lines of their own; in C++ clang-format sees to it.
+lines of their own. C++ is left out: some of its comments are longer still.
 """
 
 from __future__ import annotations

@@ -147,7 +147,7 @@ void try_timer() {
            arch::timestamp_rate() / 1000);
 }
 
-/// Measures the clocks' rates once more, and is held up until the PIT has run out, as on a busy host.
+/// Measures the clocks' rates once more, held up until the PIT has run out, as on a busy host.
 void try_late_measurement() {
     const std::uint64_t rate = arch::timestamp_rate();
     const bool enabled = arch::disable_interrupts();

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Task lab4.handle_port_access: the instruction's bytes, the guest's memory, and pieces of long strings.
+// Task lab4.handle_port_access: the instruction's bytes, the guest's memory, pieces of long
+// strings.
 #include "port_access_fixture.hh"
 
 namespace lab {
